@@ -1,0 +1,8 @@
+//! tidegate beside its rivals, in the same run on the same machine.
+//!
+//! One module a module of the core, plus [`measure`], which times, and [`workload`], which makes
+//! keys. `cargo run --release -p tidegate-benches -- limiter` prints the table.
+
+pub mod limiter;
+pub mod measure;
+pub mod workload;

@@ -1,0 +1,310 @@
+//! `BucketTable` beside governor, and beside the floor.
+//!
+//! The floor is what no table can beat: one relaxed `fetch_add` on a random line of 64 bytes, in
+//! memory of the same size. For bursts it is done after prefetching 32 lines.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use governor::{DefaultKeyedRateLimiter, RateLimiter};
+use tidegate::{
+    BucketTable, Budget, CachedClock, Clock, CoarseClock, Decision, Instant, MonotonicClock, Plan,
+    Quota, SeededState, Set, Sweep,
+};
+
+use crate::measure::{Contestant, Counting, Row, median, race};
+use crate::workload::{Spread, keys, sequence};
+
+/// How much of it to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Counted turns of each contestant.
+    pub turns: usize,
+    /// The largest number of keys.
+    pub keys: usize,
+}
+
+const SIZES: [usize; 4] = [1_000, 100_000, 1_000_000, 8_000_000];
+const BURST: usize = 32;
+/// When the supplied time starts, in nanoseconds.
+const START: u64 = 1_000_000_000;
+
+type Table = BucketTable<Box<[Set]>>;
+
+/// Runs everything, and hands each row over as it comes.
+pub fn run(effort: Effort, mut row: impl FnMut(Row)) {
+    for size in SIZES.into_iter().filter(|&size| size <= effort.keys) {
+        memory(size, &mut row);
+        for spread in [Spread::Uniform, Spread::Zipf] {
+            checks(effort, size, spread, Answer::Admit, &mut row);
+        }
+        checks(effort, size, Spread::Uniform, Answer::Deny, &mut row);
+        sweeps(effort, size, &mut row);
+    }
+}
+
+/// Which answer every check gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Admit,
+    Deny,
+}
+
+impl Answer {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Deny => "deny",
+        }
+    }
+
+    fn quota(self) -> Quota {
+        let quota = match self {
+            Self::Admit => Quota::per_second(1_000_000_000),
+            Self::Deny => Quota::per_hour(1),
+        };
+        quota.expect("a representable quota")
+    }
+
+    fn governor(self) -> governor::Quota {
+        let cells = |n| std::num::NonZeroU32::new(n).expect("not 0");
+        match self {
+            Self::Admit => governor::Quota::per_second(cells(1_000_000_000)),
+            Self::Deny => governor::Quota::per_hour(cells(1)),
+        }
+    }
+}
+
+/// A line of memory of its own.
+#[repr(align(64))]
+struct Line(AtomicU64);
+
+/// Everything that takes turns, filled with the same keys.
+struct Arena {
+    table: Table,
+    plan: Plan,
+    governor: DefaultKeyedRateLimiter<u64>,
+    floor: Box<[Line]>,
+    sequence: Vec<u64>,
+    now: Instant,
+}
+
+impl Arena {
+    fn new(size: usize, spread: Spread, answer: Answer) -> Self {
+        let keys = keys(size);
+        let table =
+            BucketTable::boxed(answer.quota(), size, SeededState::new(0x5eed)).expect("a unit");
+        let plan = table.plan(answer.quota()).expect("a plan");
+        let governor = RateLimiter::keyed(answer.governor());
+        let now = Instant::from_nanos(START);
+        for key in &keys {
+            // Twice, so that where the quota is one an hour every further check is denied.
+            for _ in 0..2 {
+                _ = black_box(table.check(key, &plan, now));
+                black_box(governor.check_key(key).is_ok());
+            }
+        }
+        let lines = Set::for_keys(size) * size_of::<Set>() / size_of::<Line>();
+        let floor = (0..lines).map(|_| Line(AtomicU64::new(0))).collect();
+        Self { table, plan, governor, floor, sequence: sequence(&keys, spread), now }
+    }
+
+    /// The keys of one turn: chunks of the sequence, from a place that depends on the thread.
+    fn chunks(
+        &self,
+        thread: usize,
+        from: usize,
+        operations: usize,
+    ) -> impl Iterator<Item = &[u64]> {
+        let mask = self.sequence.len() - 1;
+        let start = from + thread * self.sequence.len() / 2;
+        (0..operations / BURST).map(move |chunk| {
+            let at = (start + chunk * BURST) & mask & !(BURST - 1);
+            &self.sequence[at..at + BURST]
+        })
+    }
+
+    fn line(&self, key: u64) -> &Line {
+        &self.floor[((u128::from(key) * self.floor.len() as u128) >> 64) as usize]
+    }
+
+    /// Single checks, at the time that `clock` tells before each.
+    fn singles<'a>(
+        &'a self,
+        clock: impl Fn(usize) -> Instant + Sync + 'a,
+    ) -> impl Fn(usize, usize, usize) + Sync + 'a {
+        move |thread, from, operations| {
+            let mut admitted = 0;
+            for (chunk, keys) in self.chunks(thread, from, operations).enumerate() {
+                for key in keys {
+                    let now = clock(from + chunk);
+                    admitted += u32::from(self.table.check(key, &self.plan, now).is_admitted());
+                }
+            }
+            black_box(admitted);
+        }
+    }
+
+    fn bursts(&self) -> impl Fn(usize, usize, usize) + Sync {
+        |thread, from, operations| {
+            let mut decisions = [Decision::CLOSED; BURST];
+            for (chunk, keys) in self.chunks(thread, from, operations).enumerate() {
+                let now = Instant::from_nanos(START + (from + chunk) as u64);
+                let requests: [_; BURST] = std::array::from_fn(|i| (keys[i], &self.plan, 1));
+                self.table.check_burst(&requests, now, &mut decisions);
+                black_box(&decisions);
+            }
+        }
+    }
+
+    fn governor(&self) -> impl Fn(usize, usize, usize) + Sync {
+        |thread, from, operations| {
+            let mut admitted = 0;
+            for key in self.chunks(thread, from, operations).flatten() {
+                admitted += u32::from(self.governor.check_key(key).is_ok());
+            }
+            black_box(admitted);
+        }
+    }
+
+    fn floor(&self) -> impl Fn(usize, usize, usize) + Sync {
+        |thread, from, operations| {
+            for key in self.chunks(thread, from, operations).flatten() {
+                self.line(*key).0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn floor_of_bursts(&self) -> impl Fn(usize, usize, usize) + Sync {
+        |thread, from, operations| {
+            for keys in self.chunks(thread, from, operations) {
+                for key in keys {
+                    prefetch(self.line(*key));
+                }
+                for key in keys {
+                    self.line(*key).0.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+fn prefetch(line: &Line) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint and reads nothing that the program can observe.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
+fn checks(effort: Effort, size: usize, spread: Spread, answer: Answer, row: &mut impl FnMut(Row)) {
+    let arena = Arena::new(size, spread, answer);
+    let operations = if size > 100_000 { 1 << 20 } else { 1 << 19 };
+    let supplied = arena.singles(|at| Instant::from_nanos(START + at as u64));
+    let bursts = arena.bursts();
+    let governor = arena.governor();
+    let floor = arena.floor();
+    let floor_of_bursts = arena.floor_of_bursts();
+    let words = format!("{} {}", spread.word(), answer.word());
+    for threads in [1, 2] {
+        let mut compare = |case: String, ours: Contestant<'_>, floor: Contestant<'_>| {
+            let times = race(&[ours, &governor, floor], threads, effort.turns, operations);
+            for (rival, (rival_ns, ratio)) in ["governor", "floor"].into_iter().zip(&times[1..]) {
+                row(Row {
+                    bench: "limiter",
+                    case: case.clone(),
+                    keys: size,
+                    threads,
+                    ours_ns: times[0].0,
+                    rival,
+                    rival_ns: *rival_ns,
+                    ratio: *ratio,
+                    unit: None,
+                });
+            }
+        };
+        compare(format!("single {words} supplied"), &supplied, &floor);
+        compare(format!("burst {words} supplied"), &bursts, &floor_of_bursts);
+        if spread == Spread::Uniform && answer == Answer::Admit {
+            let monotonic = MonotonicClock::new();
+            let coarse = CoarseClock::new();
+            let (cached, _refreshing) =
+                CachedClock::start(Duration::from_millis(1)).expect("a thread");
+            compare(
+                format!("single {words} monotonic"),
+                &arena.singles(|_| monotonic.now()),
+                &floor,
+            );
+            compare(format!("single {words} coarse"), &arena.singles(|_| coarse.now()), &floor);
+            compare(format!("single {words} cached"), &arena.singles(|_| cached.now()), &floor);
+        }
+    }
+}
+
+/// Bytes a key, and how many in 1,000 keys find no slot.
+fn memory(size: usize, row: &mut impl FnMut(Row)) {
+    let keys = keys(size);
+    let quota = Answer::Deny.quota();
+    let before = Counting::requested();
+    let table = BucketTable::boxed(quota, size, SeededState::new(0x5eed)).expect("a unit");
+    let ours = Counting::requested() - before;
+    let plan = table.plan(quota).expect("a plan");
+    for key in &keys {
+        _ = black_box(table.check(key, &plan, Instant::from_secs(1)));
+    }
+    let unplaced = table.counters().unplaced as f64 / size as f64 * 1_000.0;
+    drop(table);
+
+    let before = Counting::requested();
+    let governor = RateLimiter::keyed(Answer::Deny.governor());
+    for key in &keys {
+        black_box(governor.check_key(key).is_ok());
+    }
+    let theirs = Counting::requested() - before;
+    let (ours, theirs) = (ours as f64 / size as f64, theirs as f64 / size as f64);
+    let figure = |case: &str, ours_ns, rival_ns, ratio, unit| Row {
+        bench: "limiter",
+        case: case.to_owned(),
+        keys: size,
+        threads: 1,
+        ours_ns,
+        rival: "governor",
+        rival_ns,
+        ratio,
+        unit: Some(unit),
+    };
+    row(figure("memory", ours, theirs, theirs / ours, "bytes a key"));
+    // governor grows instead; the limit of this row is 1 in 1,000.
+    row(figure("unplaced", unplaced, 0.0, 1.0 / unplaced.max(1e-3), "keys in 1,000"));
+}
+
+/// A pass over a table in which nothing is stale, an entry.
+fn sweeps(effort: Effort, size: usize, row: &mut impl FnMut(Row)) {
+    let arena = Arena::new(size, Spread::Uniform, Answer::Deny);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut sweep = arena.table.sweeper();
+    for _ in 0..effort.turns {
+        let start = std::time::Instant::now();
+        while !sweep.sweep(arena.now, Budget::entries(4_096)).wrapped {}
+        ours.push(start.elapsed().as_nanos() as f64 / size as f64);
+        let start = std::time::Instant::now();
+        arena.governor.retain_recent();
+        theirs.push(start.elapsed().as_nanos() as f64 / size as f64);
+    }
+    let ratio = median(ours.iter().zip(&theirs).map(|(ours, theirs)| theirs / ours).collect());
+    row(Row {
+        bench: "limiter",
+        case: "sweep nothing stale".to_owned(),
+        keys: size,
+        threads: 1,
+        ours_ns: median(ours),
+        rival: "governor",
+        rival_ns: median(theirs),
+        ratio,
+        unit: Some("ns a key, whole pass"),
+    });
+}

@@ -1,0 +1,127 @@
+//! Timing side by side, and the rows of a report.
+//!
+//! The machine drifts and is shared, so contestants take turns within one run, and what is reported
+//! is the median over the turns and the median of the turns' ratios.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// One line of a report. `ratio` above 1 always means that ours is better.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The part of the library.
+    pub bench: &'static str,
+    /// What was done, in words.
+    pub case: String,
+    /// How many keys there were.
+    pub keys: usize,
+    /// How many threads did it at once.
+    pub threads: usize,
+    /// Ours: nanoseconds an operation, or as `unit` says.
+    pub ours_ns: f64,
+    /// Whom we are compared with.
+    pub rival: &'static str,
+    /// Theirs.
+    pub rival_ns: f64,
+    /// Theirs by ours.
+    pub ratio: f64,
+    /// Set for rows that are no times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<&'static str>,
+}
+
+/// One who takes turns: does so many operations on thread `thread`, from position `from` on.
+pub type Contestant<'a> = &'a (dyn Fn(usize, usize, usize) + Sync);
+
+/// Nanoseconds an operation for each contestant (median of the turns), and the first's advantage
+/// over each (median of the ratios within a turn).
+pub fn race(
+    contestants: &[Contestant<'_>],
+    threads: usize,
+    turns: usize,
+    operations: usize,
+) -> Vec<(f64, f64)> {
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); contestants.len()];
+    // The first turn warms up and is not counted.
+    for turn in 0..=turns {
+        for (contestant, times) in contestants.iter().zip(&mut times) {
+            let time = timed(*contestant, threads, turn, operations);
+            if turn > 0 {
+                times.push(time.as_nanos() as f64 / operations as f64);
+            }
+        }
+    }
+    let first = times[0].clone();
+    times
+        .into_iter()
+        .map(|times| {
+            let ratios = times.iter().zip(&first).map(|(theirs, ours)| theirs / ours).collect();
+            (median(times), median(ratios))
+        })
+        .collect()
+}
+
+fn timed(contestant: Contestant<'_>, threads: usize, turn: usize, operations: usize) -> Duration {
+    if threads == 1 {
+        let start = Instant::now();
+        contestant(0, turn * operations, operations);
+        return start.elapsed();
+    }
+    // The longest of the threads, from a common start: starting them is not part of the work.
+    let barrier = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|thread| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    let start = Instant::now();
+                    contestant(thread, turn * operations, operations);
+                    start.elapsed()
+                })
+            })
+            .collect();
+        running.into_iter().map(|thread| thread.join().expect("no panic")).max().expect("a thread")
+    })
+}
+
+/// The middle of `values`.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The system's allocator, which counts the bytes that are requested and not yet returned.
+#[derive(Debug)]
+pub struct Counting;
+
+static REQUESTED: AtomicUsize = AtomicUsize::new(0);
+
+impl Counting {
+    /// The bytes requested and not returned.
+    pub fn requested() -> usize {
+        // Relaxed: a count.
+        REQUESTED.load(Ordering::Relaxed)
+    }
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // Relaxed: a count.
+        REQUESTED.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise about `layout` is the one asked for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // Relaxed: a count.
+        REQUESTED.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: `memory` came from `alloc` with this `layout`, by the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}

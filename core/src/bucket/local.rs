@@ -1,0 +1,368 @@
+//! The same table for one owner: `&mut self`, no atomics.
+
+use core::hash::{BuildHasher, Hash};
+use core::ops::{Deref, DerefMut};
+use core::time::Duration;
+
+use super::gcra::{self, Charge, Keep};
+use super::place::Place;
+use super::unit::Scale;
+use super::verdict::Verdict;
+use super::{Decision, Plan, Quota, QuotaError, Unit};
+use crate::hash::SeededState;
+use crate::sweep::{Budget, Swept};
+use crate::time::Instant;
+
+const LINE: usize = 5;
+const LINES: usize = 2;
+const SLOTS: usize = LINE * LINES;
+
+/// Ten slots of a [`LocalBucketTable`], in two cache lines.
+///
+/// ```
+/// use tidegate_core::LocalSet;
+///
+/// let mut memory = [const { LocalSet::new() }; 4];
+/// assert_eq!(size_of_val(&mut memory), 4 * 128);
+/// ```
+#[derive(Clone, Debug)]
+pub struct LocalSet {
+    lines: [Line; LINES],
+}
+
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+struct Line {
+    fingerprints: [u32; LINE],
+    /// 0: vacant, for the time of a bucket that was charged is not.
+    times: [u64; LINE],
+}
+
+impl LocalSet {
+    /// An empty set.
+    pub const fn new() -> Self {
+        Self { lines: [const { Line { fingerprints: [0; LINE], times: [0; LINE] } }; LINES] }
+    }
+
+    /// How many sets serve `keys` keys with fewer than 1 in 1,000 finding no slot. At least 1.
+    pub const fn for_keys(keys: usize) -> usize {
+        super::sets_for(keys)
+    }
+
+    /// The time of the key's bucket.
+    #[inline]
+    fn find(&mut self, place: Place) -> Option<&mut u64> {
+        let first = place.line();
+        let (line, index) = match self.lines[first].find(place.fingerprint) {
+            Some(index) => (first, index),
+            None => {
+                let other = (first + 1) % LINES;
+                (other, self.lines[other].find(place.fingerprint)?)
+            }
+        };
+        Some(&mut self.lines[line].times[index])
+    }
+
+    /// A slot for the key: a vacant one, or one whose debt was paid by `drained`. In its place, the
+    /// time at which the first will be.
+    fn make_room(&mut self, place: Place, drained: u64) -> Result<(usize, usize), u64> {
+        let mut earliest = u64::MAX;
+        for line in [place.line(), (place.line() + 1) % LINES] {
+            for index in 0..LINE {
+                let time = self.lines[line].times[index];
+                if time <= drained {
+                    return Ok((line, index));
+                }
+                earliest = earliest.min(time);
+            }
+        }
+        Err(earliest)
+    }
+}
+
+impl Default for LocalSet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Line {
+    #[inline]
+    fn find(&self, fingerprint: u32) -> Option<usize> {
+        // One bit a slot, without a branch.
+        let mut matches = 0_u32;
+        for (index, (&other, &time)) in self.fingerprints.iter().zip(&self.times).enumerate() {
+            matches |= u32::from(other == fingerprint && time != 0) << index;
+        }
+        if matches == 0 { None } else { Some(matches.trailing_zeros() as usize) }
+    }
+}
+
+/// Rate-limit buckets for one owner: what [`BucketTable`](crate::BucketTable) answers, without
+/// atomics.
+///
+/// For loops that own a shard of the traffic, and for targets without 64-bit atomics: firmware
+/// shares one as `critical_section::Mutex<RefCell<LocalBucketTable>>`. The memory, the identity of
+/// keys and the calls are those of the shared table; a new key that finds its set full is denied
+/// ([`OnFull::Deny`](crate::OnFull::Deny)).
+///
+/// ```
+/// use tidegate_core::{Instant, LocalBucketTable, LocalSet, Quota, SeededState, Unit};
+///
+/// let quota = Quota::per_second(2)?;
+/// let mut memory = [const { LocalSet::new() }; 4];
+/// let unit = Unit::for_quota(quota)?;
+/// let mut table = LocalBucketTable::over(&mut memory[..], unit, SeededState::new(0x5eed));
+/// let plan = table.plan(quota)?;
+///
+/// let now = Instant::from_secs(1);
+/// assert!(table.check(&7, &plan, now).is_admitted());
+/// # Ok::<(), tidegate_core::QuotaError>(())
+/// ```
+#[derive(Debug)]
+pub struct LocalBucketTable<M, S = SeededState> {
+    sets: M,
+    unit: Unit,
+    grace: u64,
+    hasher: S,
+    unplaced: u64,
+}
+
+impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<M, S> {
+    /// A table over `sets`, in `unit`, whose keys are hashed by `hasher`, seeded with a secret.
+    pub const fn over(sets: M, unit: Unit, hasher: S) -> Self {
+        Self { sets, unit, grace: 0, hasher, unplaced: 0 }
+    }
+
+    /// How far `now` may go back between two calls without a bucket in debt being forgotten. Zero
+    /// until set, for there is one caller.
+    #[must_use]
+    pub fn grace(mut self, skew: Duration) -> Self {
+        self.grace = self.unit.scale().at_least(skew);
+        self
+    }
+
+    /// Compiles a quota for this table. Errors as [`Unit::plan`].
+    pub fn plan(&self, quota: Quota) -> Result<Plan, QuotaError> {
+        self.unit.plan(quota)
+    }
+
+    /// The table's unit of time.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// As [`BucketTable::check`](crate::BucketTable::check), and panics as it does.
+    #[inline]
+    pub fn check<K: Hash + ?Sized>(&mut self, key: &K, plan: &Plan, now: Instant) -> Decision {
+        self.check_n(key, plan, 1, now)
+    }
+
+    /// As [`BucketTable::check_n`](crate::BucketTable::check_n), and panics as it does.
+    #[inline]
+    pub fn check_n<K: Hash + ?Sized>(
+        &mut self,
+        key: &K,
+        plan: &Plan,
+        cost: u64,
+        now: Instant,
+    ) -> Decision {
+        let units = self.scale(plan).units(now.as_nanos());
+        let verdict = self.decide(Place::of(key, &self.hasher), plan, cost, units);
+        Decision::new(plan, now, verdict)
+    }
+
+    /// As [`BucketTable::check_burst`](crate::BucketTable::check_burst), and panics as it does.
+    pub fn check_burst<K: Hash>(
+        &mut self,
+        requests: &[(K, &Plan, u64)],
+        now: Instant,
+        decisions: &mut [Decision],
+    ) {
+        assert_eq!(requests.len(), decisions.len(), "one decision for each request");
+        for (decision, (key, plan, cost)) in decisions.iter_mut().zip(requests) {
+            *decision = self.check_n(key, plan, *cost, now);
+        }
+    }
+
+    /// As [`BucketTable::peek`](crate::BucketTable::peek), and panics as it does.
+    pub fn peek<K: Hash + ?Sized>(&mut self, key: &K, plan: &Plan, now: Instant) -> Decision {
+        let units = self.scale(plan).units(now.as_nanos());
+        let place = Place::of(key, &self.hasher);
+        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), self.time(place)))
+    }
+
+    /// As [`BucketTable::refund`](crate::BucketTable::refund), and panics as it does.
+    pub fn refund<K: Hash + ?Sized>(&mut self, key: &K, plan: &Plan, cost: u64, now: Instant) {
+        let units = self.scale(plan).units(now.as_nanos());
+        let credit = plan.credit(cost);
+        self.change(key, |time| gcra::refund(time, units, credit));
+    }
+
+    /// As [`BucketTable::reset`](crate::BucketTable::reset).
+    pub fn reset<K: Hash + ?Sized>(&mut self, key: &K, now: Instant) {
+        let units = self.unit.scale().units(now.as_nanos());
+        self.change(key, |time| gcra::reset(time, units));
+    }
+
+    /// As [`BucketTable::convert`](crate::BucketTable::convert), and panics as it does.
+    pub fn convert<K: Hash + ?Sized>(
+        &mut self,
+        key: &K,
+        old: &Plan,
+        new: &Plan,
+        keep: Keep,
+        now: Instant,
+    ) {
+        let (_, scale) = (self.scale(old), self.scale(new));
+        let units = scale.units(now.as_nanos());
+        self.change(key, |time| gcra::convert(time, units, old, new, keep));
+    }
+
+    /// The number of buckets held. Looks at every set.
+    pub fn len(&self) -> usize {
+        let lines = self.sets.iter().flat_map(|set| &set.lines);
+        lines.flat_map(|line| line.times).filter(|&time| time != 0).count()
+    }
+
+    /// Whether no bucket is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of slots.
+    pub fn slots(&self) -> usize {
+        self.sets.len() * SLOTS
+    }
+
+    /// Checks of a key for which there was no slot, since the table was made.
+    pub fn unplaced(&self) -> u64 {
+        self.unplaced
+    }
+
+    #[inline]
+    fn decide(&mut self, place: Place, plan: &Plan, cost: u64, units: u64) -> Verdict {
+        let Some(charge) = plan.charge(cost, units) else {
+            return Verdict::foreseen(plan.inquiry(cost, units), self.time(place));
+        };
+        match self.set(place).and_then(|set| set.find(place)) {
+            Some(time) => match charge.on(*time) {
+                Some(after) => {
+                    *time = after;
+                    Verdict::admitted(after)
+                }
+                None => Verdict::denied(*time, &charge),
+            },
+            None => self.decide_new(place, plan, &charge),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decide_new(&mut self, place: Place, plan: &Plan, charge: &Charge) -> Verdict {
+        let Some(after) = charge.on(0) else {
+            return Verdict::denied(0, charge);
+        };
+        let drained = charge.now().saturating_sub(self.grace);
+        let room = match self.set(place) {
+            Some(set) => set.make_room(place, drained).map(|slot| (slot, set)),
+            None => Err(u64::MAX),
+        };
+        match room {
+            Ok(((line, index), set)) => {
+                set.lines[line].fingerprints[index] = place.fingerprint;
+                set.lines[line].times[index] = after;
+                Verdict::admitted(after)
+            }
+            Err(earliest) => {
+                self.unplaced = self.unplaced.wrapping_add(1);
+                Verdict::no_slot(plan, charge.now(), earliest.saturating_add(self.grace))
+            }
+        }
+    }
+
+    /// The time of the key's bucket; what it would start with if there is none.
+    fn time(&mut self, place: Place) -> u64 {
+        self.set(place).and_then(|set| set.find(place)).map_or(0, |time| *time)
+    }
+
+    fn change<K: Hash + ?Sized>(&mut self, key: &K, f: impl Fn(u64) -> Option<u64>) {
+        let place = Place::of(key, &self.hasher);
+        if let Some(time) = self.set(place).and_then(|set| set.find(place)) {
+            *time = f(*time).unwrap_or(*time);
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, place: Place) -> Option<&mut LocalSet> {
+        let index = place.set(self.sets.len());
+        self.sets.get_mut(index)
+    }
+
+    #[inline]
+    fn scale(&self, plan: &Plan) -> Scale {
+        self.unit.scale_of(plan)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<S: BuildHasher> LocalBucketTable<alloc::boxed::Box<[LocalSet]>, S> {
+    /// A table on the heap for `keys` keys at a time, in the unit that suits `quota`. As
+    /// [`BucketTable::boxed`](crate::BucketTable::boxed).
+    pub fn boxed(quota: Quota, keys: usize, hasher: S) -> Result<Self, QuotaError> {
+        let unit = Unit::for_quota(quota)?;
+        let sets = (0..LocalSet::for_keys(keys)).map(|_| LocalSet::new()).collect();
+        Ok(Self::over(sets, unit, hasher))
+    }
+}
+
+/// A sweep over a [`LocalBucketTable`]: the position alone, since the table has one owner.
+///
+/// ```
+/// use tidegate_core::{Budget, Instant, LocalBucketTable, LocalSweep, Quota, SeededState};
+///
+/// let quota = Quota::per_second(1)?;
+/// let mut table = LocalBucketTable::boxed(quota, 100, SeededState::new(0x5eed))?;
+/// let plan = table.plan(quota)?;
+/// assert!(table.check(&7, &plan, Instant::from_secs(1)).is_admitted());
+///
+/// let mut sweep = LocalSweep::default();
+/// let swept = sweep.step(&mut table, Instant::from_secs(2), Budget::entries(1_000));
+/// assert!(swept.wrapped);
+/// assert_eq!((swept.removed, table.len()), (1, 0));
+/// # Ok::<(), tidegate_core::QuotaError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct LocalSweep {
+    cursor: usize,
+}
+
+impl LocalSweep {
+    /// Visits the next `budget` slots of the table, at most to its end, and gives up the buckets
+    /// that equal fresh ones.
+    pub fn step<M, S>(
+        &mut self,
+        table: &mut LocalBucketTable<M, S>,
+        now: Instant,
+        budget: Budget,
+    ) -> Swept
+    where
+        M: Deref<Target = [LocalSet]> + DerefMut,
+        S: BuildHasher,
+    {
+        let units = table.unit.scale().units(now.as_nanos());
+        let drained = units.saturating_sub(table.grace);
+        let slots = table.slots();
+        let visit = budget.visit(&mut self.cursor, slots);
+        let mut removed = 0;
+        for slot in visit.clone() {
+            let line = &mut table.sets[slot / SLOTS].lines[slot % SLOTS / LINE];
+            let index = slot % LINE;
+            if line.times[index] != 0 && line.times[index] <= drained {
+                line.times[index] = 0;
+                removed += 1;
+            }
+        }
+        Swept { visited: visit.len(), removed, wrapped: visit.end == slots }
+    }
+}

@@ -1,0 +1,54 @@
+//! Rate limits: quotas, the arithmetic of a bucket, and tables of buckets in fixed memory.
+//!
+//! | | |
+//! |---|---|
+//! | [`Quota`] | what a person writes: cells a period, and a burst |
+//! | [`Unit`], [`Plan`] | a table's unit of time, and a quota compiled for it |
+//! | [`BucketTable`] | a bucket per key, shared by any number of threads, in memory you give it |
+//! | [`LocalBucketTable`] | the same answers for one owner (`&mut self`), without atomics |
+//! | [`Decision`] | the answer: admitted or not, what remains, when to come back |
+//!
+//! `BucketTable` needs native 64-bit atomics and is absent where the target has none. All else is
+//! there on every target.
+
+mod decision;
+mod gcra;
+mod local;
+mod place;
+mod plan;
+mod quota;
+mod unit;
+mod verdict;
+
+#[cfg(target_has_atomic = "64")]
+mod set;
+#[cfg(target_has_atomic = "64")]
+mod table;
+
+pub use decision::Decision;
+pub use gcra::Keep;
+pub use local::{LocalBucketTable, LocalSet, LocalSweep};
+pub use plan::Plan;
+pub use quota::{Quota, QuotaError};
+#[cfg(target_has_atomic = "64")]
+pub use set::Set;
+#[cfg(target_has_atomic = "64")]
+pub use table::{BucketTable, Counters, OnFull, TableSweep};
+pub use unit::Unit;
+pub use verdict::Outcome;
+
+/// What an operation found in a bucket's time word, and what it put there.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    before: u64,
+    /// `None` if nothing was written.
+    after: Option<u64>,
+}
+
+/// How many sets serve `keys` keys with fewer than 1 in 1,000 finding their set full.
+///
+/// 3.5 keys to a set of 10 slots: random keys then leave 4 in 10,000 without a slot.
+const fn sets_for(keys: usize) -> usize {
+    let sets = keys.saturating_mul(2).div_ceil(7);
+    if sets == 0 { 1 } else { sets }
+}

@@ -1,0 +1,167 @@
+//! A quota compiled for one table's unit of time.
+
+use super::gcra::Charge;
+use super::quota::{Quota, QuotaError};
+use super::unit::{Scale, Unit};
+
+/// A [`Quota`] in the terms of one table: what every check is given.
+///
+/// Made by [`BucketTable::plan`](crate::BucketTable::plan),
+/// [`LocalBucketTable::plan`](crate::LocalBucketTable::plan) or [`Unit::plan`], once, and then
+/// passed by reference to any number of checks. One table serves as many plans as it likes, as long
+/// as all were compiled for its unit.
+///
+/// # Accuracy
+///
+/// * A cell is rounded up to whole units, so the rate is never above the quota's, and
+///   [`error`](Self::error) says by how much it is below: 0 for the quotas the unit was made for.
+/// * Where a unit is several cells (rates above 2^30 a second) each cost and the burst are rounded
+///   up to whole units, and a refund is rounded down.
+/// * A converted time is rounded down by less than a unit. [`is_exact`](Self::is_exact) plans have
+///   none of these roundings.
+///
+/// So an answer is never later than the quota allows by more than `error`, and never earlier by
+/// more than one unit, which is under a nanosecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    scale: Scale,
+    /// A cell is `cell / 2^shift` units.
+    cell: u64,
+    shift: u8,
+    exact: bool,
+    error: u32,
+    /// The burst in units.
+    burst: u64,
+    /// The burst and what may be queued behind it, in units.
+    window: u64,
+}
+
+impl Plan {
+    pub(super) const fn compile(unit: Unit, quota: Quota) -> Result<Self, QuotaError> {
+        let scale = unit.scale();
+        if quota.is_closed() {
+            return Ok(Self {
+                scale,
+                cell: 1,
+                shift: 0,
+                exact: true,
+                error: 0,
+                burst: 0,
+                window: 0,
+            });
+        }
+        let cell = match unit.cell(&quota) {
+            Ok(cell) => cell,
+            Err(error) => return Err(error),
+        };
+        let burst = round_up(quota.burst_cells(), cell.size, cell.shift);
+        let window = burst + scale.units(quota.max_wait().as_nanos() as u64) as u128;
+        if !scale.has_horizon(window) {
+            return Err(QuotaError::Horizon);
+        }
+        Ok(Self {
+            scale,
+            cell: cell.size,
+            shift: cell.shift as u8,
+            exact: unit.is_exact() && cell.error == 0 && cell.shift == 0,
+            error: cell.error,
+            burst: burst as u64,
+            window: window as u64,
+        })
+    }
+
+    /// Whether every answer is the one that exact arithmetic over the rationals would give.
+    pub const fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// By how much the rate is below the quota's, in parts per 10^9, rounded up. At most 976,562.
+    pub const fn error(&self) -> u32 {
+        self.error
+    }
+
+    /// The burst in cells; where a unit is several cells, rounded up to whole units.
+    pub const fn limit(&self) -> u64 {
+        self.cells(self.burst)
+    }
+
+    #[inline]
+    pub(super) const fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    #[inline]
+    pub(super) const fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    #[inline]
+    pub(super) const fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// The charge of `cost` cells at the time `now`; `None` if that is nothing, or more than could
+    /// ever be admitted.
+    #[inline(always)]
+    pub(super) const fn charge(&self, cost: u64, now: u64) -> Option<Charge> {
+        let units = if self.shift == 0 {
+            match cost.checked_mul(self.cell) {
+                Some(units) => units,
+                None => return None,
+            }
+        } else {
+            self.whole_units(cost)
+        };
+        if units.wrapping_sub(1) < self.window { Some(Charge::new(self, units, now)) } else { None }
+    }
+
+    /// As [`charge`](Self::charge), to ask and not to charge: for no cost there is an answer, too.
+    pub(super) const fn inquiry(&self, cost: u64, now: u64) -> Option<Charge> {
+        match cost {
+            0 if self.window > 0 => Some(Charge::new(self, 0, now)),
+            _ => self.charge(cost, now),
+        }
+    }
+
+    /// `cost` cells in units, where those are several cells; the largest number if it does not fit.
+    #[cold]
+    const fn whole_units(&self, cost: u64) -> u64 {
+        let units = round_up(cost, self.cell, self.shift as u32);
+        if units >> 64 == 0 { units as u64 } else { u64::MAX }
+    }
+
+    /// What is given back for `cost` cells, in units, rounded down.
+    pub(super) const fn credit(&self, cost: u64) -> u64 {
+        let units = (cost as u128 * self.cell as u128) >> self.shift;
+        if units <= self.window as u128 { units as u64 } else { self.window }
+    }
+
+    /// The whole cells in `units`, which are at most the burst.
+    pub(super) const fn cells(&self, units: u64) -> u64 {
+        // Below 2^63: neither is above the burst, and that was given as such a number of cells.
+        (((units as u128) << self.shift) / self.cell as u128) as u64
+    }
+
+    /// A debt of `units` under this plan, in the units of the same number of cells under `other`,
+    /// rounded up.
+    pub(super) const fn debt_under(&self, other: &Self, units: u64) -> u64 {
+        // units * (other.cell / 2^other.shift) / (self.cell / 2^self.shift). The windows of both
+        // plans are below 2^60; beyond the other's there is nothing to tell apart.
+        let cells = (units as u128) * other.cell as u128;
+        let debt = if self.shift >= other.shift {
+            let by = self.shift - other.shift;
+            if cells.leading_zeros() <= by as u32 {
+                return other.window;
+            }
+            (cells << by).div_ceil(self.cell as u128)
+        } else {
+            cells.div_ceil((self.cell as u128) << (other.shift - self.shift))
+        };
+        if debt < other.window as u128 { debt as u64 } else { other.window }
+    }
+}
+
+const fn round_up(cost: u64, cell: u64, shift: u32) -> u128 {
+    let units = cost as u128 * cell as u128;
+    (units + ((1 << shift) - 1)) >> shift
+}

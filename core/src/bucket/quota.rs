@@ -1,0 +1,183 @@
+//! What a person writes: so many cells a period, and how many at once.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::time::nanos;
+
+/// A rate and a burst: `cells` per `period`, at most `burst` at once.
+///
+/// A *cell* is whatever is counted: a request, a byte, a token. The same quota is a token bucket
+/// (of `burst` tokens, refilled at the rate), a leaky bucket used as a meter (of capacity `burst`,
+/// leaking at the rate) and, with [`shape`](Self::shape), a leaky bucket used as a queue.
+///
+/// A quota is plain data. It becomes a [`Plan`](crate::Plan) when a table compiles it for its unit
+/// of time, and that is where rates that do not fit are refused.
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{Quota, QuotaError};
+///
+/// let api = Quota::per_minute(60)?.burst(20)?;
+/// let uplink = Quota::per_second(50_000_000_000)?; // 50 GB/s, a cell is a byte
+/// let newsletter = Quota::new(1, Duration::from_secs(30 * 86_400))?;
+/// assert_eq!((api.cells(), api.burst_cells()), (60, 20));
+/// assert_eq!(Quota::per_second(0), Err(QuotaError::ZeroRate));
+/// # let _ = (uplink, newsletter);
+/// # Ok::<(), QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Quota {
+    cells: u64,
+    period: u64,
+    burst: u64,
+    max_wait: u64,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Quota {
+    /// `cells` in every `period`; the burst is `cells` until [`burst`](Self::burst) says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// * [`QuotaError::ZeroRate`]: `cells` is 0. To deny everything use [`closed`](Self::closed).
+    /// * [`QuotaError::ZeroPeriod`]: `period` is 0.
+    /// * [`QuotaError::TooLarge`]: `cells`, or `period` in nanoseconds, is 2^63 or more.
+    pub const fn new(cells: u64, period: Duration) -> Result<Self, QuotaError> {
+        let period = nanos(period);
+        if cells == 0 {
+            return Err(QuotaError::ZeroRate);
+        }
+        if period == 0 {
+            return Err(QuotaError::ZeroPeriod);
+        }
+        if cells >> 63 != 0 || period >> 63 != 0 {
+            return Err(QuotaError::TooLarge);
+        }
+        Ok(Self { cells, period, burst: cells, max_wait: 0 })
+    }
+
+    /// `cells` a second. Errors as [`new`](Self::new).
+    pub const fn per_second(cells: u64) -> Result<Self, QuotaError> {
+        Self::new(cells, Duration::from_nanos(SECOND))
+    }
+
+    /// `cells` a minute. Errors as [`new`](Self::new).
+    pub const fn per_minute(cells: u64) -> Result<Self, QuotaError> {
+        Self::new(cells, Duration::from_nanos(60 * SECOND))
+    }
+
+    /// `cells` an hour. Errors as [`new`](Self::new).
+    pub const fn per_hour(cells: u64) -> Result<Self, QuotaError> {
+        Self::new(cells, Duration::from_nanos(3_600 * SECOND))
+    }
+
+    /// `cells` in 24 hours. Errors as [`new`](Self::new).
+    pub const fn per_day(cells: u64) -> Result<Self, QuotaError> {
+        Self::new(cells, Duration::from_nanos(86_400 * SECOND))
+    }
+
+    /// A quota that denies everything and for which nothing is ever stored.
+    pub const fn closed() -> Self {
+        Self { cells: 0, period: 1, burst: 0, max_wait: 0 }
+    }
+
+    /// At most `cells` at once, out of a bucket that has been left alone for long enough.
+    ///
+    /// # Errors
+    ///
+    /// * [`QuotaError::ZeroBurst`]: `cells` is 0: nothing could ever be admitted.
+    /// * [`QuotaError::TooLarge`]: `cells` is 2^63 or more.
+    pub const fn burst(self, cells: u64) -> Result<Self, QuotaError> {
+        if cells == 0 {
+            return Err(QuotaError::ZeroBurst);
+        }
+        if cells >> 63 != 0 {
+            return Err(QuotaError::TooLarge);
+        }
+        Ok(Self { burst: cells, ..self })
+    }
+
+    /// Makes the bucket a queue: what exceeds the burst is admitted too, to be sent after the delay
+    /// that [`Decision::delay`](crate::Decision::delay) names, as long as that is no more than
+    /// `max_wait`. The classic leaky queue has a burst of 1.
+    pub const fn shape(self, max_wait: Duration) -> Self {
+        Self { max_wait: nanos(max_wait), ..self }
+    }
+
+    /// Cells a period; 0 if closed.
+    pub const fn cells(&self) -> u64 {
+        self.cells
+    }
+
+    /// The period.
+    pub const fn period(&self) -> Duration {
+        Duration::from_nanos(self.period)
+    }
+
+    /// The burst in cells; 0 if closed.
+    pub const fn burst_cells(&self) -> u64 {
+        self.burst
+    }
+
+    /// The longest delay of a shaping quota; zero for one that admits or denies at once.
+    pub const fn max_wait(&self) -> Duration {
+        Duration::from_nanos(self.max_wait)
+    }
+
+    /// Whether the quota denies everything.
+    pub const fn is_closed(&self) -> bool {
+        self.cells == 0
+    }
+
+    /// Cells per nanosecond as a fraction in lowest terms. Not for closed quotas.
+    pub(super) const fn rate(&self) -> (u64, u64) {
+        let common = gcd(self.cells, self.period);
+        (self.cells / common, self.period / common)
+    }
+}
+
+pub(super) const fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Why a quota cannot be had: which bound it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QuotaError {
+    /// The rate is 0 cells a period.
+    ZeroRate,
+    /// The period is 0.
+    ZeroPeriod,
+    /// The burst is 0 cells.
+    ZeroBurst,
+    /// The cells, the burst, or the period in nanoseconds, are 2^63 or more.
+    TooLarge,
+    /// The rate is above 2^63 cells a second.
+    TooFast,
+    /// The burst, with what may be queued behind it, takes so long to drain that the table's time
+    /// word would overflow within ten years of the clock's origin.
+    Horizon,
+    /// In the table's unit of time the rate would be off by more than one part in 2^10.
+    Coarse,
+}
+
+impl fmt::Display for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZeroRate => "the rate is 0 cells a period",
+            Self::ZeroPeriod => "the period is 0",
+            Self::ZeroBurst => "the burst is 0 cells",
+            Self::TooLarge => "cells, burst or period (in nanoseconds) are 2^63 or more",
+            Self::TooFast => "the rate is above 2^63 cells a second",
+            Self::Horizon => "the burst drains too slowly: time would overflow within 10 years",
+            Self::Coarse => "in the table's unit of time the rate is off by more than 1/1024",
+        })
+    }
+}
+
+impl core::error::Error for QuotaError {}

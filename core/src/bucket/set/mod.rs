@@ -1,0 +1,169 @@
+//! SETTAB: a set of slots whose membership is one word.
+//!
+//! # Algorithm
+//!
+//! A key belongs to one set and may stand in any of its slots. Three things must never happen: two
+//! slots for one key (a double burst), a charge that lands on another key's bucket, and a charge
+//! that lands on a bucket already given up. One word decides each:
+//!
+//! * The **control** word holds the bitmap of visible slots and a sequence number. Membership
+//!   changes only by compare-exchange on it, so whoever publishes a key has seen, in the very value
+//!   that is replaced, that no other slot shows it.
+//! * The **state** word of a slot holds the bucket's time, the tenure's version and the phase.
+//!   Charging and closing compete on this one word, so a closed bucket loses no charge.
+//! * A slot is **claimed** in private and published afterwards. Nobody ever waits for a claimer.
+//!
+//! # State
+//!
+//! ```text
+//! control  { sequence: 22, visible: 10 }
+//! state    { time: 60, version: 2, phase: 2 }
+//!
+//!   VACANT --claim--> CLAIMED --publish, first charge--> LIVE --close--> CLOSED --unpublish--> VACANT
+//!   invisible         invisible, then visible            visible        visible, then not
+//!                        |                                                 ^
+//!                        '--lost to another: back to VACANT    dead: closed by a sweeper--'
+//! ```
+//!
+//! All zeros is an empty set, so a table in a `static` costs nothing in the image.
+//!
+//! # Layout
+//!
+//! Two cache lines of five slots under one control word, in the first. A key prefers the line that
+//! a bit of its fingerprint names. A hit does not read the control word (a LIVE slot is visible,
+//! and is closed before it is hidden), so it touches one line unless the key had to go into the
+//! other one.
+//!
+//! # Progress
+//!
+//! Lock-free. A failed compare-exchange means that another one on the same set succeeded. A thread
+//! that stops between claim and publish costs one slot of one set until it goes on; stopped
+//! anywhere else it costs nothing, since others finish what it began.
+//!
+//! # Bounds
+//!
+//! The sequence wraps after 2^22 changes of membership of one set, and a version after four
+//! tenures of one slot: a thread that sleeps, between a scan and its compare-exchange, for exactly
+//! a multiple of that can be deceived. `docs/design.md` puts times to it.
+
+mod insert;
+mod reclaim;
+mod update;
+mod words;
+
+pub(super) use insert::Inserted;
+pub(super) use update::Glance;
+
+use self::words::{Control, ControlWord, State, StateWord};
+use crate::sync::{AtomicU32, Ordering};
+
+/// Slots in a cache line. One in the models, which then reach full sets with few steps.
+const LINE: usize = if cfg!(loom) { 1 } else { 5 };
+const LINES: usize = 2;
+/// Slots in a set.
+pub(super) const SLOTS: usize = LINE * LINES;
+
+/// Ten slots in two cache lines: what a [`BucketTable`](crate::BucketTable) is made of.
+///
+/// Memory for a table is a slice of these: a `static`, a slice on loan, or a box.
+///
+/// ```
+/// use tidegate_core::Set;
+///
+/// static SETS: [Set; 64] = [const { Set::new() }; 64];
+/// assert_eq!(size_of_val(&SETS), 64 * 128);
+/// ```
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct Set {
+    lines: [Line; LINES],
+}
+
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Line {
+    /// Membership of the whole set; only the first line's is used.
+    ///
+    /// Written by whoever publishes or unpublishes; read by who inserts, reclaims, or finds a
+    /// claimed slot.
+    control: ControlWord,
+    /// Written by the slot's claimer alone; read by everyone.
+    fingerprints: [AtomicU32; LINE],
+    /// Written by everyone.
+    states: [StateWord; LINE],
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Line>() == 64 && size_of::<Set>() == 128);
+
+impl Set {
+    /// An empty set.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self { lines: [const { Line::new() }; LINES] }
+    }
+
+    /// An empty set.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self { lines: core::array::from_fn(|_| Line::new()) }
+    }
+
+    /// How many sets serve `keys` keys with fewer than 1 in 1,000 finding no slot: 3.5 keys a set,
+    /// which is 36.6 bytes a key. At least 1.
+    ///
+    /// Spare slots are cheap and a full set is not: for a table under attack, double it.
+    pub const fn for_keys(keys: usize) -> usize {
+        super::sets_for(keys)
+    }
+
+    fn control(&self) -> &ControlWord {
+        &self.lines[0].control
+    }
+
+    fn fingerprint(&self, slot: usize) -> &AtomicU32 {
+        &self.lines[slot / LINE].fingerprints[slot % LINE]
+    }
+
+    fn state(&self, slot: usize) -> &StateWord {
+        &self.lines[slot / LINE].states[slot % LINE]
+    }
+
+    /// The line in which a key that prefers `line` is looked for first.
+    #[inline]
+    pub(super) fn prefetch(&self, line: usize) {
+        crate::sync::prefetch(&self.lines[line]);
+    }
+
+    /// How many slots are visible just now.
+    pub(super) fn len(&self) -> u32 {
+        // Relaxed: a count, on which nothing depends.
+        self.control().load(Ordering::Relaxed).visible().count_ones()
+    }
+}
+
+impl Default for Set {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Line {
+    #[cfg(not(loom))]
+    const fn new() -> Self {
+        Self {
+            control: ControlWord::new(),
+            fingerprints: [const { AtomicU32::new(0) }; LINE],
+            states: [const { StateWord::new() }; LINE],
+        }
+    }
+
+    #[cfg(loom)]
+    fn new() -> Self {
+        Self {
+            control: ControlWord::new(),
+            fingerprints: core::array::from_fn(|_| AtomicU32::new(0)),
+            states: core::array::from_fn(|_| StateWord::new()),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Giving up buckets that equal fresh ones: close, unpublish, vacate.
+
+use core::ops::Range;
+
+use super::words::Phase;
+use super::{Set, State};
+use crate::sync::Ordering;
+
+/// What a visit to a set did.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::bucket) struct Reclaimed {
+    /// Buckets closed.
+    pub(in crate::bucket) removed: u32,
+    /// Whether a slot came free, or the set changed under the visit.
+    pub(super) changed: bool,
+    /// The smallest time of a bucket that stays; the largest possible if there is none.
+    pub(super) earliest: u64,
+}
+
+impl Set {
+    /// Visits `slots`: gives up each bucket whose debt was paid by `drained`, and finishes what
+    /// others left half done. One pass and one exchange a word; what fails is left to the next.
+    pub(in crate::bucket) fn reclaim(&self, slots: Range<usize>, drained: u64) -> Reclaimed {
+        let mut done = Reclaimed { removed: 0, changed: false, earliest: u64::MAX };
+        // Acquire: the value that the unpublishing exchange below expects. Every state is read
+        // after it, so none is of a tenure before those it shows; and as long as it does not change,
+        // those are the tenures of the slots found closed.
+        let control = self.control().load(Ordering::Acquire);
+        let (mut shown, mut hidden) = (0, 0);
+        let mut closed = [State::default(); super::SLOTS];
+        for slot in slots {
+            // Acquire: pairs with the publication of the tenure (through the first charge, or who
+            // closed the claim), for the control words read after it below.
+            let state = self.state(slot).load(Ordering::Acquire);
+            closed[slot] = state.closed();
+            match state.phase() {
+                Phase::Closed if control.shows(slot) => shown |= 1 << slot,
+                Phase::Closed => hidden |= 1 << slot,
+                Phase::Vacant => done.changed = true,
+                Phase::Live if state.time() <= drained && control.shows(slot) => {
+                    // The one point at which the bucket ends: a charge that came first made this
+                    // fail, one that comes later fails. Relaxed: it publishes nothing, and hands on
+                    // what the first charge released.
+                    if self.state(slot).swap(state, state.closed(), Ordering::Relaxed) {
+                        done.removed += 1;
+                        shown |= 1 << slot;
+                    } else {
+                        done.changed = true;
+                    }
+                }
+                // Published and never charged: its thread is gone, or not as fast as the grace.
+                Phase::Claimed
+                    if state.time() < drained && control.shows(slot) && self.shows_now(slot) =>
+                {
+                    // As above, against the first charge. Release: whoever sees it closed sees that
+                    // it was published, as we did.
+                    if self.state(slot).swap(state, state.closed(), Ordering::Release) {
+                        shown |= 1 << slot;
+                    } else {
+                        done.changed = true;
+                    }
+                }
+                Phase::Live | Phase::Claimed => {
+                    done.earliest = done.earliest.min(state.time());
+                }
+            }
+        }
+        if shown != 0 {
+            done.changed = true;
+            // Relaxed: it publishes nothing, and hands on what those who published released. A slot
+            // is claimed after it by way of `vacate`.
+            if self.control().swap(control, control.without(shown), Ordering::Relaxed) {
+                self.vacate(shown, &closed);
+            }
+        }
+        if hidden != 0 {
+            done.changed = true;
+            // Relaxed: not from before the publication, by the Acquire load of the state. A bit
+            // clear in it was cleared, and whoever did so has not come to vacating the slot.
+            let control = self.control().load(Ordering::Relaxed);
+            self.vacate(hidden & !control.visible(), &closed);
+        }
+        done
+    }
+
+    /// Whether a slot that was just found claimed is published.
+    fn shows_now(&self, slot: usize) -> bool {
+        // Relaxed: not from the tenure before, by the Acquire load of the state.
+        self.control().load(Ordering::Relaxed).shows(slot)
+    }
+
+    /// Makes closed and unpublished slots claimable.
+    fn vacate(&self, slots: u32, closed: &[State]) {
+        for (slot, &state) in closed.iter().enumerate().filter(|(slot, _)| slots >> slot & 1 != 0) {
+            // Release: the next claimer comes after the unpublishing. If it fails, somebody else
+            // has vacated the slot.
+            self.state(slot).swap(state, state.vacant(), Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Operations on a bucket that is there.
+
+use super::words::Phase;
+use super::{LINE, LINES, Line, Set};
+use crate::bucket::Change;
+use crate::bucket::place::Place;
+use crate::sync::Ordering;
+
+impl Set {
+    /// The first slot that bears the key's fingerprint, in the line that the key prefers: where
+    /// nearly all are found. A hint, verified by [`Glance::update`].
+    #[inline(always)]
+    pub(in crate::bucket) fn glance(&self, place: Place) -> Option<Glance<'_>> {
+        let line = &self.lines[place.line()];
+        // Without a branch: a mispredicted one would expose the whole cache miss and cost more than
+        // five compares.
+        let mut first = LINE;
+        for index in (0..LINE).rev() {
+            // Relaxed: a hint, verified under the state.
+            let word = line.fingerprints[index].load(Ordering::Relaxed);
+            first = if word == place.fingerprint { index } else { first };
+        }
+        if first == LINE { None } else { Some(Glance { line, index: first }) }
+    }
+
+    /// Applies `f` to the time of the key's bucket, wherever it stands. `None` if no live one was
+    /// found, which is a hint only: see [`Set::insert`].
+    pub(in crate::bucket) fn update(
+        &self,
+        place: Place,
+        f: impl Fn(u64) -> Option<u64>,
+    ) -> Option<Change> {
+        let first = place.line();
+        let lines = [&self.lines[first], &self.lines[(first + 1) % LINES]];
+        lines.into_iter().find_map(|line| {
+            (0..LINE)
+                // Relaxed: a hint, verified under the state.
+                .filter(|&index| {
+                    line.fingerprints[index].load(Ordering::Relaxed) == place.fingerprint
+                })
+                .find_map(|index| line.update(index, place.fingerprint, &f))
+        })
+    }
+
+    /// Applies `f` to the bucket in `slot`, if that is the key's: to its time, or to `fresh` if it
+    /// has been published but not charged yet.
+    pub(super) fn update_visible(
+        &self,
+        slot: usize,
+        fingerprint: u32,
+        fresh: u64,
+        f: &impl Fn(u64) -> Option<u64>,
+    ) -> Option<Change> {
+        loop {
+            // Acquire: pairs with what made the slot vacant before this tenure, so that the control
+            // word read next is not from the tenure before.
+            let state = self.state(slot).load(Ordering::Acquire);
+            match state.phase() {
+                Phase::Live => {
+                    let (line, index) = (slot / LINE, slot % LINE);
+                    return self.lines[line].update(index, fingerprint, f);
+                }
+                Phase::Claimed => {
+                    // Acquire: pairs with the publishing exchange. A bit seen here is this tenure's,
+                    // and so is the fingerprint read *after* it; the one read before may be older.
+                    if !self.control().load(Ordering::Acquire).shows(slot) {
+                        return None;
+                    }
+                    // Relaxed: ordered by the Acquire above.
+                    if self.fingerprint(slot).load(Ordering::Relaxed) != fingerprint {
+                        return None;
+                    }
+                    let Some(time) = f(fresh) else {
+                        return Some(Change { before: fresh, after: None });
+                    };
+                    // Release: whoever sees the slot live, by us or by a later charge, sees its
+                    // fingerprint, which the control word has shown to us.
+                    if self.state(slot).swap(state, state.live(time), Ordering::Release) {
+                        return Some(Change { before: fresh, after: Some(time) });
+                    }
+                }
+                Phase::Closed | Phase::Vacant => return None,
+            }
+        }
+    }
+}
+
+/// Where a key seemed to stand.
+#[derive(Clone, Copy)]
+pub(in crate::bucket) struct Glance<'a> {
+    line: &'a Line,
+    index: usize,
+}
+
+impl Glance<'_> {
+    /// Applies `f` to the time of the bucket, if it is live and the key's.
+    #[inline(always)]
+    pub(in crate::bucket) fn update(
+        self,
+        place: Place,
+        f: impl Fn(u64) -> Option<u64>,
+    ) -> Option<Change> {
+        self.line.update(self.index, place.fingerprint, &f)
+    }
+}
+
+impl Line {
+    /// Applies `f` to the bucket in a slot, if it is live and the key's.
+    #[inline(always)]
+    fn update(
+        &self,
+        index: usize,
+        fingerprint: u32,
+        f: impl Fn(u64) -> Option<u64>,
+    ) -> Option<Change> {
+        loop {
+            // Acquire: pairs with the exchange that made the slot live. The fingerprint read next is
+            // then of this tenure or a later one, never an earlier one.
+            let state = self.states[index].load(Ordering::Acquire);
+            if !state.is_live() {
+                return None;
+            }
+            // Acquire: pairs with the claimer's store. If it is a later tenure's, all that follows
+            // comes after that tenure's claim: neither the exchange nor the second look at the state
+            // can still find the word that was read above.
+            if self.fingerprints[index].load(Ordering::Acquire) != fingerprint {
+                return None;
+            }
+            let before = state.time();
+            match f(before) {
+                Some(time) => {
+                    // Relaxed: it publishes nothing, and hands on what the first charge released.
+                    if self.states[index].swap(state, state.live(time), Ordering::Relaxed) {
+                        return Some(Change { before, after: Some(time) });
+                    }
+                }
+                None => {
+                    // An answer that writes nothing must not mix one key's fingerprint with
+                    // another's time.
+                    // Relaxed: ordered by the Acquire load of the fingerprint.
+                    if self.states[index].load(Ordering::Relaxed) == state {
+                        return Some(Change { before, after: None });
+                    }
+                }
+            }
+        }
+    }
+}

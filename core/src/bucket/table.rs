@@ -1,0 +1,331 @@
+//! The shared table: a bucket per key in fixed memory.
+
+mod burst;
+mod overflow;
+mod sweep;
+
+use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
+use core::time::Duration;
+
+pub use self::overflow::{Counters, OnFull};
+pub use self::sweep::TableSweep;
+
+use self::overflow::Overflow;
+use super::gcra::{self, Charge, Keep};
+use super::place::Place;
+use super::set::{Glance, Inserted, Set};
+use super::unit::Scale;
+use super::verdict::Verdict;
+use super::{Decision, Plan, Quota, QuotaError, Unit};
+use crate::hash::SeededState;
+use crate::time::Instant;
+
+/// Rate-limit buckets for any keys, shared by any number of threads, in memory of fixed size.
+///
+/// A key is anything `Hash`; what is stored is a 32-bit fingerprint of its keyed hash and one word
+/// of state. Buckets appear at a key's first charge and are forgotten only when they equal fresh
+/// ones, so nothing that happens to the table (sweeping, a flood of keys, a full table) ever hands
+/// a token back. Checking allocates nothing and locks nothing; an admitted check of a known key is
+/// one compare-exchange, a denied one writes nothing at all.
+///
+/// # Memory
+///
+/// A set is 128 bytes and holds 10 buckets; a set for every 3.5 keys ([`Set::for_keys`]), 36.6
+/// bytes a key, leaves fewer than 1 key in 1,000 without a slot. `M` is any memory that derefs to
+/// `[Set]`: `&'static [Set]` over a `static`, a borrowed slice, or with the feature `alloc` a box
+/// ([`boxed`](BucketTable::boxed)). All zeros is an empty table.
+///
+/// # Identity
+///
+/// Two keys that agree in fingerprint and set share a bucket. With `2^s` sets that is `32 + s` bits
+/// of a keyed hash: of 1 M live keys in 2^19 sets, *any* two collide with a probability of about
+/// 2 in 10,000. Sharing makes a limit stricter, never laxer.
+///
+/// # Time
+///
+/// Every call takes `now`, and all must come from clocks that agree within the table's
+/// [`grace`](Self::grace). A `now` that is `d` behind the key's last one denies for at most `d`
+/// longer and never admits more.
+///
+/// # Progress
+///
+/// Every operation is lock-free: it retries only if another operation on the same set succeeded.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_core::{BucketTable, Instant, Quota, QuotaError, SeededState};
+///
+/// let quota = Quota::per_minute(60)?.burst(20)?;
+/// let table = BucketTable::boxed(quota, 100_000, SeededState::new(0x5eed))?;
+/// let plan = table.plan(quota)?;
+///
+/// let now = Instant::from_secs(1); // from your clock, once a burst
+/// assert!(table.check("203.0.113.7", &plan, now).is_admitted());
+/// # Ok::<(), QuotaError>(())
+/// ```
+#[derive(Debug)]
+pub struct BucketTable<M, S = SeededState> {
+    sets: M,
+    unit: Unit,
+    /// How far apart the clocks of two threads may be, in units.
+    grace: u64,
+    hasher: S,
+    overflow: Overflow,
+}
+
+impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
+    /// How far apart two threads' clocks may be, unless [`grace`](Self::grace) says otherwise.
+    pub const GRACE: Duration = Duration::from_millis(10);
+
+    /// A table over `sets`, in `unit`, whose keys are hashed by `hasher`.
+    ///
+    /// The hasher must be seeded with a secret: see [`hash`](crate::hash). With no sets at all
+    /// every key finds the table full.
+    #[cfg(not(loom))]
+    pub const fn over(sets: M, unit: Unit, hasher: S) -> Self {
+        let grace = unit.scale().at_least(Self::GRACE);
+        Self { sets, unit, grace, hasher, overflow: Overflow::new() }
+    }
+
+    /// A table over `sets`, in `unit`, whose keys are hashed by `hasher`.
+    #[cfg(loom)]
+    pub fn over(sets: M, unit: Unit, hasher: S) -> Self {
+        let grace = unit.scale().at_least(Self::GRACE);
+        Self { sets, unit, grace, hasher, overflow: Overflow::new() }
+    }
+
+    /// What to answer a new key that finds its set full. [`OnFull::Deny`] until set.
+    #[must_use]
+    pub fn on_full(mut self, policy: OnFull) -> Self {
+        self.overflow.policy = policy;
+        self
+    }
+
+    /// How far apart two threads' clocks may be; [`GRACE`](Self::GRACE) until set, zero if all
+    /// calls share one clock. A bucket is forgotten only this long after it was full again, so that
+    /// no thread can find it gone while, by its own clock, it still owes.
+    #[must_use]
+    pub fn grace(mut self, skew: Duration) -> Self {
+        self.grace = self.unit.scale().at_least(skew);
+        self
+    }
+
+    /// Compiles a quota for this table. Any number of plans may be used on one table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Unit::plan`].
+    pub fn plan(&self, quota: Quota) -> Result<Plan, QuotaError> {
+        self.unit.plan(quota)
+    }
+
+    /// The table's unit of time.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// Charges one cell to the key's bucket if the plan admits it.
+    ///
+    /// # Panics
+    ///
+    /// If `plan` was compiled for another unit: a programming error.
+    #[inline(always)]
+    pub fn check<K: Hash + ?Sized>(&self, key: &K, plan: &Plan, now: Instant) -> Decision {
+        self.check_n(key, plan, 1, now)
+    }
+
+    /// Charges `cost` cells to the key's bucket if the plan admits them, all or none.
+    ///
+    /// A cost above the burst is [`Outcome::Never`](super::Outcome::Never). A cost of 0 charges
+    /// nothing, stores nothing and is admitted unless the quota is closed or the bucket, moved here
+    /// from a larger plan, owes more than this one allows.
+    ///
+    /// # Panics
+    ///
+    /// As [`check`](Self::check).
+    #[inline(always)]
+    pub fn check_n<K: Hash + ?Sized>(
+        &self,
+        key: &K,
+        plan: &Plan,
+        cost: u64,
+        now: Instant,
+    ) -> Decision {
+        let units = self.scale(plan).units(now.as_nanos());
+        let place = Place::of(key, &self.hasher);
+        let charge = plan.charge(cost, units);
+        let glance = self.set(place).and_then(|set| set.glance(place));
+        let verdict = match Self::hit(glance, place, charge) {
+            Some(verdict) => verdict,
+            None => self.decide(place, plan, cost, units),
+        };
+        Decision::new(plan, now, verdict)
+    }
+
+    /// What [`check`](Self::check) would answer, charging nothing. Writes nothing.
+    ///
+    /// # Panics
+    ///
+    /// As [`check`](Self::check).
+    pub fn peek<K: Hash + ?Sized>(&self, key: &K, plan: &Plan, now: Instant) -> Decision {
+        let units = self.scale(plan).units(now.as_nanos());
+        let place = Place::of(key, &self.hasher);
+        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), self.time(place)))
+    }
+
+    /// Gives back `cost` cells, for a request that was admitted and then not served. A bucket is
+    /// never more than full; for a key without one this does nothing.
+    ///
+    /// # Panics
+    ///
+    /// As [`check`](Self::check).
+    pub fn refund<K: Hash + ?Sized>(&self, key: &K, plan: &Plan, cost: u64, now: Instant) {
+        let units = self.scale(plan).units(now.as_nanos());
+        let credit = plan.credit(cost);
+        self.change(key, |time| gcra::refund(time, units, credit));
+    }
+
+    /// Makes the key's bucket full.
+    pub fn reset<K: Hash + ?Sized>(&self, key: &K, now: Instant) {
+        let units = self.unit.scale().units(now.as_nanos());
+        self.change(key, |time| gcra::reset(time, units));
+    }
+
+    /// Moves the key's bucket from one plan to another. To be called once, when the client's plan
+    /// changes; from then on its checks use `new`. A bucket never owes more than the new burst.
+    ///
+    /// # Panics
+    ///
+    /// As [`check`](Self::check), for either plan.
+    pub fn convert<K: Hash + ?Sized>(
+        &self,
+        key: &K,
+        old: &Plan,
+        new: &Plan,
+        keep: Keep,
+        now: Instant,
+    ) {
+        let (_, scale) = (self.scale(old), self.scale(new));
+        let units = scale.units(now.as_nanos());
+        self.change(key, |time| gcra::convert(time, units, old, new, keep));
+    }
+
+    /// A sweep over the table, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
+    pub fn sweeper(&self) -> TableSweep<&Self> {
+        TableSweep::new(self)
+    }
+
+    /// The number of buckets held just now. Looks at every set: for a gauge, not for a hot path.
+    pub fn len(&self) -> usize {
+        self.sets.iter().map(|set| set.len() as usize).sum()
+    }
+
+    /// Whether no bucket is held just now. As [`len`](Self::len).
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of slots.
+    pub fn slots(&self) -> usize {
+        self.sets.len() * super::set::SLOTS
+    }
+
+    /// What has happened on the way to answers since the table was made.
+    pub fn counters(&self) -> Counters {
+        self.overflow.counters()
+    }
+
+    /// A check that finds the key's bucket at first sight, as nearly all do.
+    #[inline(always)]
+    fn hit(glance: Option<Glance<'_>>, place: Place, charge: Option<Charge>) -> Option<Verdict> {
+        let charge = charge?;
+        let change = glance?.update(place, |time| charge.on(time))?;
+        Some(match change.after {
+            Some(time) => Verdict::admitted(time),
+            None => Verdict::denied(change.before, &charge),
+        })
+    }
+
+    /// Any check. Takes few words, and none by reference that a hit could keep in a register.
+    #[cold]
+    #[inline(never)]
+    fn decide(&self, place: Place, plan: &Plan, cost: u64, now: u64) -> Verdict {
+        let Some(charge) = plan.charge(cost, now) else {
+            return Verdict::foreseen(plan.inquiry(cost, now), self.time(place));
+        };
+        let Some(set) = self.set(place) else {
+            return self.overflow.answer(place, plan, &charge, u64::MAX);
+        };
+        let change = match set.update(place, |time| charge.on(time)) {
+            Some(change) => change,
+            None => {
+                let drained = now.saturating_sub(self.grace);
+                let fresh = self.overflow.fresh(place);
+                let mut removed = 0;
+                let inserted =
+                    set.insert(place, now, drained, fresh, |time| charge.on(time), &mut removed);
+                self.overflow.count_reclaimed(removed);
+                match inserted {
+                    Inserted::Done(change) => change,
+                    Inserted::Full { earliest } => {
+                        let ready = earliest.saturating_add(self.grace);
+                        return self.overflow.answer(place, plan, &charge, ready);
+                    }
+                }
+            }
+        };
+        match change.after {
+            Some(time) => Verdict::admitted(time),
+            None => Verdict::denied(change.before, &charge),
+        }
+    }
+
+    /// The time of the key's bucket; what it would start with if there is none.
+    fn time(&self, place: Place) -> u64 {
+        self.set(place)
+            .and_then(|set| set.update(place, |_| None))
+            .map_or_else(|| self.overflow.fresh(place), |change| change.before)
+    }
+
+    /// Applies `f` to the key's bucket, if there is one.
+    fn change<K: Hash + ?Sized>(&self, key: &K, f: impl Fn(u64) -> Option<u64>) {
+        let place = Place::of(key, &self.hasher);
+        if let Some(set) = self.set(place) {
+            set.update(place, f);
+        }
+    }
+
+    #[inline]
+    fn set(&self, place: Place) -> Option<&Set> {
+        let sets = &*self.sets;
+        sets.get(place.set(sets.len()))
+    }
+
+    #[inline]
+    fn scale(&self, plan: &Plan) -> Scale {
+        self.unit.scale_of(plan)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<S: BuildHasher> BucketTable<alloc::boxed::Box<[Set]>, S> {
+    /// A table on the heap for `keys` keys at a time, in the unit that suits `quota`.
+    ///
+    /// Allocates once, `128 * Set::for_keys(keys)` bytes.
+    ///
+    /// # Errors
+    ///
+    /// If there is no unit for the quota: see [`Unit::for_quota`].
+    ///
+    /// # Panics
+    ///
+    /// If the memory cannot be had. To handle that, allocate the sets yourself and use
+    /// [`over`](Self::over).
+    pub fn boxed(quota: Quota, keys: usize, hasher: S) -> Result<Self, QuotaError> {
+        let unit = Unit::for_quota(quota)?;
+        let sets = (0..Set::for_keys(keys)).map(|_| Set::new()).collect();
+        Ok(Self::over(sets, unit, hasher))
+    }
+}

@@ -1,0 +1,132 @@
+//! What a full set answers.
+
+use crossbeam_utils::CachePadded;
+
+use super::super::Outcome;
+use super::{Charge, Place, Plan, Verdict};
+use crate::sync::{AtomicU64, Ordering};
+
+/// What a table answers a new key whose set is full of buckets in debt.
+///
+/// None of them takes a bucket from a key that has one: a flood of keys changes no decision for
+/// the keys that are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnFull {
+    /// Deny: nothing passes uncounted. Under a flood, new clients wait for a slot.
+    #[default]
+    Deny,
+    /// Admit without counting: no client is refused for the table's sake, and whoever can fill the
+    /// table is unlimited.
+    Admit,
+    /// Charge one of 64 words that the keys without a slot share, chosen by hash: together they get
+    /// 64 quotas. A key that then finds a slot starts with the debt of its shared word, so moving
+    /// hands nothing back.
+    Shared,
+}
+
+/// Events on the way to answers, each since the table was made. Every count wraps at 2^64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Checks of a key for which there was no slot, answered by the [`OnFull`] policy.
+    pub unplaced: u64,
+    /// Those of them that were admitted.
+    pub unplaced_admitted: u64,
+    /// Buckets that an insertion gave up, being equal to fresh ones, to make room.
+    pub reclaimed: u64,
+}
+
+const WORDS: usize = if cfg!(loom) { 1 } else { 64 };
+
+/// The table's header: the policy, and the words that only a full table touches.
+#[derive(Debug)]
+pub(super) struct Overflow {
+    pub(super) policy: OnFull,
+    unplaced: CachePadded<AtomicU64>,
+    unplaced_admitted: AtomicU64,
+    reclaimed: AtomicU64,
+    /// Bucket times, as in a slot, that are never given up.
+    shared: CachePadded<[AtomicU64; WORDS]>,
+}
+
+impl Overflow {
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> Self {
+        Self {
+            policy: OnFull::Deny,
+            unplaced: CachePadded::new(AtomicU64::new(0)),
+            unplaced_admitted: AtomicU64::new(0),
+            reclaimed: AtomicU64::new(0),
+            shared: CachePadded::new([const { AtomicU64::new(0) }; WORDS]),
+        }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn new() -> Self {
+        Self {
+            policy: OnFull::Deny,
+            unplaced: CachePadded::new(AtomicU64::new(0)),
+            unplaced_admitted: AtomicU64::new(0),
+            reclaimed: AtomicU64::new(0),
+            shared: CachePadded::new(core::array::from_fn(|_| AtomicU64::new(0))),
+        }
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        // Relaxed, all: counts, on which nothing depends.
+        Counters {
+            unplaced: self.unplaced.load(Ordering::Relaxed),
+            unplaced_admitted: self.unplaced_admitted.load(Ordering::Relaxed),
+            reclaimed: self.reclaimed.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn count_reclaimed(&self, buckets: u32) {
+        if buckets > 0 {
+            // Relaxed: a count.
+            self.reclaimed.fetch_add(buckets.into(), Ordering::Relaxed);
+        }
+    }
+
+    /// The time with which a new bucket of the key starts: in debt only for what may have been
+    /// charged to its shared word.
+    pub(super) fn fresh(&self, place: Place) -> u64 {
+        match self.policy {
+            OnFull::Deny | OnFull::Admit => 0,
+            // Relaxed: a time stands alone. A charge made to the word while this key moves to a
+            // slot may be missed: one for each operation then under way.
+            OnFull::Shared => self.word(place).load(Ordering::Relaxed),
+        }
+    }
+
+    /// The policy's answer. A slot may come free at `ready`.
+    pub(super) fn answer(&self, place: Place, plan: &Plan, charge: &Charge, ready: u64) -> Verdict {
+        let verdict = match self.policy {
+            OnFull::Deny => Verdict::no_slot(plan, charge.now(), ready),
+            OnFull::Admit => Verdict::admitted(0).unplaced(),
+            OnFull::Shared => self.charge(place, charge).unplaced(),
+        };
+        // Relaxed, both: counts.
+        self.unplaced.fetch_add(1, Ordering::Relaxed);
+        if verdict.outcome() == Outcome::Admitted {
+            self.unplaced_admitted.fetch_add(1, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    fn charge(&self, place: Place, charge: &Charge) -> Verdict {
+        let word = self.word(place);
+        // Relaxed, all: the whole state is this one word.
+        let mut time = word.load(Ordering::Relaxed);
+        while let Some(after) = charge.on(time) {
+            match word.compare_exchange(time, after, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Verdict::admitted(after),
+                Err(current) => time = current,
+            }
+        }
+        Verdict::denied(time, charge)
+    }
+
+    fn word(&self, place: Place) -> &AtomicU64 {
+        &self.shared[place.shared(WORDS)]
+    }
+}

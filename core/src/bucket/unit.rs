@@ -1,0 +1,310 @@
+//! The unit of time in which a table counts.
+//!
+//! # Algorithm
+//!
+//! A bucket's state is one time, and adding a cell adds the time one cell takes. In whole
+//! nanoseconds that would be wrong for most rates (one cell of 600 M/s takes 1.67 ns), so each
+//! table counts in a unit chosen to make the cells of its quotas whole:
+//!
+//! * **exact**: a unit is 1/1, 1/2 or 1/3 ns. Converting a time is exact, and if the cell is whole
+//!   too, so is every answer: 1/s, 60/min, 1000/s, 10^6/s, 100/h, 17 cells in 17 s.
+//! * **power of two**: a cell is 2^f units, and there are between 2^30 and 2^31 units to a second.
+//!   A time is converted by one multiplication by a factor rounded *up* in its 61st binary place.
+//!   That is the only rounding: nothing accumulates, a cell is never late and at most one unit
+//!   (under 1 ns) early. Rounded down, the last of 17 cells would be refused after exactly one
+//!   period of 17/min.
+//!
+//! Several quotas share a unit through the least common multiple of their rates. Above 2^30 cells
+//! a second a unit is several cells.
+
+use core::time::Duration;
+
+use super::plan::Plan;
+use super::quota::{Quota, QuotaError, gcd};
+use crate::time::nanos;
+
+/// Bits of a time in a table's state word.
+pub(super) const TIME_BITS: u32 = 60;
+/// The last time that a state word can hold. Later ones saturate here, where every check is denied.
+pub(super) const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
+/// Binary places of [`Unit::factor`].
+const FRACTION: u32 = 61;
+/// Ten years (of 365.25 days) in nanoseconds: what every accepted plan leaves before [`TIME_MAX`].
+const HORIZON: u64 = 315_576_000 * SECOND;
+const SECOND: u64 = 1_000_000_000;
+/// The most units a nanosecond in exact mode: 2^60 thirds of a nanosecond are 12 years.
+const EXACT: u64 = 3;
+
+/// How nanoseconds become units: the part of a [`Unit`] that is needed to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scale {
+    /// Units a nanosecond, times 2^61, rounded up.
+    factor: u64,
+}
+
+impl Scale {
+    /// The whole units in `nanos` nanoseconds, at most [`TIME_MAX`]. Monotone.
+    #[inline]
+    pub(super) const fn units(self, nanos: u64) -> u64 {
+        let product = nanos as u128 * self.factor as u128;
+        if product >> (FRACTION + TIME_BITS) != 0 { TIME_MAX } else { (product >> FRACTION) as u64 }
+    }
+
+    /// The fewest nanoseconds that make at least `units`, or the most that a `u64` holds.
+    pub(super) const fn nanos(self, units: u64) -> u64 {
+        let nanos = ((units as u128) << FRACTION).div_ceil(self.factor as u128);
+        if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+    }
+
+    /// Units that are at least `duration`, and none if that is zero.
+    pub(super) const fn at_least(self, duration: Duration) -> u64 {
+        let nanos = nanos(duration);
+        if nanos == 0 { 0 } else { self.units(nanos) + 1 }
+    }
+
+    /// Whether time runs for ten years before a bucket `window` units ahead of it overflows.
+    pub(super) const fn has_horizon(self, window: u128) -> bool {
+        self.units(HORIZON) as u128 + window <= TIME_MAX as u128
+    }
+}
+
+/// The unit of time of one table: what a second is worth in its state words.
+///
+/// ```
+/// use tidegate_core::{Plan, Quota, Unit};
+///
+/// // One unit in which both rates are whole.
+/// let small = Quota::per_second(48_000_000)?;
+/// let large = Quota::per_second(20_000_000)?;
+/// let unit = Unit::for_quotas(&[small, large])?;
+/// assert_eq!(unit.plan(small)?.error(), 0);
+/// assert_eq!(unit.plan(large)?.error(), 0);
+/// # Ok::<(), tidegate_core::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    scale: Scale,
+    /// Units a nanosecond before rounding: `numerator / denominator * 2^exponent`.
+    numerator: u64,
+    denominator: u64,
+    exponent: i32,
+}
+
+/// What a cell is worth in a unit: `size / 2^shift` units.
+pub(super) struct Cell {
+    pub(super) size: u64,
+    /// Above 0 only where a unit is several cells.
+    pub(super) shift: u32,
+    /// By how much `size` was rounded up: parts in 10^9, rounded up as well.
+    pub(super) error: u32,
+}
+
+impl Unit {
+    /// One nanosecond.
+    pub const NANOSECOND: Self = Self::exact(1);
+
+    /// The unit that suits `quota`: its cell is a whole number of units, or a unit a whole number
+    /// of cells.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError::TooFast`].
+    pub const fn for_quota(quota: Quota) -> Result<Self, QuotaError> {
+        Self::for_quotas(&[quota])
+    }
+
+    /// The coarsest unit in which the cells of all `quotas` are whole, if it fits; otherwise the
+    /// one that suits the fastest. Whether each quota can be had in it, [`plan`](Self::plan) says.
+    ///
+    /// Closed quotas suit any unit. With no other, the unit is a nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError::TooFast`].
+    pub const fn for_quotas(quotas: &[Quota]) -> Result<Self, QuotaError> {
+        // Rates are n / p cells a nanosecond, in lowest terms.
+        let mut common: Option<(u64, u64)> = Some((1, 0));
+        let mut fastest = (0, 1);
+        let mut i = 0;
+        while i < quotas.len() {
+            if !quotas[i].is_closed() {
+                let (n, p) = quotas[i].rate();
+                if n as u128 * fastest.1 as u128 > fastest.0 as u128 * p as u128 {
+                    fastest = (n, p);
+                }
+                common = match common {
+                    Some((a, b)) => match (a / gcd(a, n)).checked_mul(n) {
+                        // In lowest terms too, because each n is prime to its p.
+                        Some(least) if least >> 63 == 0 => Some((least, gcd(b, p))),
+                        _ => None,
+                    },
+                    None => None,
+                };
+            }
+            i += 1;
+        }
+        if fastest.0 == 0 {
+            return Ok(Self::NANOSECOND);
+        }
+        if let Some((n, p)) = common {
+            if n <= EXACT {
+                return Ok(Self::exact(n));
+            }
+            if let Ok(unit) = Self::power_of_two(n, p) {
+                if unit.exponent >= 0 {
+                    return Ok(unit);
+                }
+            }
+        }
+        Self::power_of_two(fastest.0, fastest.1)
+    }
+
+    /// Compiles `quota` for this unit.
+    ///
+    /// # Errors
+    ///
+    /// * [`QuotaError::Horizon`]: the bucket would take too long to drain.
+    /// * [`QuotaError::Coarse`]: the rate would be off by more than one part in 2^10.
+    pub const fn plan(self, quota: Quota) -> Result<Plan, QuotaError> {
+        Plan::compile(self, quota)
+    }
+
+    /// Whether times are converted without rounding.
+    pub const fn is_exact(&self) -> bool {
+        self.denominator == 1 && self.exponent == 0
+    }
+
+    #[inline]
+    pub(super) const fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// The scale of a plan that is used on a table of this unit.
+    ///
+    /// # Panics
+    ///
+    /// If the plan was compiled for another: a programming error.
+    #[inline]
+    pub(super) fn scale_of(&self, plan: &Plan) -> Scale {
+        if plan.scale() != self.scale {
+            wrong_unit();
+        }
+        self.scale
+    }
+
+    const fn exact(per_nanosecond: u64) -> Self {
+        Self {
+            scale: Scale { factor: per_nanosecond << FRACTION },
+            numerator: per_nanosecond,
+            denominator: 1,
+            exponent: 0,
+        }
+    }
+
+    /// The unit of `2^-f` cells of the rate `n / p` cells a nanosecond, with `f` chosen to make
+    /// more than 2^30 and at most 2^31 units a second.
+    const fn power_of_two(n: u64, p: u64) -> Result<Self, QuotaError> {
+        // Both sides stay below 2^127, for n and p are below 2^63.
+        let mut per_second = n as u128 * SECOND as u128;
+        let mut most = (p as u128) << 31;
+        let mut exponent = 0;
+        while per_second > most {
+            most <<= 1;
+            exponent -= 1;
+        }
+        while per_second * 2 <= most {
+            per_second <<= 1;
+            exponent += 1;
+        }
+        if exponent < -32 {
+            return Err(QuotaError::TooFast);
+        }
+        // Long division: n * 2^(f + 61) / p, rounded up.
+        let (mut factor, mut rest) = (n / p, n % p);
+        let mut place = -(FRACTION as i32);
+        while place < exponent {
+            rest <<= 1;
+            factor <<= 1;
+            if rest >= p {
+                rest -= p;
+                factor += 1;
+            }
+            place += 1;
+        }
+        if rest > 0 {
+            factor += 1;
+        }
+        Ok(Self { scale: Scale { factor }, numerator: n, denominator: p, exponent })
+    }
+
+    /// What a cell of `quota` is worth, rounded up.
+    pub(super) const fn cell(&self, quota: &Quota) -> Result<Cell, QuotaError> {
+        // numerator * p / (denominator * n), reduced crosswise, is whole + rest / den.
+        let (n, p) = quota.rate();
+        let (above, below) = (gcd(self.numerator, n), gcd(self.denominator, p));
+        let num = (self.numerator / above) as u128 * (p / below) as u128;
+        let mut den = (self.denominator / below) as u128 * (n / above) as u128;
+        let (mut whole, mut rest) = (num / den, num % den);
+
+        // Times 2^exponent: upwards by long division, downwards into binary places.
+        let mut exponent = self.exponent;
+        while exponent > 0 {
+            if whole >> TIME_BITS != 0 {
+                return Err(QuotaError::Horizon);
+            }
+            (whole, rest) = double(whole, rest, den);
+            exponent -= 1;
+        }
+        let mut shift = exponent.unsigned_abs();
+
+        if whole >> shift == 0 {
+            // A unit is several cells: charges are rounded up to units, so a fraction costs nothing.
+            while rest > 0 && whole >> 24 == 0 {
+                (whole, rest) = double(whole, rest, den);
+                shift += 1;
+            }
+            if shift >= 64 {
+                return Err(QuotaError::Coarse);
+            }
+        }
+
+        // For the size of the error 32 bits of the fraction do; whether there is one is exact.
+        let mut inexact = rest > 0;
+        while den >> 32 != 0 {
+            den >>= 1;
+            rest >>= 1;
+        }
+        if whole >> shift != 0 {
+            let places = whole & ((1 << shift) - 1);
+            inexact |= places > 0;
+            rest += places * den;
+            den <<= shift;
+            whole >>= shift;
+            shift = 0;
+        }
+        if whole >> TIME_BITS != 0 {
+            return Err(QuotaError::Horizon);
+        }
+        if !inexact {
+            return Ok(Cell { size: whole as u64, shift, error: 0 });
+        }
+        let (excess, ideal) = (den - rest, whole * den + rest);
+        if excess << 10 > ideal {
+            return Err(QuotaError::Coarse);
+        }
+        let error = (excess * SECOND as u128).div_ceil(ideal) as u32;
+        Ok(Cell { size: whole as u64 + 1, shift, error: if error == 0 { 1 } else { error } })
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wrong_unit() -> ! {
+    panic!("the plan was compiled for another table's unit");
+}
+
+/// One step of long division: twice `whole + rest / den`.
+const fn double(whole: u128, rest: u128, den: u128) -> (u128, u128) {
+    let (whole, rest) = (whole << 1, rest << 1);
+    if rest >= den { (whole + 1, rest - den) } else { (whole, rest) }
+}

@@ -1,0 +1,41 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(loom)]
+extern crate std;
+
+pub mod bucket;
+pub mod hash;
+pub mod sweep;
+mod sync;
+pub mod time;
+
+/// What the models of `tidegate-loom-tests` set and read.
+#[cfg(loom)]
+pub use sync::model;
+
+/// How it works and why, for readers of the source: the pages of `core/docs`.
+pub mod docs {
+    #[doc = include_str!("../docs/design.md")]
+    pub mod design {}
+    #[doc = include_str!("../docs/guide.md")]
+    pub mod guide {}
+    #[doc = include_str!("../docs/orderings.md")]
+    pub mod orderings {}
+}
+
+#[cfg(target_has_atomic = "64")]
+#[doc(inline)]
+pub use bucket::{BucketTable, OnFull, Set, TableSweep};
+#[doc(inline)]
+pub use bucket::{
+    Decision, Keep, LocalBucketTable, LocalSet, LocalSweep, Plan, Quota, QuotaError, Unit,
+};
+#[doc(inline)]
+pub use hash::SeededState;
+#[doc(inline)]
+pub use sweep::{Budget, Cadence, Sweep, Sweeper, Swept};
+#[doc(inline)]
+pub use time::{Clock, Instant, ManualClock, Monotone};

@@ -1,0 +1,86 @@
+//! One bounded step over one target.
+
+use core::ops::Range;
+
+use crate::time::Instant;
+
+/// How much a call may do: entries looked at, and destructors run. Never time, for this crate reads
+/// no clock; a caller who knows what an entry costs divides.
+///
+/// ```
+/// use tidegate_core::Budget;
+///
+/// assert_eq!(Budget::entries(64).get(), 64);
+/// assert_eq!(Budget::default(), Budget::UNLIMITED);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget(usize);
+
+impl Budget {
+    /// As much as there is.
+    pub const UNLIMITED: Self = Self(usize::MAX);
+
+    /// At most `entries` entries. With 0 nothing is done.
+    pub const fn entries(entries: usize) -> Self {
+        Self(entries)
+    }
+
+    /// The number of entries.
+    pub const fn get(self) -> usize {
+        self.0
+    }
+
+    /// What is left after `entries` were visited.
+    #[must_use]
+    pub const fn less(self, entries: usize) -> Self {
+        Self(self.0.saturating_sub(entries))
+    }
+
+    /// The part of `0..len` that a step visits from `cursor` on, which is moved behind it: to the
+    /// start again once the end is reached.
+    pub(crate) fn visit(self, cursor: &mut usize, len: usize) -> Range<usize> {
+        let start = (*cursor).min(len);
+        let end = start.saturating_add(self.0).min(len);
+        *cursor = if end == len { 0 } else { end };
+        start..end
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::UNLIMITED
+    }
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Entries looked at.
+    pub visited: usize,
+    /// Entries removed.
+    pub removed: usize,
+    /// Whether the pass is complete. The next step begins another.
+    pub wrapped: bool,
+}
+
+/// Something that can be swept in steps, carrying its position.
+pub trait Sweep {
+    /// Goes on with the pass: removes what has gone stale by `now`, within `budget`.
+    ///
+    /// A step MUST stay within the budget, MUST stop at the end of the pass, and MUST make progress
+    /// if the budget is not 0.
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept;
+}
+
+impl<T: Sweep + ?Sized> Sweep for &mut T {
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        (**self).sweep(now, budget)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<T: Sweep + ?Sized> Sweep for alloc::boxed::Box<T> {
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        (**self).sweep(now, budget)
+    }
+}

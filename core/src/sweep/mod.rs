@@ -1,0 +1,18 @@
+//! Sweeping: whom next, how far, and when again.
+//!
+//! Everything that grows with its keys must be visited now and then to return what has gone stale.
+//! Here that takes a bounded amount of work a call, from wherever there is time: a packet loop
+//! between bursts, firmware's idle task, a thread. Nothing in this module reads a clock, spawns or
+//! sleeps, and it does not know what it sweeps.
+//!
+//! * [`Sweep`] is one target: a position, and a step within a [`Budget`].
+//! * [`Cadence`] is a schedule of absolute deadlines.
+//! * [`Sweeper`] sweeps several targets on a cadence.
+
+mod budget;
+mod cadence;
+mod sweeper;
+
+pub use budget::{Budget, Sweep, Swept};
+pub use cadence::{Cadence, Tick};
+pub use sweeper::Sweeper;

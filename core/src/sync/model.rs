@@ -1,0 +1,250 @@
+//! The model checker's side of the facade: `loom` atomics that know each operation by its place.
+//!
+//! Two things are decided at run time, per thread, without a rebuild:
+//!
+//! * **RMW mode.** loom's search is not exhaustive around plain loads (tokio-rs/loom#166, #392): a
+//!   load before a store hides interleavings. In RMW mode every load is a `fetch_add(0)` and every
+//!   store a `swap`, which brings all interleavings back and gives up stale reads. Models run in
+//!   both modes.
+//! * **A mutant.** One operation, named by file, line and column, is weakened. A suite of models
+//!   that does not notice has not tested that ordering.
+
+use core::cell::RefCell;
+use core::panic::Location;
+use std::collections::BTreeSet;
+use std::thread_local;
+use std::vec::Vec;
+
+pub use core::sync::atomic::Ordering;
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A load.
+    Load,
+    /// A store.
+    Store,
+    /// A compare-exchange or another read-modify-write.
+    Exchange,
+}
+
+/// One atomic operation of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Site {
+    /// File, line and column of the call.
+    pub place: (&'static str, u32, u32),
+    /// What it does.
+    pub kind: Kind,
+    order: Order,
+    failure: Order,
+}
+
+/// `Ordering`, with an order of its own so that sites sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Relaxed,
+    Acquire,
+    Release,
+    AcqRel,
+}
+
+impl From<Ordering> for Order {
+    fn from(order: Ordering) -> Self {
+        match order {
+            Ordering::Relaxed => Self::Relaxed,
+            Ordering::Acquire => Self::Acquire,
+            Ordering::Release => Self::Release,
+            // loom treats a sequentially consistent access as AcqRel; the house uses none.
+            _ => Self::AcqRel,
+        }
+    }
+}
+
+/// How a mutant weakens a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weakening {
+    /// The operation (of an exchange: its success) uses this ordering.
+    To(Ordering),
+    /// The failure of an exchange is Relaxed.
+    FailureRelaxed,
+}
+
+impl Site {
+    /// Every way in which the site can be weakened by one step.
+    pub fn weakenings(&self) -> Vec<Weakening> {
+        let mut all = Vec::new();
+        match self.order {
+            Order::Relaxed => {}
+            Order::Acquire | Order::Release => all.push(Weakening::To(Ordering::Relaxed)),
+            Order::AcqRel => {
+                all.push(Weakening::To(Ordering::Acquire));
+                all.push(Weakening::To(Ordering::Release));
+            }
+        }
+        if self.kind == Kind::Exchange && self.failure == Order::Acquire {
+            all.push(Weakening::FailureRelaxed);
+        }
+        all
+    }
+}
+
+#[derive(Default)]
+struct Run {
+    rmw: bool,
+    mutant: Option<((&'static str, u32, u32), Weakening)>,
+    seen: BTreeSet<Site>,
+}
+
+thread_local! {
+    // loom runs the threads of a model on one operating system thread: the one that set this.
+    static RUN: RefCell<Run> = RefCell::default();
+}
+
+/// Sets the mode of this thread's next models, and the mutant they run with.
+pub fn configure(rmw: bool, mutant: Option<(Site, Weakening)>) {
+    RUN.with_borrow_mut(|run| {
+        run.rmw = rmw;
+        run.mutant = mutant.map(|(site, weakening)| (site.place, weakening));
+    });
+}
+
+/// Every operation that this thread's models have executed so far.
+pub fn sites() -> Vec<Site> {
+    RUN.with_borrow(|run| run.seen.iter().copied().collect())
+}
+
+fn rmw() -> bool {
+    RUN.with_borrow(|run| run.rmw)
+}
+
+/// Records the operation, and says how it is to be weakened.
+fn visit(
+    at: &'static Location<'static>,
+    kind: Kind,
+    order: Ordering,
+    failure: Ordering,
+) -> Option<Weakening> {
+    let place = (at.file(), at.line(), at.column());
+    RUN.with_borrow_mut(|run| {
+        run.seen.insert(Site { place, kind, order: order.into(), failure: failure.into() });
+        run.mutant.filter(|mutant| mutant.0 == place).map(|mutant| mutant.1)
+    })
+}
+
+fn plain(at: &'static Location<'static>, kind: Kind, order: Ordering) -> Ordering {
+    match visit(at, kind, order, Ordering::Relaxed) {
+        Some(Weakening::To(weaker)) => weaker,
+        _ => order,
+    }
+}
+
+fn exchange(
+    at: &'static Location<'static>,
+    success: Ordering,
+    failure: Ordering,
+) -> (Ordering, Ordering) {
+    match visit(at, Kind::Exchange, success, failure) {
+        Some(Weakening::To(weaker)) => (weaker, failure),
+        Some(Weakening::FailureRelaxed) => (success, Ordering::Relaxed),
+        _ => (success, failure),
+    }
+}
+
+/// The ordering of the read-modify-write that stands for a load.
+fn as_rmw(order: Ordering) -> Ordering {
+    // AcqRel, not Acquire: the stand-in also writes, and must not cut the release sequence short.
+    if order == Ordering::Acquire { Ordering::AcqRel } else { Ordering::Relaxed }
+}
+
+/// As outside the models, where it is a hint: nothing.
+pub fn prefetch<T>(_at: &T) {}
+
+/// A 32-bit loom atomic.
+#[derive(Debug)]
+pub struct AtomicU32(loom::sync::atomic::AtomicU32);
+
+impl AtomicU32 {
+    /// Creates the atomic; not `const`, as loom's is not.
+    pub fn new(value: u32) -> Self {
+        Self(loom::sync::atomic::AtomicU32::new(value))
+    }
+
+    /// Loads; a `fetch_add(0)` in RMW mode.
+    #[track_caller]
+    pub fn load(&self, order: Ordering) -> u32 {
+        let order = plain(Location::caller(), Kind::Load, order);
+        if rmw() { self.0.fetch_add(0, as_rmw(order)) } else { self.0.load(order) }
+    }
+
+    /// Stores; a `swap` in RMW mode.
+    #[track_caller]
+    pub fn store(&self, value: u32, order: Ordering) {
+        let order = plain(Location::caller(), Kind::Store, order);
+        if rmw() { _ = self.0.swap(value, order) } else { self.0.store(value, order) }
+    }
+
+    /// Compares and exchanges.
+    #[track_caller]
+    pub fn compare_exchange(
+        &self,
+        current: u32,
+        new: u32,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u32, u32> {
+        let (success, failure) = exchange(Location::caller(), success, failure);
+        self.0.compare_exchange(current, new, success, failure)
+    }
+}
+
+/// A 64-bit loom atomic.
+#[derive(Debug)]
+pub struct AtomicU64(loom::sync::atomic::AtomicU64);
+
+impl AtomicU64 {
+    /// Creates the atomic; not `const`, as loom's is not.
+    pub fn new(value: u64) -> Self {
+        Self(loom::sync::atomic::AtomicU64::new(value))
+    }
+
+    /// Loads; a `fetch_add(0)` in RMW mode.
+    #[track_caller]
+    pub fn load(&self, order: Ordering) -> u64 {
+        let order = plain(Location::caller(), Kind::Load, order);
+        if rmw() { self.0.fetch_add(0, as_rmw(order)) } else { self.0.load(order) }
+    }
+
+    /// Stores; a `swap` in RMW mode.
+    #[track_caller]
+    pub fn store(&self, value: u64, order: Ordering) {
+        let order = plain(Location::caller(), Kind::Store, order);
+        if rmw() { _ = self.0.swap(value, order) } else { self.0.store(value, order) }
+    }
+
+    /// Compares and exchanges.
+    #[track_caller]
+    pub fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        let (success, failure) = exchange(Location::caller(), success, failure);
+        self.0.compare_exchange(current, new, success, failure)
+    }
+
+    /// Adds, and returns what was there.
+    #[track_caller]
+    pub fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_add(value, order)
+    }
+
+    /// Raises, and returns what was there.
+    #[track_caller]
+    pub fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_max(value, order)
+    }
+}

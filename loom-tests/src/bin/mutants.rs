@@ -1,0 +1,180 @@
+//! Breaks the protocols on purpose, one place at a time, and sees whether a model notices.
+//!
+//! Ordering mutants weaken one atomic operation at run time: every operation that the models
+//! execute, by every step. Structural mutants are the patches in `loom-tests/mutants`, each applied
+//! to a copy of the sources. A mutant that survives fails the run.
+
+#[cfg(loom)]
+fn main() -> std::process::ExitCode {
+    run::main()
+}
+
+#[cfg(not(loom))]
+fn main() -> std::process::ExitCode {
+    eprintln!("mutants: runs under the models only: cargo mutants");
+    std::process::ExitCode::from(2)
+}
+
+#[cfg(loom)]
+mod run {
+    use std::path::{Path, PathBuf};
+    use std::process::{Command, ExitCode, Stdio};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tidegate_core::model::{self, Site, Weakening};
+    use tidegate_loom_tests::{Mode, all};
+
+    /// The fastest first: most mutants are killed by any.
+    const MODES: [Mode; 2] = [Mode::Rmw, Mode::Plain];
+
+    pub(super) fn main() -> ExitCode {
+        let arguments: Vec<_> = std::env::args().skip(1).collect();
+        match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => {
+                let survivors = orderings() + structures();
+                println!("\n{survivors} survived");
+                ExitCode::from(u8::from(survivors > 0))
+            }
+            ["orderings"] => ExitCode::from(u8::from(orderings() > 0)),
+            ["structures"] => ExitCode::from(u8::from(structures() > 0)),
+            ["models"] => models(None),
+            ["one", number] => models(number.parse().ok().map(|number: usize| mutants()[number])),
+            _ => {
+                eprintln!("usage: cargo mutants [orderings | structures]");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    /// Every way to weaken every operation that the models execute.
+    fn mutants() -> Vec<(Site, Weakening)> {
+        for model in all() {
+            model.check(Mode::Rmw, None);
+        }
+        let weakened = |site: Site| site.weakenings().into_iter().map(move |weak| (site, weak));
+        model::sites().into_iter().flat_map(weakened).collect()
+    }
+
+    /// Runs every model, with a mutant if there is one, and stops at the first that fails.
+    fn models(mutant: Option<(Site, Weakening)>) -> ExitCode {
+        for mode in MODES {
+            for model in all() {
+                println!("{}", model.name);
+                model.check(mode, mutant);
+            }
+        }
+        ExitCode::SUCCESS
+    }
+
+    /// Weakens one ordering after the other, each in a process of its own (a failing model may
+    /// abort). Returns the survivors.
+    fn orderings() -> usize {
+        let mutants = mutants();
+        let next = AtomicUsize::new(0);
+        let survivors = AtomicUsize::new(0);
+        println!("{} ordering mutants", mutants.len());
+        std::thread::scope(|scope| {
+            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    loop {
+                        // Relaxed: work is handed out once by any order.
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some((site, weakening)) = mutants.get(number) else {
+                            return;
+                        };
+                        let this = std::env::current_exe().expect("this program has a path");
+                        let killer = killer(Command::new(this).args(["one", &number.to_string()]));
+                        let (file, line, column) = site.place;
+                        let mutant =
+                            format!("{file}:{line}:{column} {:?} {weakening:?}", site.kind);
+                        report(&mutant, killer, &survivors);
+                    }
+                });
+            }
+        });
+        survivors.into_inner()
+    }
+
+    /// Applies one patch after the other to a copy of the workspace. Returns the survivors.
+    fn structures() -> usize {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+        let copy = root.join("target/mutants");
+        let survivors = AtomicUsize::new(0);
+        let mut patches: Vec<PathBuf> = std::fs::read_dir(root.join("loom-tests/mutants"))
+            .expect("the folder of patches")
+            .map(|entry| entry.expect("an entry of the folder of patches").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "patch"))
+            .collect();
+        patches.sort();
+        println!("{} structural mutants", patches.len());
+        for patch in patches {
+            let source = copy.join("source");
+            _ = std::fs::remove_dir_all(&source);
+            replicate(root, &source).expect("a copy of the workspace");
+            // `git apply` looks for a repository above; here it must not find ours.
+            let applied = Command::new("git")
+                .args(["apply", "--unidiff-zero"])
+                .arg(&patch)
+                .current_dir(&source)
+                .env("GIT_CEILING_DIRECTORIES", &copy)
+                .status();
+            assert!(
+                applied.is_ok_and(|status| status.success()),
+                "{}: does not apply",
+                patch.display(),
+            );
+            let cargo = |command: &str| {
+                let mut cargo = Command::new(env!("CARGO"));
+                cargo.args([command, "--quiet", "--profile", "loom", "-p", "tidegate-loom-tests"]);
+                cargo.args(["--config", "build.rustflags=['--cfg','loom']", "--bin", "mutants"]);
+                cargo.arg("--target-dir").arg(copy.join("build")).current_dir(&source);
+                cargo
+            };
+            let built = cargo("build").status();
+            assert!(built.is_ok_and(|status| status.success()), "{}: no build", patch.display());
+            let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            report(&name, killer(cargo("run").args(["--", "models"])), &survivors);
+        }
+        survivors.into_inner()
+    }
+
+    /// The model that a run failed in, if it failed.
+    fn killer(command: &mut Command) -> Option<String> {
+        let output = command.stderr(Stdio::null()).output().expect("the program starts");
+        if output.status.success() {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let last = text.lines().rfind(|line| !line.contains(' '));
+        Some(last.unwrap_or("before any model").to_owned())
+    }
+
+    fn report(mutant: &str, killer: Option<String>, survivors: &AtomicUsize) {
+        match killer {
+            Some(model) => println!("killed    {mutant}  by {model}"),
+            None => {
+                // Relaxed: a count.
+                survivors.fetch_add(1, Ordering::Relaxed);
+                println!("SURVIVED  {mutant}");
+            }
+        }
+    }
+
+    /// Copies the sources below `from`: everything but build outputs and version control.
+    fn replicate(from: &Path, to: &Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(to)?;
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == "target" || name == ".git" {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                replicate(&entry.path(), &to.join(name))?;
+            } else {
+                std::fs::copy(entry.path(), to.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}

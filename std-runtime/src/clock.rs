@@ -1,0 +1,235 @@
+//! Clocks for servers. All are monotone and count from their own origin.
+//!
+//! | clock | a read costs | resolution | counts while suspended |
+//! |---|---|---|---|
+//! | [`MonotonicClock`] | a serialised read of the processor's counter | ns | no |
+//! | [`CoarseClock`] | a read of two words of memory | a scheduler tick, 1 to 10 ms | no |
+//! | [`BootClock`] | as `MonotonicClock` | ns | yes |
+//! | [`CachedClock`] | one load | the interval at which it is refreshed | as its source |
+//!
+//! Reading the clock is the dearest part of a cheap check, and serialising the processor hides
+//! cache misses from each other. Read it once a burst, or use a clock that is kept fresh elsewhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidegate_core::{Clock, Instant};
+
+use crate::periodic::{Periodic, Work};
+
+/// The time since the clock was made, by the system's monotonic clock.
+///
+/// ```
+/// use tidegate::{Clock, MonotonicClock};
+///
+/// let clock = MonotonicClock::new();
+/// assert!(clock.now() <= clock.now());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct MonotonicClock {
+    origin: std::time::Instant,
+}
+
+impl MonotonicClock {
+    /// A clock whose origin is now.
+    pub fn new() -> Self {
+        Self { origin: std::time::Instant::now() }
+    }
+}
+
+impl Default for MonotonicClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for MonotonicClock {
+    #[inline]
+    fn now(&self) -> Instant {
+        Instant::ORIGIN + self.origin.elapsed()
+    }
+}
+
+/// The time since the clock was made, as of the last scheduler tick: up to 10 ms behind, for the
+/// price of reading memory. On systems other than Linux, the same as [`MonotonicClock`].
+///
+/// ```
+/// use tidegate::{Clock, CoarseClock};
+///
+/// let clock = CoarseClock::new();
+/// assert!(clock.now() <= clock.now());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct CoarseClock(System);
+
+impl CoarseClock {
+    /// A clock whose origin is now.
+    pub fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        return Self(System::new(libc::CLOCK_MONOTONIC_COARSE));
+        #[cfg(not(target_os = "linux"))]
+        return Self(System::new());
+    }
+}
+
+impl Default for CoarseClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for CoarseClock {
+    #[inline]
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+}
+
+/// The time since the clock was made, suspended or not: for limits that a laptop's lid must not
+/// stop. On systems other than Linux, the same as [`MonotonicClock`].
+///
+/// ```
+/// use tidegate::{BootClock, Clock};
+///
+/// let clock = BootClock::new();
+/// assert!(clock.now() <= clock.now());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct BootClock(System);
+
+impl BootClock {
+    /// A clock whose origin is now.
+    pub fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        return Self(System::new(libc::CLOCK_BOOTTIME));
+        #[cfg(not(target_os = "linux"))]
+        return Self(System::new());
+    }
+}
+
+impl Default for BootClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for BootClock {
+    #[inline]
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+}
+
+/// One of the system's clocks, counted from when this was made.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+struct System {
+    id: libc::clockid_t,
+    origin: u64,
+}
+
+#[cfg(target_os = "linux")]
+impl System {
+    fn new(id: libc::clockid_t) -> Self {
+        Self { id, origin: Self::read(id) }
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        Instant::from_nanos(Self::read(self.id).saturating_sub(self.origin))
+    }
+
+    #[inline]
+    fn read(id: libc::clockid_t) -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is a valid `timespec` to write to. The call fails only for a clock that the
+        // kernel does not know, and both of ours are older (2.6.39) than what Rust runs on; it then
+        // leaves `time` as it was.
+        unsafe { libc::clock_gettime(id, &raw mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+type System = MonotonicClock;
+
+/// Another clock's time as of its last refresh: a read is one load.
+///
+/// [`start`](Self::start) keeps it fresh from a thread of its own; a loop that reads a clock anyway
+/// calls [`refresh`](Self::refresh). Clones share the time.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate::{CachedClock, Clock, Instant, ManualClock};
+///
+/// let source = std::sync::Arc::new(ManualClock::new());
+/// let clock = CachedClock::new({
+///     let source = source.clone();
+///     move || source.now()
+/// });
+/// source.advance(Duration::from_secs(1));
+/// assert_eq!(clock.now(), Instant::ORIGIN);
+/// clock.refresh();
+/// assert_eq!(clock.now(), Instant::from_secs(1));
+/// ```
+#[derive(Clone)]
+pub struct CachedClock {
+    shared: Arc<Cached>,
+}
+
+struct Cached {
+    now: AtomicU64,
+    source: Box<dyn Fn() -> Instant + Send + Sync>,
+}
+
+impl CachedClock {
+    /// A clock that shows the time of `source`, read now and at each [`refresh`](Self::refresh).
+    pub fn new(source: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        let now = AtomicU64::new(source().as_nanos());
+        Self { shared: Arc::new(Cached { now, source: Box::new(source) }) }
+    }
+
+    /// A clock that shows the monotonic time, refreshed every `interval` by a thread that stops
+    /// when the returned [`Refreshing`] is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot start a thread.
+    pub fn start(interval: Duration) -> std::io::Result<(Self, Refreshing)> {
+        let source = MonotonicClock::new();
+        let clock = Self::new(move || source.now());
+        let refreshed = clock.clone();
+        let thread = Periodic::start("tidegate-clock", interval, move || {
+            refreshed.refresh();
+            Work::Done
+        })?;
+        Ok((clock, Refreshing(thread)))
+    }
+
+    /// Reads the source. Never sets the time back.
+    pub fn refresh(&self) {
+        let now = (self.shared.source)().as_nanos();
+        // Relaxed: a time stands alone; the word's own order keeps it monotone.
+        self.shared.now.fetch_max(now, Ordering::Relaxed);
+    }
+}
+
+impl Clock for CachedClock {
+    #[inline]
+    fn now(&self) -> Instant {
+        // Relaxed: as in `refresh`.
+        Instant::from_nanos(self.shared.now.load(Ordering::Relaxed))
+    }
+}
+
+impl std::fmt::Debug for CachedClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CachedClock").field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps a [`CachedClock`] fresh for as long as it lives.
+#[derive(Debug)]
+#[must_use = "dropping it stops the clock"]
+pub struct Refreshing(#[expect(dead_code, reason = "held for its drop")] Periodic);
