@@ -55,11 +55,6 @@ impl Instant {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
-
-    /// This instant moved back by `by`, stopping at the origin.
-    pub const fn saturating_sub(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(nanos(by)))
-    }
 }
 
 /// Moves an instant forward, stopping at [`Instant::MAX`].
@@ -68,6 +63,15 @@ impl core::ops::Add<Duration> for Instant {
 
     fn add(self, by: Duration) -> Self {
         Self(self.0.saturating_add(nanos(by)))
+    }
+}
+
+/// Moves an instant back, stopping at the origin.
+impl core::ops::Sub<Duration> for Instant {
+    type Output = Self;
+
+    fn sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(by)))
     }
 }
 

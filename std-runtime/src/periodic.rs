@@ -55,6 +55,9 @@ impl Periodic {
                     cadence.due(clock.now());
                 }
                 work = step();
+                if work == Work::Done {
+                    cadence.finish(clock.now());
+                }
             }
         })?;
         Ok(Self { stop, thread: Some(thread) })

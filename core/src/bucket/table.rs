@@ -269,6 +269,9 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
                 self.overflow.count_reclaimed(removed);
                 match inserted {
                     Inserted::Done(change) => change,
+                    Inserted::Refused => {
+                        return self.overflow.refuse(place, plan, &charge);
+                    }
                     Inserted::Full { earliest } => {
                         let ready = earliest.saturating_add(self.grace);
                         return self.overflow.answer(place, plan, &charge, ready);

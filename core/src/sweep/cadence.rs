@@ -6,20 +6,20 @@ use crate::time::Instant;
 
 /// Deadlines at `start + k * interval`: late work moves none of them, so there is no drift.
 ///
-/// Deadlines that pass while the work runs are skipped and counted; there is never more than one
-/// to catch up with.
+/// Deadlines that pass while the work runs are skipped and counted, so that work which takes longer
+/// than the interval does not run without a pause.
 ///
 /// ```
 /// use core::time::Duration;
 /// use tidegate_core::{Cadence, Instant};
 ///
 /// let mut cadence = Cadence::new(Instant::ORIGIN, Duration::from_secs(10));
-/// assert!(cadence.due(Instant::ORIGIN).is_some()); // the first, at once
-/// assert_eq!(cadence.due(Instant::from_secs(9)), None);
+/// assert!(cadence.due(Instant::ORIGIN)); // the first, at once
+/// assert!(!cadence.due(Instant::from_secs(9)));
+/// assert!(cadence.due(Instant::from_secs(11))); // a little late, for the deadline at 10 s
 ///
-/// // The work took until 32 s: the deadlines at 10 s and 20 s are gone, the one at 30 s is due.
-/// let tick = cadence.due(Instant::from_secs(32)).unwrap();
-/// assert_eq!((tick.at, tick.missed), (Instant::from_secs(30), 2));
+/// cadence.finish(Instant::from_secs(32)); // that took long: 20 s and 30 s are gone
+/// assert_eq!(cadence.missed(), 2);
 /// assert_eq!(cadence.next_due(), Instant::from_secs(40));
 /// ```
 #[derive(Clone, Debug)]
@@ -28,15 +28,6 @@ pub struct Cadence {
     /// Nanoseconds, at least 1.
     interval: u64,
     missed: u64,
-}
-
-/// A deadline that has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tick {
-    /// When it was to be.
-    pub at: Instant,
-    /// Earlier ones that nobody asked for in time.
-    pub missed: u64,
 }
 
 impl Cadence {
@@ -56,14 +47,29 @@ impl Cadence {
         self.next
     }
 
-    /// Takes the latest deadline that is not after `now`, if there is one to take.
-    pub fn due(&mut self, now: Instant) -> Option<Tick> {
-        let late = now.as_nanos().checked_sub(self.next.as_nanos())?;
+    /// Whether a deadline has come; if so it is taken. If several have, because nobody asked in
+    /// time, they are taken together, and all but the last count as missed.
+    pub fn due(&mut self, now: Instant) -> bool {
+        let Some(late) = now.as_nanos().checked_sub(self.next.as_nanos()) else {
+            return false;
+        };
         let missed = late / self.interval;
-        let at = self.next.as_nanos() + missed * self.interval;
-        self.next = Instant::from_nanos(at.saturating_add(self.interval));
+        self.advance(missed.saturating_add(1));
         self.missed = self.missed.saturating_add(missed);
-        Some(Tick { at: Instant::from_nanos(at), missed })
+        true
+    }
+
+    /// Says that the work of the last deadline ended at `now`: deadlines before that are skipped,
+    /// and count as missed.
+    pub fn finish(&mut self, now: Instant) {
+        let missed = now.since(self.next).as_nanos().div_ceil(u128::from(self.interval)) as u64;
+        self.advance(missed);
+        self.missed = self.missed.saturating_add(missed);
+    }
+
+    fn advance(&mut self, deadlines: u64) {
+        let by = self.interval.saturating_mul(deadlines);
+        self.next = Instant::from_nanos(self.next.as_nanos().saturating_add(by));
     }
 
     /// All deadlines that were skipped so far.

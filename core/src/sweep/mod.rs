@@ -14,5 +14,5 @@ mod cadence;
 mod sweeper;
 
 pub use budget::{Budget, Sweep, Swept};
-pub use cadence::{Cadence, Tick};
+pub use cadence::Cadence;
 pub use sweeper::Sweeper;

@@ -49,7 +49,7 @@ impl<'a> Sweeper<'a> {
     /// `wrapped` says that a round was completed.
     pub fn poll(&mut self, now: Instant, budget: Budget) -> Swept {
         let mut done = Swept::default();
-        if self.current == self.targets.len() && self.cadence.due(now).is_some() {
+        if self.current == self.targets.len() && self.cadence.due(now) {
             self.current = 0;
         }
         let mut left = budget;
@@ -64,6 +64,9 @@ impl<'a> Sweeper<'a> {
             if step.wrapped {
                 self.current += 1;
                 done.wrapped = self.current == self.targets.len();
+                if done.wrapped {
+                    self.cadence.finish(now);
+                }
             }
         }
         done

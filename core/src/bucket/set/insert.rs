@@ -9,9 +9,10 @@ use crate::sync::Ordering;
 /// What came of an insertion.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bucket) enum Inserted {
-    /// The bucket was there, or is now. With nothing written and nothing there, a fresh bucket
-    /// would have answered so.
+    /// The bucket was there, or is now.
     Done(Change),
+    /// There is none, and `fresh` would have been left as it was: nothing was stored.
+    Refused,
     /// Every slot is taken by a bucket in debt; the first will be clear of it at `earliest`.
     Full { earliest: u64 },
 }
@@ -48,7 +49,7 @@ impl Set {
             }
             let Some(time) = f(fresh) else {
                 self.release(claim);
-                return Inserted::Done(Change { before: fresh, after: None });
+                return Inserted::Refused;
             };
             claim = claim.or_else(|| self.claim(control, place, now));
             let Some(Claim { slot, state }) = claim else {

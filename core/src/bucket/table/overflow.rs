@@ -19,8 +19,8 @@ pub enum OnFull {
     /// table is unlimited.
     Admit,
     /// Charge one of 64 words that the keys without a slot share, chosen by hash: together they get
-    /// 64 quotas. A key that then finds a slot starts with the debt of its shared word, so moving
-    /// hands nothing back.
+    /// 64 quotas. A new key that does find a slot starts with the debt of its shared word, so that
+    /// moving hands nothing back; until that is paid, it is answered from the word.
     Shared,
 }
 
@@ -111,6 +111,15 @@ impl Overflow {
             self.unplaced_admitted.fetch_add(1, Ordering::Relaxed);
         }
         verdict
+    }
+
+    /// The answer to a new key whose bucket would have started in too much debt.
+    pub(super) fn refuse(&self, place: Place, plan: &Plan, charge: &Charge) -> Verdict {
+        match self.policy {
+            // At the end of time.
+            OnFull::Deny | OnFull::Admit => Verdict::denied(0, charge),
+            OnFull::Shared => self.answer(place, plan, charge, u64::MAX),
+        }
     }
 
     fn charge(&self, place: Place, charge: &Charge) -> Verdict {
