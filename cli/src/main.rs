@@ -1,0 +1,62 @@
+//! `tidegate`: rate limits tried out on real traffic.
+
+mod failure;
+mod input;
+mod line;
+mod quota;
+mod replay;
+mod report;
+mod synthetic;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Rate limits, tried out on your traffic before they are switched on.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let Command::Replay(replay) = arguments.command;
+    match replay::run(&replay) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(line)) => {
+            eprintln!("tidegate: {line}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Help as it is; a mistake as one line that names it.
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        // What fails to be printed, to a closed pipe, is not missed.
+        _ = error.print();
+        return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+    }
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    eprintln!("tidegate: {}", first.strip_prefix("error: ").unwrap_or(first));
+    ExitCode::from(2)
+}
