@@ -11,13 +11,12 @@ mod word;
 
 #[cfg(loom)]
 pub(crate) use self::model::{AtomicU32, AtomicU64, Ordering, prefetch};
-#[cfg(not(loom))]
+#[cfg(all(not(loom), target_has_atomic = "64"))]
 pub(crate) use self::native::*;
 pub(crate) use self::word::TimeWord;
 
-#[cfg(not(loom))]
+#[cfg(all(not(loom), target_has_atomic = "64"))]
 mod native {
-    #[cfg(target_has_atomic = "64")]
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
     /// Asks the processor to fetch the cache line of `at` for reading soon. Never faults, and does

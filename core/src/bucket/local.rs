@@ -181,7 +181,9 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     ) {
         assert_eq!(requests.len(), decisions.len(), "one decision for each request");
         for (decision, (key, plan, cost)) in decisions.iter_mut().zip(requests) {
-            *decision = self.check_n(key, plan, *cost, now);
+            let units = self.scale(plan).units(now.as_nanos());
+            let place = Place::of(key, &self.hasher);
+            decision.set(plan, now, self.decide(place, plan, *cost, units));
         }
     }
 

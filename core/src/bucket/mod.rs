@@ -37,14 +37,6 @@ pub use table::{BucketTable, Counters, OnFull, TableSweep};
 pub use unit::Unit;
 pub use verdict::Outcome;
 
-/// What an operation found in a bucket's time word, and what it put there.
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    before: u64,
-    /// `None` if nothing was written.
-    after: Option<u64>,
-}
-
 /// How many sets serve `keys` keys with fewer than 1 in 1,000 finding their set full.
 ///
 /// 3.5 keys to a set of 10 slots: random keys then leave 4 in 10,000 without a slot.

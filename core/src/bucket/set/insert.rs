@@ -1,8 +1,7 @@
 //! Operations on a key that may not be there: claim in private, publish by one exchange.
 
 use super::words::Phase;
-use super::{Control, LINE, SLOTS, Set, State};
-use crate::bucket::Change;
+use super::{Change, Control, LINE, SLOTS, Set, State};
 use crate::bucket::place::Place;
 use crate::sync::Ordering;
 

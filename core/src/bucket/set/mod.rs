@@ -96,6 +96,14 @@ struct Line {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Line>() == 64 && size_of::<Set>() == 128);
 
+/// What an operation found in a bucket's time word, and what it put there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub(super) before: u64,
+    /// `None` if nothing was written.
+    pub(super) after: Option<u64>,
+}
+
 impl Set {
     /// An empty set.
     #[cfg(not(loom))]

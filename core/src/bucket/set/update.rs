@@ -1,8 +1,7 @@
 //! Operations on a bucket that is there.
 
 use super::words::Phase;
-use super::{LINE, LINES, Line, Set};
-use crate::bucket::Change;
+use super::{Change, LINE, LINES, Line, Set};
 use crate::bucket::place::Place;
 use crate::sync::Ordering;
 
