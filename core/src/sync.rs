@@ -10,7 +10,7 @@ pub mod model;
 mod word;
 
 #[cfg(loom)]
-pub(crate) use self::model::{AtomicU32, AtomicU64, Ordering, prefetch};
+pub(crate) use self::model::{AtomicU32, AtomicU64, Ordering, matching, prefetch};
 #[cfg(all(not(loom), target_has_atomic = "64"))]
 pub(crate) use self::native::*;
 pub(crate) use self::word::TimeWord;
@@ -40,5 +40,51 @@ mod native {
         }
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let _ = at;
+    }
+
+    /// Which of the words equal `value`, a bit each. A hint: the words are read in any order, at any
+    /// moment, and what follows from it must be verified by loads of their own.
+    #[inline(always)]
+    pub(crate) fn matching(words: &[AtomicU32; 5], value: u32) -> u32 {
+        // The fifth (Relaxed: a hint) apart; four at once where there is an instruction for it.
+        let last = u32::from(words[4].load(Ordering::Relaxed) == value) << 4;
+        last | four_matching(words, value)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn four_matching(words: &[AtomicU32; 5], value: u32) -> u32 {
+        let mask: u32;
+        // SAFETY: reads the first 16 bytes of `words`, which are borrowed, and writes registers that
+        // are named as outputs. Reading memory that others write atomically is what the processor
+        // does in any case; the language has no say within the block, and each aligned word comes
+        // whole. SSE2 is part of x86-64.
+        unsafe {
+            core::arch::asm!(
+                "movd {wanted}, {value:e}",
+                "pshufd {wanted}, {wanted}, 0",
+                "movdqu {found}, [{words}]",
+                "pcmpeqd {found}, {wanted}",
+                "movmskps {mask:e}, {found}",
+                value = in(reg) value,
+                words = in(reg) words.as_ptr(),
+                wanted = out(xmm_reg) _,
+                found = out(xmm_reg) _,
+                mask = lateout(reg) mask,
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+        mask
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    fn four_matching(words: &[AtomicU32; 5], value: u32) -> u32 {
+        let mut mask = 0;
+        for (place, word) in words[..4].iter().enumerate() {
+            // Relaxed: a hint.
+            mask |= u32::from(word.load(Ordering::Relaxed) == value) << place;
+        }
+        mask
     }
 }

@@ -14,10 +14,6 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Nobody's.
-    #[cfg(target_has_atomic = "64")]
-    pub(super) const EMPTY: Self = Self { spread: 0, fingerprint: 0 };
-
     #[inline]
     pub(super) fn of<K: Hash + ?Sized>(key: &K, state: &impl BuildHasher) -> Self {
         let hash = state.hash_one(key);

@@ -14,7 +14,7 @@ pub use self::sweep::TableSweep;
 use self::overflow::Overflow;
 use super::gcra::{self, Charge, Keep};
 use super::place::Place;
-use super::set::{Glance, Inserted, Set};
+use super::set::{Inserted, Line, Set};
 use super::unit::Scale;
 use super::verdict::Verdict;
 use super::{Decision, Plan, Quota, QuotaError, Unit};
@@ -156,8 +156,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         let units = self.scale(plan).units(now.as_nanos());
         let place = Place::of(key, &self.hasher);
         let charge = plan.charge(cost, units);
-        let glance = self.set(place).and_then(|set| set.glance(place));
-        let verdict = match Self::hit(glance, place, charge) {
+        let verdict = match Self::hit(self.line(place), place.fingerprint, charge) {
             Some(verdict) => verdict,
             None => self.decide(place, plan, cost, units),
         };
@@ -239,9 +238,9 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
 
     /// A check that finds the key's bucket at first sight, as nearly all do.
     #[inline(always)]
-    fn hit(glance: Option<Glance<'_>>, place: Place, charge: Option<Charge>) -> Option<Verdict> {
+    fn hit(line: Option<&Line>, fingerprint: u32, charge: Option<Charge>) -> Option<Verdict> {
         let charge = charge?;
-        let change = glance?.update(place, |time| charge.on(time))?;
+        let change = line?.hit(fingerprint, |time| charge.on(time))?;
         Some(match change.after {
             Some(time) => Verdict::admitted(time),
             None => Verdict::denied(change.before, &charge),
@@ -304,6 +303,12 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     fn set(&self, place: Place) -> Option<&Set> {
         let sets = &*self.sets;
         sets.get(place.set(sets.len()))
+    }
+
+    /// The line in which the key is looked for first.
+    #[inline]
+    fn line(&self, place: Place) -> Option<&Line> {
+        self.set(place).map(|set| set.line(place))
     }
 
     #[inline]

@@ -159,6 +159,16 @@ fn as_rmw(order: Ordering) -> Ordering {
 /// As outside the models, where it is a hint: nothing.
 pub fn prefetch<T>(_at: &T) {}
 
+/// Which of the words equal `value`, a bit each.
+#[track_caller]
+pub fn matching<const N: usize>(words: &[AtomicU32; N], value: u32) -> u32 {
+    let mut mask = 0;
+    for (place, word) in words.iter().enumerate() {
+        mask |= u32::from(word.load(Ordering::Relaxed) == value) << place;
+    }
+    mask
+}
+
 /// A 32-bit loom atomic.
 #[derive(Debug)]
 pub struct AtomicU32(loom::sync::atomic::AtomicU32);

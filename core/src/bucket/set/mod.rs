@@ -52,9 +52,9 @@ mod update;
 mod words;
 
 pub(super) use insert::Inserted;
-pub(super) use update::Glance;
 
 use self::words::{Control, ControlWord, State, StateWord};
+use super::place::Place;
 use crate::sync::{AtomicU32, Ordering};
 
 /// Slots in a cache line. One in the models, which then reach full sets with few steps.
@@ -79,9 +79,10 @@ pub struct Set {
     lines: [Line; LINES],
 }
 
+/// Half of a set.
 #[derive(Debug)]
 #[repr(C, align(64))]
-struct Line {
+pub(super) struct Line {
     /// Membership of the whole set; only the first line's is used.
     ///
     /// Written by whoever publishes or unpublishes; read by who inserts, reclaims, or finds a
@@ -137,10 +138,10 @@ impl Set {
         &self.lines[slot / LINE].states[slot % LINE]
     }
 
-    /// The line in which a key that prefers `line` is looked for first.
+    /// The line in which the key is looked for first.
     #[inline]
-    pub(super) fn prefetch(&self, line: usize) {
-        crate::sync::prefetch(&self.lines[line]);
+    pub(super) fn line(&self, place: Place) -> &Line {
+        &self.lines[place.line()]
     }
 
     /// How many slots are visible just now.

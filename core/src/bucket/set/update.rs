@@ -3,25 +3,9 @@
 use super::words::Phase;
 use super::{Change, LINE, LINES, Line, Set};
 use crate::bucket::place::Place;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, matching};
 
 impl Set {
-    /// The first slot that bears the key's fingerprint, in the line that the key prefers: where
-    /// nearly all are found. A hint, verified by [`Glance::update`].
-    #[inline(always)]
-    pub(in crate::bucket) fn glance(&self, place: Place) -> Option<Glance<'_>> {
-        let line = &self.lines[place.line()];
-        // Without a branch: a mispredicted one would expose the whole cache miss and cost more than
-        // five compares.
-        let mut first = LINE;
-        for index in (0..LINE).rev() {
-            // Relaxed: a hint, verified under the state.
-            let word = line.fingerprints[index].load(Ordering::Relaxed);
-            first = if word == place.fingerprint { index } else { first };
-        }
-        if first == LINE { None } else { Some(Glance { line, index: first }) }
-    }
-
     /// Applies `f` to the time of the key's bucket, wherever it stands. `None` if no live one was
     /// found, which is a hint only: see [`Set::insert`].
     pub(in crate::bucket) fn update(
@@ -84,26 +68,24 @@ impl Set {
     }
 }
 
-/// Where a key seemed to stand.
-#[derive(Clone, Copy)]
-pub(in crate::bucket) struct Glance<'a> {
-    line: &'a Line,
-    index: usize,
-}
-
-impl Glance<'_> {
-    /// Applies `f` to the time of the bucket, if it is live and the key's.
+impl Line {
+    /// Applies `f` to the time of the key's bucket, if that is in the first slot of this line which
+    /// bears its fingerprint: where nearly all are found. Otherwise `None`, which is a hint only.
     #[inline(always)]
-    pub(in crate::bucket) fn update(
-        self,
-        place: Place,
+    pub(in crate::bucket) fn hit(
+        &self,
+        fingerprint: u32,
         f: impl Fn(u64) -> Option<u64>,
     ) -> Option<Change> {
-        self.line.update(self.index, place.fingerprint, &f)
+        // All at once, without a branch for each: a mispredicted one would expose the whole cache
+        // miss and cost more than the compares.
+        let matches = matching(&self.fingerprints, fingerprint);
+        if matches == 0 {
+            return None;
+        }
+        self.update(matches.trailing_zeros() as usize, fingerprint, &f)
     }
-}
 
-impl Line {
     /// Applies `f` to the bucket in a slot, if it is live and the key's.
     #[inline(always)]
     fn update(

@@ -4,6 +4,7 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
 use super::{BucketTable, Charge, Decision, Place, Plan, Set};
+use crate::sync::prefetch;
 use crate::time::Instant;
 
 /// Keys whose cache lines are on their way at a time. Enough to cover a miss, few enough for the
@@ -48,29 +49,25 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         for (requests, decisions) in requests.chunks(CHUNK).zip(decisions.chunks_mut(CHUNK)) {
             let found: [_; CHUNK] = core::array::from_fn(|at| {
                 let Some((key, _, _)) = requests.get(at) else {
-                    return (None, Place::EMPTY);
+                    return (None, 0);
                 };
                 let place = Place::of(key, &self.hasher);
-                let set = self.set(place);
-                if let Some(set) = set {
-                    set.prefetch(place.line());
+                let line = self.line(place);
+                if let Some(line) = line {
+                    prefetch(line);
                 }
-                (set, place)
+                (line, place.fingerprint)
             });
-            for ((decision, (_, plan, cost)), (set, place)) in
-                decisions.iter_mut().zip(requests).zip(found)
+            for ((decision, (key, plan, cost)), &(line, fingerprint)) in
+                decisions.iter_mut().zip(requests).zip(&found)
             {
                 if !terms.are(plan, *cost) {
                     self.scale(plan);
                     terms = Terms { plan, cost: *cost, charge: plan.charge(*cost, units) };
                 }
-                let verdict = match Self::hit(
-                    set.and_then(|set: &Set| set.glance(place)),
-                    place,
-                    terms.charge,
-                ) {
+                let verdict = match Self::hit(line, fingerprint, terms.charge) {
                     Some(verdict) => verdict,
-                    None => self.decide(place, plan, *cost, units),
+                    None => self.decide(Place::of(key, &self.hasher), plan, *cost, units),
                 };
                 decision.set(plan, now, verdict);
             }
