@@ -48,7 +48,7 @@ mod native {
     pub(crate) fn matching(words: &[AtomicU32; 5], value: u32) -> u32 {
         // The fifth (Relaxed: a hint) apart; four at once where there is an instruction for it.
         let last = u32::from(words[4].load(Ordering::Relaxed) == value) << 4;
-        last | four_matching(words, value)
+        last | four_matching(words, value) & 0b1111
     }
 
     #[cfg(target_arch = "x86_64")]

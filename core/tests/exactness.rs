@@ -327,3 +327,19 @@ fn at_the_end_of_time_everything_is_denied_and_nothing_wraps() {
         assert_eq!(check(&mut table, &plan, cost, 0).retry_after(), None);
     }
 }
+
+#[test]
+fn near_the_end_of_time_what_can_no_longer_be_is_denied_for_ever() {
+    let last = (1 << 60) - 1;
+    for burst in [1, 5] {
+        let quota = quota(1, SECOND, burst);
+        let (mut table, plan) = table(quota);
+        for now in [last - 10, last - 999_999_999, last, last + 1] {
+            let decision = check(&mut table, &plan, 1, now);
+            assert!(!decision.is_admitted());
+            assert_eq!(decision.retry_after(), None, "burst {burst} at {now}");
+        }
+        // A second before, there is just time for one.
+        assert!(check(&mut table, &plan, 1, last - 1_000_000_000).is_admitted());
+    }
+}

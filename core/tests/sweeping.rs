@@ -131,6 +131,47 @@ fn policies_answer_a_new_key_in_a_full_table() {
 }
 
 #[test]
+fn who_has_a_bucket_keeps_it_while_the_shared_words_are_in_debt() {
+    // Paid up, but not like a fresh one: that would start with the debt of the word.
+    for sweeps in [false, true] {
+        let table = table(7).on_full(OnFull::Shared);
+        let plan = table.plan(quota()).expect("a plan");
+        let sparse = (0..100_u64).find(|key| {
+            _ = table.check(key, &plan, Instant::ORIGIN);
+            table.len() == 1
+        });
+        let resident = sparse.expect("the first key");
+        let now = Instant::from_secs(9);
+        for flood in 1_000..4_000_u64 {
+            _ = table.check_n(&flood, &plan, 5, now);
+        }
+        assert!(table.counters().unplaced_admitted >= 32, "the words are not in debt");
+        if sweeps {
+            table.sweeper().sweep(now, Budget::UNLIMITED);
+        }
+        for _ in 0..5 {
+            assert!(table.check(&resident, &plan, now).is_admitted(), "swept: {sweeps}");
+        }
+        assert!(!table.check(&resident, &plan, now).is_admitted());
+    }
+}
+
+#[test]
+fn a_slot_lives_through_many_tenures_up_to_the_end_of_time() {
+    let end = (1 << 60) - 1;
+    let quota = Quota::new(1, Duration::from_nanos(1)).and_then(|quota| quota.burst(10));
+    let quota = quota.expect("a quota");
+    let table = BucketTable::boxed(quota, 1, SeededState::new(1)).expect("a unit");
+    let table = table.grace(Duration::ZERO);
+    let plan = table.plan(quota).expect("a plan");
+    for _ in 0..9 {
+        assert!(table.check_n(&1, &plan, 10, Instant::from_nanos(end - 10)).is_admitted());
+        assert_eq!(table.sweeper().sweep(Instant::MAX, Budget::UNLIMITED).removed, 1);
+        assert!(table.is_empty());
+    }
+}
+
+#[test]
 fn a_bucket_is_kept_for_the_grace_beyond_the_moment_it_is_full() {
     let grace = Duration::from_millis(5);
     let table = table(10).grace(grace);

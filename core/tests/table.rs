@@ -137,6 +137,19 @@ fn raising_a_rate_with_the_debt_kept_in_cells_never_denies() {
 }
 
 #[test]
+fn a_client_that_is_shut_out_and_let_in_again_owes_what_it_owed() {
+    let (table, plan) = with(ten_a_second(5));
+    let closed = table.plan(Quota::closed()).expect("a closed plan");
+    _ = table.check_n(KEY, &plan, 5, at(0));
+    for keep in [Keep::Cells, Keep::Time] {
+        table.convert(KEY, &plan, &closed, keep, at(0));
+        assert!(!table.check(KEY, &closed, at(0)).is_admitted());
+        table.convert(KEY, &closed, &plan, keep, at(0));
+        assert_eq!(table.peek(KEY, &plan, at(0)).remaining(), 0, "{keep:?}");
+    }
+}
+
+#[test]
 fn a_queue_names_the_delay_and_refuses_what_would_wait_too_long() {
     let quota = ten_a_second(1).shape(Duration::from_millis(250));
     let (table, plan) = with(quota);

@@ -135,6 +135,27 @@ pub const MODELS: &[Model] = &[
         expected: &["1 2 1", "2 1 1"],
         only_in_rmw: &[],
     },
+    Model {
+        name: "l17_own_charge_is_seen_where_a_bucket_was_given_up",
+        preemptions: 2,
+        run: own_charge_is_seen_where_a_bucket_was_given_up,
+        expected: &["1 seen 1", "1 seen 2"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "l18_refund_finds_the_charge_where_a_bucket_was_given_up",
+        preemptions: 2,
+        run: refund_finds_the_charge_where_a_bucket_was_given_up,
+        expected: &["7 left 0", "7 left 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "l19_overflow_moves_to_a_slot",
+        preemptions: 3,
+        run: overflow_moves_to_a_slot,
+        expected: &["3, 7 unplaced"],
+        only_in_rmw: &["3, 2 unplaced"],
+    },
 ];
 
 type Table = BucketTable<Box<[Set]>, Identity>;
@@ -142,8 +163,8 @@ type Table = BucketTable<Box<[Set]>, Identity>;
 /// Two keys that prefer the first line, one that prefers the second, and one that fills a slot.
 const A: u64 = 1;
 const B: u64 = 2;
-const OTHER_LINE: u64 = 1 << 31 | 3;
-const RESIDENT: u64 = 1 << 31 | 4;
+const OTHER_LINE: u64 = 1 << 6 | 3;
+const RESIDENT: u64 = 1 << 6 | 4;
 
 const EARLY: Instant = Instant::from_nanos(10);
 /// Long after everything charged early is paid, but for the resident.
@@ -540,4 +561,62 @@ fn overflow_word_shared_by_two() -> String {
     assert_eq!(scene.debt(A, EARLY), 2, "the shared word lost a charge");
     assert_eq!(scene.table.counters().unplaced_admitted, 2);
     format!("{} {}", charged[0], charged[1])
+}
+
+/// Who was admitted sees it, though its bucket stands behind one that was given up meanwhile.
+fn own_charge_is_seen_where_a_bucket_was_given_up() -> String {
+    let scene = Scene::new();
+    let seen = race(vec![
+        thread(&scene, |scene| {
+            scene.charge(A, EARLY);
+            scene.sweep(LATE);
+            (Charged::Full, 0)
+        }),
+        thread(&scene, |scene| (scene.charge(A, LATE), scene.debt(A, LATE))),
+    ]);
+    let (charged, debt) = seen[1];
+    assert!(charged == Charged::Full || debt >= 1, "charged {charged}, then saw {debt}");
+    format!("{charged} seen {debt}")
+}
+
+/// As before, for who takes the charge back.
+fn refund_finds_the_charge_where_a_bucket_was_given_up() -> String {
+    let scene = Scene::new();
+    let charged = race(vec![
+        thread(&scene, |scene| {
+            scene.charge(A, EARLY);
+            scene.sweep(LATE);
+            Charged::Full
+        }),
+        thread(&scene, |scene| {
+            let charged = scene.charge_n(A, 7, LATE);
+            scene.table.refund(&A, &scene.plan, 7, LATE);
+            charged
+        }),
+    ]);
+    let left = scene.debt(A, LATE);
+    assert!(charged[1] == Charged::Full || left <= 1, "charged {}, owes {left}", charged[1]);
+    format!("{} left {left}", charged[1])
+}
+
+/// A key that has charged the shared word finds a slot, and what it owes comes along: at most the
+/// operation under way while it moves is missed.
+fn overflow_moves_to_a_slot() -> String {
+    let scene = Scene::with(3, OnFull::Shared);
+    assert_eq!(scene.charge_n(RESIDENT, 3, EARLY), Charged::To(3));
+    assert_eq!(scene.charge_n(OTHER_LINE, 3, EARLY), Charged::To(3));
+    let charges = race(vec![
+        thread(&scene, |scene| vec![scene.charge(A, EARLY)]),
+        thread(&scene, |scene| {
+            let charges = (0..2).map(|_| scene.charge(A, EARLY)).collect();
+            scene.sweep(LATE);
+            charges
+        }),
+    ]);
+    let after = (0..4).map(|_| scene.charge(A, EARLY));
+    let admitted =
+        charges.into_iter().flatten().chain(after).filter(|charge| charge.debt().is_some());
+    let admitted = admitted.count();
+    assert!(admitted <= 4, "{admitted} of a burst of 3");
+    format!("{admitted}, {} unplaced", scene.table.counters().unplaced)
 }

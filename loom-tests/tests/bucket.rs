@@ -90,6 +90,21 @@ mod plain {
     fn l16_claim_is_helped_where_another_key_was() {
         check(16, Mode::Plain);
     }
+
+    #[test]
+    fn l17_own_charge_is_seen_where_a_bucket_was_given_up() {
+        check(17, Mode::Plain);
+    }
+
+    #[test]
+    fn l18_refund_finds_the_charge_where_a_bucket_was_given_up() {
+        check(18, Mode::Plain);
+    }
+
+    #[test]
+    fn l19_overflow_moves_to_a_slot() {
+        check(19, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -173,5 +188,20 @@ mod rmw {
     #[test]
     fn l16_claim_is_helped_where_another_key_was() {
         check(16, Mode::Rmw);
+    }
+
+    #[test]
+    fn l17_own_charge_is_seen_where_a_bucket_was_given_up() {
+        check(17, Mode::Rmw);
+    }
+
+    #[test]
+    fn l18_refund_finds_the_charge_where_a_bucket_was_given_up() {
+        check(18, Mode::Rmw);
+    }
+
+    #[test]
+    fn l19_overflow_moves_to_a_slot() {
+        check(19, Mode::Rmw);
     }
 }

@@ -105,9 +105,7 @@ impl Decision {
         match self.verdict.outcome() {
             Outcome::Admitted => Some(Duration::ZERO),
             // max(time, u) + cost <= u + window first holds at this u.
-            Outcome::Denied => {
-                Some(self.until(self.verdict.time() + self.verdict.cost() - self.plan.window()))
-            }
+            Outcome::Denied => Some(self.until(self.ready())),
             Outcome::Never => None,
         }
     }
@@ -124,6 +122,11 @@ impl Decision {
             Outcome::Admitted => self.until(self.verdict.time().saturating_sub(self.plan.burst())),
             _ => Duration::ZERO,
         }
+    }
+
+    /// When what was denied would be admitted, in units.
+    const fn ready(&self) -> u64 {
+        (self.verdict.time() + self.verdict.cost()).saturating_sub(self.plan.window())
     }
 
     /// What the bucket lacks, in units.

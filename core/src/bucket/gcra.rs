@@ -56,7 +56,8 @@ impl Charge {
     /// Whether a charge just denied on `time` would be for ever: time ends before its turn.
     #[inline]
     pub(super) const fn is_vain(&self, time: u64) -> bool {
-        time + self.cost > TIME_MAX || self.now == TIME_MAX
+        let start = if time > self.now { time } else { self.now };
+        start + self.cost > TIME_MAX
     }
 }
 
@@ -78,7 +79,7 @@ pub(super) const fn reset(time: u64, now: u64) -> Option<u64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Keep {
     /// The debt in cells: who had spent 5 of 10 has spent 5 of the new burst. Raising a rate never
-    /// denies what was admissible before.
+    /// denies what was admissible before (where a unit is several cells, to within a unit).
     Cells,
     /// The debt in time: who was full again in 3 s still is.
     Time,
@@ -86,7 +87,8 @@ pub enum Keep {
     Fresh,
 }
 
-/// The time of a bucket moved from `old` to `new` at `now`. Never deeper in debt than `new` can be.
+/// The time of a bucket moved from `old` to `new` at `now`. Never deeper in debt than `new` can be;
+/// but a closed plan has no terms of its own, and leaves the debt as it is for the plan after it.
 pub(super) const fn convert(
     time: u64,
     now: u64,
@@ -95,6 +97,9 @@ pub(super) const fn convert(
     keep: Keep,
 ) -> Option<u64> {
     if time <= now {
+        return None;
+    }
+    if (old.window() == 0 || new.window() == 0) && !matches!(keep, Keep::Fresh) {
         return None;
     }
     let debt = match keep {

@@ -28,15 +28,10 @@ impl Place {
         (u64::from(self.spread).wrapping_mul(sets as u64) >> 32) as usize
     }
 
-    /// The line of the set in which the key is looked for first.
+    /// The line of the set in which the key is looked for first: the bit that makes 64, a line's
+    /// size, so that the address is found with one instruction.
     #[inline]
     pub(super) fn line(self) -> usize {
-        (self.fingerprint >> 31) as usize
-    }
-
-    /// One of `words` shared words, by bits that choose neither the line nor much of the set.
-    #[cfg(target_has_atomic = "64")]
-    pub(super) fn shared(self, words: usize) -> usize {
-        self.fingerprint as usize % words
+        (self.fingerprint >> 6 & 1) as usize
     }
 }

@@ -44,9 +44,10 @@ use crate::time::Instant;
 ///
 /// # Time
 ///
-/// Every call takes `now`, and all must come from clocks that agree within the table's
-/// [`grace`](Self::grace). A `now` that is `d` behind the key's last one denies for at most `d`
-/// longer and never admits more.
+/// Every call takes `now`: the time at which it is carried out. All must agree within the table's
+/// [`grace`](Self::grace), the time for which a thread sleeps between reading its clock and the call
+/// included. A `now` that is `d` behind the key's last one then denies for at most `d` longer and
+/// never admits more.
 ///
 /// # Progress
 ///
@@ -82,7 +83,8 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     /// A table over `sets`, in `unit`, whose keys are hashed by `hasher`.
     ///
     /// The hasher must be seeded with a secret: see [`hash`](crate::hash). With no sets at all
-    /// every key finds the table full.
+    /// every key finds the table full. Sets belong to one table: a second one over the same memory
+    /// would read its times in the wrong unit.
     #[cfg(not(loom))]
     pub const fn over(sets: M, unit: Unit, hasher: S) -> Self {
         let grace = unit.scale().at_least(Self::GRACE);
@@ -155,15 +157,16 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     ) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
         let place = Place::of(key, &self.hasher);
-        let charge = plan.charge(cost, units);
-        let verdict = match Self::hit(self.line(place), place.fingerprint, charge) {
-            Some(verdict) => verdict,
-            None => self.decide(place, plan, cost, units),
-        };
-        Decision::new(plan, now, verdict)
+        if let (Some(charge), Some(line)) = (plan.charge(cost, units), self.line(place)) {
+            if let Some(verdict) = Self::hit(line, place.fingerprint, charge) {
+                return Decision::new(plan, now, verdict);
+            }
+        }
+        Decision::new(plan, now, self.decide(place, plan, cost, units))
     }
 
-    /// What [`check`](Self::check) would answer, charging nothing. Writes nothing.
+    /// What [`check`](Self::check) would answer a key that has a bucket or finds a slot, charging
+    /// nothing. Writes nothing.
     ///
     /// # Panics
     ///
@@ -175,7 +178,8 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     }
 
     /// Gives back `cost` cells, for a request that was admitted and then not served. A bucket is
-    /// never more than full; for a key without one this does nothing.
+    /// never more than full; for a key without one this does nothing. What was admitted
+    /// [unplaced](Decision::is_unplaced) was charged to no bucket of the key's: do not refund it.
     ///
     /// # Panics
     ///
@@ -193,7 +197,8 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     }
 
     /// Moves the key's bucket from one plan to another. To be called once, when the client's plan
-    /// changes; from then on its checks use `new`. A bucket never owes more than the new burst.
+    /// changes; from then on its checks use `new`. A bucket never owes more than the new burst, and
+    /// what may wait behind it. A closed plan, old or new, leaves the debt as it is.
     ///
     /// # Panics
     ///
@@ -238,9 +243,8 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
 
     /// A check that finds the key's bucket at first sight, as nearly all do.
     #[inline(always)]
-    fn hit(line: Option<&Line>, fingerprint: u32, charge: Option<Charge>) -> Option<Verdict> {
-        let charge = charge?;
-        let change = line?.hit(fingerprint, |time| charge.on(time))?;
+    fn hit(line: &Line, fingerprint: u32, charge: Charge) -> Option<Verdict> {
+        let change = line.hit(fingerprint, |time| charge.on(time))?;
         Some(match change.after {
             Some(time) => Verdict::admitted(time),
             None => Verdict::denied(change.before, &charge),
@@ -260,11 +264,16 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         let change = match set.update(place, |time| charge.on(time)) {
             Some(change) => change,
             None => {
-                let drained = now.saturating_sub(self.grace);
-                let fresh = self.overflow.fresh(place);
+                let drained = self.overflow.drained(now.saturating_sub(self.grace));
                 let mut removed = 0;
-                let inserted =
-                    set.insert(place, now, drained, fresh, |time| charge.on(time), &mut removed);
+                let inserted = set.insert(
+                    place,
+                    now,
+                    || self.overflow.fresh(place),
+                    |time| charge.on(time),
+                    &drained,
+                    &mut removed,
+                );
                 self.overflow.count_reclaimed(removed);
                 match inserted {
                     Inserted::Done(change) => change,

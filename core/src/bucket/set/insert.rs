@@ -1,5 +1,6 @@
 //! Operations on a key that may not be there: claim in private, publish by one exchange.
 
+use super::reclaim::Drained;
 use super::words::Phase;
 use super::{Change, Control, LINE, SLOTS, Set, State};
 use crate::bucket::place::Place;
@@ -10,7 +11,7 @@ use crate::sync::Ordering;
 pub(in crate::bucket) enum Inserted {
     /// The bucket was there, or is now.
     Done(Change),
-    /// There is none, and `fresh` would have been left as it was: nothing was stored.
+    /// There is none, and a fresh one would have been left as it was: nothing was stored.
     Refused,
     /// Every slot is taken by a bucket in debt; the first will be clear of it at `earliest`.
     Full { earliest: u64 },
@@ -20,21 +21,23 @@ pub(in crate::bucket) enum Inserted {
 #[derive(Clone, Copy)]
 struct Claim {
     slot: usize,
+    /// What the slot held before.
+    vacant: State,
     state: State,
 }
 
 impl Set {
-    /// Applies `f` to the key's bucket, and to a `fresh` one if it has none, which is then stored.
-    /// Slots are taken from buckets whose debt was paid by `drained`. `removed` counts them.
+    /// Applies `f` to the key's bucket, and to the time of a `fresh` one if it has none, which is
+    /// then stored. Takes slots that `reclaim` would give up. `removed` counts them.
     #[cold]
     #[inline(never)]
     pub(in crate::bucket) fn insert(
         &self,
         place: Place,
         now: u64,
-        drained: u64,
-        fresh: u64,
+        fresh: impl Fn() -> u64,
         f: impl Fn(u64) -> Option<u64>,
+        drained: &Drained<impl Fn(u32) -> bool>,
         removed: &mut u32,
     ) -> Inserted {
         let mut claim = None;
@@ -42,28 +45,34 @@ impl Set {
             // Acquire: pairs with the exchanges that publish. The fingerprint of every slot this
             // value shows can be read.
             let control = self.control().load(Ordering::Acquire);
-            if let Some(change) = self.find(control, place.fingerprint, fresh, &f) {
+            if let Some(change) = self.find(control, place.fingerprint, &fresh, &f) {
                 self.release(claim);
                 return Inserted::Done(change);
             }
-            let Some(time) = f(fresh) else {
+            if f(fresh()).is_none() {
                 self.release(claim);
                 return Inserted::Refused;
-            };
+            }
             claim = claim.or_else(|| self.claim(control, place, now));
-            let Some(Claim { slot, state }) = claim else {
+            let Some(Claim { slot, state, .. }) = claim else {
                 let room = self.reclaim(0..SLOTS, drained);
                 *removed += room.removed;
-                if room.changed {
+                // Relaxed: as new as every state seen live at the visit, by their Acquire loads.
+                if room.changed || self.control().load(Ordering::Relaxed) != control {
                     continue;
                 }
                 return Inserted::Full { earliest: room.earliest };
             };
             // Release: publishes the fingerprint to whoever sees the bit.
             if self.control().swap(control, control.with(slot), Ordering::Release) {
+                // Again, now that the bucket stands: what keys without a slot were charged until
+                // now must come along.
+                let before = fresh();
+                let after = f(before);
                 // Release: whoever sees the slot live sees its fingerprint.
+                let time = after.unwrap_or(before);
                 if self.state(slot).swap(state, state.live(time), Ordering::Release) {
-                    return Inserted::Done(Change { before: fresh, after: Some(time) });
+                    return Inserted::Done(Change { before, after });
                 }
                 // Somebody charged it first, or found us too slow and closed it.
                 claim = None;
@@ -76,7 +85,7 @@ impl Set {
         &self,
         control: Control,
         fingerprint: u32,
-        fresh: u64,
+        fresh: &impl Fn() -> u64,
         f: &impl Fn(u64) -> Option<u64>,
     ) -> Option<Change> {
         (0..SLOTS)
@@ -102,16 +111,17 @@ impl Set {
             }
             // Release: whoever reads it knows of the claim.
             self.fingerprint(slot).store(place.fingerprint, Ordering::Release);
-            Some(Claim { slot, state })
+            Some(Claim { slot, vacant, state })
         })
     }
 
     /// Gives an unpublished claim back.
     fn release(&self, claim: Option<Claim>) {
-        if let Some(Claim { slot, state }) = claim {
+        if let Some(Claim { slot, vacant, .. }) = claim {
+            // As it was: a version counts tenures, and this was none.
             // Release: pairs with the next claimer's exchange. A store will do: nobody else writes
             // the state of an invisible claim.
-            self.state(slot).store(state.vacant(), Ordering::Release);
+            self.state(slot).store(vacant, Ordering::Release);
         }
     }
 }

@@ -52,6 +52,7 @@ mod update;
 mod words;
 
 pub(super) use insert::Inserted;
+pub(super) use reclaim::Drained;
 
 use self::words::{Control, ControlWord, State, StateWord};
 use super::place::Place;

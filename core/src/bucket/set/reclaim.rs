@@ -6,6 +6,14 @@ use super::words::Phase;
 use super::{Set, State};
 use crate::sync::Ordering;
 
+/// Which buckets equal fresh ones.
+pub(in crate::bucket) struct Drained<F> {
+    /// Their debt was paid by this time.
+    pub(in crate::bucket) by: u64,
+    /// And a fresh one with this fingerprint would not owe anything. `None`: it never does.
+    pub(in crate::bucket) owes: Option<F>,
+}
+
 /// What a visit to a set did.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bucket) struct Reclaimed {
@@ -18,9 +26,13 @@ pub(in crate::bucket) struct Reclaimed {
 }
 
 impl Set {
-    /// Visits `slots`: gives up each bucket whose debt was paid by `drained`, and finishes what
-    /// others left half done. One pass and one exchange a word; what fails is left to the next.
-    pub(in crate::bucket) fn reclaim(&self, slots: Range<usize>, drained: u64) -> Reclaimed {
+    /// Visits `slots`: gives up each bucket that is `drained`, and finishes what others left half
+    /// done. One pass and one exchange a word; what fails is left to the next.
+    pub(in crate::bucket) fn reclaim(
+        &self,
+        slots: Range<usize>,
+        drained: &Drained<impl Fn(u32) -> bool>,
+    ) -> Reclaimed {
         let mut done = Reclaimed { removed: 0, changed: false, earliest: u64::MAX };
         // Acquire: the value that the unpublishing exchange below expects. Every state is read
         // after it, so none is of a tenure before those it shows; and as long as it does not change,
@@ -37,7 +49,11 @@ impl Set {
                 Phase::Closed if control.shows(slot) => shown |= 1 << slot,
                 Phase::Closed => hidden |= 1 << slot,
                 Phase::Vacant => done.changed = true,
-                Phase::Live if state.time() <= drained && control.shows(slot) => {
+                Phase::Live
+                    if state.time() <= drained.by
+                        && control.shows(slot)
+                        && !self.fresh_owes(slot, drained) =>
+                {
                     // The one point at which the bucket ends: a charge that came first made this
                     // fail, one that comes later fails. Relaxed: it publishes nothing, and hands on
                     // what the first charge released.
@@ -50,7 +66,7 @@ impl Set {
                 }
                 // Published and never charged: its thread is gone, or not as fast as the grace.
                 Phase::Claimed
-                    if state.time() < drained && control.shows(slot) && self.shows_now(slot) =>
+                    if state.time() < drained.by && control.shows(slot) && self.shows_now(slot) =>
                 {
                     // As above, against the first charge. Release: whoever sees it closed sees that
                     // it was published, as we did.
@@ -67,20 +83,33 @@ impl Set {
         }
         if shown != 0 {
             done.changed = true;
-            // Relaxed: it publishes nothing, and hands on what those who published released. A slot
-            // is claimed after it by way of `vacate`.
-            if self.control().swap(control, control.without(shown), Ordering::Relaxed) {
+            // Release: whoever does not see the bit any more, and looks at the slot all the same, sees
+            // it closed.
+            if self.control().swap(control, control.without(shown), Ordering::Release) {
                 self.vacate(shown, &closed);
             }
         }
         if hidden != 0 {
             done.changed = true;
-            // Relaxed: not from before the publication, by the Acquire load of the state. A bit
-            // clear in it was cleared, and whoever did so has not come to vacating the slot.
-            let control = self.control().load(Ordering::Relaxed);
+            // Not from before the publication, by the Acquire load of the state: a bit clear in it was
+            // cleared, and whoever did so has not come to vacating the slot.
+            // Acquire, beyond loom: pairs with the exchange that unpublished. Without it plain C11
+            // permits a cycle of two Relaxed reads, through a claim that follows our vacating, in
+            // which a scan reads a fingerprint of the future.
+            let control = self.control().load(Ordering::Acquire);
             self.vacate(hidden & !control.visible(), &closed);
         }
         done
+    }
+
+    /// Whether a fresh bucket of the key in the slot would owe, so that the one there is no such.
+    fn fresh_owes(&self, slot: usize, drained: &Drained<impl Fn(u32) -> bool>) -> bool {
+        let Some(owes) = &drained.owes else {
+            return false;
+        };
+        // Acquire, beyond loom: as before a charge, so that if this is a later tenure's, the exchange
+        // that closes fails.
+        owes(self.fingerprint(slot).load(Ordering::Acquire))
     }
 
     /// Whether a slot that was just found claimed is published.

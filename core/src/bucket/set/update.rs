@@ -25,13 +25,13 @@ impl Set {
         })
     }
 
-    /// Applies `f` to the bucket in `slot`, if that is the key's: to its time, or to `fresh` if it
+    /// Applies `f` to the bucket in `slot`, if that is the key's: to its time, or to `fresh()` if it
     /// has been published but not charged yet.
     pub(super) fn update_visible(
         &self,
         slot: usize,
         fingerprint: u32,
-        fresh: u64,
+        fresh: &impl Fn() -> u64,
         f: &impl Fn(u64) -> Option<u64>,
     ) -> Option<Change> {
         loop {
@@ -53,6 +53,7 @@ impl Set {
                     if self.fingerprint(slot).load(Ordering::Relaxed) != fingerprint {
                         return None;
                     }
+                    let fresh = fresh();
                     let Some(time) = f(fresh) else {
                         return Some(Change { before: fresh, after: None });
                     };

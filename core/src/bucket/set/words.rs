@@ -41,7 +41,7 @@ impl State {
 
     /// The next tenure's first state.
     pub(super) const fn claimed(self, time: u64) -> Self {
-        Self(time << 4 | (self.0 + 0b100) & 0b1100 | 1)
+        Self(time << 4 | self.0.wrapping_add(0b100) & 0b1100 | 1)
     }
 
     #[inline]

@@ -65,7 +65,11 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
                     self.scale(plan);
                     terms = Terms { plan, cost: *cost, charge: plan.charge(*cost, units) };
                 }
-                let verdict = match Self::hit(line, fingerprint, terms.charge) {
+                let hit = match (line, terms.charge) {
+                    (Some(line), Some(charge)) => Self::hit(line, fingerprint, charge),
+                    _ => None,
+                };
+                let verdict = match hit {
                     Some(verdict) => verdict,
                     None => self.decide(Place::of(key, &self.hasher), plan, *cost, units),
                 };

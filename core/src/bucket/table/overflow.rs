@@ -3,6 +3,7 @@
 use crossbeam_utils::CachePadded;
 
 use super::super::Outcome;
+use super::super::set::Drained;
 use super::{Charge, Place, Plan, Verdict};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -20,7 +21,8 @@ pub enum OnFull {
     Admit,
     /// Charge one of 64 words that the keys without a slot share, chosen by hash: together they get
     /// 64 quotas. A new key that does find a slot starts with the debt of its shared word, so that
-    /// moving hands nothing back; until that is paid, it is answered from the word.
+    /// moving hands nothing back; until that is paid, it is answered from the word. So a flood that
+    /// fills even one set makes new keys of all sets wait; those that have a bucket keep it.
     Shared,
 }
 
@@ -94,8 +96,18 @@ impl Overflow {
             OnFull::Deny | OnFull::Admit => 0,
             // Relaxed: a time stands alone. A charge made to the word while this key moves to a
             // slot may be missed: one for each operation then under way.
-            OnFull::Shared => self.word(place).load(Ordering::Relaxed),
+            OnFull::Shared => self.word(place.fingerprint).load(Ordering::Relaxed),
         }
+    }
+
+    /// Which buckets equal fresh ones: those paid for by `by`, unless a fresh one would start with
+    /// the debt of a shared word.
+    pub(super) fn drained(&self, by: u64) -> Drained<impl Fn(u32) -> bool> {
+        let owes = move |fingerprint| {
+            // Relaxed: as in `fresh`.
+            self.word(fingerprint).load(Ordering::Relaxed) > by
+        };
+        Drained { by, owes: (self.policy == OnFull::Shared).then_some(owes) }
     }
 
     /// The policy's answer. A slot may come free at `ready`.
@@ -123,7 +135,7 @@ impl Overflow {
     }
 
     fn charge(&self, place: Place, charge: &Charge) -> Verdict {
-        let word = self.word(place);
+        let word = self.word(place.fingerprint);
         // Relaxed, all: the whole state is this one word.
         let mut time = word.load(Ordering::Relaxed);
         while let Some(after) = charge.on(time) {
@@ -135,7 +147,7 @@ impl Overflow {
         Verdict::denied(time, charge)
     }
 
-    fn word(&self, place: Place) -> &AtomicU64 {
-        &self.shared[place.shared(WORDS)]
+    fn word(&self, fingerprint: u32) -> &AtomicU64 {
+        &self.shared[fingerprint as usize % WORDS]
     }
 }

@@ -62,7 +62,7 @@ where
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
         let table = &*self.table;
         let units = table.unit.scale().units(now.as_nanos());
-        let drained = units.saturating_sub(table.grace);
+        let drained = table.overflow.drained(units.saturating_sub(table.grace));
         let slots = table.slots();
         let visit = budget.visit(&mut self.cursor, slots);
         let mut removed = 0;
@@ -70,7 +70,7 @@ where
         while at < visit.end {
             let (set, slot) = (at / SLOTS, at % SLOTS);
             let stop = SLOTS.min(slot + (visit.end - at));
-            removed += table.sets[set].reclaim(slot..stop, drained).removed as usize;
+            removed += table.sets[set].reclaim(slot..stop, &drained).removed as usize;
             at += stop - slot;
         }
         Swept { visited: visit.len(), removed, wrapped: visit.end == slots }
