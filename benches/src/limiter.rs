@@ -10,7 +10,7 @@ use std::time::Duration;
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
 use tidegate::{
     BucketTable, Budget, CachedClock, Clock, CoarseClock, Decision, Instant, MonotonicClock, Plan,
-    Quota, SeededState, Set, Sweep,
+    Quota, SeededState, Set, Sweep, Unit,
 };
 
 use crate::measure::{Contestant, Counting, Row, median, race};
@@ -80,34 +80,38 @@ impl Answer {
 #[repr(align(64))]
 struct Line(AtomicU64);
 
+/// A key, with what a burst wants beside it.
+type Request<'a> = (u64, &'a Plan, u64);
+
 /// Everything that takes turns, filled with the same keys.
-struct Arena {
+struct Arena<'a> {
     table: Table,
-    plan: Plan,
+    plan: &'a Plan,
     governor: DefaultKeyedRateLimiter<u64>,
     floor: Box<[Line]>,
-    sequence: Vec<u64>,
+    /// All contestants read their keys from here.
+    sequence: Vec<Request<'a>>,
     now: Instant,
 }
 
-impl Arena {
-    fn new(size: usize, spread: Spread, answer: Answer) -> Self {
+impl<'a> Arena<'a> {
+    fn new(size: usize, spread: Spread, answer: Answer, plan: &'a Plan) -> Self {
         let keys = keys(size);
         let table =
             BucketTable::boxed(answer.quota(), size, SeededState::new(0x5eed)).expect("a unit");
-        let plan = table.plan(answer.quota()).expect("a plan");
         let governor = RateLimiter::keyed(answer.governor());
         let now = Instant::from_nanos(START);
         for key in &keys {
             // Twice, so that where the quota is one an hour every further check is denied.
             for _ in 0..2 {
-                _ = black_box(table.check(key, &plan, now));
+                _ = black_box(table.check(key, plan, now));
                 black_box(governor.check_key(key).is_ok());
             }
         }
         let lines = Set::for_keys(size) * size_of::<Set>() / size_of::<Line>();
         let floor = (0..lines).map(|_| Line(AtomicU64::new(0))).collect();
-        Self { table, plan, governor, floor, sequence: sequence(&keys, spread), now }
+        let sequence = sequence(&keys, spread).into_iter().map(|key| (key, plan, 1)).collect();
+        Self { table, plan, governor, floor, sequence, now }
     }
 
     /// The keys of one turn: chunks of the sequence, from a place that depends on the thread.
@@ -116,7 +120,7 @@ impl Arena {
         thread: usize,
         from: usize,
         operations: usize,
-    ) -> impl Iterator<Item = &[u64]> {
+    ) -> impl Iterator<Item = &[Request<'a>]> {
         let mask = self.sequence.len() - 1;
         let start = from + thread * self.sequence.len() / 2;
         (0..operations / BURST).map(move |chunk| {
@@ -130,16 +134,16 @@ impl Arena {
     }
 
     /// Single checks, at the time that `clock` tells before each.
-    fn singles<'a>(
-        &'a self,
-        clock: impl Fn(usize) -> Instant + Sync + 'a,
-    ) -> impl Fn(usize, usize, usize) + Sync + 'a {
+    fn singles<'s>(
+        &'s self,
+        clock: impl Fn(usize) -> Instant + Sync + 's,
+    ) -> impl Fn(usize, usize, usize) + Sync + 's {
         move |thread, from, operations| {
             let mut admitted = 0;
             for (chunk, keys) in self.chunks(thread, from, operations).enumerate() {
-                for key in keys {
+                for (key, _, _) in keys {
                     let now = clock(from + chunk);
-                    admitted += u32::from(self.table.check(key, &self.plan, now).is_admitted());
+                    admitted += u32::from(self.table.check(key, self.plan, now).is_admitted());
                 }
             }
             black_box(admitted);
@@ -151,8 +155,7 @@ impl Arena {
             let mut decisions = [Decision::CLOSED; BURST];
             for (chunk, keys) in self.chunks(thread, from, operations).enumerate() {
                 let now = Instant::from_nanos(START + (from + chunk) as u64);
-                let requests: [_; BURST] = std::array::from_fn(|i| (keys[i], &self.plan, 1));
-                self.table.check_burst(&requests, now, &mut decisions);
+                self.table.check_burst(keys, now, &mut decisions);
                 black_box(&decisions);
             }
         }
@@ -161,7 +164,7 @@ impl Arena {
     fn governor(&self) -> impl Fn(usize, usize, usize) + Sync {
         |thread, from, operations| {
             let mut admitted = 0;
-            for key in self.chunks(thread, from, operations).flatten() {
+            for (key, _, _) in self.chunks(thread, from, operations).flatten() {
                 admitted += u32::from(self.governor.check_key(key).is_ok());
             }
             black_box(admitted);
@@ -170,7 +173,7 @@ impl Arena {
 
     fn floor(&self) -> impl Fn(usize, usize, usize) + Sync {
         |thread, from, operations| {
-            for key in self.chunks(thread, from, operations).flatten() {
+            for (key, _, _) in self.chunks(thread, from, operations).flatten() {
                 self.line(*key).0.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -179,15 +182,20 @@ impl Arena {
     fn floor_of_bursts(&self) -> impl Fn(usize, usize, usize) + Sync {
         |thread, from, operations| {
             for keys in self.chunks(thread, from, operations) {
-                for key in keys {
+                for (key, _, _) in keys {
                     prefetch(self.line(*key));
                 }
-                for key in keys {
+                for (key, _, _) in keys {
                     self.line(*key).0.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
     }
+}
+
+fn plan(answer: Answer) -> Plan {
+    let quota = answer.quota();
+    Unit::for_quota(quota).and_then(|unit| unit.plan(quota)).expect("a representable quota")
 }
 
 fn prefetch(line: &Line) {
@@ -202,7 +210,8 @@ fn prefetch(line: &Line) {
 }
 
 fn checks(effort: Effort, size: usize, spread: Spread, answer: Answer, row: &mut impl FnMut(Row)) {
-    let arena = Arena::new(size, spread, answer);
+    let plan = plan(answer);
+    let arena = Arena::new(size, spread, answer, &plan);
     let operations = if size > 100_000 { 1 << 20 } else { 1 << 19 };
     let supplied = arena.singles(|at| Instant::from_nanos(START + at as u64));
     let bursts = arena.bursts();
@@ -284,7 +293,8 @@ fn memory(size: usize, row: &mut impl FnMut(Row)) {
 
 /// A pass over a table in which nothing is stale, an entry.
 fn sweeps(effort: Effort, size: usize, row: &mut impl FnMut(Row)) {
-    let arena = Arena::new(size, Spread::Uniform, Answer::Deny);
+    let plan = plan(Answer::Deny);
+    let arena = Arena::new(size, Spread::Uniform, Answer::Deny, &plan);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut sweep = arena.table.sweeper();
     for _ in 0..effort.turns {

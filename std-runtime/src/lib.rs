@@ -26,3 +26,8 @@ pub fn random_state() -> SeededState {
     // The standard library's hasher is keyed from the operating system's random numbers.
     SeededState::new(std::hash::RandomState::new().hash_one(0))
 }
+
+/// The examples of the project's front page, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct FrontPage;
