@@ -89,8 +89,10 @@ struct Arena<'a> {
     plan: &'a Plan,
     governor: DefaultKeyedRateLimiter<u64>,
     floor: Box<[Line]>,
-    /// All contestants read their keys from here.
-    sequence: Vec<Request<'a>>,
+    /// The keys in the order in which they come.
+    sequence: Vec<u64>,
+    /// The same, as bursts want them.
+    requests: Vec<Request<'a>>,
     now: Instant,
 }
 
@@ -110,22 +112,23 @@ impl<'a> Arena<'a> {
         }
         let lines = Set::for_keys(size) * size_of::<Set>() / size_of::<Line>();
         let floor = (0..lines).map(|_| Line(AtomicU64::new(0))).collect();
-        let sequence = sequence(&keys, spread).into_iter().map(|key| (key, plan, 1)).collect();
-        Self { table, plan, governor, floor, sequence, now }
+        let sequence = sequence(&keys, spread);
+        let requests = sequence.iter().map(|&key| (key, plan, 1)).collect();
+        Self { table, plan, governor, floor, sequence, requests, now }
     }
 
-    /// The keys of one turn: chunks of the sequence, from a place that depends on the thread.
-    fn chunks(
-        &self,
+    /// One turn's part of a sequence, in chunks: from a place that depends on the thread.
+    fn chunks<'s, T>(
+        sequence: &'s [T],
         thread: usize,
         from: usize,
         operations: usize,
-    ) -> impl Iterator<Item = &[Request<'a>]> {
-        let mask = self.sequence.len() - 1;
-        let start = from + thread * self.sequence.len() / 2;
+    ) -> impl Iterator<Item = &'s [T]> + use<'s, T> {
+        let mask = sequence.len() - 1;
+        let start = from + thread * sequence.len() / 2;
         (0..operations / BURST).map(move |chunk| {
             let at = (start + chunk * BURST) & mask & !(BURST - 1);
-            &self.sequence[at..at + BURST]
+            &sequence[at..at + BURST]
         })
     }
 
@@ -140,8 +143,9 @@ impl<'a> Arena<'a> {
     ) -> impl Fn(usize, usize, usize) + Sync + 's {
         move |thread, from, operations| {
             let mut admitted = 0;
-            for (chunk, keys) in self.chunks(thread, from, operations).enumerate() {
-                for (key, _, _) in keys {
+            for (chunk, keys) in Self::chunks(&self.sequence, thread, from, operations).enumerate()
+            {
+                for key in keys {
                     let now = clock(from + chunk);
                     admitted += u32::from(self.table.check(key, self.plan, now).is_admitted());
                 }
@@ -153,9 +157,11 @@ impl<'a> Arena<'a> {
     fn bursts(&self) -> impl Fn(usize, usize, usize) + Sync {
         |thread, from, operations| {
             let mut decisions = [Decision::CLOSED; BURST];
-            for (chunk, keys) in self.chunks(thread, from, operations).enumerate() {
+            for (chunk, requests) in
+                Self::chunks(&self.requests, thread, from, operations).enumerate()
+            {
                 let now = Instant::from_nanos(START + (from + chunk) as u64);
-                self.table.check_burst(keys, now, &mut decisions);
+                self.table.check_burst(requests, now, &mut decisions);
                 black_box(&decisions);
             }
         }
@@ -164,7 +170,7 @@ impl<'a> Arena<'a> {
     fn governor(&self) -> impl Fn(usize, usize, usize) + Sync {
         |thread, from, operations| {
             let mut admitted = 0;
-            for (key, _, _) in self.chunks(thread, from, operations).flatten() {
+            for key in Self::chunks(&self.sequence, thread, from, operations).flatten() {
                 admitted += u32::from(self.governor.check_key(key).is_ok());
             }
             black_box(admitted);
@@ -173,7 +179,7 @@ impl<'a> Arena<'a> {
 
     fn floor(&self) -> impl Fn(usize, usize, usize) + Sync {
         |thread, from, operations| {
-            for (key, _, _) in self.chunks(thread, from, operations).flatten() {
+            for key in Self::chunks(&self.sequence, thread, from, operations).flatten() {
                 self.line(*key).0.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -181,11 +187,11 @@ impl<'a> Arena<'a> {
 
     fn floor_of_bursts(&self) -> impl Fn(usize, usize, usize) + Sync {
         |thread, from, operations| {
-            for keys in self.chunks(thread, from, operations) {
-                for (key, _, _) in keys {
+            for keys in Self::chunks(&self.sequence, thread, from, operations) {
+                for key in keys {
                     prefetch(self.line(*key));
                 }
-                for (key, _, _) in keys {
+                for key in keys {
                     self.line(*key).0.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -212,7 +218,8 @@ fn prefetch(line: &Line) {
 fn checks(effort: Effort, size: usize, spread: Spread, answer: Answer, row: &mut impl FnMut(Row)) {
     let plan = plan(answer);
     let arena = Arena::new(size, spread, answer, &plan);
-    let operations = if size > 100_000 { 1 << 20 } else { 1 << 19 };
+    // Long enough that what the turn before has pushed out of the caches is soon back.
+    let operations = if size > 100_000 { 1 << 20 } else { 1 << 22 };
     let supplied = arena.singles(|at| Instant::from_nanos(START + at as u64));
     let bursts = arena.bursts();
     let governor = arena.governor();

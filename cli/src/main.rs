@@ -8,6 +8,7 @@ mod replay;
 mod report;
 mod synthetic;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -37,10 +38,15 @@ fn main() -> ExitCode {
     match replay::run(&replay) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(line)) => {
-            eprintln!("tidegate: {line}");
+            complain(&line);
             ExitCode::from(2)
         }
     }
+}
+
+/// Says one line on standard error. If that is closed, nobody wants to know.
+fn complain(line: &str) {
+    _ = writeln!(std::io::stderr(), "tidegate: {line}");
 }
 
 /// Help as it is; a mistake as one line that names it.
@@ -55,8 +61,12 @@ fn usage(error: &clap::Error) -> ExitCode {
         _ = error.print();
         return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
     }
+    // What is wrong, and what would be right; without the usage that follows.
     let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    eprintln!("tidegate: {}", first.strip_prefix("error: ").unwrap_or(first));
+    let lines = text.lines().map(str::trim);
+    let lines =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let line = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    complain(line.strip_prefix("error: ").unwrap_or(&line));
     ExitCode::from(2)
 }

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -34,12 +33,14 @@ pub(crate) struct Arguments {
     /// The log; - is standard input
     file: Option<PathBuf>,
 
-    /// Cells a period, for each key
-    #[arg(long, value_name = "CELLS/PERIOD", default_value = "60/min")]
+    /// Cells (requests, or bytes with --cost bytes) a period, for each key. In a full period a burst
+    /// and the quota can pass
+    #[arg(long, value_name = "CELLS/PERIOD", default_value = "60/min", allow_hyphen_values = true)]
     quota: String,
 
-    /// Cells at once; as many as the quota's if not given
-    #[arg(long, value_name = "CELLS")]
+    /// The most cells at once, after a pause; if not given, those of the quota. What costs more
+    /// never passes
+    #[arg(long, value_name = "CELLS", allow_hyphen_values = true)]
     burst: Option<u64>,
 
     /// What has a bucket of its own
@@ -55,9 +56,10 @@ pub(crate) struct Arguments {
           value_parser = clap::value_parser!(u8).range(0..=128))]
     ipv6_prefix: u8,
 
-    /// How many keys the table is made for
-    #[arg(long, value_name = "KEYS", default_value = "65536")]
-    capacity: NonZeroUsize,
+    /// How many keys the table is made for, at 37 bytes each
+    #[arg(long, value_name = "KEYS", default_value_t = 65_536,
+          value_parser = clap::value_parser!(u64).range(1..=MOST_KEYS), allow_hyphen_values = true)]
+    capacity: u64,
 
     /// What a full table answers to a new key
     #[arg(long, value_enum, default_value_t = Full::Deny)]
@@ -82,7 +84,7 @@ enum Key {
     Client,
     /// The path of the request, without the query
     Path,
-    /// Both
+    /// A client and a path
     #[value(name = "client+path")]
     ClientPath,
     /// The authenticated user
@@ -98,8 +100,11 @@ enum Cost {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Full {
+    /// Denied
     Deny,
+    /// Admitted, and not counted
     Admit,
+    /// Counted in buckets that such keys share
     Shared,
 }
 
@@ -113,20 +118,25 @@ enum Format {
 const SEED: u64 = 0x7e91_a7ed;
 /// How many skipped lines are shown.
 const SHOWN: usize = 5;
-/// The most cells of memory that a table is made of: a mistyped capacity must not take the machine
-/// down. 2^30 keys are 37 GiB.
-const MOST_KEYS: usize = 1 << 30;
+/// A mistyped capacity must not take the machine down: 2^30 keys are 37 GiB.
+const MOST_KEYS: u64 = 1 << 30;
+/// The longest span that any quota can be replayed over: ten years.
+const LONGEST_SPAN: u64 = 315_576_000;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let quota = crate::quota::parse(&arguments.quota, arguments.burst)?;
+    if let Some(path) = &arguments.svg {
+        report::refuse_to_overwrite(path, arguments.file.as_deref())?;
+    }
     let (table, plan) = table(arguments, quota)?;
     let traffic = Traffic::read(arguments)?;
-    let outcome = replay(arguments, &table, &plan, traffic);
+    let outcome = replay(arguments, quota, &table, &plan, traffic);
     if let Some(path) = &arguments.svg {
         report::svg(&outcome, path)?;
     }
-    for skipped in &outcome.first_skipped {
-        eprintln!("tidegate: line {} skipped: {}", skipped.line, skipped.reason);
+    // The built-in day is damaged on purpose.
+    if outcome.source != crate::synthetic::NAME {
+        show_skipped(&outcome);
     }
     let text = match arguments.format {
         Format::Text => report::text(&outcome),
@@ -140,20 +150,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
+fn show_skipped(outcome: &Outcome) {
+    for skipped in &outcome.first_skipped {
+        crate::complain(&format!("line {} skipped: {}", skipped.line, skipped.reason));
+    }
+    let more = outcome.skipped - outcome.first_skipped.len() as u64;
+    if more > 0 {
+        crate::complain(&format!("and {more} more lines skipped"));
+    }
+}
+
 type Table = BucketTable<Vec<Set>>;
 
 fn table(arguments: &Arguments, quota: Quota) -> Result<(Table, Plan), Failure> {
     let wrong = |error| Failure::new(format_args!("--quota {}", arguments.quota), error);
     let unit = Unit::for_quota(quota).map_err(wrong)?;
     let plan = unit.plan(quota).map_err(wrong)?;
-    let capacity = arguments.capacity.get();
+    let capacity = arguments.capacity;
     let too_large =
         |_| Failure::new(format_args!("--capacity {capacity}"), "more than fits into memory");
     let mut sets = Vec::new();
-    let count = Set::for_keys(capacity.min(MOST_KEYS + 1));
-    if capacity > MOST_KEYS {
-        return Err(Failure::new(format_args!("--capacity {capacity}"), "more than 2^30 keys"));
-    }
+    let count = Set::for_keys(capacity as usize);
     sets.try_reserve_exact(count).map_err(too_large)?;
     sets.resize_with(count, Set::new);
     let policy = match arguments.on_full {
@@ -234,6 +251,14 @@ impl Traffic {
         }
         // Logs are written at completion. Stable: ties stay in the order of the file.
         traffic.records.sort_by_key(|record| record.time);
+        let (first, last) = (traffic.records.first(), traffic.records.last());
+        if let (Some(first), Some(last)) = (first, last) {
+            if last.time.abs_diff(first.time) > LONGEST_SPAN {
+                let (first, last) = (report::clock(first.time), report::clock(last.time));
+                let reason = format!("spans more than 10 years, from {first} to {last}");
+                return Err(Failure::new(&traffic.name, reason));
+            }
+        }
         Ok(traffic)
     }
 }
@@ -303,7 +328,13 @@ impl Live {
     }
 }
 
-fn replay(arguments: &Arguments, table: &Table, plan: &Plan, traffic: Traffic) -> Outcome {
+fn replay(
+    arguments: &Arguments,
+    quota: Quota,
+    table: &Table,
+    plan: &Plan,
+    traffic: Traffic,
+) -> Outcome {
     let start = traffic.records.first().map_or(0, |record| record.time);
     let end = traffic.records.last().map_or(0, |record| record.time);
     let mut fates = vec![Fate::default(); traffic.keys.len()];
@@ -350,7 +381,7 @@ fn replay(arguments: &Arguments, table: &Table, plan: &Plan, traffic: Traffic) -
     Outcome {
         source: traffic.name,
         quota: arguments.quota.clone(),
-        burst: plan.limit(),
+        burst: quota.burst_cells(),
         key: arguments
             .key
             .to_possible_value()

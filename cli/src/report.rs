@@ -6,8 +6,8 @@ mod text;
 
 use serde::Serialize;
 
-pub(crate) use self::svg::svg;
-pub(crate) use self::text::text;
+pub(crate) use self::svg::{refuse_to_overwrite, svg};
+pub(crate) use self::text::{clock, text};
 
 /// What the quota did. Serialised, it is the JSON output.
 #[derive(Debug, Serialize)]

@@ -186,7 +186,9 @@ fn mistakes_are_named_in_one_line() {
         ),
         (&["-", "--key", "colour"], "'colour'"),
         (&["-", "--ipv6-prefix", "129"], "129"),
-        (&["-", "--capacity", "0"], "'0'"),
+        (&["-", "--capacity", "0"], "0 is not in 1..=1073741824"),
+        (&["-", "--quota", "-1/s"], "--quota -1/s: \"-1\" is not a number"),
+        (&["-", "--key", "ip"], "[possible values: client, path, client+path, user]"),
         (&["-", "--capacity", "18446744073709551615"], "--capacity"),
         (&["-", "--frobnicate"], "'--frobnicate'"),
         (&["no/such/file"], "no/such/file: No such file"),
@@ -198,6 +200,24 @@ fn mistakes_are_named_in_one_line() {
     }
     assert!(refusal(&["-"], b"").contains("standard input: empty"));
     assert!(refusal(&["-"], b"\n\nnonsense\n").contains("none of its lines (3) can be used"));
+}
+
+#[test]
+fn a_log_of_centuries_is_refused_rather_than_denied() {
+    let old = b"a - - [01/Jan/1970:00:00:00 +0000] \"GET / HTTP/1.1\" 200 1\n";
+    let log = [&old[..], line("a", 0, "/", "1").as_bytes()].concat();
+    let text = refusal(&["-"], &log);
+    assert!(text.contains("spans more than 10 years, from 1970-01-01"), "{text}");
+}
+
+#[test]
+fn the_picture_is_not_drawn_over_the_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("access.log");
+    std::fs::write(&file, log(&[("a", 0)])).expect("a file");
+    let file = file.to_str().expect("a path in UTF-8");
+    assert!(refusal(&[file, "--svg", file], b"").contains("is the log itself"));
+    assert_eq!(json(&[file], b"")["records"], 1);
 }
 
 #[test]

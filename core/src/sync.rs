@@ -24,7 +24,7 @@ mod native {
     #[inline(always)]
     pub(crate) fn prefetch<T>(at: &T) {
         let at = core::ptr::from_ref(at);
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
         // SAFETY: a prefetch is a hint and reads nothing that the program can observe.
         unsafe {
             core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast());
@@ -38,7 +38,10 @@ mod native {
                 options(nostack, preserves_flags, readonly),
             );
         }
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        #[cfg(not(any(
+            all(target_arch = "x86_64", target_feature = "sse2"),
+            target_arch = "aarch64"
+        )))]
         let _ = at;
     }
 
@@ -51,14 +54,14 @@ mod native {
         last | four_matching(words, value) & 0b1111
     }
 
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     #[inline(always)]
     fn four_matching(words: &[AtomicU32; 5], value: u32) -> u32 {
         let mask: u32;
         // SAFETY: reads the first 16 bytes of `words`, which are borrowed, and writes registers that
         // are named as outputs. Reading memory that others write atomically is what the processor
         // does in any case; the language has no say within the block, and each aligned word comes
-        // whole. SSE2 is part of x86-64.
+        // whole.
         unsafe {
             core::arch::asm!(
                 "movd {wanted}, {value:e}",
@@ -77,7 +80,7 @@ mod native {
         mask
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
     #[inline(always)]
     fn four_matching(words: &[AtomicU32; 5], value: u32) -> u32 {
         let mut mask = 0;

@@ -89,7 +89,7 @@ fn step(random: &mut fastrand::Rng, exact: &Exact, now: u64, cost: u64) -> u64 {
 /// Runs `operations` random ones, half of them at exact turning points. Returns how many answers
 /// were early.
 fn compare(quota: Quota, operations: usize, seed: u64) -> usize {
-    let (mut table, plan) = table(quota);
+    let (mut bucket, plan) = table(quota);
     let mut exact = Exact::new(&quota);
     let mut random = fastrand::Rng::with_seed(seed);
     let mut now = 0;
@@ -98,16 +98,18 @@ fn compare(quota: Quota, operations: usize, seed: u64) -> usize {
         let most = if random.bool() { 3 } else { quota.burst_cells() };
         let cost = random.u64(1..=most.min(quota.burst_cells()));
         if random.u8(0..10) == 0 {
-            table.refund(&1, &plan, cost, Instant::from_nanos(now));
+            bucket.refund(&1, &plan, cost, Instant::from_nanos(now));
             exact.refund(cost, now);
             continue;
         }
         now = step(&mut random, &exact, now, cost);
         if now > 300_000_000_000_000_000 {
             // Near the end of ten years: begin again.
-            return early + compare(quota, operations / 2, seed + 1);
+            bucket = table(quota).0;
+            exact = Exact::new(&quota);
+            now = 0;
         }
-        let decision = check(&mut table, &plan, cost, now);
+        let decision = check(&mut bucket, &plan, cost, now);
         let slack = exact.slack(cost, now);
         let place = || format!("{quota:?} cost {cost} at {now}: slack {slack}");
         if plan.is_exact() {

@@ -72,6 +72,25 @@ fn peek_foresees_check_and_changes_nothing() {
 }
 
 #[test]
+fn a_denied_check_writes_nothing() {
+    let (table, plan) = with(ten_a_second(2));
+    for key in 0..50 {
+        _ = table.check_n(&key, &plan, 2, at(0));
+    }
+    let before = format!("{table:?}");
+    for key in 0..50 {
+        for cost in [1, 2, 3, 0] {
+            let decision = table.check_n(&key, &plan, cost, at(50));
+            assert_eq!(decision.is_admitted(), cost == 0);
+        }
+        _ = table.peek(&key, &plan, at(50));
+    }
+    assert_eq!(format!("{table:?}"), before);
+    assert!(table.check(&0, &plan, at(100)).is_admitted());
+    assert_ne!(format!("{table:?}"), before);
+}
+
+#[test]
 fn a_refund_undoes_a_charge_and_never_fills_beyond_full() {
     let (table, plan) = with(ten_a_second(5));
     _ = table.check_n(KEY, &plan, 4, at(0));

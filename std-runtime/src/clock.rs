@@ -195,7 +195,7 @@ impl CachedClock {
     ///
     /// # Errors
     ///
-    /// If the system cannot start a thread.
+    /// If the interval is zero, or the system cannot start a thread.
     pub fn start(interval: Duration) -> std::io::Result<(Self, Refreshing)> {
         let source = MonotonicClock::new();
         let clock = Self::new(move || source.now());

@@ -40,6 +40,10 @@ impl Periodic {
         interval: Duration,
         mut step: impl FnMut() -> Work + Send + 'static,
     ) -> std::io::Result<Self> {
+        if interval.is_zero() {
+            let reason = "the interval is zero: the thread would never rest";
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason));
+        }
         let stop = Arc::new(Stop::default());
         let asked = Arc::clone(&stop);
         let clock = MonotonicClock::new();
@@ -63,12 +67,14 @@ impl Periodic {
         Ok(Self { stop, thread: Some(thread) })
     }
 
-    /// Stops the thread and waits for it: at most for the step under way. Says whether it ended
-    /// well rather than in a panic.
-    pub(crate) fn stop(&mut self) -> bool {
+    /// Stops the thread and waits for it: at most for the step under way.
+    pub(crate) fn stop(&mut self) {
         *self.stop.asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.wake.notify_all();
-        self.thread.take().is_none_or(|thread| thread.join().is_ok())
+        if let Some(thread) = self.thread.take() {
+            // A panic of the step has been reported where it happened.
+            _ = thread.join();
+        }
     }
 }
 

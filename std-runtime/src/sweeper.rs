@@ -11,7 +11,8 @@ use crate::periodic::{Periodic, Work};
 /// Entries a step looks at between two looks at whether to stop: some tens of microseconds.
 const STEP: Budget = Budget::entries(4_096);
 
-/// Sweeps targets at every deadline of a fixed cadence, the first at once, until it is stopped.
+/// Sweeps targets at every deadline of a fixed cadence until it is stopped; the first time as soon as
+/// the thread runs.
 ///
 /// Stopping wakes the thread at once and waits for the step under way, which is bounded by its
 /// budget; dropping the handle stops it too. The targets go with the thread: share what they sweep
@@ -65,7 +66,7 @@ impl SweepThread {
     ///
     /// # Errors
     ///
-    /// If the system cannot start a thread.
+    /// If the interval is zero, or the system cannot start a thread.
     pub fn start(
         clock: impl Clock + Send + 'static,
         interval: Duration,

@@ -71,6 +71,14 @@ fn a_thread_stops_at_once_asleep_or_at_work_and_does_nothing_afterwards() {
 }
 
 #[test]
+fn an_interval_of_zero_is_refused() {
+    let sweeping = SweepThread::start(MonotonicClock::new(), Duration::ZERO, Vec::new());
+    let refused = sweeping.expect_err("a thread that never rests");
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(CachedClock::start(Duration::ZERO).is_err());
+}
+
+#[test]
 fn a_panic_in_a_target_ends_the_thread_and_stop_still_returns() {
     struct Broken;
     impl Sweep for Broken {

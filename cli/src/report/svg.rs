@@ -16,6 +16,18 @@ const WIDTH: usize = 160;
 const ADMITTED: RGBColor = RGBColor(0x7a, 0xb0, 0xd6);
 const DENIED: RGBColor = RGBColor(0xc4, 0x3c, 0x39);
 
+/// Refuses to draw over the log.
+pub(crate) fn refuse_to_overwrite(path: &Path, log: Option<&Path>) -> Result<(), Failure> {
+    let same = log.is_some_and(|log| match (path.canonicalize(), log.canonicalize()) {
+        (Ok(path), Ok(log)) => path == log,
+        _ => false,
+    });
+    if same {
+        return Err(Failure::new(format_args!("--svg {}", path.display()), "is the log itself"));
+    }
+    Ok(())
+}
+
 /// Draws the outcome into a file.
 pub(crate) fn svg(outcome: &Outcome, path: &Path) -> Result<(), Failure> {
     let mut picture = String::new();

@@ -35,10 +35,9 @@ pub(crate) fn text(outcome: &Outcome) -> String {
 }
 
 fn summary(outcome: &Outcome) -> Table {
-    let share = |part: u64| {
-        let tenths = (part * 2_000 + outcome.records) / (outcome.records * 2).max(1);
-        format!("{}.{} %", tenths / 10, tenths % 10)
-    };
+    // Rounded once, so that the shares add up.
+    let admitted = (outcome.admitted * 2_000 + outcome.records) / (outcome.records * 2).max(1);
+    let share = |tenths: u64| format!("{}.{} %", tenths / 10, tenths % 10);
     let from = clock(outcome.start);
     let span = duration(outcome.span_seconds);
     let mut table = Table::new();
@@ -51,9 +50,9 @@ fn summary(outcome: &Outcome) -> Table {
     row("out of order", outcome.out_of_order, "replayed in the order of their times".to_owned());
     let peak = grouped(outcome.peak_live_keys as u64);
     row("keys", outcome.keys as u64, format!("at most {peak} with a bucket in use at once"));
-    row("admitted", outcome.admitted, share(outcome.admitted));
+    row("admitted", outcome.admitted, share(admitted));
     let denied = grouped(outcome.keys_denied as u64);
-    row("denied", outcome.denied, format!("{}, of {denied} keys", share(outcome.denied)));
+    row("denied", outcome.denied, format!("{}, of {denied} keys", share(1_000 - admitted)));
     row("unplaced", outcome.unplaced, "found the table full".to_owned());
     align(&mut table, &[1]);
     table
@@ -96,7 +95,7 @@ fn align(table: &mut Table, right: &[usize]) {
 }
 
 /// A time as a person writes it.
-pub(super) fn clock(seconds: i64) -> String {
+pub(crate) fn clock(seconds: i64) -> String {
     match DateTime::from_timestamp(seconds, 0) {
         Some(time) => time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
         None => format!("{seconds} s after 1970"),

@@ -33,7 +33,7 @@ use crate::time::Instant;
 /// assert_eq!(huge.retry_after(), None); // never
 /// # Ok::<(), tidegate_core::QuotaError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[must_use = "a check that nobody looks at limits nothing"]
 pub struct Decision {
     plan: Plan,
@@ -137,6 +137,18 @@ impl Decision {
     const fn until(&self, units: u64) -> Duration {
         let nanos = self.plan.scale().nanos(units);
         Duration::from_nanos(nanos.saturating_sub(self.now.as_nanos()))
+    }
+}
+
+impl core::fmt::Debug for Decision {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Decision")
+            .field("outcome", &self.outcome())
+            .field("unplaced", &self.is_unplaced())
+            .field("limit", &self.limit())
+            .field("remaining", &self.remaining())
+            .field("retry_after", &self.retry_after())
+            .finish_non_exhaustive()
     }
 }
 

@@ -166,7 +166,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     }
 
     /// What [`check`](Self::check) would answer a key that has a bucket or finds a slot, charging
-    /// nothing. Writes nothing.
+    /// nothing. Writes nothing. Its figures are those of the bucket as it is.
     ///
     /// # Panics
     ///

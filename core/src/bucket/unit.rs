@@ -147,7 +147,7 @@ impl Unit {
             return Ok(Self::NANOSECOND);
         }
         if let Some((n, p)) = common {
-            if n <= EXACT {
+            if n <= EXACT && Self::exact(n).holds(quotas) {
                 return Ok(Self::exact(n));
             }
             if let Ok(unit) = Self::power_of_two(n, p) {
@@ -190,6 +190,18 @@ impl Unit {
             wrong_unit();
         }
         self.scale
+    }
+
+    /// Whether all `quotas` can be had.
+    const fn holds(self, quotas: &[Quota]) -> bool {
+        let mut i = 0;
+        while i < quotas.len() {
+            if self.plan(quotas[i]).is_err() {
+                return false;
+            }
+            i += 1;
+        }
+        true
     }
 
     const fn exact(per_nanosecond: u64) -> Self {
