@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
 use tidegate::{
-    BucketTable, Budget, CachedClock, Clock, CoarseClock, Decision, Instant, MonotonicClock, Plan,
-    Quota, SeededState, Set, Sweep, Unit,
+    BootClock, BucketTable, Budget, CachedClock, Clock, CoarseClock, Decision, Instant,
+    MonotonicClock, Plan, Quota, SeededState, Set, Sweep, Unit,
 };
 
 use crate::measure::{Contestant, Counting, Row, median, race};
@@ -248,6 +248,7 @@ fn checks(effort: Effort, size: usize, spread: Spread, answer: Answer, row: &mut
         if spread == Spread::Uniform && answer == Answer::Admit {
             let monotonic = MonotonicClock::new();
             let coarse = CoarseClock::new();
+            let boot = BootClock::new();
             let (cached, _refreshing) =
                 CachedClock::start(Duration::from_millis(1)).expect("a thread");
             compare(
@@ -256,6 +257,7 @@ fn checks(effort: Effort, size: usize, spread: Spread, answer: Answer, row: &mut
                 &floor,
             );
             compare(format!("single {words} coarse"), &arena.singles(|_| coarse.now()), &floor);
+            compare(format!("single {words} boot"), &arena.singles(|_| boot.now()), &floor);
             compare(format!("single {words} cached"), &arena.singles(|_| cached.now()), &floor);
         }
     }

@@ -28,10 +28,10 @@ pub mod docs {
 
 #[cfg(target_has_atomic = "64")]
 #[doc(inline)]
-pub use bucket::{BucketTable, OnFull, Set, TableSweep};
+pub use bucket::{BucketTable, Set, TableSweep};
 #[doc(inline)]
 pub use bucket::{
-    Decision, Keep, LocalBucketTable, LocalSet, LocalSweep, Plan, Quota, QuotaError, Unit,
+    Decision, Keep, LocalBucketTable, LocalSet, LocalSweep, OnFull, Plan, Quota, QuotaError, Unit,
 };
 #[doc(inline)]
 pub use hash::SeededState;

@@ -226,6 +226,31 @@ fn a_table_of_no_sets_is_always_full() {
 }
 
 #[test]
+fn a_local_table_answers_a_flood_alike() {
+    for policy in [OnFull::Deny, OnFull::Admit, OnFull::Shared] {
+        let local = LocalBucketTable::boxed(quota(), 70, SeededState::new(11)).expect("a unit");
+        let mut local = local.on_full(policy);
+        let shared = table(70).on_full(policy);
+        let plan = shared.plan(quota()).expect("a plan");
+        let (mut local_sweep, mut shared_sweep) = (LocalSweep::default(), shared.sweeper());
+        let mut random = fastrand::Rng::with_seed(9);
+        let mut now = Instant::ORIGIN;
+        for _ in 0..50_000 {
+            now = now + Duration::from_micros(random.u64(0..2_000));
+            let (key, cost) = (random.u64(0..2_000), random.u64(1..=5));
+            let expected = shared.check_n(&key, &plan, cost, now);
+            assert_eq!(local.check_n(&key, &plan, cost, now), expected, "{policy:?}");
+            assert_eq!(local.peek(&key, &plan, now), shared.peek(&key, &plan, now), "{policy:?}");
+            local_sweep.step(&mut local, now, Budget::entries(1));
+            shared_sweep.sweep(now, Budget::entries(1));
+        }
+        let (local, shared) = (local.counters(), shared.counters());
+        assert!(shared.unplaced > 1_000, "{policy:?}: the table was never full");
+        assert_eq!(local, shared, "{policy:?}");
+    }
+}
+
+#[test]
 fn a_local_table_is_swept_alike() {
     let mut local = LocalBucketTable::boxed(quota(), 1_000, SeededState::new(11)).expect("a unit");
     let shared = table(1_000);

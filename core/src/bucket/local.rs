@@ -5,9 +5,10 @@ use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
 use super::gcra::{self, Charge, Keep};
+use super::on_full::{Counters, OnFull, WORDS};
 use super::place::Place;
 use super::unit::Scale;
-use super::verdict::Verdict;
+use super::verdict::{Outcome, Verdict};
 use super::{Decision, Plan, Quota, QuotaError, Unit};
 use crate::hash::SeededState;
 use crate::sweep::{Budget, Swept};
@@ -63,20 +64,39 @@ impl LocalSet {
         Some(&mut self.lines[line].times[index])
     }
 
-    /// A slot for the key: a vacant one, or one whose debt was paid by `drained`. In its place, the
-    /// time at which the first will be.
-    fn make_room(&mut self, place: Place, drained: u64) -> Result<(usize, usize), u64> {
+    /// A vacant slot for the key. If there is none, all buckets are given up that were paid for by
+    /// `drained` and equal fresh ones; if that makes no room either, the answer is when the first of
+    /// them will be paid for.
+    fn make_room(
+        &mut self,
+        place: Place,
+        drained: u64,
+        overflow: &Overflow,
+        reclaimed: &mut u64,
+    ) -> Result<(usize, usize), u64> {
+        if let Some(slot) = self.vacant(place) {
+            return Ok(slot);
+        }
         let mut earliest = u64::MAX;
-        for line in [place.line(), (place.line() + 1) % LINES] {
-            for index in 0..LINE {
-                let time = self.lines[line].times[index];
-                if time <= drained {
-                    return Ok((line, index));
+        for line in &mut self.lines {
+            for (time, &fingerprint) in line.times.iter_mut().zip(&line.fingerprints) {
+                if *time <= drained && overflow.fresh(fingerprint) <= drained {
+                    *time = 0;
+                    *reclaimed = reclaimed.wrapping_add(1);
+                } else {
+                    earliest = earliest.min(*time);
                 }
-                earliest = earliest.min(time);
             }
         }
-        Err(earliest)
+        self.vacant(place).ok_or(earliest)
+    }
+
+    /// A slot without a bucket, in the line that the key prefers if there is one.
+    fn vacant(&self, place: Place) -> Option<(usize, usize)> {
+        [place.line(), (place.line() + 1) % LINES].into_iter().find_map(|line| {
+            let index = self.lines[line].times.iter().position(|&time| time == 0)?;
+            Some((line, index))
+        })
     }
 }
 
@@ -103,8 +123,7 @@ impl Line {
 ///
 /// For loops that own a shard of the traffic, and for targets without 64-bit atomics: firmware
 /// shares one as `critical_section::Mutex<RefCell<LocalBucketTable>>`. The memory, the identity of
-/// keys and the calls are those of the shared table; a new key that finds its set full is denied
-/// ([`OnFull::Deny`](crate::OnFull::Deny)).
+/// keys, the calls and the policies are those of the shared table.
 ///
 /// ```
 /// use tidegate_core::{Instant, LocalBucketTable, LocalSet, Quota, SeededState, Unit};
@@ -125,13 +144,63 @@ pub struct LocalBucketTable<M, S = SeededState> {
     unit: Unit,
     grace: u64,
     hasher: S,
-    unplaced: u64,
+    overflow: Overflow,
+}
+
+/// The policy, and the words that only a full table touches.
+#[derive(Debug)]
+struct Overflow {
+    policy: OnFull,
+    counters: Counters,
+    shared: [u64; WORDS],
+}
+
+impl Overflow {
+    /// The time with which a new bucket starts.
+    fn fresh(&self, fingerprint: u32) -> u64 {
+        match self.policy {
+            OnFull::Deny | OnFull::Admit => 0,
+            OnFull::Shared => self.shared[fingerprint as usize % WORDS],
+        }
+    }
+
+    /// The policy's answer. A slot may come free at `ready`.
+    fn answer(&mut self, place: Place, plan: &Plan, charge: &Charge, ready: u64) -> Verdict {
+        let verdict = match self.policy {
+            OnFull::Deny => Verdict::no_slot(plan, charge.now(), ready),
+            OnFull::Admit => Verdict::admitted(0).unplaced(),
+            OnFull::Shared => {
+                let word = &mut self.shared[place.fingerprint as usize % WORDS];
+                let verdict = match charge.on(*word) {
+                    Some(after) => {
+                        *word = after;
+                        Verdict::admitted(after)
+                    }
+                    None => Verdict::denied(*word, charge),
+                };
+                verdict.unplaced()
+            }
+        };
+        let admitted = u64::from(verdict.outcome() == Outcome::Admitted);
+        self.counters.unplaced = self.counters.unplaced.wrapping_add(1);
+        self.counters.unplaced_admitted = self.counters.unplaced_admitted.wrapping_add(admitted);
+        verdict
+    }
 }
 
 impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<M, S> {
     /// A table over `sets`, in `unit`, whose keys are hashed by `hasher`, seeded with a secret.
     pub const fn over(sets: M, unit: Unit, hasher: S) -> Self {
-        Self { sets, unit, grace: 0, hasher, unplaced: 0 }
+        let counters = Counters { unplaced: 0, unplaced_admitted: 0, reclaimed: 0 };
+        let overflow = Overflow { policy: OnFull::Deny, counters, shared: [0; WORDS] };
+        Self { sets, unit, grace: 0, hasher, overflow }
+    }
+
+    /// What to answer a new key that finds its set full. [`OnFull::Deny`] until set.
+    #[must_use]
+    pub fn on_full(mut self, policy: OnFull) -> Self {
+        self.overflow.policy = policy;
+        self
     }
 
     /// How far `now` may go back between two calls without a bucket in debt being forgotten. Zero
@@ -237,9 +306,9 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         self.sets.len() * SLOTS
     }
 
-    /// Checks of a key for which there was no slot, since the table was made.
-    pub fn unplaced(&self) -> u64 {
-        self.unplaced
+    /// What has happened on the way to answers since the table was made.
+    pub fn counters(&self) -> Counters {
+        self.overflow.counters
     }
 
     #[inline]
@@ -262,30 +331,42 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     #[cold]
     #[inline(never)]
     fn decide_new(&mut self, place: Place, plan: &Plan, charge: &Charge) -> Verdict {
-        let Some(after) = charge.on(0) else {
-            return Verdict::denied(0, charge);
+        let Some(after) = charge.on(self.overflow.fresh(place.fingerprint)) else {
+            return match self.overflow.policy {
+                // At the end of time.
+                OnFull::Deny | OnFull::Admit => Verdict::denied(0, charge),
+                OnFull::Shared => self.overflow.answer(place, plan, charge, u64::MAX),
+            };
         };
         let drained = charge.now().saturating_sub(self.grace);
-        let room = match self.set(place) {
-            Some(set) => set.make_room(place, drained).map(|slot| (slot, set)),
+        let index = place.set(self.sets.len());
+        let mut reclaimed = 0;
+        let room = match self.sets.get_mut(index) {
+            Some(set) => set
+                .make_room(place, drained, &self.overflow, &mut reclaimed)
+                .map(|slot| (slot, set)),
             None => Err(u64::MAX),
         };
+        let counters = &mut self.overflow.counters;
+        counters.reclaimed = counters.reclaimed.wrapping_add(reclaimed);
         match room {
             Ok(((line, index), set)) => {
-                set.lines[line].fingerprints[index] = place.fingerprint;
-                set.lines[line].times[index] = after;
+                let line = &mut set.lines[line];
+                line.fingerprints[index] = place.fingerprint;
+                line.times[index] = after;
                 Verdict::admitted(after)
             }
             Err(earliest) => {
-                self.unplaced = self.unplaced.wrapping_add(1);
-                Verdict::no_slot(plan, charge.now(), earliest.saturating_add(self.grace))
+                let ready = earliest.saturating_add(self.grace);
+                self.overflow.answer(place, plan, charge, ready)
             }
         }
     }
 
     /// The time of the key's bucket; what it would start with if there is none.
     fn time(&mut self, place: Place) -> u64 {
-        self.set(place).and_then(|set| set.find(place)).map_or(0, |time| *time)
+        let found = self.set(place).and_then(|set| set.find(place)).map(|time| *time);
+        found.unwrap_or_else(|| self.overflow.fresh(place.fingerprint))
     }
 
     fn change<K: Hash + ?Sized>(&mut self, key: &K, f: impl Fn(u64) -> Option<u64>) {
@@ -360,7 +441,8 @@ impl LocalSweep {
         for slot in visit.clone() {
             let line = &mut table.sets[slot / SLOTS].lines[slot % SLOTS / LINE];
             let index = slot % LINE;
-            if line.times[index] != 0 && line.times[index] <= drained {
+            let fresh = table.overflow.fresh(line.fingerprints[index]);
+            if line.times[index] != 0 && line.times[index] <= drained && fresh <= drained {
                 line.times[index] = 0;
                 removed += 1;
             }

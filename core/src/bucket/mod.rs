@@ -14,6 +14,7 @@
 mod decision;
 mod gcra;
 mod local;
+mod on_full;
 mod place;
 mod plan;
 mod quota;
@@ -28,12 +29,13 @@ mod table;
 pub use decision::Decision;
 pub use gcra::Keep;
 pub use local::{LocalBucketTable, LocalSet, LocalSweep};
+pub use on_full::{Counters, OnFull};
 pub use plan::Plan;
 pub use quota::{Quota, QuotaError};
 #[cfg(target_has_atomic = "64")]
 pub use set::Set;
 #[cfg(target_has_atomic = "64")]
-pub use table::{BucketTable, Counters, OnFull, TableSweep};
+pub use table::{BucketTable, TableSweep};
 pub use unit::Unit;
 pub use verdict::Outcome;
 

@@ -8,11 +8,11 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 use core::time::Duration;
 
-pub use self::overflow::{Counters, OnFull};
 pub use self::sweep::TableSweep;
 
 use self::overflow::Overflow;
 use super::gcra::{self, Charge, Keep};
+use super::on_full::{Counters, OnFull};
 use super::place::Place;
 use super::set::{Inserted, Line, Set};
 use super::unit::Scale;

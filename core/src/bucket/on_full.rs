@@ -1,0 +1,34 @@
+//! What a table answers when it is full, and what it counts.
+
+/// What a table answers a new key whose set is full of buckets in debt.
+///
+/// None of them takes a bucket from a key that has one: a flood of keys changes no decision for
+/// the keys that are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnFull {
+    /// Deny: nothing passes uncounted. Under a flood, new clients wait for a slot.
+    #[default]
+    Deny,
+    /// Admit without counting: no client is refused for the table's sake, and whoever can fill the
+    /// table is unlimited.
+    Admit,
+    /// Charge one of 64 words that the keys without a slot share, chosen by hash: together they get
+    /// 64 quotas. A new key that does find a slot starts with the debt of its shared word, so that
+    /// moving hands nothing back; until that is paid, it is answered from the word. So a flood that
+    /// fills even one set makes new keys of all sets wait; those that have a bucket keep it.
+    Shared,
+}
+
+/// Events on the way to answers, each since the table was made. Every count wraps at 2^64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Checks of a key for which there was no slot, answered by the [`OnFull`] policy.
+    pub unplaced: u64,
+    /// Those of them that were admitted.
+    pub unplaced_admitted: u64,
+    /// Buckets that an insertion gave up, being equal to fresh ones, to make room.
+    pub reclaimed: u64,
+}
+
+/// How many words the keys without a slot share.
+pub(super) const WORDS: usize = if cfg!(loom) { 1 } else { 64 };
