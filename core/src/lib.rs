@@ -8,6 +8,10 @@ extern crate std;
 
 pub mod bucket;
 pub mod hash;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub mod map;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub mod reclaim;
 pub mod sweep;
 mod sync;
 pub mod time;
@@ -35,6 +39,12 @@ pub use bucket::{
 };
 #[doc(inline)]
 pub use hash::SeededState;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+#[doc(inline)]
+pub use map::{Map, MapError, MapSweep};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+#[doc(inline)]
+pub use reclaim::{Domain, Guard, Worker};
 #[doc(inline)]
 pub use sweep::{Budget, Cadence, Sweep, Sweeper, Swept};
 #[doc(inline)]

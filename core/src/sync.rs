@@ -10,20 +10,47 @@ pub mod model;
 mod word;
 
 #[cfg(loom)]
-pub(crate) use self::model::{AtomicU32, AtomicU64, Ordering, matching, prefetch};
+pub(crate) use self::model::{
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Witness, fence, init_null, matching,
+    prefetch,
+};
 #[cfg(all(not(loom), target_has_atomic = "64"))]
 pub(crate) use self::native::*;
 pub(crate) use self::word::TimeWord;
 
 #[cfg(all(not(loom), target_has_atomic = "64"))]
 mod native {
-    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use core::sync::atomic::{
+        AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+
+    /// Stands where the models watch an object for unsynchronised access; nothing here.
+    #[derive(Debug)]
+    pub(crate) struct Witness;
+
+    impl Witness {
+        #[inline(always)]
+        pub(crate) fn new() -> Self {
+            Self
+        }
+
+        /// The object is read.
+        #[inline(always)]
+        pub(crate) fn read(&self) {}
+    }
+
+    /// Makes `len` null pointers of zeroed memory: they are.
+    ///
+    /// # Safety
+    ///
+    /// `at` must point to `len` words of zeroes that nobody else uses yet.
+    #[inline(always)]
+    pub(crate) unsafe fn init_null<T>(_at: *mut AtomicPtr<T>, _len: usize) {}
 
     /// Asks the processor to fetch the cache line of `at` for reading soon. Never faults, and does
     /// nothing on processors for which it is not written.
     #[inline(always)]
-    pub(crate) fn prefetch<T>(at: &T) {
-        let at = core::ptr::from_ref(at);
+    pub(crate) fn prefetch<T>(at: *const T) {
         #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
         // SAFETY: a prefetch is a hint and reads nothing that the program can observe.
         unsafe {

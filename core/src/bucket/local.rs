@@ -447,6 +447,6 @@ impl LocalSweep {
                 removed += 1;
             }
         }
-        Swept { visited: visit.len(), removed, wrapped: visit.end == slots }
+        Swept { visited: visit.len(), removed, freed: 0, wrapped: visit.end == slots }
     }
 }

@@ -59,6 +59,9 @@ pub struct Swept {
     pub visited: usize,
     /// Entries removed.
     pub removed: usize,
+    /// Destructors run, of what was removed earlier. They count against the budget as entries do;
+    /// 0 where nothing is freed later.
+    pub freed: usize,
     /// Whether the pass is complete. The next step begins another.
     pub wrapped: bool,
 }

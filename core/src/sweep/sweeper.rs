@@ -60,7 +60,8 @@ impl<'a> Sweeper<'a> {
             let step = target.sweep(now, left);
             done.visited += step.visited;
             done.removed += step.removed;
-            left = left.less(step.visited.max(1));
+            done.freed += step.freed;
+            left = left.less((step.visited + step.freed).max(1));
             if step.wrapped {
                 self.current += 1;
                 done.wrapped = self.current == self.targets.len();

@@ -10,6 +10,7 @@
 //!   that does not notice has not tested that ordering.
 
 use core::cell::RefCell;
+use core::marker::PhantomData;
 use core::panic::Location;
 use std::collections::BTreeSet;
 use std::thread_local;
@@ -24,6 +25,8 @@ pub enum Kind {
     Load,
     /// A store.
     Store,
+    /// A fence.
+    Fence,
     /// A compare-exchange or another read-modify-write.
     Exchange,
 }
@@ -46,6 +49,7 @@ enum Order {
     Acquire,
     Release,
     AcqRel,
+    SeqCst,
 }
 
 impl From<Ordering> for Order {
@@ -54,8 +58,9 @@ impl From<Ordering> for Order {
             Ordering::Relaxed => Self::Relaxed,
             Ordering::Acquire => Self::Acquire,
             Ordering::Release => Self::Release,
-            // loom treats a sequentially consistent access as AcqRel; the house uses none.
-            _ => Self::AcqRel,
+            Ordering::AcqRel => Self::AcqRel,
+            // Of fences only: loom treats a sequentially consistent access as AcqRel.
+            _ => Self::SeqCst,
         }
     }
 }
@@ -76,6 +81,7 @@ impl Site {
         match self.order {
             Order::Relaxed => {}
             Order::Acquire | Order::Release => all.push(Weakening::To(Ordering::Relaxed)),
+            Order::SeqCst => all.push(Weakening::To(Ordering::AcqRel)),
             Order::AcqRel => {
                 all.push(Weakening::To(Ordering::Acquire));
                 all.push(Weakening::To(Ordering::Release));
@@ -157,7 +163,7 @@ fn as_rmw(order: Ordering) -> Ordering {
 }
 
 /// As outside the models, where it is a hint: nothing.
-pub fn prefetch<T>(_at: &T) {}
+pub fn prefetch<T>(_at: *const T) {}
 
 /// Which of the words equal `value`, a bit each.
 #[track_caller]
@@ -256,5 +262,213 @@ impl AtomicU64 {
     pub fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
         let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
         self.0.fetch_max(value, order)
+    }
+}
+
+/// A loom atomic of the size of a pointer.
+#[derive(Debug)]
+pub struct AtomicUsize(loom::sync::atomic::AtomicUsize);
+
+impl AtomicUsize {
+    /// Creates the atomic; not `const`, as loom's is not.
+    pub fn new(value: usize) -> Self {
+        Self(loom::sync::atomic::AtomicUsize::new(value))
+    }
+
+    /// Loads; a `fetch_add(0)` in RMW mode.
+    #[track_caller]
+    pub fn load(&self, order: Ordering) -> usize {
+        let order = plain(Location::caller(), Kind::Load, order);
+        if rmw() { self.0.fetch_add(0, as_rmw(order)) } else { self.0.load(order) }
+    }
+
+    /// Stores; a `swap` in RMW mode.
+    #[track_caller]
+    pub fn store(&self, value: usize, order: Ordering) {
+        let order = plain(Location::caller(), Kind::Store, order);
+        if rmw() { _ = self.0.swap(value, order) } else { self.0.store(value, order) }
+    }
+
+    /// Replaces, and returns what was there.
+    #[track_caller]
+    pub fn swap(&self, value: usize, order: Ordering) -> usize {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.swap(value, order)
+    }
+
+    /// Compares and exchanges.
+    #[track_caller]
+    pub fn compare_exchange(
+        &self,
+        current: usize,
+        new: usize,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<usize, usize> {
+        let (success, failure) = exchange(Location::caller(), success, failure);
+        self.0.compare_exchange(current, new, success, failure)
+    }
+
+    /// Adds, and returns what was there.
+    #[track_caller]
+    pub fn fetch_add(&self, value: usize, order: Ordering) -> usize {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_add(value, order)
+    }
+
+    /// Subtracts, and returns what was there.
+    #[track_caller]
+    pub fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_sub(value, order)
+    }
+}
+
+/// A loom atomic pointer. It holds the exposed address, because loom's own has no operation that can
+/// stand for a load in RMW mode.
+#[derive(Debug)]
+pub struct AtomicPtr<T>(loom::sync::atomic::AtomicUsize, PhantomData<*mut T>);
+
+// SAFETY: as for core's: the pointer is only carried.
+unsafe impl<T> Send for AtomicPtr<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for AtomicPtr<T> {}
+
+impl<T> AtomicPtr<T> {
+    /// Creates the atomic; not `const`, as loom's is not.
+    pub fn new(value: *mut T) -> Self {
+        Self(loom::sync::atomic::AtomicUsize::new(value.expose_provenance()), PhantomData)
+    }
+
+    /// Loads; a `fetch_add(0)` in RMW mode.
+    #[track_caller]
+    pub fn load(&self, order: Ordering) -> *mut T {
+        let order = plain(Location::caller(), Kind::Load, order);
+        core::ptr::with_exposed_provenance_mut(if rmw() {
+            self.0.fetch_add(0, as_rmw(order))
+        } else {
+            self.0.load(order)
+        })
+    }
+
+    /// Stores; a `swap` in RMW mode.
+    #[track_caller]
+    pub fn store(&self, value: *mut T, order: Ordering) {
+        let order = plain(Location::caller(), Kind::Store, order);
+        let value = value.expose_provenance();
+        if rmw() { _ = self.0.swap(value, order) } else { self.0.store(value, order) }
+    }
+
+    /// Replaces, and returns what was there.
+    #[track_caller]
+    pub fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        core::ptr::with_exposed_provenance_mut(self.0.swap(value.expose_provenance(), order))
+    }
+
+    /// Compares and exchanges.
+    #[track_caller]
+    pub fn compare_exchange(
+        &self,
+        current: *mut T,
+        new: *mut T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<*mut T, *mut T> {
+        let (success, failure) = exchange(Location::caller(), success, failure);
+        let new = new.expose_provenance();
+        self.0
+            .compare_exchange(current.addr(), new, success, failure)
+            .map(core::ptr::with_exposed_provenance_mut)
+            .map_err(core::ptr::with_exposed_provenance_mut)
+    }
+
+    /// What it holds, for an owner.
+    pub fn get_mut(&mut self) -> Owned<'_, T> {
+        let held = self.0.with_mut(|held| *held);
+        Owned { held: core::ptr::with_exposed_provenance_mut(held), atomic: PhantomData }
+    }
+}
+
+/// What an atomic pointer held, as its owner reads it.
+#[derive(Debug)]
+pub struct Owned<'a, T> {
+    held: *mut T,
+    atomic: PhantomData<&'a mut T>,
+}
+
+impl<T> core::ops::Deref for Owned<'_, T> {
+    type Target = *mut T;
+
+    fn deref(&self) -> &*mut T {
+        &self.held
+    }
+}
+
+/// A fence.
+#[track_caller]
+pub fn fence(order: Ordering) {
+    loom::sync::atomic::fence(plain(Location::caller(), Kind::Fence, order));
+}
+
+/// An object that is published, read and freed: loom reports a read that the publication does not
+/// precede, and a free that a read may still follow. It also counts, so that leaks show.
+#[derive(Debug)]
+pub struct Witness(loom::cell::UnsafeCell<()>);
+
+thread_local! {
+    static LIVE: RefCell<usize> = const { RefCell::new(0) };
+}
+
+/// How many watched objects there are. Set to 0 with [`forget_live`] where an execution begins.
+pub fn live() -> usize {
+    LIVE.with_borrow(|live| *live)
+}
+
+/// Forgets what executions before this one left behind.
+pub fn forget_live() {
+    LIVE.set(0);
+}
+
+impl Witness {
+    /// The object is made.
+    pub fn new() -> Self {
+        LIVE.with_borrow_mut(|live| *live += 1);
+        let cell = loom::cell::UnsafeCell::new(());
+        cell.with_mut(|_| ());
+        Self(cell)
+    }
+
+    /// The object is read.
+    #[track_caller]
+    pub fn read(&self) {
+        self.0.with(|_| ());
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        LIVE.with_borrow_mut(|live| *live = live.checked_sub(1).expect("freed twice"));
+        self.0.with_mut(|_| ());
+    }
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Makes `len` null pointers of memory that nobody else uses yet.
+///
+/// # Safety
+///
+/// `at` must point to `len` words that nobody else uses yet.
+pub unsafe fn init_null<T>(at: *mut AtomicPtr<T>, len: usize) {
+    for index in 0..len {
+        // SAFETY: within the words of which the caller promised that they are ours.
+        let word = unsafe { at.add(index) };
+        // SAFETY: as above.
+        unsafe { word.write(AtomicPtr::new(core::ptr::null_mut())) };
     }
 }

@@ -73,6 +73,6 @@ where
             removed += table.sets[set].reclaim(slot..stop, &drained).removed as usize;
             at += stop - slot;
         }
-        Swept { visited: visit.len(), removed, wrapped: visit.end == slots }
+        Swept { visited: visit.len(), removed, freed: 0, wrapped: visit.end == slots }
     }
 }

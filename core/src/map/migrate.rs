@@ -1,0 +1,222 @@
+//! From one table to the next.
+//!
+//! Two tables differ by a factor of two. A *unit* is one bucket of the smaller and the two of the
+//! larger that share its hashes; it is moved as a whole: freeze the sources, fill the destinations,
+//! mark the sources as moved. Anybody may do so at any time, and any number at once.
+
+use core::ptr::{NonNull, from_ref, null_mut};
+
+use super::node::Item;
+use super::table::Table;
+use super::word::Word;
+use super::{Map, MapError};
+use crate::reclaim::Guard;
+use crate::sync::{AtomicPtr, Ordering};
+
+/// Units that a change moves beyond the one it needs.
+const HELP: usize = 2;
+/// Units of which a change sees to it that they have been moved, once all are handed out.
+const VERIFY: usize = if cfg!(loom) { 2 } else { 32 };
+
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// The bucket's word, ready to be replaced: in the current table, and listed nowhere else. Frozen
+    /// or moved if the table is current no longer.
+    pub(super) fn settle<'g>(
+        &'g self,
+        table: &'g Table<K, V>,
+        hash: usize,
+        guard: &'g Guard,
+    ) -> Result<Word<K, V>, MapError> {
+        if let Some(before) = table.source(guard) {
+            // Even if the bucket has come: an entry must not be retired while a frozen word of the
+            // table before still shows it to those who come later.
+            self.migrate(before, table, hash & before.mask() & table.mask())?;
+        }
+        // Acquire: pairs with the exchange that published what the word points at.
+        Ok(Word::new(table.bucket(hash).load(Ordering::Acquire)))
+    }
+
+    /// Moves one unit. Once this returns, the destinations have come and the sources are moved.
+    fn migrate(
+        &self,
+        before: &Table<K, V>,
+        table: &Table<K, V>,
+        unit: usize,
+    ) -> Result<(), MapError> {
+        let (sources, destinations) = (before.of_unit(table, unit), table.of_unit(before, unit));
+        let mut words = [Word::MOVED; 2];
+        let mut moved = false;
+        for (source, word) in sources.clone().zip(&mut words) {
+            *word = freeze(before.bucket(source));
+            moved |= word.is_moved();
+        }
+        // If any source is moved, all that was in them has come.
+        if !moved {
+            let mut singles = [None, None];
+            let [first, second] = &mut singles;
+            // SAFETY: read under the guard of our caller.
+            let first = unsafe { words[0].items(first) };
+            // SAFETY: as above.
+            let second = unsafe { words[1].items(second) };
+            for destination in destinations {
+                table.fill(destination, first, second)?;
+            }
+        }
+        for (source, word) in sources.zip(words) {
+            self.retire_source(before.bucket(source), source, word)?;
+        }
+        Ok(())
+    }
+
+    /// Marks a source, all of which has come, as moved.
+    fn retire_source(
+        &self,
+        bucket: &AtomicPtr<crate::reclaim::Header>,
+        spread: usize,
+        word: Word<K, V>,
+    ) -> Result<(), MapError> {
+        if word.is_moved() {
+            return Ok(());
+        }
+        let garbage = usize::from(word.block().is_some());
+        self.limbo.reserve(garbage)?;
+        // AcqRel: Release: whoever sees it moved sees what has come, and the table it has come to.
+        // Acquire: what others filled is as good as filled by us.
+        let old = Word::<K, V>::new(bucket.swap(Word::<K, V>::MOVED.0, Ordering::AcqRel));
+        match old.block() {
+            // SAFETY: reserved for; whoever swaps it out retires it; it was in no other word.
+            Some(block) => unsafe { self.limbo.retire(spread, [block]) },
+            None => self.limbo.give_back(garbage),
+        }
+        Ok(())
+    }
+
+    /// Helps the migration along, if there is one. What cannot be had for it is left to others.
+    pub(super) fn help(&self, table: &Table<K, V>, guard: &Guard) {
+        let Some(before) = table.source(guard) else {
+            return;
+        };
+        let units = before.len().min(table.len());
+        // Relaxed: units are handed out once by any order.
+        if table.handed_out.load(Ordering::Relaxed) < units {
+            // Relaxed: as above.
+            let first = table.handed_out.fetch_add(HELP, Ordering::Relaxed);
+            for unit in first..units.min(first + HELP) {
+                // Refused for want of memory: found again below.
+                _ = self.migrate(before, table, unit);
+            }
+        } else {
+            self.verify(before, table, units);
+        }
+    }
+
+    /// Looks whether those who were handed units have moved them, moves what they have not, and ends
+    /// the migration when all are. By looking, not by counting: a thread that has stopped would not
+    /// have counted.
+    fn verify(&self, before: &Table<K, V>, table: &Table<K, V>, units: usize) {
+        // Acquire: pairs with the exchange below: what others have seen moved is moved for us.
+        let first = table.verified.load(Ordering::Acquire);
+        let mut seen = first;
+        let mut budget = HELP;
+        while seen < units.min(first.saturating_add(VERIFY)) {
+            let moved = before.of_unit(table, seen).all(|source| {
+                // Acquire: pairs with the swap: what it stands for has come.
+                Word::<K, V>::new(before.bucket(source).load(Ordering::Acquire)).is_moved()
+            });
+            if !moved {
+                if budget == 0 || self.migrate(before, table, seen).is_err() {
+                    break;
+                }
+                budget -= 1;
+            }
+            seen += 1;
+        }
+        // AcqRel: pairs with itself and the load above. Relaxed: somebody else went on.
+        _ = table.verified.compare_exchange(first, seen, Ordering::AcqRel, Ordering::Relaxed);
+        if seen == units && self.limbo.reserve(1).is_ok() {
+            let before = from_ref(before).cast_mut();
+            // Release: whoever sees the end sees that every bucket has come.
+            let ended = table.before.compare_exchange(
+                before,
+                null_mut(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match (ended, NonNull::new(before)) {
+                // SAFETY: reserved for; unlinked by us alone; a table that is current has no link
+                // to it any more, and whoever loads the head later finds one that is.
+                (Ok(_), Some(before)) => unsafe { self.limbo.retire(0, [Table::retired(before)]) },
+                _ => self.limbo.give_back(1),
+            }
+        }
+    }
+}
+
+impl<K, V> Table<K, V> {
+    /// The table before, while its content is coming here.
+    #[inline]
+    pub(super) fn source<'g>(&self, _guard: &'g Guard) -> Option<&'g Self> {
+        // Acquire: pairs with the end of the migration: what has come is then seen here.
+        let before = self.before.load(Ordering::Acquire);
+        // SAFETY: retired only after it was unlinked here: alive under the guard.
+        let before = unsafe { before.as_ref() }?;
+        before.read();
+        Some(before)
+    }
+
+    /// This table's buckets of a unit that it shares with `other`.
+    fn of_unit(&self, other: &Self, unit: usize) -> impl Iterator<Item = usize> + Clone + use<K, V> {
+        let units = self.len().min(other.len());
+        (unit..self.len()).step_by(units)
+    }
+
+    /// Fills a bucket with what belongs there, unless somebody has.
+    fn fill(
+        &self,
+        index: usize,
+        first: &[Item<K, V>],
+        second: &[Item<K, V>],
+    ) -> Result<(), MapError> {
+        // Acquire: that it has come must be known before its source is marked as moved.
+        if !Word::<K, V>::new(self.bucket(index).load(Ordering::Acquire)).is_uninit() {
+            return Ok(());
+        }
+        let mine = || {
+            let here = |item: &&Item<K, V>| item.hash & self.mask() == index;
+            first.iter().chain(second).filter(here).copied()
+        };
+        let word = Word::gather(mine().count(), mine())?;
+        // AcqRel: Release: publishes the block. Acquire, and on failure: as the load.
+        let filled = self.bucket(index).compare_exchange(
+            null_mut(),
+            word.0,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if filled.is_err() {
+            // SAFETY: not published.
+            unsafe { word.discard() };
+        }
+        Ok(())
+    }
+}
+
+/// Sees to it that a bucket's content never changes again, and returns it.
+fn freeze<K, V>(bucket: &AtomicPtr<crate::reclaim::Header>) -> Word<K, V> {
+    // Acquire: pairs with the exchange that published what the word points at.
+    let mut word = Word::<K, V>::new(bucket.load(Ordering::Acquire));
+    while !word.is_frozen() {
+        // AcqRel: Release: whoever finds it frozen finds the table it is to move to. Acquire, and on
+        // failure: as the load.
+        match bucket.compare_exchange(
+            word.0,
+            word.frozen().0,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => return word.frozen(),
+            Err(seen) => word = Word::new(seen),
+        }
+    }
+    word
+}

@@ -1,0 +1,201 @@
+//! A map from exact keys, lock-free, that grows and shrinks with them.
+//!
+//! [`Map`] is read and changed by any number of threads at once. Every call takes a
+//! [`Guard`](crate::Guard), and what it returns is borrowed from map and guard: nothing is cloned,
+//! and nothing that was returned is freed before the guard is gone.
+//!
+//! # Algorithm
+//!
+//! Freezable sets, after Liu, Zhang and Spear, "Dynamic-Sized Nonblocking Hash Tables" (PODC 2014): a
+//! bucket is one word that points at its one entry, or at an immutable block that lists several; a
+//! change replaces the word by one compare-exchange. A table that has grown or shrunk fills from the
+//! one before it, bucket by bucket: the old word is frozen, its content copied, and then marked as
+//! moved. A change first moves what it touches, and then two buckets more; nobody ever waits for
+//! anybody. See [the design](crate::docs::design).
+
+mod count;
+mod error;
+mod migrate;
+mod node;
+mod read;
+mod resize;
+mod scan;
+mod sweep;
+mod table;
+mod update;
+mod word;
+
+use core::hash::{BuildHasher, Hash};
+use core::ptr::NonNull;
+
+pub use error::{MapError, Rejected};
+pub use scan::{Cursor, Iter};
+pub use sweep::MapSweep;
+
+use self::count::Count;
+use self::table::Table;
+use crate::hash::SeededState;
+use crate::reclaim::{Domain, Guard, Limbo};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+
+/// A bucket takes no more entries than this.
+const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
+
+/// A lock-free map with exact keys.
+///
+/// # Cost
+///
+/// Reading a key is two dependent loads from memory where its bucket holds one entry, three where it
+/// holds several; it writes nothing. A change is one compare-exchange; inserting allocates the entry
+/// and, in a bucket that is not empty, a block. An entry takes one word beside key and value, and
+/// between 11 and 22 bytes for its bucket. What is removed is freed by whoever
+/// [collects](crate::Worker::collect) or [sweeps](Self::sweeper).
+///
+/// # Consistency
+///
+/// Every operation on one key is linearizable. [`iter`](Self::iter) and [`scan`](Self::scan) are
+/// weakly consistent: they see every entry that is there all the while, and may or may not see what
+/// comes or goes meanwhile. [`len`](Self::len) is exact when nobody changes the map.
+///
+/// # Progress
+///
+/// Reading is wait-free but while a table is replaced under it, changes are lock-free: either is
+/// repeated only if somebody else's change succeeded. Growing and shrinking are never waited for.
+///
+/// # Hash
+///
+/// Keys that share a bucket are compared one by one, so the hasher must be keyed with a secret (see
+/// [`hash`](crate::hash)). Should it fail, no bucket takes more than 64 entries:
+/// [`MapError::HashFlood`]. A wrong `Hash` or `Eq` loses entries, never memory safety.
+///
+/// # Panics
+///
+/// Every call panics if the guard is of another domain: a programming error. A panic of `Hash`, `Eq`
+/// or a closure leaves the map as it was.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_core::{Domain, Instant, Map, SeededState};
+///
+/// let domain = Domain::new();
+/// let sessions = Map::with(&domain, SeededState::new(0x5eed));
+/// let mut worker = domain.worker(); // one a thread
+///
+/// let guard = worker.quiescent(Instant::from_secs(1)); // once a burst
+/// sessions.insert("alice".to_owned(), 1, guard)?;
+/// assert_eq!(sessions.get("alice", guard), Some(&1));
+/// assert_eq!(sessions.remove("alice", guard)?, Some(&1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Map<K: Send + 'static, V: Send + 'static, S = SeededState> {
+    head: AtomicPtr<Table<K, V>>,
+    /// Whether somebody is replacing the table. A hint: who finds it set may still do so.
+    resizing: AtomicUsize,
+    count: Count,
+    limbo: Limbo,
+    hasher: S,
+}
+
+// SAFETY: the map owns its keys and values.
+unsafe impl<K: Send + 'static, V: Send + 'static, S: Send> Send for Map<K, V, S> {}
+// SAFETY: sharing the map shares its keys and values (`get`), and lets any thread insert and drop
+// them.
+unsafe impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S: Sync> Sync for Map<K, V, S> {}
+
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// A map in `domain`, whose keys are hashed by `hasher`. Allocates about 2 KiB.
+    ///
+    /// ```compile_fail
+    /// // What is removed is dropped later, elsewhere: it must be `Send` and borrow nothing.
+    /// use tidegate_core::{Domain, Map, SeededState};
+    /// let text = String::from("short-lived");
+    /// let map: Map<&str, std::rc::Rc<u8>> = Map::with(&Domain::new(), SeededState::new(1));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory: see [`try_with`](Self::try_with).
+    pub fn with(domain: &Domain, hasher: S) -> Self {
+        match Self::try_with(domain, hasher) {
+            Ok(map) => map,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::OutOfMemory`].
+    pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
+        // SAFETY: the function frees all that the map retires, from any thread at any time, for
+        // keys and values are `Send` and borrow nothing.
+        let limbo = unsafe { Limbo::new(domain, table::release::<K, V>) }?;
+        let table = Table::empty(resize::SMALLEST)?;
+        Ok(Self {
+            head: AtomicPtr::new(table.as_ptr()),
+            resizing: AtomicUsize::new(0),
+            count: Count::new(),
+            limbo,
+            hasher,
+        })
+    }
+
+    /// The domain whose guards the map takes.
+    pub fn domain(&self) -> &Domain {
+        self.limbo.domain()
+    }
+
+    /// How many entries there are. Looks at a few words; while others change the map, the answer may
+    /// be off by the changes under way.
+    pub fn len(&self) -> usize {
+        self.count.sum()
+    }
+
+    /// Whether there are none. As [`len`](Self::len).
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many buckets there are just now.
+    pub fn buckets(&self, guard: &Guard) -> usize {
+        self.limbo.admit(guard);
+        self.table(guard).len()
+    }
+
+    /// The current table.
+    #[inline(always)]
+    fn table<'g>(&'g self, _guard: &'g Guard) -> &'g Table<K, V> {
+        // Acquire: pairs with the exchange that published the table.
+        let table = self.head.load(Ordering::Acquire);
+        // SAFETY: never null, and retired only after it was replaced: alive under the guard.
+        let table = unsafe { &*table };
+        table.read();
+        table
+    }
+}
+
+impl<K: Hash + Send + 'static, V: Send + 'static, S: BuildHasher> Map<K, V, S> {
+    #[inline(always)]
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
+        // The lower half where words are shorter.
+        self.hasher.hash_one(key) as usize
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Drop for Map<K, V, S> {
+    fn drop(&mut self) {
+        if let Some(table) = NonNull::new(*self.head.get_mut()) {
+            // SAFETY: references into the map borrow it, so there are none; what was retired is no
+            // longer linked.
+            unsafe { Table::free_all(table) };
+        }
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> core::fmt::Debug for Map<K, V, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Map").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

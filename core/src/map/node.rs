@@ -1,0 +1,171 @@
+//! What a bucket is made of: entries, and blocks that list several.
+
+use core::alloc::Layout;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use crate::reclaim::{Header, OutOfMemory, Unpublished};
+
+/// A key and its value. Its address never changes; while it is in the map, its header's word is the
+/// key's hash.
+#[repr(C)]
+pub(super) struct Entry<K, V> {
+    header: Header,
+    pub(super) key: K,
+    pub(super) value: V,
+}
+
+impl<K, V> Entry<K, V> {
+    /// An entry on the heap, or what it was to be made of.
+    pub(super) fn new(hash: usize, key: K, value: V) -> Result<Unpublished<Self>, (K, V)> {
+        Unpublished::new(Self { header: Header::new(hash), key, value })
+            .map_err(|entry| entry.into_parts())
+    }
+
+    pub(super) fn into_parts(self) -> (K, V) {
+        (self.key, self.value)
+    }
+
+    /// The key's hash; anything at all once the entry was retired.
+    pub(super) fn hash(&self) -> usize {
+        self.header.value()
+    }
+
+    #[inline(always)]
+    pub(super) fn read(&self) {
+        self.header.read();
+    }
+}
+
+/// An entry, as a block lists it.
+pub(super) struct Item<K, V> {
+    pub(super) hash: usize,
+    pub(super) entry: NonNull<Entry<K, V>>,
+}
+
+impl<K, V> Clone for Item<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Item<K, V> {}
+
+impl<K, V> Item<K, V> {
+    pub(super) fn of(entry: NonNull<Entry<K, V>>) -> Self {
+        // SAFETY: entries are freed under no guard, and whoever deals with items holds one.
+        Self { hash: unsafe { entry.as_ref() }.hash(), entry }
+    }
+}
+
+/// Two entries or more, never changed once published. The items follow it in memory.
+#[repr(C)]
+pub(super) struct Block<K, V> {
+    header: Header,
+    len: usize,
+    items: PhantomData<Item<K, V>>,
+}
+
+impl<K, V> Block<K, V> {
+    const ITEMS: usize = size_of::<Self>().next_multiple_of(align_of::<Item<K, V>>());
+
+    fn layout(len: usize) -> Option<Layout> {
+        let items = Layout::array::<Item<K, V>>(len).ok()?;
+        Some(Layout::new::<Self>().extend(items).ok()?.0)
+    }
+
+    /// A block of the first `len` of `items`, which must have that many.
+    pub(super) fn new(
+        len: usize,
+        items: impl Iterator<Item = Item<K, V>>,
+    ) -> Result<NonNull<Self>, OutOfMemory> {
+        debug_assert!(len >= 2);
+        let layout = Self::layout(len).ok_or(OutOfMemory)?;
+        // SAFETY: the layout holds a header at least.
+        let block = NonNull::new(unsafe { alloc::alloc::alloc(layout) }).ok_or(OutOfMemory)?;
+        let block = block.cast::<Self>();
+        let mut written = 0;
+        for item in items.take(len) {
+            // SAFETY: within the block, which has `len` items.
+            let at = unsafe { Self::item(block, written) };
+            // SAFETY: as above; nobody else knows the block.
+            unsafe { at.write(item) };
+            written += 1;
+        }
+        // SAFETY: freshly allocated for this.
+        unsafe { block.write(Self { header: Header::new(0), len: written, items: PhantomData }) };
+        debug_assert_eq!(written, len);
+        Ok(block)
+    }
+
+    /// Where the item `index` is.
+    ///
+    /// # Safety
+    ///
+    /// The block must have so many.
+    #[inline(always)]
+    unsafe fn item(block: NonNull<Self>, index: usize) -> NonNull<Item<K, V>> {
+        // SAFETY: by the caller's promise, within the allocation.
+        let items = unsafe { block.cast::<u8>().add(Self::ITEMS) }.cast::<Item<K, V>>();
+        // SAFETY: as above.
+        unsafe { items.add(index) }
+    }
+
+    /// The items.
+    ///
+    /// # Safety
+    ///
+    /// `block` must be a block that is not freed within `'g`.
+    #[inline(always)]
+    pub(super) unsafe fn items<'g>(block: NonNull<Self>) -> &'g [Item<K, V>] {
+        // SAFETY: by the caller's promise.
+        let this = unsafe { block.as_ref() };
+        this.header.read();
+        // SAFETY: the first item is there even if there are none.
+        let first = unsafe { Self::item(block, 0) };
+        // SAFETY: `len` items were written before the block was published.
+        unsafe { core::slice::from_raw_parts(first.as_ptr(), this.len) }
+    }
+
+    /// The first two items, of which every block has at least so many.
+    ///
+    /// # Safety
+    ///
+    /// As [`items`](Self::items).
+    #[inline(always)]
+    pub(super) unsafe fn pair<'g>(block: NonNull<Self>) -> &'g [Item<K, V>; 2] {
+        // SAFETY: by the caller's promise.
+        unsafe { block.as_ref() }.header.read();
+        // SAFETY: every block has two items.
+        let first = unsafe { Self::item(block, 0) };
+        // SAFETY: written before the block was published.
+        unsafe { first.cast().as_ref() }
+    }
+
+    /// Frees a block, and none of its entries.
+    ///
+    /// # Safety
+    ///
+    /// Made by [`new`](Self::new), and nobody's any more.
+    pub(super) unsafe fn free(block: NonNull<Self>) {
+        // SAFETY: by the caller's promise.
+        let len = unsafe { block.as_ref() }.len;
+        // SAFETY: as above.
+        unsafe { block.drop_in_place() };
+        // Had this layout not existed, `new` would have made no block.
+        if let Some(layout) = Self::layout(len) {
+            // SAFETY: allocated with this layout; a debug build checks that `len` is what was asked.
+            unsafe { alloc::alloc::dealloc(block.cast().as_ptr(), layout) };
+        }
+    }
+}
+
+/// Drops and frees an entry.
+///
+/// # Safety
+///
+/// Published once, and nobody's any more.
+pub(super) unsafe fn free_entry<K, V>(entry: NonNull<Entry<K, V>>) {
+    // SAFETY: `Unpublished` allocates as a box does.
+    drop(unsafe { alloc::boxed::Box::from_raw(entry.as_ptr()) });
+}

@@ -1,0 +1,177 @@
+//! Looking keys up.
+
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+
+use super::Map;
+use super::node::Entry;
+use super::table::Table;
+use super::word::Word;
+use crate::reclaim::Guard;
+use crate::sync::{Ordering, prefetch};
+
+/// How many keys are looked up side by side: enough to keep the memory busy, few enough that what
+/// was fetched first is still there at the end.
+const GROUP: usize = 32;
+
+impl<K, V, S> Map<K, V, S>
+where
+    K: Hash + Eq + Send + 'static,
+    V: Send + 'static,
+    S: BuildHasher,
+{
+    /// The value of a key. Writes nothing.
+    #[inline]
+    pub fn get<'g, Q>(&'g self, key: &Q, guard: &'g Guard) -> Option<&'g V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get_key_value(key, guard).map(|(_, value)| value)
+    }
+
+    /// The same, with the key that the map holds.
+    #[inline]
+    pub fn get_key_value<'g, Q>(&'g self, key: &Q, guard: &'g Guard) -> Option<(&'g K, &'g V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.limbo.admit(guard);
+        let entry = self.find(self.hash(key), key, guard)?;
+        Some((&entry.key, &entry.value))
+    }
+
+    /// Whether there is a value for a key.
+    #[inline]
+    pub fn contains_key<Q>(&self, key: &Q, guard: &Guard) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key, guard).is_some()
+    }
+
+    /// The values of many keys, each as [`get`](Self::get) at some moment within the call. Faster
+    /// than one by one where memory is the limit: what is needed for the next key is fetched while
+    /// this one is looked at.
+    ///
+    /// # Panics
+    ///
+    /// If `values` is shorter than `keys`.
+    ///
+    /// ```
+    /// use tidegate_core::{Domain, Instant, Map, SeededState};
+    ///
+    /// let domain = Domain::new();
+    /// let map = Map::with(&domain, SeededState::new(0x5eed));
+    /// let mut worker = domain.worker();
+    /// let guard = worker.quiescent(Instant::ORIGIN);
+    /// map.insert(7, "seven", guard)?;
+    ///
+    /// let mut values = [None; 2];
+    /// map.get_many(&[7, 8], &mut values, guard);
+    /// assert_eq!(values, [Some(&"seven"), None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many<'g, Q>(&'g self, keys: &[Q], values: &mut [Option<&'g V>], guard: &'g Guard)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq,
+    {
+        self.limbo.admit(guard);
+        assert!(values.len() >= keys.len(), "get_many: fewer values than keys");
+        for (keys, values) in keys.chunks(GROUP).zip(values.chunks_mut(GROUP)) {
+            let table = self.table(guard);
+            let mut hashes = [0; GROUP];
+            for (key, hash) in keys.iter().zip(&mut hashes) {
+                *hash = self.hash(key);
+                prefetch(table.bucket(*hash));
+            }
+            let mut words: [Word<K, V>; GROUP] = [Word::EMPTY; GROUP];
+            for (&hash, word) in hashes[..keys.len()].iter().zip(&mut words) {
+                // Acquire: pairs with the exchange that published what the word points at.
+                *word = Word::new(table.bucket(hash).load(Ordering::Acquire));
+                // The entry, where there is just one; else the block.
+                prefetch(word.target());
+            }
+            for (&hash, word) in hashes[..keys.len()].iter().zip(words) {
+                // SAFETY: read under the guard.
+                if let Some(item) = unsafe { word.candidate(hash) } {
+                    prefetch(item.entry.as_ptr());
+                }
+            }
+            for (((key, value), hash), word) in keys.iter().zip(values).zip(hashes).zip(words) {
+                let entry = if word.is_uninit() || word.is_moved() {
+                    self.find(hash, key, guard)
+                } else {
+                    // SAFETY: read under the guard.
+                    unsafe { word.find(hash, |entry| entry.borrow() == key) }
+                };
+                *value = entry.map(|entry| &entry.value);
+            }
+        }
+    }
+
+    /// The entry of a key.
+    #[inline(always)]
+    pub(super) fn find<'g, Q>(
+        &'g self,
+        hash: usize,
+        key: &Q,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let table = self.table(guard);
+        // Acquire: pairs with the exchange that published what the word points at.
+        let mut word = Word::new(table.bucket(hash).load(Ordering::Acquire));
+        if word.is_uninit() || word.is_moved() {
+            word = self.elsewhere(hash, guard);
+        }
+        // SAFETY: read under the guard.
+        unsafe { word.find(hash, |entry| entry.borrow() == key) }
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// The word that decides about a hash, while tables are replaced.
+    #[cold]
+    #[inline(never)]
+    fn elsewhere<'g>(&'g self, hash: usize, guard: &'g Guard) -> Word<K, V> {
+        loop {
+            let word = self.table(guard).word(hash);
+            if !word.is_moved() {
+                return word;
+            }
+            // The table is an old one. Whoever moved the word had seen a newer, and so shall we.
+        }
+    }
+}
+
+impl<K, V> Table<K, V> {
+    /// The word that decides about a hash: here, or in the table before if it has not come here
+    /// yet. Moved only if this table is an old one itself.
+    pub(super) fn word(&self, hash: usize) -> Word<K, V> {
+        // Acquire: pairs with the exchange that published what the word points at.
+        let word = Word::new(self.bucket(hash).load(Ordering::Acquire));
+        if !word.is_uninit() {
+            return word;
+        }
+        // Acquire: pairs with the end of the migration, which every bucket's coming precedes.
+        let before = self.before.load(Ordering::Acquire);
+        // SAFETY: retired only after it was unlinked here: alive under the guard of our caller.
+        if let Some(before) = unsafe { before.as_ref() } {
+            before.read();
+            // Acquire: as for a word of this table, or with its moving, which its coming precedes.
+            let source = Word::new(before.bucket(hash).load(Ordering::Acquire));
+            if !source.is_moved() {
+                return source;
+            }
+        }
+        // Acquire: as above. It has come meanwhile.
+        Word::new(self.bucket(hash).load(Ordering::Acquire))
+    }
+}

@@ -1,0 +1,121 @@
+//! When a table is replaced, and by how large a one.
+
+use core::ptr::{from_ref, null_mut};
+
+use super::table::Table;
+use super::{Map, MapError};
+use crate::reclaim::Guard;
+use crate::sync::Ordering;
+
+/// A map has no fewer buckets than this.
+pub(super) const SMALLEST: usize = if cfg!(loom) { 1 } else { 8 };
+
+/// So many entries in one bucket show that somebody who began to grow the table has stopped.
+pub(super) const CROWDED: usize = 8;
+
+/// What a map's table should be like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Right,
+    /// More than three entries to four buckets.
+    Small,
+    /// Fewer than one entry to eight buckets.
+    Large,
+}
+
+fn fit(entries: usize, buckets: usize) -> Fit {
+    if entries > buckets - buckets / 4 {
+        Fit::Small
+    } else if entries < buckets / 8 && buckets > SMALLEST {
+        Fit::Large
+    } else {
+        Fit::Right
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// Begins to grow or shrink the table if `estimate`, and then the count, says so. `crowded` says
+    /// that it must not be left to somebody who said he would.
+    #[inline]
+    pub(super) fn resize(
+        &self,
+        table: &Table<K, V>,
+        estimate: usize,
+        crowded: bool,
+        guard: &Guard,
+    ) {
+        if fit(estimate, table.len()) != Fit::Right {
+            // Refused for want of memory: the next change asks again.
+            _ = self.replace(table, crowded, guard);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn replace(
+        &self,
+        table: &Table<K, V>,
+        crowded: bool,
+        guard: &Guard,
+    ) -> Result<(), MapError> {
+        let len = match fit(self.len(), table.len()) {
+            Fit::Small => table.len().checked_mul(2).ok_or(MapError::OutOfMemory)?,
+            Fit::Large => table.len() / 2,
+            Fit::Right => return Ok(()),
+        };
+        // There are never more than two tables with content.
+        if table.source(guard).is_some() {
+            return Ok(());
+        }
+        // Relaxed, both: a hint, so that not everybody allocates.
+        let mine =
+            self.resizing.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if !mine && !crowded {
+            return Ok(());
+        }
+        let replaced = self.publish(table, len);
+        if mine {
+            // Relaxed: as above.
+            self.resizing.store(0, Ordering::Relaxed);
+        }
+        replaced
+    }
+
+    /// Makes a table of `len` buckets the current one in place of `table`, whose migration is over.
+    fn publish(&self, table: &Table<K, V>, len: usize) -> Result<(), MapError> {
+        let current = from_ref(table).cast_mut();
+        let new = Table::new(len, current)?;
+        // Release: publishes the table. Relaxed: the failure changes nothing.
+        let published = self.head.compare_exchange(
+            current,
+            new.as_ptr(),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        if published.is_err() {
+            // SAFETY: not published, and it owns nothing.
+            unsafe { Table::free(new) };
+        }
+        Ok(())
+    }
+
+    /// Begins to double (`true`) or halve the table now, whatever its load; `false` if a migration
+    /// is under way, or there is no memory. For tests of what happens meanwhile.
+    #[doc(hidden)]
+    pub fn force_resize(&self, grow: bool, guard: &Guard) -> bool {
+        self.limbo.admit(guard);
+        let table = self.table(guard);
+        let len = if grow { table.len() * 2 } else { (table.len() / 2).max(1) };
+        len != table.len() && table.source(guard).is_none() && self.publish(table, len).is_ok()
+    }
+
+    /// Helps a migration along; whether there was one. For tests.
+    #[doc(hidden)]
+    pub fn force_help(&self, guard: &Guard) -> bool {
+        self.limbo.admit(guard);
+        let table = self.table(guard);
+        self.help(table, guard);
+        // Relaxed: a question about this moment.
+        table.before.load(Ordering::Relaxed) != null_mut()
+    }
+}

@@ -1,0 +1,184 @@
+//! Visiting every entry, a few buckets at a time, while the table grows and shrinks.
+
+use super::Map;
+use super::node::{Entry, Item};
+use super::table::Table;
+use super::word::Word;
+use crate::reclaim::Guard;
+use crate::sweep::Budget;
+use crate::sync::Ordering;
+
+/// A position in a scan. It refers to no memory, so no guard need live between two steps.
+///
+/// The cursor counts through the bucket numbers with their bits reversed (after Redis' `SCAN`): what
+/// is behind it in one table is behind it in every other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Cursor(usize);
+
+impl Cursor {
+    /// Where a scan begins, and where it is when it has ended.
+    pub const START: Self = Self(0);
+
+    pub(super) fn bucket(self, mask: usize) -> usize {
+        self.0 & mask
+    }
+
+    /// Behind the bucket of a table with this mask.
+    #[must_use]
+    pub(super) fn next(self, mask: usize) -> Self {
+        Self((self.0 | !mask).reverse_bits().wrapping_add(1).reverse_bits())
+    }
+}
+
+/// What is in a bucket: in its own word, or while it has not come yet, in those of the table before.
+pub(super) struct Snapshot<K, V> {
+    words: [Word<K, V>; 2],
+    /// Which hashes count.
+    mask: usize,
+    index: usize,
+}
+
+impl<K, V> Snapshot<K, V> {
+    /// Each entry, with `f` once.
+    ///
+    /// # Safety
+    ///
+    /// The snapshot was taken within `'g`, under a guard that lasts as long.
+    unsafe fn each<'g>(&self, mut f: impl FnMut(&'g Entry<K, V>)) -> usize
+    where
+        K: 'g,
+        V: 'g,
+    {
+        let mut visited = 0;
+        for word in self.words {
+            let mut single: Option<Item<K, V>> = None;
+            // SAFETY: by the caller's promise.
+            for item in unsafe { word.items(&mut single) } {
+                if item.hash & self.mask == self.index {
+                    // SAFETY: as above.
+                    let entry: &'g Entry<K, V> = unsafe { item.entry.as_ref() };
+                    entry.read();
+                    f(entry);
+                    visited += 1;
+                }
+            }
+        }
+        visited
+    }
+}
+
+impl<K, V> Table<K, V> {
+    /// What is in a bucket, without changing anything; `None` if the table is an old one.
+    fn snapshot(&self, index: usize, guard: &Guard) -> Option<Snapshot<K, V>> {
+        let snapshot = |words| Snapshot { words, mask: self.mask(), index };
+        let alone = |word: Word<K, V>| (!word.is_moved()).then(|| snapshot([word, Word::EMPTY]));
+        // Acquire: pairs with the exchange that published what the word points at.
+        let word = Word::new(self.bucket(index).load(Ordering::Acquire));
+        if word.is_uninit() {
+            if let Some(before) = self.source(guard) {
+                let mut words = [Word::EMPTY; 2];
+                let sources = (index & before.mask()..before.len()).step_by(self.len());
+                for (source, word) in sources.zip(&mut words) {
+                    // Acquire: as above, or with its moving, which its coming precedes.
+                    *word = Word::new(before.bucket(source).load(Ordering::Acquire));
+                }
+                if !words.iter().any(|word| word.is_moved()) {
+                    return Some(snapshot(words));
+                }
+            }
+            // Acquire: as above. It has come meanwhile.
+            return alone(Word::new(self.bucket(index).load(Ordering::Acquire)));
+        }
+        alone(word)
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// Visits entries from `cursor` on and returns where to go on: at [`Cursor::START`] when the
+    /// scan is complete. Visits at most `budget` entries and empty buckets, and what more the last
+    /// bucket holds; with a budget of 0 nothing.
+    ///
+    /// Every entry that is there from the first call of a scan to the last is visited, however the
+    /// table grows and shrinks meanwhile; it is visited more than once only if the table shrank.
+    /// What is inserted or removed meanwhile may be visited or not.
+    ///
+    /// ```
+    /// use tidegate_core::map::Cursor;
+    /// use tidegate_core::{Budget, Domain, Instant, Map, SeededState};
+    ///
+    /// let domain = Domain::new();
+    /// let map = Map::with(&domain, SeededState::new(0x5eed));
+    /// let mut worker = domain.worker();
+    /// map.insert("alice", 1, worker.quiescent(Instant::ORIGIN))?;
+    ///
+    /// let (mut cursor, mut sum) = (Cursor::START, 0);
+    /// loop {
+    ///     let guard = worker.quiescent(Instant::ORIGIN); // none is kept between the steps
+    ///     cursor = map.scan(cursor, Budget::entries(16), |_, value| sum += value, guard);
+    ///     if cursor == Cursor::START {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(sum, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scan<'g>(
+        &'g self,
+        mut cursor: Cursor,
+        budget: Budget,
+        mut f: impl FnMut(&'g K, &'g V),
+        guard: &'g Guard,
+    ) -> Cursor {
+        self.limbo.admit(guard);
+        let mut left = budget;
+        while left.get() > 0 {
+            let table = self.table(guard);
+            self.help(table, guard);
+            let Some(snapshot) = table.snapshot(cursor.bucket(table.mask()), guard) else {
+                continue;
+            };
+            // SAFETY: taken under the guard.
+            let visited = unsafe { snapshot.each(|entry| f(&entry.key, &entry.value)) };
+            left = left.less(visited.max(1));
+            cursor = cursor.next(table.mask());
+            if cursor == Cursor::START {
+                break;
+            }
+        }
+        cursor
+    }
+
+    /// Every entry, as [`scan`](Self::scan) visits them.
+    pub fn iter<'g>(&'g self, guard: &'g Guard) -> Iter<'g, K, V, S> {
+        self.limbo.admit(guard);
+        Iter { map: self, guard, cursor: Some(Cursor::START), bucket: alloc::vec::Vec::new() }
+    }
+}
+
+/// Iterates over the entries of a [`Map`]. Allocates room for one bucket.
+pub struct Iter<'g, K: Send + 'static, V: Send + 'static, S> {
+    map: &'g Map<K, V, S>,
+    guard: &'g Guard,
+    cursor: Option<Cursor>,
+    bucket: alloc::vec::Vec<(&'g K, &'g V)>,
+}
+
+impl<'g, K: Send + 'static, V: Send + 'static, S> Iterator for Iter<'g, K, V, S> {
+    type Item = (&'g K, &'g V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.bucket.is_empty() {
+            let bucket = &mut self.bucket;
+            let visit = |key, value| bucket.push((key, value));
+            let next = self.map.scan(self.cursor?, Budget::entries(1), visit, self.guard);
+            self.cursor = (next != Cursor::START).then_some(next);
+        }
+        self.bucket.pop()
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> core::fmt::Debug for Iter<'_, K, V, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Iter").field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}

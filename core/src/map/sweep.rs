@@ -1,0 +1,170 @@
+//! Sweeping a map.
+
+use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
+
+use super::node::Item;
+use super::scan::Cursor;
+use super::{Map, MapError};
+use crate::reclaim::{Guard, Worker};
+use crate::sweep::{Budget, Sweep, Swept};
+use crate::time::Instant;
+
+/// A pass over a [`Map`] that removes what has gone stale and frees what was removed, so many
+/// entries at a time.
+///
+/// `T` is whatever derefs to the map: a reference, an `Arc` for a thread of its own. It owns a
+/// worker and is pinned within a step only. See [`Map::sweeper`].
+#[derive(Debug)]
+pub struct MapSweep<T, F> {
+    map: T,
+    worker: Worker,
+    stale: F,
+    cursor: Cursor,
+}
+
+impl<T, F> MapSweep<T, F> {
+    /// A sweep that begins at the map's first bucket, with a worker of the map's domain.
+    pub fn new(map: T, worker: Worker, stale: F) -> Self {
+        Self { map, worker, stale, cursor: Cursor::START }
+    }
+}
+
+impl<K, V, S> Map<K, V, S>
+where
+    K: Hash + Eq + Send + 'static,
+    V: Send + 'static,
+    S: BuildHasher,
+{
+    /// A sweep over the map, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
+    ///
+    /// `stale` is asked about every entry it visits, and must answer as the condition of
+    /// [`remove_if`](Self::remove_if): of a value that is changed in place, by killing it.
+    ///
+    /// A step spends up to half its budget on destructors of what was removed earlier, by anybody in
+    /// the domain, and the rest on entries and empty buckets; each bucket is replaced by one
+    /// exchange, and if somebody else is faster, left to the next pass. Every entry that is there
+    /// throughout a pass is visited in it, however the table grows and shrinks. A pass also moves
+    /// on what is being migrated, and at its end lets a table that is too large shrink by half.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{Budget, Domain, Instant, Map, SeededState, Sweep};
+    ///
+    /// let domain = Domain::new();
+    /// let sessions = Map::with(&domain, SeededState::new(0x5eed));
+    /// let mut worker = domain.worker();
+    /// let start = Instant::from_secs(1);
+    /// sessions.insert("alice", start + Duration::from_secs(60), worker.quiescent(start))?;
+    ///
+    /// let mut sweep = sessions.sweeper(domain.worker(), |_, &ends: &Instant, now| ends <= now);
+    /// let step = sweep.sweep(start + Duration::from_secs(60), Budget::entries(256));
+    /// assert_eq!((step.removed, sessions.len()), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sweeper<F>(&self, worker: Worker, stale: F) -> MapSweep<&Self, F>
+    where
+        F: FnMut(&K, &V, Instant) -> bool,
+    {
+        MapSweep::new(self, worker, stale)
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// Removes what is stale from one bucket, and moves the cursor on. Returns how many entries were
+    /// looked at and removed.
+    pub(crate) fn sweep_bucket(
+        &self,
+        cursor: &mut Cursor,
+        mut stale: impl FnMut(&K, &V) -> bool,
+        guard: &Guard,
+    ) -> (usize, usize) {
+        loop {
+            let table = self.table(guard);
+            self.help(table, guard);
+            let hash = cursor.bucket(table.mask());
+            let word = match self.settle(table, hash, guard) {
+                Ok(word) if word.is_frozen() => continue,
+                Ok(word) => word,
+                // No memory to move the bucket: the next pass comes by again.
+                Err(_) => {
+                    *cursor = cursor.next(table.mask());
+                    return (1, 0);
+                }
+            };
+            *cursor = cursor.next(table.mask());
+            let mut single = None;
+            // SAFETY: read under the guard.
+            let items = unsafe { word.items(&mut single) };
+            let mut doomed = 0_u128;
+            for (index, item) in items.iter().enumerate().take(128) {
+                // SAFETY: as above.
+                let entry = unsafe { item.entry.as_ref() };
+                entry.read();
+                if stale(&entry.key, &entry.value) {
+                    doomed |= 1 << index;
+                }
+            }
+            if doomed == 0 {
+                return (items.len().max(1), 0);
+            }
+            let leaves = |item: &Item<K, V>| {
+                let index = items.iter().position(|other| other.entry == item.entry);
+                index.is_some_and(|index| index < 128 && doomed & (1 << index) != 0)
+            };
+            let removed: Result<bool, MapError> =
+                self.replace_word(table, hash, word, leaves, None);
+            if removed != Ok(true) {
+                return (items.len(), 0);
+            }
+            let mut estimate = usize::MAX;
+            for item in items.iter().filter(|item| leaves(item)) {
+                estimate = self.count.sub(item.hash);
+            }
+            self.resize(table, estimate, false, guard);
+            return (items.len(), doomed.count_ones() as usize);
+        }
+    }
+}
+
+impl<T, F, K, V, S> Sweep for MapSweep<T, F>
+where
+    T: Deref<Target = Map<K, V, S>>,
+    F: FnMut(&K, &V, Instant) -> bool,
+    K: Hash + Eq + Send + 'static,
+    V: Send + 'static,
+    S: BuildHasher,
+{
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        step(&self.map, &mut self.worker, &mut self.cursor, &mut self.stale, now, budget)
+    }
+}
+
+/// One step of a sweep.
+pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
+    map: &Map<K, V, S>,
+    worker: &mut Worker,
+    cursor: &mut Cursor,
+    mut stale: impl FnMut(&K, &V, Instant) -> bool,
+    now: Instant,
+    budget: Budget,
+) -> Swept {
+    let freed = worker.collect(now, Budget::entries(budget.get().div_ceil(2)));
+    let mut done = Swept { freed, ..Swept::default() };
+    let pinned = worker.pin();
+    map.limbo.admit(&pinned);
+    while done.visited + freed < budget.get() {
+        let (visited, removed) =
+            map.sweep_bucket(cursor, |key, value| stale(key, value, now), &pinned);
+        done.visited += visited;
+        done.removed += removed;
+        if *cursor == Cursor::START {
+            done.wrapped = true;
+            // Once a pass, because a map that nobody changes any more would stay as large as it was.
+            let table = map.table(&pinned);
+            map.resize(table, map.len(), false, &pinned);
+            break;
+        }
+    }
+    done
+}

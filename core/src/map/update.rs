@@ -1,0 +1,317 @@
+//! Changing what a key stands for.
+
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+use core::ptr::NonNull;
+
+use super::node::{Entry, Item};
+use super::resize::CROWDED;
+use super::table::Table;
+use super::word::Word;
+use super::{BLOCK_MAX, Map, MapError, Rejected};
+use crate::reclaim::{Guard, Header, Unpublished};
+use crate::sync::{Ordering, prefetch};
+
+/// What became of an entry that was to be inserted.
+pub(crate) enum Upserted<'g, V, R> {
+    /// Not inserted: the one that is there was accepted.
+    Kept(R),
+    /// Inserted, in place of another if there was one.
+    Inserted(&'g V, Option<&'g V>),
+}
+
+/// A key and value on their way in; whatever happens, they come back.
+type Refused<K, V> = (MapError, Unpublished<Entry<K, V>>);
+
+impl<K, V, S> Map<K, V, S>
+where
+    K: Hash + Eq + Send + 'static,
+    V: Send + 'static,
+    S: BuildHasher,
+{
+    /// Inserts a value, and returns the one it replaces.
+    ///
+    /// Allocates the entry, and a block if the bucket is not empty.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MapError`], with key and value handed back.
+    pub fn insert<'g>(
+        &'g self,
+        key: K,
+        value: V,
+        guard: &'g Guard,
+    ) -> Result<Option<&'g V>, Rejected<(K, V)>> {
+        self.limbo.admit(guard);
+        let hash = self.hash(&key);
+        match self.upsert(hash, key, value, guard, |_| None::<()>) {
+            Ok(Upserted::Inserted(_, replaced)) => Ok(replaced),
+            Ok(Upserted::Kept(())) => Ok(None),
+            Err(rejected) => Err(rejected),
+        }
+    }
+
+    /// The value of a key; if there is none, what `make` makes. If somebody else inserts one
+    /// meanwhile, theirs, and what was made is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MapError`], with the key handed back.
+    pub fn get_or_insert_with<'g>(
+        &'g self,
+        key: K,
+        make: impl FnOnce() -> V,
+        guard: &'g Guard,
+    ) -> Result<&'g V, Rejected<K>> {
+        self.limbo.admit(guard);
+        let hash = self.hash(&key);
+        if let Some(entry) = self.find(hash, &key, guard) {
+            return Ok(&entry.value);
+        }
+        match self.upsert(hash, key, make(), guard, Some) {
+            Ok(Upserted::Kept(value) | Upserted::Inserted(value, _)) => Ok(value),
+            Err(Rejected { error, value: (key, _) }) => Err(Rejected { error, value: key }),
+        }
+    }
+
+    /// Replaces the value of a key by what `change` makes of it, and returns the new one; `None` if
+    /// there is none. `change` is called again if somebody else changed the value meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MapError`].
+    pub fn update<'g, Q>(
+        &'g self,
+        key: &Q,
+        mut change: impl FnMut(&V) -> V,
+        guard: &'g Guard,
+    ) -> Result<Option<&'g V>, MapError>
+    where
+        K: Borrow<Q> + Clone,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.limbo.admit(guard);
+        let hash = self.hash(key);
+        while let Some(old) = self.find(hash, key, guard) {
+            let (key, value) = (old.key.clone(), change(&old.value));
+            let new = Entry::new(hash, key, value).map_err(|_| MapError::OutOfMemory)?;
+            // Only in place of the very one that was read.
+            let is_old = |entry: &Entry<K, V>| core::ptr::eq(entry, old);
+            if self.exchange(hash, is_old, &new, guard)? {
+                // SAFETY: published just now, under the guard.
+                return Ok(Some(unsafe { &(*new.publish().as_ptr()).value }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes a key, and returns its value.
+    ///
+    /// Allocates a block if more than two entries share the bucket.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MapError`]; the entry is then still there.
+    pub fn remove<'g, Q>(&'g self, key: &Q, guard: &'g Guard) -> Result<Option<&'g V>, MapError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.remove_if(key, |_, _| true, guard)
+    }
+
+    /// Removes a key if `doomed` says so of its entry, and returns its value.
+    ///
+    /// The entry that is removed is the very one that `doomed` was shown. A value that is changed in
+    /// place must be *killed* by it: by one compare-exchange on the value's own word, after which
+    /// whoever finds the value can tell that it is dead, and which answers `true` when it is dead
+    /// already. Then no change can be lost between the answer and the removal.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MapError`]; the entry is then still there, killed or not.
+    pub fn remove_if<'g, Q>(
+        &'g self,
+        key: &Q,
+        mut doomed: impl FnMut(&K, &V) -> bool,
+        guard: &'g Guard,
+    ) -> Result<Option<&'g V>, MapError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.limbo.admit(guard);
+        let hash = self.hash(key);
+        loop {
+            let table = self.table(guard);
+            let word = self.settle(table, hash, guard)?;
+            if word.is_frozen() {
+                continue;
+            }
+            // SAFETY: read under the guard.
+            let found = unsafe { word.find(hash, |held| held.borrow() == key) };
+            let Some(entry) = found.filter(|entry| doomed(&entry.key, &entry.value)) else {
+                return Ok(None);
+            };
+            let leaves = |item: &Item<K, V>| core::ptr::eq(item.entry.as_ptr(), entry);
+            if self.replace_word(table, hash, word, leaves, None)? {
+                self.help(table, guard);
+                self.resize(table, self.count.sub(hash), false, guard);
+                return Ok(Some(&entry.value));
+            }
+        }
+    }
+
+    /// Inserts an entry unless `accept` has a use for the one that is there.
+    pub(crate) fn upsert<'g, R>(
+        &'g self,
+        hash: usize,
+        key: K,
+        value: V,
+        guard: &'g Guard,
+        accept: impl FnMut(&'g V) -> Option<R>,
+    ) -> Result<Upserted<'g, V, R>, Rejected<(K, V)>> {
+        // The bucket is on its way while the entry is made.
+        prefetch(self.table(guard).bucket(hash));
+        let rejected = |error, value| Rejected { error, value };
+        let entry = Entry::new(hash, key, value)
+            .map_err(|parts| rejected(MapError::OutOfMemory, parts))?;
+        self.place(hash, entry, guard, accept)
+            .map_err(|(error, entry)| rejected(error, entry.into_inner().into_parts()))
+    }
+
+    fn place<'g, R>(
+        &'g self,
+        hash: usize,
+        new: Unpublished<Entry<K, V>>,
+        guard: &'g Guard,
+        mut accept: impl FnMut(&'g V) -> Option<R>,
+    ) -> Result<Upserted<'g, V, R>, Refused<K, V>> {
+        // SAFETY: ours until it is published, and then alive under the guard.
+        let entry: &'g Entry<K, V> = unsafe { new.address().as_ref() };
+        loop {
+            let table = self.table(guard);
+            let word = match self.settle(table, hash, guard) {
+                Ok(word) => word,
+                Err(error) => return Err((error, new)),
+            };
+            if word.is_frozen() {
+                continue;
+            }
+            // SAFETY: read under the guard.
+            let found = unsafe { word.find(hash, |held| *held == entry.key) };
+            if let Some(kept) = found.and_then(|found| accept(&found.value)) {
+                return Ok(Upserted::Kept(kept));
+            }
+            let leaves = |item: &Item<K, V>| {
+                found.is_some_and(|found| core::ptr::eq(item.entry.as_ptr(), found))
+            };
+            match self.replace_word(table, hash, word, leaves, Some(new.address())) {
+                Ok(true) => {
+                    new.publish();
+                    if found.is_none() {
+                        let crowded = word.is_crowded();
+                        self.resize(table, self.count.add(hash), crowded, guard);
+                    }
+                    self.help(table, guard);
+                    return Ok(Upserted::Inserted(&entry.value, found.map(|found| &found.value)));
+                }
+                Ok(false) => {}
+                Err(error) => return Err((error, new)),
+            }
+        }
+    }
+
+    /// Puts `new` in the place of an entry, if that is still there.
+    fn exchange(
+        &self,
+        hash: usize,
+        is_old: impl Fn(&Entry<K, V>) -> bool,
+        new: &Unpublished<Entry<K, V>>,
+        guard: &Guard,
+    ) -> Result<bool, MapError> {
+        loop {
+            let table = self.table(guard);
+            let word = self.settle(table, hash, guard)?;
+            if word.is_frozen() {
+                continue;
+            }
+            let mut single = None;
+            // SAFETY: read under the guard.
+            let items = unsafe { word.items(&mut single) };
+            // SAFETY: as above.
+            let leaves = |item: &Item<K, V>| is_old(unsafe { item.entry.as_ref() });
+            if !items.iter().any(leaves) {
+                return Ok(false);
+            }
+            if self.replace_word(table, hash, word, leaves, Some(new.address()))? {
+                self.help(table, guard);
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// Replaces a bucket's word by one without the items that leave and with a new entry, and retires
+    /// what is then in no word. `false` if somebody was faster.
+    ///
+    /// The word is one that [`settle`](Self::settle) returned under a guard that is still there.
+    pub(super) fn replace_word(
+        &self,
+        table: &Table<K, V>,
+        hash: usize,
+        word: Word<K, V>,
+        leaves: impl Fn(&Item<K, V>) -> bool,
+        new: Option<NonNull<Entry<K, V>>>,
+    ) -> Result<bool, MapError> {
+        let mut single = None;
+        // SAFETY: read under the guard.
+        let items = unsafe { word.items(&mut single) };
+        let stays = || items.iter().filter(|item| !leaves(item));
+        let staying = stays().count();
+        if new.is_some() && staying >= BLOCK_MAX {
+            return Err(MapError::HashFlood);
+        }
+        let garbage = items.len() - staying + usize::from(word.block().is_some());
+        self.limbo.reserve(garbage)?;
+        let new = new.map(|entry| Item { hash, entry });
+        let gathered =
+            Word::gather(staying + usize::from(new.is_some()), stays().copied().chain(new));
+        let replacement = match gathered {
+            Ok(replacement) => replacement,
+            Err(error) => {
+                self.limbo.give_back(garbage);
+                return Err(error.into());
+            }
+        };
+        // Release: publishes entry and block. Relaxed: the word is loaded anew.
+        let replaced = table.bucket(hash).compare_exchange(
+            word.0,
+            replacement.0,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        if replaced.is_err() {
+            // SAFETY: not published.
+            unsafe { replacement.discard() };
+            self.limbo.give_back(garbage);
+            return Ok(false);
+        }
+        let left = items.iter().filter(|item| leaves(item));
+        let left = left.map(|item| item.entry.as_ptr().cast::<Header>());
+        // SAFETY: reserved for. We took them out of their only word: `settle` saw to it that no word
+        // of the table before shows them any more. `items` is not used after.
+        unsafe { self.limbo.retire(hash, left.chain(word.block())) };
+        Ok(true)
+    }
+}
+
+impl<K, V> Word<K, V> {
+    /// Whether there are far more entries than a table of the right size would have.
+    fn is_crowded(self) -> bool {
+        let mut single = None;
+        // SAFETY: read under the guard of our caller, and a retired block is still there.
+        unsafe { self.items(&mut single) }.len() >= CROWDED
+    }
+}

@@ -1,0 +1,216 @@
+//! The word that is a bucket.
+//!
+//! | word | |
+//! |---|---|
+//! | `null` | not migrated yet: what belongs here is still in the table before |
+//! | `null`, `BLOCK` | empty |
+//! | an entry | the one entry there is |
+//! | a block, `BLOCK` | its entries |
+//! | any but the first, `FROZEN` | the same, for good: it is being migrated |
+//! | `null`, `FROZEN` | moved: all of it is in the table after |
+
+use core::marker::PhantomData;
+use core::ptr::{NonNull, null_mut};
+
+use super::node::{Block, Entry, Item, free_entry};
+use crate::reclaim::{Header, OutOfMemory};
+
+const FROZEN: usize = 0b001;
+const BLOCK: usize = 0b010;
+/// Distinguishes tables among what is retired; never in a bucket.
+pub(super) const TABLE: usize = 0b100;
+pub(super) const TAGS: usize = 0b111;
+
+const _: () = assert!(align_of::<Header>() > TAGS);
+
+/// What a bucket's word held.
+pub(super) struct Word<K, V>(pub(super) *mut Header, PhantomData<*const Entry<K, V>>);
+
+impl<K, V> Clone for Word<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Word<K, V> {}
+
+impl<K, V> Word<K, V> {
+    pub(super) const EMPTY: Self = Self::new(null_mut::<Header>().wrapping_byte_add(BLOCK));
+    pub(super) const MOVED: Self = Self::new(null_mut::<Header>().wrapping_byte_add(FROZEN));
+
+    #[inline(always)]
+    pub(super) const fn new(word: *mut Header) -> Self {
+        Self(word, PhantomData)
+    }
+
+    pub(super) fn single(entry: NonNull<Entry<K, V>>) -> Self {
+        Self::new(entry.as_ptr().cast())
+    }
+
+    /// A word for `len` entries.
+    pub(super) fn gather(
+        len: usize,
+        mut items: impl Iterator<Item = Item<K, V>>,
+    ) -> Result<Self, OutOfMemory> {
+        match len {
+            0 => Ok(Self::EMPTY),
+            1 => Ok(items.next().map_or(Self::EMPTY, |item| Self::single(item.entry))),
+            _ => {
+                let block = Block::new(len, items)?.as_ptr().cast::<Header>();
+                Ok(Self::new(block.map_addr(|address| address | BLOCK)))
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_uninit(self) -> bool {
+        self.0.is_null()
+    }
+
+    pub(super) fn is_frozen(self) -> bool {
+        self.0.addr() & FROZEN != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn is_moved(self) -> bool {
+        self.0.addr() == FROZEN
+    }
+
+    pub(super) fn frozen(self) -> Self {
+        Self::new(self.0.map_addr(|address| address | FROZEN))
+    }
+
+    #[inline(always)]
+    fn is_block(self) -> bool {
+        self.0.addr() & BLOCK != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn target(self) -> *mut Header {
+        self.0.map_addr(|address| address & !TAGS)
+    }
+
+    /// The entry, if there is just one.
+    #[inline(always)]
+    pub(super) fn as_single(self) -> Option<NonNull<Entry<K, V>>> {
+        if self.is_block() { None } else { NonNull::new(self.target().cast()) }
+    }
+
+    #[inline(always)]
+    pub(super) fn as_block(self) -> Option<NonNull<Block<K, V>>> {
+        if self.is_block() { NonNull::new(self.target().cast()) } else { None }
+    }
+
+    /// What the word points at, to retire: no entry.
+    pub(super) fn block(self) -> Option<*mut Header> {
+        self.as_block().map(|block| block.as_ptr().cast::<Header>().map_addr(|at| at | BLOCK))
+    }
+
+    /// Everything listed. `single` lends room for a word without a block.
+    ///
+    /// # Safety
+    ///
+    /// The word was read within `'g`, under a guard that lasts as long.
+    pub(super) unsafe fn items<'g>(self, single: &'g mut Option<Item<K, V>>) -> &'g [Item<K, V>] {
+        if let Some(block) = self.as_block() {
+            // SAFETY: by the caller's promise.
+            return unsafe { Block::items(block) };
+        }
+        *single = self.as_single().map(Item::of);
+        single.as_slice()
+    }
+
+    /// The entry of a key.
+    ///
+    /// # Safety
+    ///
+    /// As [`items`](Self::items).
+    #[inline(always)]
+    pub(super) unsafe fn find<'g>(
+        self,
+        hash: usize,
+        is_key: impl Fn(&K) -> bool,
+    ) -> Option<&'g Entry<K, V>> {
+        if let Some(entry) = self.as_single() {
+            // SAFETY: by the caller's promise.
+            let entry = unsafe { entry.as_ref() };
+            entry.read();
+            // The hash is not looked at: it may be gone, and the key is on the same line.
+            return if is_key(&entry.key) { Some(entry) } else { None };
+        }
+        // SAFETY: by the caller's promise.
+        let item = unsafe { self.candidate(hash) }?;
+        if item.hash == hash {
+            // SAFETY: as above: a block lives no longer than its entries.
+            let entry = unsafe { item.entry.as_ref() };
+            entry.read();
+            if is_key(&entry.key) {
+                return Some(entry);
+            }
+        }
+        // SAFETY: as above.
+        unsafe { self.search(hash, is_key) }
+    }
+
+    /// The item that is likely to be a hash's, where a block lists several.
+    ///
+    /// # Safety
+    ///
+    /// As [`items`](Self::items).
+    #[inline(always)]
+    pub(super) unsafe fn candidate<'g>(self, hash: usize) -> Option<&'g Item<K, V>> {
+        // SAFETY: by the caller's promise.
+        let pair = unsafe { Block::pair(self.as_block()?) };
+        // Of two items, the right one at once: which it is nobody can predict.
+        Some(&pair[usize::from(pair[0].hash != hash)])
+    }
+
+    /// The entry of a key among all that a block lists.
+    ///
+    /// # Safety
+    ///
+    /// As [`items`](Self::items).
+    #[inline(never)]
+    unsafe fn search<'g>(
+        self,
+        hash: usize,
+        is_key: impl Fn(&K) -> bool,
+    ) -> Option<&'g Entry<K, V>> {
+        // SAFETY: by the caller's promise.
+        let items = unsafe { Block::items(self.as_block()?) };
+        items.iter().filter(|item| item.hash == hash).find_map(|item| {
+            // SAFETY: by the caller's promise: a block lives no longer than its entries.
+            let entry = unsafe { item.entry.as_ref() };
+            entry.read();
+            is_key(&entry.key).then_some(entry)
+        })
+    }
+
+    /// Frees what was built for a word that was not published.
+    ///
+    /// # Safety
+    ///
+    /// Made by [`gather`](Self::gather), and known to nobody else.
+    pub(super) unsafe fn discard(self) {
+        if let Some(block) = self.as_block() {
+            // SAFETY: by the caller's promise.
+            unsafe { Block::free(block) };
+        }
+    }
+}
+
+/// Frees a retired entry or block.
+///
+/// # Safety
+///
+/// It was retired, and nobody can reach it any more.
+pub(super) unsafe fn free<K, V>(object: *mut Header) {
+    let word = Word::<K, V>::new(object);
+    if let Some(block) = word.as_block() {
+        // SAFETY: by the caller's promise.
+        unsafe { Block::free(block) };
+    } else if let Some(entry) = word.as_single() {
+        // SAFETY: by the caller's promise.
+        unsafe { free_entry(entry) };
+    }
+}

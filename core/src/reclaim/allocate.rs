@@ -1,0 +1,61 @@
+//! Allocation that may fail.
+
+use alloc::alloc::{alloc, alloc_zeroed};
+use alloc::boxed::Box;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+/// The allocator has no memory left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfMemory;
+
+/// A box whose address is going to be published; until then it is freed like any other.
+pub(crate) struct Unpublished<T>(NonNull<T>);
+
+impl<T> Unpublished<T> {
+    /// Moves `value` to the heap, or hands it back.
+    pub(crate) fn new(value: T) -> Result<Self, T> {
+        const { assert!(size_of::<T>() > 0) };
+        // SAFETY: the size is not zero.
+        let at = unsafe { alloc(Layout::new::<T>()) };
+        let Some(at) = NonNull::new(at.cast::<T>()) else {
+            return Err(value);
+        };
+        // SAFETY: freshly allocated for a `T`.
+        unsafe { at.write(value) };
+        Ok(Self(at))
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> NonNull<T> {
+        self.0
+    }
+
+    /// Leaves it to those to whom its address was published.
+    pub(crate) fn publish(self) -> NonNull<T> {
+        let at = self.0;
+        core::mem::forget(self);
+        at
+    }
+
+    /// Takes the value back.
+    pub(crate) fn into_inner(self) -> T {
+        // SAFETY: allocated in `new` with the layout of a box, and ours alone.
+        let value = unsafe { Box::from_raw(self.publish().as_ptr()) };
+        *value
+    }
+}
+
+impl<T> Drop for Unpublished<T> {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with the layout of a box, and ours alone.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// Zeroed memory of this layout, whose size must not be zero.
+pub(crate) fn zeroed(layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    assert!(layout.size() > 0);
+    // SAFETY: the size is not zero.
+    NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory)
+}

@@ -1,0 +1,114 @@
+//! Freeing what was retired, in steps.
+
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+
+use crossbeam_epoch as epoch;
+
+use super::domain::Inner;
+use crate::sweep::Budget;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// How far collecting has come. One thread at a time goes on with it; others find it claimed and
+/// leave, so a thread that stops there stops the freeing, and nothing else.
+pub(super) struct Stage {
+    claimed: AtomicUsize,
+    batch: UnsafeCell<Batch>,
+}
+
+/// What was taken together, and waits for one grace period.
+struct Batch {
+    /// Numbers the batches.
+    number: usize,
+    waiting: bool,
+    /// The last batch whose grace period is over.
+    ripened: Arc<AtomicUsize>,
+}
+
+// SAFETY: `batch` is used under the claim only.
+unsafe impl Send for Stage {}
+// SAFETY: as above.
+unsafe impl Sync for Stage {}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        let batch = Batch { number: 0, waiting: false, ripened: Arc::new(AtomicUsize::new(0)) };
+        Self { claimed: AtomicUsize::new(0), batch: UnsafeCell::new(batch) }
+    }
+
+    fn claim(&self) -> Option<Claim<'_>> {
+        // Acquire: pairs with the end of the claim before.
+        self.claimed.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        Some(Claim(self))
+    }
+}
+
+/// The right to go on. Given back also if a destructor panics.
+struct Claim<'a>(&'a Stage);
+
+impl Claim<'_> {
+    fn batch(&mut self) -> &mut Batch {
+        // SAFETY: ours while the claim lasts.
+        unsafe { &mut *self.0.batch.get() }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the next claim.
+        self.0.claimed.store(0, Ordering::Release);
+    }
+}
+
+impl Inner {
+    /// One step: see [`Worker::collect`](super::Worker::collect).
+    pub(super) fn collect(&self, pin: &epoch::Guard, budget: Budget) -> usize {
+        let Some(mut claim) = self.stage.claim() else {
+            return 0;
+        };
+        let mut freed = 0;
+        for record in self.limbos.iter() {
+            loop {
+                if freed == budget.get() {
+                    return freed;
+                }
+                let count = || {
+                    // Relaxed: a count.
+                    self.freed.fetch_add(1, Ordering::Relaxed);
+                    self.give_back(1);
+                };
+                // SAFETY: we hold the claim.
+                if !unsafe { record.free_one(count) } {
+                    break;
+                }
+                freed += 1;
+            }
+        }
+        // Everything ripe is freed.
+        let batch = claim.batch();
+        // Acquire: pairs with the deferred function, and through it with the last of the readers.
+        if batch.waiting && batch.ripened.load(Ordering::Acquire) == batch.number {
+            batch.waiting = false;
+            for record in self.limbos.iter() {
+                // SAFETY: we hold the claim, the grace period is over and nothing is ripe.
+                unsafe { record.ripen() };
+            }
+        }
+        if !batch.waiting {
+            for record in self.limbos.iter() {
+                // SAFETY: we hold the claim and nothing is waiting.
+                batch.waiting |= unsafe { record.take() };
+            }
+            if batch.waiting {
+                batch.number = batch.number.wrapping_add(1);
+                let (ripened, number) = (Arc::clone(&batch.ripened), batch.number);
+                // Release: pairs with the load above.
+                let tell = move || ripened.store(number, Ordering::Release);
+                // SAFETY: the function owns all it touches, and may run on any thread.
+                unsafe { pin.defer_unchecked(tell) };
+            }
+        }
+        pin.flush();
+        freed
+    }
+}

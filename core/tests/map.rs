@@ -1,0 +1,312 @@
+//! The map from outside, on one thread: what it answers, and what it refuses.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tidegate_core::map::Cursor;
+use tidegate_core::{Budget, Domain, Instant, Map, MapError, SeededState, Sweep, Worker};
+
+const NOW: Instant = Instant::from_secs(1);
+
+/// A hash that is the key, so that a test chooses who shares a bucket.
+#[derive(Clone, Copy, Default)]
+struct Identity(u64);
+
+impl BuildHasher for Identity {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are u64")
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// Collects until nothing is held back.
+fn drain(domain: &Domain) {
+    let mut worker = domain.worker();
+    for _ in 0..100 {
+        worker.collect(NOW, Budget::UNLIMITED);
+        if domain.gauges(NOW).garbage() == 0 {
+            return;
+        }
+    }
+    panic!("still held back: {:?}", domain.gauges(NOW));
+}
+
+#[test]
+fn answers_as_the_standard_map_does() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..20 {
+        let domain = Domain::new();
+        let map = Map::with(&domain, SeededState::new(round));
+        let mut worker = domain.worker();
+        let mut model: HashMap<u16, u32> = HashMap::new();
+        let keys = 1 << random.u32(2..14);
+        for step in 0..20_000_u32 {
+            let guard = worker.quiescent(NOW);
+            let key = random.u16(0..keys);
+            match random.u8(0..12) {
+                0..4 => {
+                    let old = map.insert(key, step, guard).unwrap().copied();
+                    assert_eq!(old, model.insert(key, step));
+                }
+                4..7 => {
+                    assert_eq!(map.remove(&key, guard).unwrap().copied(), model.remove(&key));
+                }
+                7 => {
+                    let odd = |_: &u16, value: &u32| value % 2 == 1;
+                    let removed = map.remove_if(&key, odd, guard).unwrap().copied();
+                    let expected = match model.entry(key) {
+                        Entry::Occupied(entry) if entry.get() % 2 == 1 => Some(entry.remove()),
+                        _ => None,
+                    };
+                    assert_eq!(removed, expected);
+                }
+                8 => {
+                    let value = *map.get_or_insert_with(key, || step, guard).unwrap();
+                    assert_eq!(value, *model.entry(key).or_insert(step));
+                }
+                9 => {
+                    let new = map.update(&key, |value| value + 1, guard).unwrap().copied();
+                    let expected = model.get_mut(&key).map(|value| {
+                        *value += 1;
+                        *value
+                    });
+                    assert_eq!(new, expected);
+                }
+                10 if random.u8(..) < 4 => {
+                    map.force_resize(random.bool(), guard);
+                }
+                _ => assert_eq!(map.get(&key, guard), model.get(&key)),
+            }
+            assert_eq!(map.len(), model.len());
+        }
+        let guard = worker.quiescent(NOW);
+        let mut seen: Vec<_> = map.iter(guard).map(|(&key, &value)| (key, value)).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        let mut expected: Vec<_> = model.clone().into_iter().collect();
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+        let keys: Vec<_> = (0..keys).collect();
+        let mut values = vec![None; keys.len()];
+        map.get_many(&keys, &mut values, guard);
+        for (key, value) in keys.iter().zip(values) {
+            assert_eq!(value, model.get(key));
+        }
+        drop(worker);
+        drain(&domain);
+    }
+}
+
+#[test]
+fn everything_is_dropped_once() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let mut made = 0;
+    let mut random = fastrand::Rng::with_seed(11);
+    for stop_in_migration in [false, true] {
+        let domain = Domain::new();
+        let map = Map::with(&domain, SeededState::new(1));
+        let mut worker = domain.worker();
+        for _ in 0..50_000 {
+            let guard = worker.quiescent(NOW);
+            let key = random.u16(0..3_000);
+            if random.bool() {
+                made += 1;
+                assert!(map.insert(key, Counted(Arc::clone(&dropped)), guard).is_ok());
+            } else {
+                map.remove(&key, guard).unwrap();
+            }
+            if random.u16(..) < 100 {
+                map.force_resize(random.bool(), guard);
+            }
+            worker.collect(NOW, Budget::entries(3));
+        }
+        let guard = worker.quiescent(NOW);
+        while map.force_help(guard) {}
+        if stop_in_migration {
+            assert!(map.force_resize(true, guard));
+            assert!(map.force_help(guard), "the migration is under way");
+        }
+        drop((map, worker));
+        drop(domain);
+        assert_eq!(dropped.load(Ordering::Relaxed), made);
+    }
+}
+
+#[test]
+fn the_table_follows_the_number_of_entries() {
+    let domain = Domain::new();
+    let map = Map::with(&domain, SeededState::new(3));
+    let mut worker = domain.worker();
+    for key in 0..100_000_u32 {
+        map.insert(key, key, worker.quiescent(NOW)).unwrap();
+    }
+    let large = map.buckets(worker.quiescent(NOW));
+    assert!((100_000 * 4 / 3..=100_000 * 8 / 3).contains(&large), "{large} buckets");
+    for key in 0..100_000_u32 {
+        assert_eq!(map.remove(&key, worker.quiescent(NOW)).unwrap(), Some(&key));
+    }
+    // Changes make it shrink, a few buckets each; so does a sweep.
+    let mut sweep = map.sweeper(domain.worker(), |_, _, _| true);
+    for _ in 0..40 {
+        worker.quiescent(NOW);
+        while !sweep.sweep(NOW, Budget::entries(1_000)).wrapped {}
+    }
+    assert!(map.is_empty());
+    let small = map.buckets(worker.quiescent(NOW));
+    assert!(small <= 64, "{small} buckets are left");
+}
+
+#[test]
+fn a_flood_of_one_bucket_is_refused() {
+    let domain = Domain::new();
+    let map = Map::with(&domain, Identity::default());
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let key = |index: u64| index << 40;
+    for index in 0..64 {
+        assert_eq!(map.insert(key(index), index, guard), Ok(None));
+    }
+    let rejected = map.insert(key(64), 64, guard).unwrap_err();
+    assert_eq!((rejected.error, rejected.value), (MapError::HashFlood, (key(64), 64)));
+    let rejected = map.get_or_insert_with(key(65), || 0, guard).unwrap_err();
+    assert_eq!((rejected.error, rejected.value), (MapError::HashFlood, key(65)));
+    // Who is there may be changed, and leave for another.
+    assert_eq!(map.insert(key(3), 33, guard), Ok(Some(&3)));
+    assert_eq!(map.update(&key(4), |value| value + 1, guard), Ok(Some(&5)));
+    assert_eq!(map.remove(&key(5), guard), Ok(Some(&5)));
+    assert_eq!(map.insert(key(64), 64, guard), Ok(None));
+    assert_eq!(map.len(), 64);
+}
+
+#[test]
+#[should_panic(expected = "the guard is of another domain")]
+fn a_guard_of_another_domain_is_refused() {
+    let map: Map<u8, u8> = Map::with(&Domain::new(), SeededState::new(1));
+    let mut stranger = Domain::new().worker();
+    map.get(&1, stranger.quiescent(NOW));
+}
+
+#[test]
+fn garbage_stays_below_the_cap() {
+    let domain = Domain::capped(100);
+    let map = Map::with(&domain, SeededState::new(1));
+    let (mut reader, mut writer) = (domain.worker(), domain.worker());
+    let held = reader.quiescent(NOW);
+    let mut refused = 0;
+    for key in 0..10_000_u32 {
+        let guard = writer.quiescent(NOW);
+        match map.insert(key, key, guard) {
+            Ok(_) => match map.remove(&key, guard) {
+                Ok(removed) => assert_eq!(removed, Some(&key)),
+                Err(error) => {
+                    assert_eq!(error, MapError::Backpressure);
+                    assert_eq!(map.get(&key, guard), Some(&key));
+                    refused += 1;
+                }
+            },
+            Err(rejected) => {
+                assert_eq!(rejected.error, MapError::Backpressure);
+                assert_eq!(rejected.value, (key, key));
+                refused += 1;
+            }
+        }
+        writer.collect(NOW, Budget::UNLIMITED);
+        assert!(domain.gauges(NOW).garbage() <= 100);
+    }
+    assert!(refused > 9_000, "{refused} refused");
+    _ = held;
+    reader.offline(|| ());
+    // Nobody holds anything back any more.
+    while domain.gauges(NOW).garbage() > 0 {
+        writer.collect(NOW, Budget::UNLIMITED);
+    }
+    assert_eq!(map.insert(u32::MAX, 1, writer.quiescent(NOW)), Ok(None));
+    assert_eq!(map.remove(&u32::MAX, writer.quiescent(NOW)), Ok(Some(&1)));
+}
+
+#[test]
+fn destructors_count_against_the_budget() {
+    let domain = Domain::new();
+    let map = Map::with(&domain, SeededState::new(1));
+    let mut worker = domain.worker();
+    for key in 0..1_000_u32 {
+        map.insert(key, key, worker.quiescent(NOW)).unwrap();
+    }
+    let mut sweep = map.sweeper(domain.worker(), |_, _, _| true);
+    let mut passes = 0;
+    while passes < 10 {
+        let step = sweep.sweep(NOW, Budget::entries(10));
+        assert!(step.freed <= 5, "{step:?}");
+        assert!(step.visited + step.freed < 10 + 64, "{step:?}");
+        worker.quiescent(NOW);
+        passes += usize::from(step.wrapped);
+    }
+    assert_eq!(map.len(), 0);
+    assert_eq!(sweep.sweep(NOW, Budget::entries(0)), Default::default());
+}
+
+#[test]
+fn a_scan_of_a_table_at_rest_visits_each_entry_once() {
+    let domain = Domain::new();
+    let map = Map::with(&domain, SeededState::new(5));
+    let mut worker = domain.worker();
+    for key in 0..5_000_u32 {
+        map.insert(key, key, worker.quiescent(NOW)).unwrap();
+    }
+    while map.force_help(worker.quiescent(NOW)) {}
+    let (mut cursor, mut seen) = (Cursor::START, vec![0; 5_000]);
+    loop {
+        let guard = worker.quiescent(NOW);
+        cursor = map.scan(cursor, Budget::entries(7), |&key, _| seen[key as usize] += 1, guard);
+        if cursor == Cursor::START {
+            break;
+        }
+    }
+    assert!(seen.iter().all(|&times| times == 1));
+}
+
+#[test]
+fn the_oldest_pin_is_known() {
+    let domain = Domain::new();
+    let (mut loops, calls) = (domain.worker(), domain.worker());
+    let age = |at| domain.gauges(Instant::from_secs(at)).oldest_pin.map(|age| age.as_secs());
+    assert_eq!(age(1), None);
+    loops.quiescent(Instant::from_secs(1));
+    assert_eq!(age(5), Some(4));
+    loops.quiescent(Instant::from_secs(3));
+    assert_eq!(age(5), Some(2));
+    loops.offline(|| assert_eq!(age(5), None));
+    let mut collector: Worker = domain.worker();
+    collector.collect(Instant::from_secs(6), Budget::UNLIMITED);
+    let pinned = calls.pin();
+    let nested = calls.pin();
+    drop(pinned);
+    assert_eq!(age(8), Some(2), "as old as the latest time that the domain was told");
+    drop(nested);
+    assert_eq!(age(8), None);
+}
