@@ -3,7 +3,7 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle, stress))]
 extern crate std;
 
 pub mod bucket;
@@ -15,6 +15,10 @@ pub mod reclaim;
 pub mod sweep;
 mod sync;
 pub mod time;
+
+/// What tests under `--cfg stress` set and read.
+#[cfg(stress)]
+pub use sync::stress;
 
 /// What the models of `tidegate-loom-tests` set and read.
 #[cfg(loom)]
@@ -30,6 +34,9 @@ pub mod docs {
     pub mod orderings {}
 }
 
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+#[doc(inline)]
+pub use bucket::{BucketMap, BucketSweep};
 #[cfg(target_has_atomic = "64")]
 #[doc(inline)]
 pub use bucket::{BucketTable, Set, TableSweep};

@@ -2,10 +2,12 @@
 
 pub mod clock;
 mod periodic;
+mod pin;
 pub mod sweeper;
 
 #[doc(inline)]
 pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock};
+pub use pin::{domain, pin};
 #[doc(inline)]
 pub use sweeper::SweepThread;
 #[doc(inline)]

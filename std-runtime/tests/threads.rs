@@ -44,7 +44,7 @@ struct Endless(Arc<AtomicU64>);
 impl Sweep for Endless {
     fn sweep(&mut self, _now: tidegate::Instant, _budget: Budget) -> Swept {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Swept { visited: 1, removed: 0, wrapped: false }
+        Swept { visited: 1, ..Swept::default() }
     }
 }
 

@@ -5,6 +5,7 @@
 //! | [`Quota`] | what a person writes: cells a period, and a burst |
 //! | [`Unit`], [`Plan`] | a table's unit of time, and a quota compiled for it |
 //! | [`BucketTable`] | a bucket per key, shared by any number of threads, in memory you give it |
+//! | [`BucketMap`] | the same answers for any number of exact keys, on the heap |
 //! | [`LocalBucketTable`] | the same answers for one owner (`&mut self`), without atomics |
 //! | [`Decision`] | the answer: admitted or not, what remains, when to come back |
 //!
@@ -15,12 +16,16 @@ mod decision;
 mod gcra;
 mod local;
 mod on_full;
+#[cfg(target_has_atomic = "64")]
+mod overflow;
 mod place;
 mod plan;
 mod quota;
 mod unit;
 mod verdict;
 
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+mod map;
 #[cfg(target_has_atomic = "64")]
 mod set;
 #[cfg(target_has_atomic = "64")]
@@ -29,6 +34,8 @@ mod table;
 pub use decision::Decision;
 pub use gcra::Keep;
 pub use local::{LocalBucketTable, LocalSet, LocalSweep};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub use map::{BucketMap, BucketSweep};
 pub use on_full::{Counters, OnFull};
 pub use plan::Plan;
 pub use quota::{Quota, QuotaError};

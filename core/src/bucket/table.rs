@@ -1,7 +1,6 @@
 //! The shared table: a bucket per key in fixed memory.
 
 mod burst;
-mod overflow;
 mod sweep;
 
 use core::hash::{BuildHasher, Hash};
@@ -10,9 +9,9 @@ use core::time::Duration;
 
 pub use self::sweep::TableSweep;
 
-use self::overflow::Overflow;
 use super::gcra::{self, Charge, Keep};
 use super::on_full::{Counters, OnFull};
+use super::overflow::Overflow;
 use super::place::Place;
 use super::set::{Inserted, Line, Set};
 use super::unit::Scale;
@@ -274,7 +273,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
                     &drained,
                     &mut removed,
                 );
-                self.overflow.count_reclaimed(removed);
+                self.overflow.count_reclaimed(removed as usize);
                 match inserted {
                     Inserted::Done(change) => change,
                     Inserted::Refused => {

@@ -31,9 +31,10 @@ impl Count {
     /// The sum, exact when nobody counts.
     pub(super) fn sum(&self) -> usize {
         // A removal may be counted before its insertion: below zero is zero.
-        let sum = self.stripes.iter().fold(0_usize, |sum, stripe| {
-            sum.wrapping_add(stripe.load(Ordering::Relaxed))
-        });
+        let sum = self
+            .stripes
+            .iter()
+            .fold(0_usize, |sum, stripe| sum.wrapping_add(stripe.load(Ordering::Relaxed)));
         usize::try_from(sum.cast_signed()).unwrap_or(0)
     }
 

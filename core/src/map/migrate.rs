@@ -165,7 +165,11 @@ impl<K, V> Table<K, V> {
     }
 
     /// This table's buckets of a unit that it shares with `other`.
-    fn of_unit(&self, other: &Self, unit: usize) -> impl Iterator<Item = usize> + Clone + use<K, V> {
+    fn of_unit(
+        &self,
+        other: &Self,
+        unit: usize,
+    ) -> impl Iterator<Item = usize> + Clone + use<K, V> {
         let units = self.len().min(other.len());
         (unit..self.len()).step_by(units)
     }
@@ -208,12 +212,8 @@ fn freeze<K, V>(bucket: &AtomicPtr<crate::reclaim::Header>) -> Word<K, V> {
     while !word.is_frozen() {
         // AcqRel: Release: whoever finds it frozen finds the table it is to move to. Acquire, and on
         // failure: as the load.
-        match bucket.compare_exchange(
-            word.0,
-            word.frozen().0,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        ) {
+        match bucket.compare_exchange(word.0, word.frozen().0, Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => return word.frozen(),
             Err(seen) => word = Word::new(seen),
         }

@@ -25,12 +25,18 @@ mod table;
 mod update;
 mod word;
 
+#[cfg(loom)]
+mod audit;
+
 use core::hash::{BuildHasher, Hash};
 use core::ptr::NonNull;
 
 pub use error::{MapError, Rejected};
+pub(crate) use read::GROUP;
 pub use scan::{Cursor, Iter};
 pub use sweep::MapSweep;
+pub(crate) use sweep::step;
+pub(crate) use update::Upserted;
 
 use self::count::Count;
 use self::table::Table;
@@ -164,6 +170,17 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         self.table(guard).len()
     }
 
+    /// How keys are hashed.
+    pub(crate) fn hasher(&self) -> &S {
+        &self.hasher
+    }
+
+    /// Panics unless the guard is of the map's domain.
+    #[inline(always)]
+    pub(crate) fn admit(&self, guard: &Guard) {
+        self.limbo.admit(guard);
+    }
+
     /// The current table.
     #[inline(always)]
     fn table<'g>(&'g self, _guard: &'g Guard) -> &'g Table<K, V> {
@@ -178,7 +195,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
 
 impl<K: Hash + Send + 'static, V: Send + 'static, S: BuildHasher> Map<K, V, S> {
     #[inline(always)]
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
         // The lower half where words are shorter.
         self.hasher.hash_one(key) as usize
     }

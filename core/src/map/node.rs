@@ -9,10 +9,10 @@ use crate::reclaim::{Header, OutOfMemory, Unpublished};
 /// A key and its value. Its address never changes; while it is in the map, its header's word is the
 /// key's hash.
 #[repr(C)]
-pub(super) struct Entry<K, V> {
+pub(crate) struct Entry<K, V> {
     header: Header,
     pub(super) key: K,
-    pub(super) value: V,
+    pub(crate) value: V,
 }
 
 impl<K, V> Entry<K, V> {

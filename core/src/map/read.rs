@@ -12,7 +12,7 @@ use crate::sync::{Ordering, prefetch};
 
 /// How many keys are looked up side by side: enough to keep the memory busy, few enough that what
 /// was fetched first is still there at the end.
-const GROUP: usize = 32;
+pub(crate) const GROUP: usize = 32;
 
 impl<K, V, S> Map<K, V, S>
 where
@@ -82,40 +82,60 @@ where
         self.limbo.admit(guard);
         assert!(values.len() >= keys.len(), "get_many: fewer values than keys");
         for (keys, values) in keys.chunks(GROUP).zip(values.chunks_mut(GROUP)) {
-            let table = self.table(guard);
-            let mut hashes = [0; GROUP];
-            for (key, hash) in keys.iter().zip(&mut hashes) {
-                *hash = self.hash(key);
-                prefetch(table.bucket(*hash));
-            }
-            let mut words: [Word<K, V>; GROUP] = [Word::EMPTY; GROUP];
-            for (&hash, word) in hashes[..keys.len()].iter().zip(&mut words) {
-                // Acquire: pairs with the exchange that published what the word points at.
-                *word = Word::new(table.bucket(hash).load(Ordering::Acquire));
-                // The entry, where there is just one; else the block.
-                prefetch(word.target());
-            }
-            for (&hash, word) in hashes[..keys.len()].iter().zip(words) {
-                // SAFETY: read under the guard.
-                if let Some(item) = unsafe { word.candidate(hash) } {
-                    prefetch(item.entry.as_ptr());
+            let mut values = values.iter_mut();
+            self.find_group(keys.iter(), guard, |_, entry| {
+                if let Some(value) = values.next() {
+                    *value = entry.map(|entry| &entry.value);
                 }
+            });
+        }
+    }
+
+    /// Looks up to [`GROUP`] keys up side by side, and hands out each one's hash and entry in order.
+    #[inline(always)]
+    pub(crate) fn find_group<'g, 'k, Q>(
+        &'g self,
+        keys: impl ExactSizeIterator<Item = &'k Q> + Clone,
+        guard: &'g Guard,
+        mut f: impl FnMut(usize, Option<&'g Entry<K, V>>),
+    ) where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized + 'k,
+    {
+        let table = self.table(guard);
+        let len = keys.len().min(GROUP);
+        let mut hashes = [0; GROUP];
+        for (key, hash) in keys.clone().zip(&mut hashes) {
+            *hash = self.hash(key);
+            prefetch(table.bucket(*hash));
+        }
+        let mut words: [Word<K, V>; GROUP] = [Word::EMPTY; GROUP];
+        for (&hash, word) in hashes[..len].iter().zip(&mut words) {
+            // Acquire: pairs with the exchange that published what the word points at.
+            *word = Word::new(table.bucket(hash).load(Ordering::Acquire));
+            // The entry, where there is just one; else the block.
+            prefetch(word.target());
+        }
+        for (&hash, word) in hashes[..len].iter().zip(words) {
+            // SAFETY: read under the guard.
+            if let Some(item) = unsafe { word.candidate(hash) } {
+                prefetch(item.entry.as_ptr());
             }
-            for (((key, value), hash), word) in keys.iter().zip(values).zip(hashes).zip(words) {
-                let entry = if word.is_uninit() || word.is_moved() {
-                    self.find(hash, key, guard)
-                } else {
-                    // SAFETY: read under the guard.
-                    unsafe { word.find(hash, |entry| entry.borrow() == key) }
-                };
-                *value = entry.map(|entry| &entry.value);
-            }
+        }
+        for ((key, hash), word) in keys.zip(hashes).zip(words) {
+            let entry = if word.is_uninit() || word.is_moved() {
+                self.find(hash, key, guard)
+            } else {
+                // SAFETY: read under the guard.
+                unsafe { word.find(hash, |entry| entry.borrow() == key) }
+            };
+            f(hash, entry);
         }
     }
 
     /// The entry of a key.
     #[inline(always)]
-    pub(super) fn find<'g, Q>(
+    pub(crate) fn find<'g, Q>(
         &'g self,
         hash: usize,
         key: &Q,

@@ -1,6 +1,6 @@
 //! When a table is replaced, and by how large a one.
 
-use core::ptr::{from_ref, null_mut};
+use core::ptr::from_ref;
 
 use super::table::Table;
 use super::{Map, MapError};
@@ -24,7 +24,9 @@ enum Fit {
 }
 
 fn fit(entries: usize, buckets: usize) -> Fit {
-    if entries > buckets - buckets / 4 {
+    // A model says itself when a table is replaced.
+    let room = if cfg!(loom) { 8 * buckets } else { buckets - buckets / 4 };
+    if entries > room {
         Fit::Small
     } else if entries < buckets / 8 && buckets > SMALLEST {
         Fit::Large
@@ -52,12 +54,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
 
     #[cold]
     #[inline(never)]
-    fn replace(
-        &self,
-        table: &Table<K, V>,
-        crowded: bool,
-        guard: &Guard,
-    ) -> Result<(), MapError> {
+    fn replace(&self, table: &Table<K, V>, crowded: bool, guard: &Guard) -> Result<(), MapError> {
         let len = match fit(self.len(), table.len()) {
             Fit::Small => table.len().checked_mul(2).ok_or(MapError::OutOfMemory)?,
             Fit::Large => table.len() / 2,
@@ -86,12 +83,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let current = from_ref(table).cast_mut();
         let new = Table::new(len, current)?;
         // Release: publishes the table. Relaxed: the failure changes nothing.
-        let published = self.head.compare_exchange(
-            current,
-            new.as_ptr(),
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
+        let published =
+            self.head.compare_exchange(current, new.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
         if published.is_err() {
             // SAFETY: not published, and it owns nothing.
             unsafe { Table::free(new) };
@@ -116,6 +109,6 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let table = self.table(guard);
         self.help(table, guard);
         // Relaxed: a question about this moment.
-        table.before.load(Ordering::Relaxed) != null_mut()
+        !table.before.load(Ordering::Relaxed).is_null()
     }
 }

@@ -19,6 +19,16 @@ impl Cursor {
     /// Where a scan begins, and where it is when it has ended.
     pub const START: Self = Self(0);
 
+    /// Where it stands, as a number to keep.
+    pub(crate) fn position(self) -> usize {
+        self.0
+    }
+
+    /// A cursor that stands there.
+    pub(crate) fn at(position: usize) -> Self {
+        Self(position)
+    }
+
     pub(super) fn bucket(self, mask: usize) -> usize {
         self.0 & mask
     }

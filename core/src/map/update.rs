@@ -174,8 +174,8 @@ where
         // The bucket is on its way while the entry is made.
         prefetch(self.table(guard).bucket(hash));
         let rejected = |error, value| Rejected { error, value };
-        let entry = Entry::new(hash, key, value)
-            .map_err(|parts| rejected(MapError::OutOfMemory, parts))?;
+        let entry =
+            Entry::new(hash, key, value).map_err(|parts| rejected(MapError::OutOfMemory, parts))?;
         self.place(hash, entry, guard, accept)
             .map_err(|(error, entry)| rejected(error, entry.into_inner().into_parts()))
     }

@@ -110,8 +110,8 @@ impl<K, V> Word<K, V> {
     ///
     /// # Safety
     ///
-    /// The word was read within `'g`, under a guard that lasts as long.
-    pub(super) unsafe fn items<'g>(self, single: &'g mut Option<Item<K, V>>) -> &'g [Item<K, V>] {
+    /// The word was read under a guard that outlives the answer.
+    pub(super) unsafe fn items(self, single: &mut Option<Item<K, V>>) -> &[Item<K, V>] {
         if let Some(block) = self.as_block() {
             // SAFETY: by the caller's promise.
             return unsafe { Block::items(block) };

@@ -37,6 +37,12 @@ impl Header {
         self.word.load(Ordering::Relaxed).addr()
     }
 
+    /// Whether the object was retired, as the models know.
+    #[cfg(loom)]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.witness.is_retired()
+    }
+
     /// Tells the models that the object is read.
     #[inline(always)]
     pub(crate) fn read(&self) {
@@ -106,9 +112,7 @@ impl Record {
 
     fn claim(&self) -> bool {
         // Acquire: pairs with the collector's giving it back, after which it touches it no more.
-        self.state
-            .compare_exchange(FREE, OWNED, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        self.state.compare_exchange(FREE, OWNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Moves what was retired to `waiting`, and says whether there is any.
@@ -306,6 +310,7 @@ impl Limbo {
         for object in objects {
             // SAFETY: ours until it is pushed.
             let header = unsafe { &*untagged(object) };
+            header.witness.retire();
             // Relaxed: published by the exchange below.
             header.word.store(first, Ordering::Relaxed);
             first = object;
@@ -315,6 +320,7 @@ impl Limbo {
         let stripe = &unsafe { self.record.as_ref() }.stripes[spread % STRIPES];
         // SAFETY: retired objects are freed by the collector only, and that takes it from the stack.
         let header = unsafe { &*untagged(last) };
+        header.witness.retire();
         // Relaxed: only compared with; nothing behind it is read.
         let mut head = stripe.head.load(Ordering::Relaxed);
         loop {
@@ -322,12 +328,7 @@ impl Limbo {
             header.word.store(head, Ordering::Relaxed);
             // Release: the step that removed the object, and all reading of it by this thread, come
             // before its being taken. Relaxed: as the load.
-            match stripe.head.compare_exchange(
-                head,
-                first,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            match stripe.head.compare_exchange(head, first, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(seen) => head = seen,
             }

@@ -31,11 +31,14 @@ pub enum Kind {
     Exchange,
 }
 
+/// Where an operation is: file, line and column of the call.
+pub type Place = (&'static str, u32, u32);
+
 /// One atomic operation of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Site {
-    /// File, line and column of the call.
-    pub place: (&'static str, u32, u32),
+    /// Where it is.
+    pub place: Place,
     /// What it does.
     pub kind: Kind,
     order: Order,
@@ -97,7 +100,7 @@ impl Site {
 #[derive(Default)]
 struct Run {
     rmw: bool,
-    mutant: Option<((&'static str, u32, u32), Weakening)>,
+    mutant: Option<(Place, Weakening)>,
     seen: BTreeSet<Site>,
 }
 
@@ -107,16 +110,16 @@ thread_local! {
 }
 
 /// Sets the mode of this thread's next models, and the mutant they run with.
-pub fn configure(rmw: bool, mutant: Option<(Site, Weakening)>) {
+pub fn configure(rmw: bool, mutant: Option<(Place, Weakening)>) {
     RUN.with_borrow_mut(|run| {
         run.rmw = rmw;
-        run.mutant = mutant.map(|(site, weakening)| (site.place, weakening));
+        run.mutant = mutant;
     });
 }
 
-/// Every operation that this thread's models have executed so far.
-pub fn sites() -> Vec<Site> {
-    RUN.with_borrow(|run| run.seen.iter().copied().collect())
+/// Every operation that this thread's models have executed since it was last asked.
+pub fn take_sites() -> Vec<Site> {
+    RUN.with_borrow_mut(|run| core::mem::take(&mut run.seen).into_iter().collect())
 }
 
 fn rmw() -> bool {
@@ -414,7 +417,13 @@ pub fn fence(order: Ordering) {
 /// An object that is published, read and freed: loom reports a read that the publication does not
 /// precede, and a free that a read may still follow. It also counts, so that leaks show.
 #[derive(Debug)]
-pub struct Witness(loom::cell::UnsafeCell<()>);
+pub struct Witness {
+    access: loom::cell::UnsafeCell<()>,
+    retired: core::cell::Cell<bool>,
+}
+
+// SAFETY: loom runs the threads of a model on one operating system thread, one at a time.
+unsafe impl Sync for Witness {}
 
 thread_local! {
     static LIVE: RefCell<usize> = const { RefCell::new(0) };
@@ -436,20 +445,30 @@ impl Witness {
         LIVE.with_borrow_mut(|live| *live += 1);
         let cell = loom::cell::UnsafeCell::new(());
         cell.with_mut(|_| ());
-        Self(cell)
+        Self { access: cell, retired: core::cell::Cell::new(false) }
     }
 
     /// The object is read.
     #[track_caller]
     pub fn read(&self) {
-        self.0.with(|_| ());
+        self.access.with(|_| ());
+    }
+
+    /// The object is retired.
+    pub fn retire(&self) {
+        assert!(!self.retired.replace(true), "retired twice");
+    }
+
+    /// Whether the object was retired.
+    pub fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 }
 
 impl Drop for Witness {
     fn drop(&mut self) {
         LIVE.with_borrow_mut(|live| *live = live.checked_sub(1).expect("freed twice"));
-        self.0.with_mut(|_| ());
+        self.access.with_mut(|_| ());
     }
 }
 

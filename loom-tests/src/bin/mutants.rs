@@ -17,12 +17,13 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(loom)]
 mod run {
+    use std::collections::BTreeMap;
     use std::path::{Path, PathBuf};
     use std::process::{Command, ExitCode, Stdio};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tidegate_core::model::{self, Site, Weakening};
-    use tidegate_loom_tests::{Mode, all};
+    use tidegate_core::model::{self, Place, Site, Weakening};
+    use tidegate_loom_tests::{Mode, Model, all};
 
     /// The fastest first: most mutants are killed by any.
     const MODES: [Mode; 2] = [Mode::Rmw, Mode::Plain];
@@ -31,34 +32,57 @@ mod run {
         let arguments: Vec<_> = std::env::args().skip(1).collect();
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [] => {
-                let survivors = orderings() + structures();
+                let survivors = orderings("") + structures("");
                 println!("\n{survivors} survived");
                 ExitCode::from(u8::from(survivors > 0))
             }
-            ["orderings"] => ExitCode::from(u8::from(orderings() > 0)),
-            ["structures"] => ExitCode::from(u8::from(structures() > 0)),
-            ["models"] => models(None),
-            ["one", number] => models(number.parse().ok().map(|number: usize| mutants()[number])),
+            ["orderings"] => ExitCode::from(u8::from(orderings("") > 0)),
+            ["orderings", part] => ExitCode::from(u8::from(orderings(part) > 0)),
+            ["structures"] => ExitCode::from(u8::from(structures("") > 0)),
+            ["structures", part] => ExitCode::from(u8::from(structures(part) > 0)),
+            ["models"] => models(all(), None),
+            ["one", file, line, column, weakening, ref names @ ..] => {
+                let file: &'static str = Box::leak(file.to_owned().into_boxed_str());
+                let number = |text: &str| text.parse().expect("a number");
+                let weakening = WEAKENINGS.iter().find(|(name, _)| *name == weakening);
+                let mutant = ((file, number(line), number(column)), weakening.expect("known").1);
+                models(all().filter(|model| names.contains(&model.name)), Some(mutant))
+            }
             _ => {
-                eprintln!("usage: cargo mutants [orderings | structures]");
+                eprintln!("usage: cargo mutants [orderings | structures [PART OF A NAME]]");
                 ExitCode::from(2)
             }
         }
     }
 
-    /// Every way to weaken every operation that the models execute.
-    fn mutants() -> Vec<(Site, Weakening)> {
+    /// How a mutant's weakening is told to the process that tries it.
+    const WEAKENINGS: &[(&str, Weakening)] = &[
+        ("relaxed", Weakening::To(Ordering::Relaxed)),
+        ("acquire", Weakening::To(Ordering::Acquire)),
+        ("release", Weakening::To(Ordering::Release)),
+        ("acqrel", Weakening::To(Ordering::AcqRel)),
+        ("failure", Weakening::FailureRelaxed),
+    ];
+
+    /// Every operation, and the models that execute it.
+    fn sites() -> BTreeMap<Site, Vec<&'static str>> {
+        let mut sites = BTreeMap::<_, Vec<_>>::new();
         for model in all() {
             model.check(Mode::Rmw, None);
+            for site in model::take_sites() {
+                sites.entry(site).or_default().push(model.name);
+            }
         }
-        let weakened = |site: Site| site.weakenings().into_iter().map(move |weak| (site, weak));
-        model::sites().into_iter().flat_map(weakened).collect()
+        sites
     }
 
-    /// Runs every model, with a mutant if there is one, and stops at the first that fails.
-    fn models(mutant: Option<(Site, Weakening)>) -> ExitCode {
+    /// Runs models, with a mutant if there is one, and stops at the first that fails.
+    fn models(
+        models: impl Iterator<Item = Model> + Clone,
+        mutant: Option<(Place, Weakening)>,
+    ) -> ExitCode {
         for mode in MODES {
-            for model in all() {
+            for model in models.clone() {
                 println!("{}", model.name);
                 model.check(mode, mutant);
             }
@@ -77,10 +101,17 @@ mod run {
         comment.take_while(|line| line.starts_with("//")).any(|line| line.contains("beyond loom"))
     }
 
-    /// Weakens one ordering after the other, each in a process of its own (a failing model may
+    /// Of the operations in files whose name contains `part`: weakens one ordering after the other, each in a process of its own (a failing model may
     /// abort). Returns the survivors.
-    fn orderings() -> usize {
-        let mutants = mutants();
+    fn orderings(part: &str) -> usize {
+        let sites = sites();
+        let mutants: Vec<_> = sites
+            .iter()
+            .filter(|(site, _)| site.place.0.contains(part))
+            .flat_map(|(site, models)| {
+                site.weakenings().into_iter().map(move |weakening| (site, weakening, models))
+            })
+            .collect();
         let next = AtomicUsize::new(0);
         let survivors = AtomicUsize::new(0);
         println!("{} ordering mutants", mutants.len());
@@ -90,20 +121,22 @@ mod run {
                     loop {
                         // Relaxed: work is handed out once by any order.
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        let Some((site, weakening)) = mutants.get(number) else {
+                        let Some((site, weakening, models)) = mutants.get(number) else {
                             return;
                         };
+                        let (file, line, column) = site.place;
                         if is_beyond_loom(site) {
-                            let (file, line, _) = site.place;
                             println!("beyond loom: {file}:{line}, see the comment there");
                             continue;
                         }
+                        let name = WEAKENINGS.iter().find(|(_, known)| known == weakening);
                         let this = std::env::current_exe().expect("this program has a path");
-                        let killer = killer(Command::new(this).args(["one", &number.to_string()]));
-                        let (file, line, column) = site.place;
+                        let mut run = Command::new(this);
+                        run.args(["one", file, &line.to_string(), &column.to_string()]);
+                        run.arg(name.expect("known").0).args(models.iter());
                         let mutant =
                             format!("{file}:{line}:{column} {:?} {weakening:?}", site.kind);
-                        report(&mutant, killer, &survivors);
+                        report(&mutant, killer(&mut run), &survivors);
                     }
                 });
             }
@@ -112,7 +145,7 @@ mod run {
     }
 
     /// Applies one patch after the other to a copy of the workspace. Returns the survivors.
-    fn structures() -> usize {
+    fn structures(part: &str) -> usize {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
         let copy = root.join("target/mutants");
         let survivors = AtomicUsize::new(0);
@@ -120,6 +153,7 @@ mod run {
             .expect("the folder of patches")
             .map(|entry| entry.expect("an entry of the folder of patches").path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "patch"))
+            .filter(|path| path.to_string_lossy().contains(part))
             .collect();
         patches.sort();
         println!("{} structural mutants", patches.len());
@@ -142,7 +176,7 @@ mod run {
             let cargo = |command: &str| {
                 let mut cargo = Command::new(env!("CARGO"));
                 cargo.args([command, "--quiet", "--profile", "loom", "-p", "tidegate-loom-tests"]);
-                cargo.args(["--config", "build.rustflags=['--cfg','loom']", "--bin", "mutants"]);
+                cargo.args(["--config", "build.rustflags=['--cfg','loom','--cfg','crossbeam_loom','--cfg','crossbeam_sanitize']", "--bin", "mutants"]);
                 cargo.arg("--target-dir").arg(copy.join("build")).current_dir(&source);
                 cargo
             };

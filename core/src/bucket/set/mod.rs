@@ -95,7 +95,7 @@ pub(super) struct Line {
     states: [StateWord; LINE],
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const _: () = assert!(size_of::<Line>() == 64 && size_of::<Set>() == 128);
 
 /// What an operation found in a bucket's time word, and what it put there.

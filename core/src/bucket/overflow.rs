@@ -1,11 +1,13 @@
-//! What a full set of the shared table answers.
+//! What a full table answers.
 
 use crossbeam_utils::CachePadded;
 
-use super::super::Outcome;
-use super::super::on_full::{Counters, OnFull, WORDS};
-use super::super::set::Drained;
-use super::{Charge, Place, Plan, Verdict};
+use super::Plan;
+use super::gcra::Charge;
+use super::on_full::{Counters, OnFull, WORDS};
+use super::place::Place;
+use super::set::Drained;
+use super::verdict::{Outcome, Verdict};
 use crate::sync::{AtomicU64, Ordering};
 
 /// The table's header: the policy, and the words that only a full table touches.
@@ -51,10 +53,10 @@ impl Overflow {
         }
     }
 
-    pub(super) fn count_reclaimed(&self, buckets: u32) {
+    pub(super) fn count_reclaimed(&self, buckets: usize) {
         if buckets > 0 {
             // Relaxed: a count.
-            self.reclaimed.fetch_add(buckets.into(), Ordering::Relaxed);
+            self.reclaimed.fetch_add(buckets as u64, Ordering::Relaxed);
         }
     }
 

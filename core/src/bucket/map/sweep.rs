@@ -1,0 +1,101 @@
+//! Giving buckets up.
+
+use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
+
+use super::time::BucketTime;
+use super::{BucketMap, MAKE_ROOM};
+use crate::map::{Cursor, step};
+use crate::reclaim::{Guard, Worker};
+use crate::sweep::{Budget, Sweep, Swept};
+use crate::sync::Ordering;
+use crate::time::Instant;
+
+/// A pass over a [`BucketMap`] that gives up the buckets that equal fresh ones, and frees what was
+/// given up, so many at a time. See [`Map::sweeper`](crate::Map::sweeper) for what a step does.
+///
+/// `T` is whatever derefs to the buckets: a reference, an `Arc` for a thread of its own.
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{BucketMap, Budget, Domain, Instant, Quota, SeededState, Sweep};
+///
+/// let quota = Quota::per_second(10)?;
+/// let domain = Domain::new();
+/// let clients: BucketMap<u64> = BucketMap::with(&domain, quota, SeededState::new(0x5eed))?;
+/// let plan = clients.plan(quota)?;
+/// let (mut worker, start) = (domain.worker(), Instant::from_secs(1));
+/// assert!(clients.check(&7, &plan, start, worker.quiescent(start)).is_admitted());
+///
+/// let mut sweep = clients.sweeper(domain.worker());
+/// let step = sweep.sweep(start + Duration::from_secs(1), Budget::entries(256));
+/// assert_eq!((step.removed, clients.len()), (1, 0));
+/// # Ok::<(), tidegate_core::QuotaError>(())
+/// ```
+#[derive(Debug)]
+pub struct BucketSweep<T> {
+    buckets: T,
+    worker: Worker,
+    cursor: Cursor,
+}
+
+impl<T> BucketSweep<T> {
+    /// A sweep that begins at the first bucket, with a worker of the same domain.
+    pub fn new(buckets: T, worker: Worker) -> Self {
+        Self { buckets, worker, cursor: Cursor::START }
+    }
+}
+
+impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
+    /// A sweep over the buckets, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
+    pub fn sweeper(&self, worker: Worker) -> BucketSweep<&Self> {
+        BucketSweep::new(self, worker)
+    }
+
+    /// Gives a bucket up if it equals a fresh one at the time `now`, in units.
+    fn kill(&self, key: &K, bucket: &BucketTime, now: u64) -> bool {
+        let drained = self.overflow.drained(now.saturating_sub(self.grace));
+        bucket.kill(|time| {
+            let owes = |owes: &dyn Fn(u32) -> bool| owes(self.place(key).fingerprint);
+            time <= drained.by && !drained.owes.as_ref().is_some_and(|fresh| owes(fresh))
+        })
+    }
+
+    /// Looks through a few buckets for some to give up. Returns the earliest time of those that
+    /// stay, or `now` if there is room.
+    pub(super) fn make_room(&self, now: u64, guard: &Guard) -> u64 {
+        // Relaxed, both: where to look is a hint.
+        let mut cursor = Cursor::at(self.hand.load(Ordering::Relaxed));
+        let (mut earliest, mut removed) = (u64::MAX, 0);
+        for _ in 0..MAKE_ROOM {
+            let stale = |key: &K, bucket: &BucketTime| {
+                let dead = self.kill(key, bucket, now);
+                if let Some(time) = bucket.get() {
+                    earliest = earliest.min(time);
+                }
+                dead
+            };
+            removed += self.map.sweep_bucket(&mut cursor, stale, guard).1;
+        }
+        self.hand.store(cursor.position(), Ordering::Relaxed);
+        self.give_back(removed);
+        self.overflow.count_reclaimed(removed);
+        if removed > 0 { now } else { earliest.max(now) }
+    }
+}
+
+impl<T, K, S> Sweep for BucketSweep<T>
+where
+    T: Deref<Target = BucketMap<K, S>>,
+    K: Hash + Eq + Send + 'static,
+    S: BuildHasher,
+{
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        let buckets = &*self.buckets;
+        let units = buckets.unit.scale().units(now.as_nanos());
+        let stale = |key: &K, bucket: &BucketTime, _| buckets.kill(key, bucket, units);
+        let done = step(&buckets.map, &mut self.worker, &mut self.cursor, stale, now, budget);
+        buckets.give_back(done.removed);
+        done
+    }
+}

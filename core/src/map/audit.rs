@@ -1,0 +1,37 @@
+//! What must hold of a map at rest, for the models.
+
+use super::Map;
+use super::node::Entry;
+use super::word::Word;
+use crate::reclaim::{Guard, Header};
+use crate::sync::Ordering;
+
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// Panics if anything that was retired can still be reached from the map.
+    pub fn audit(&self, guard: &Guard) {
+        let table = self.table(guard);
+        let before = table.source(guard);
+        for table in core::iter::once(table).chain(before) {
+            for index in 0..table.len() {
+                // Relaxed: at rest, or by the thread whose own change is looked at.
+                let word = Word::<K, V>::new(table.bucket(index).load(Ordering::Relaxed));
+                let check = |object: *mut Header| {
+                    // SAFETY: nothing is freed in quarantine.
+                    let header = unsafe { &*object };
+                    assert!(!header.is_retired(), "reached what was retired");
+                };
+                if let Some(block) = word.as_block() {
+                    check(block.as_ptr().cast());
+                }
+                let mut single = None;
+                // SAFETY: as above.
+                for item in unsafe { word.items(&mut single) } {
+                    check(item.entry.cast::<Header>().as_ptr());
+                    // SAFETY: as above.
+                    let entry: &Entry<K, V> = unsafe { item.entry.as_ref() };
+                    assert_eq!(entry.hash(), item.hash, "the hash of an entry in the map");
+                }
+            }
+        }
+    }
+}

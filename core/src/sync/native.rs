@@ -1,0 +1,60 @@
+//! The processor's own atomics, and what goes with them.
+
+#[cfg(feature = "alloc")]
+pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, fence};
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Makes `len` null pointers of zeroed memory: they are.
+///
+/// # Safety
+///
+/// `at` must point to `len` words of zeroes that nobody else uses yet.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) unsafe fn init_null<T>(_at: *mut AtomicPtr<T>, _len: usize) {}
+
+/// Which of the words equal `value`, a bit each. A hint: the words are read in any order, at any
+/// moment, and what follows from it must be verified by loads of their own.
+#[inline(always)]
+pub(crate) fn matching(words: &[AtomicU32; 5], value: u32) -> u32 {
+    // The fifth (Relaxed: a hint) apart; four at once where there is an instruction for it.
+    let last = u32::from(words[4].load(Ordering::Relaxed) == value) << 4;
+    last | four_matching(words, value) & 0b1111
+}
+
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[inline(always)]
+fn four_matching(words: &[AtomicU32; 5], value: u32) -> u32 {
+    let mask: u32;
+    // SAFETY: reads the first 16 bytes of `words`, which are borrowed, and writes registers that
+    // are named as outputs. Reading memory that others write atomically is what the processor
+    // does in any case; the language has no say within the block, and each aligned word comes
+    // whole.
+    unsafe {
+        core::arch::asm!(
+            "movd {wanted}, {value:e}",
+            "pshufd {wanted}, {wanted}, 0",
+            "movdqu {found}, [{words}]",
+            "pcmpeqd {found}, {wanted}",
+            "movmskps {mask:e}, {found}",
+            value = in(reg) value,
+            words = in(reg) words.as_ptr(),
+            wanted = out(xmm_reg) _,
+            found = out(xmm_reg) _,
+            mask = lateout(reg) mask,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+    mask
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[inline(always)]
+fn four_matching(words: &[AtomicU32; 5], value: u32) -> u32 {
+    let mut mask = 0;
+    for (place, word) in words[..4].iter().enumerate() {
+        // Relaxed: a hint.
+        mask |= u32::from(word.load(Ordering::Relaxed) == value) << place;
+    }
+    mask
+}

@@ -1,0 +1,166 @@
+//! `core`'s atomics with a hook before each operation: it yields now and then, so that two processors
+//! interleave like many, and it can stop a thread at a given operation for as long as a test likes.
+
+use core::cell::{Cell, RefCell};
+use core::ops::{Deref, DerefMut};
+use core::panic::Location;
+use core::sync::atomic;
+use std::collections::BTreeSet;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread_local;
+use std::vec::Vec;
+
+pub use core::sync::atomic::Ordering;
+
+/// Where an operation is: file, line and column of the call.
+pub type Place = (&'static str, u32, u32);
+
+thread_local! {
+    /// The state of a generator; 0: this thread does not yield.
+    static YIELDS: Cell<u64> = const { Cell::new(0) };
+    static STOP_AT: Cell<Option<Place>> = const { Cell::new(None) };
+    static SEEN: RefCell<Option<BTreeSet<Place>>> = const { RefCell::new(None) };
+}
+
+static STOPPED: Mutex<bool> = Mutex::new(false);
+static CHANGED: Condvar = Condvar::new();
+
+/// From now on this thread yields before one operation in 32, at random.
+pub fn yields(seed: u64) {
+    YIELDS.set(seed | 1);
+}
+
+/// Notes where this thread's operations are, until [`places`] is called.
+pub fn note_places() {
+    SEEN.set(Some(BTreeSet::new()));
+}
+
+/// What was noted.
+pub fn places() -> Vec<Place> {
+    SEEN.take().into_iter().flatten().collect()
+}
+
+/// Stops this thread, once, where it next comes to `place`, until [`release`] is called.
+pub fn stop_at(place: Place) {
+    STOP_AT.set(Some(place));
+}
+
+/// Whether a thread has stopped and was not released.
+pub fn is_stopped() -> bool {
+    *STOPPED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets the thread that stopped go on.
+pub fn release() {
+    *STOPPED.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    CHANGED.notify_all();
+}
+
+/// One operation is about to happen.
+#[track_caller]
+fn step() {
+    let at = Location::caller();
+    let place = (at.file(), at.line(), at.column());
+    SEEN.with_borrow_mut(|seen| _ = seen.as_mut().map(|seen| seen.insert(place)));
+    if STOP_AT.get() == Some(place) {
+        STOP_AT.set(None);
+        let mut stopped = STOPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        *stopped = true;
+        while *stopped {
+            stopped = CHANGED.wait(stopped).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+    let mut state = YIELDS.get();
+    if state != 0 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        YIELDS.set(state);
+        if state % 32 == 0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// An atomic whose every use is a step.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Stepped<A>(A);
+
+impl<A> Deref for Stepped<A> {
+    type Target = A;
+
+    #[track_caller]
+    fn deref(&self) -> &A {
+        step();
+        &self.0
+    }
+}
+
+impl<A> DerefMut for Stepped<A> {
+    fn deref_mut(&mut self) -> &mut A {
+        &mut self.0
+    }
+}
+
+/// A 32-bit atomic.
+pub type AtomicU32 = Stepped<atomic::AtomicU32>;
+/// A 64-bit atomic.
+pub type AtomicU64 = Stepped<atomic::AtomicU64>;
+/// An atomic of the size of a pointer.
+pub type AtomicUsize = Stepped<atomic::AtomicUsize>;
+/// An atomic pointer.
+pub type AtomicPtr<T> = Stepped<atomic::AtomicPtr<T>>;
+
+impl AtomicU32 {
+    /// Creates the atomic.
+    pub const fn new(value: u32) -> Self {
+        Self(atomic::AtomicU32::new(value))
+    }
+}
+
+impl AtomicU64 {
+    /// Creates the atomic.
+    pub const fn new(value: u64) -> Self {
+        Self(atomic::AtomicU64::new(value))
+    }
+}
+
+impl AtomicUsize {
+    /// Creates the atomic.
+    pub const fn new(value: usize) -> Self {
+        Self(atomic::AtomicUsize::new(value))
+    }
+}
+
+impl<T> AtomicPtr<T> {
+    /// Creates the atomic.
+    pub const fn new(value: *mut T) -> Self {
+        Self(atomic::AtomicPtr::new(value))
+    }
+}
+
+/// A fence.
+#[track_caller]
+pub fn fence(order: Ordering) {
+    step();
+    atomic::fence(order);
+}
+
+/// Makes `len` null pointers of zeroed memory: they are.
+///
+/// # Safety
+///
+/// `at` must point to `len` words of zeroes that nobody else uses yet.
+pub unsafe fn init_null<T>(_at: *mut AtomicPtr<T>, _len: usize) {}
+
+/// Which of the words equal `value`, a bit each.
+#[track_caller]
+pub fn matching<const N: usize>(words: &[AtomicU32; N], value: u32) -> u32 {
+    let mut mask = 0;
+    for (place, word) in words.iter().enumerate() {
+        // Relaxed: a hint.
+        mask |= u32::from(word.load(Ordering::Relaxed) == value) << place;
+    }
+    mask
+}

@@ -1,0 +1,510 @@
+//! The growable map (freezable sets).
+//!
+//! Keys are their own hashes, so a model chooses who shares a bucket. The domain keeps everything
+//! that is retired in quarantine: each object may be retired once, nothing retired may be reachable
+//! at the end, and when map and domain are gone nothing may be left.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use tidegate_core::map::Cursor;
+use tidegate_core::{Budget, Domain, Guard, Instant, Map, Sweep, Worker, model};
+
+use crate::{Model, race};
+
+/// The models of this module.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "m01_grow_races_insert_and_replace",
+        preemptions: 3,
+        run: grow_races_insert_and_replace,
+        expected: &["moved before", "moved after"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m02_shrink_races_insert_and_remove",
+        preemptions: 2,
+        run: shrink_races_insert_and_remove,
+        expected: &["[1, 2]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m03_grow_races_get_of_a_resident",
+        preemptions: 4,
+        run: grow_races_get_of_a_resident,
+        expected: &["read 2 then 2 buckets", "read 1 then 2 buckets", "read 1 then 1 buckets"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m04_grow_races_scan",
+        preemptions: 4,
+        run: grow_races_scan,
+        expected: &["saw [1, 2] of 2", "saw [1, 2] of 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m05_shrink_races_scan",
+        preemptions: 4,
+        run: shrink_races_scan,
+        expected: &["saw [1, 2]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m06_sweep_races_charge",
+        preemptions: 4,
+        run: sweep_races_charge,
+        expected: &["kept 1", "killed, then 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m07_grow_and_sweep_race_charge",
+        preemptions: 1,
+        run: grow_and_sweep_race_charge,
+        expected: &["kept 1", "killed, then 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m08_two_charge_a_swept_key",
+        preemptions: 2,
+        run: two_charge_a_swept_key,
+        expected: &["kept 2", "killed, then 2"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m09_two_help_one_migration",
+        preemptions: 4,
+        run: two_help_one_migration,
+        expected: &["goes on", "ended"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m10_remove_while_the_sibling_has_not_moved",
+        preemptions: 4,
+        run: remove_while_the_sibling_has_not_moved,
+        expected: &["found", "gone"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m11_same_key_inserted_twice",
+        preemptions: 4,
+        run: same_key_inserted_twice,
+        expected: &["1 replaced", "2 replaced"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m12_two_grow",
+        preemptions: 2,
+        run: two_grow,
+        expected: &["one grew", "both grew"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m13_removed_twice",
+        preemptions: 4,
+        run: removed_twice,
+        expected: &["first", "second"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m14_update_races_update",
+        preemptions: 4,
+        run: update_races_update,
+        expected: &["2"],
+        only_in_rmw: &[],
+    },
+];
+
+const NOW: Instant = Instant::from_secs(1);
+const DEAD: u64 = u64::MAX;
+
+/// A hash that is the key.
+#[derive(Clone, Copy, Default)]
+struct Identity(u64);
+
+impl BuildHasher for Identity {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are u64")
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// A value that is written once, where it is made: loom reports whoever reads it without having seen
+/// that.
+struct Plain(UnsafeCell<u64>);
+
+impl Plain {
+    fn new(value: u64) -> Self {
+        let cell = UnsafeCell::new(0);
+        // SAFETY: nobody else knows the cell.
+        cell.with_mut(|cell| unsafe { *cell = value });
+        Self(cell)
+    }
+
+    fn get(&self) -> u64 {
+        // SAFETY: never written again.
+        self.0.with(|cell| unsafe { *cell })
+    }
+}
+
+// SAFETY: written only where it is made.
+unsafe impl Send for Plain {}
+// SAFETY: as above.
+unsafe impl Sync for Plain {}
+
+type Plains = Map<u64, Plain, Identity>;
+type States = Map<u64, AtomicU64, Identity>;
+type Shared<V> = Arc<Map<u64, V, Identity>>;
+
+/// A map of so many buckets that holds these keys, in quarantine.
+fn map<V: Send + 'static>(buckets: usize, content: Vec<(u64, V)>) -> (Shared<V>, Worker) {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let map = Map::with(&domain, Identity::default());
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    while map.buckets(guard) < buckets {
+        resize(&map, true, guard);
+    }
+    for (key, value) in content {
+        assert!(map.insert(key, value, guard).is_ok());
+    }
+    (Arc::new(map), worker)
+}
+
+fn resize<V: Send + 'static>(map: &Map<u64, V, Identity>, grow: bool, guard: &Guard) {
+    map.force_resize(grow, guard);
+    while map.force_help(guard) {}
+}
+
+/// Whatever must hold at the end, and an end to everything.
+fn finish<V: Send + 'static>(map: Shared<V>, mut worker: Worker) {
+    map.audit(worker.quiescent(NOW));
+    drop((map, worker));
+    assert_eq!(model::live(), 0, "something was never retired");
+}
+
+/// What a thread does: a closure with the map and a worker of its own, made before it starts.
+fn with<V, T>(
+    map: &Shared<V>,
+    f: impl FnOnce(&Map<u64, V, Identity>, &Guard) -> T + 'static,
+) -> Box<dyn FnOnce() -> T>
+where
+    V: Send + Sync + 'static,
+{
+    let (map, mut worker) = (Arc::clone(map), map.domain().worker());
+    Box::new(move || f(&map, worker.quiescent(NOW)))
+}
+
+fn content(map: &Plains, guard: &Guard) -> Vec<u64> {
+    let mut keys: Vec<_> = map.iter(guard).map(|(&key, _)| key).collect();
+    keys.sort_unstable();
+    keys
+}
+
+fn grow_races_insert_and_replace() -> String {
+    let (map, mut worker) = map(1, vec![(2, Plain::new(20))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            resize(map, true, guard);
+            0
+        }),
+        with(&map, |map, guard| {
+            let buckets = map.buckets(guard);
+            assert!(map.insert(1, Plain::new(10), guard).is_ok_and(|old| old.is_none()));
+            let old = map.insert(2, Plain::new(21), guard).ok().flatten();
+            assert_eq!(old.map(Plain::get), Some(20));
+            buckets
+        }),
+    ];
+    let buckets = race(threads)[1];
+    let guard = worker.quiescent(NOW);
+    assert_eq!(map.get(&1, guard).map(Plain::get), Some(10));
+    assert_eq!(map.get(&2, guard).map(Plain::get), Some(21));
+    assert_eq!((map.len(), content(&map, guard)), (2, vec![1, 2]));
+    finish(map, worker);
+    (if buckets == 2 { "moved before" } else { "moved after" }).to_owned()
+}
+
+fn shrink_races_insert_and_remove() -> String {
+    let (map, mut worker) = map(2, vec![(0, Plain::new(0)), (1, Plain::new(10))]);
+    let threads = vec![
+        with(&map, |map, guard| resize(map, false, guard)),
+        with(&map, |map, guard| {
+            assert!(map.insert(2, Plain::new(20), guard).is_ok());
+            assert_eq!(map.remove(&0, guard).ok().flatten().map(Plain::get), Some(0));
+        }),
+    ];
+    race(threads);
+    let guard = worker.quiescent(NOW);
+    assert!(map.get(&0, guard).is_none());
+    assert_eq!(map.get(&2, guard).map(Plain::get), Some(20));
+    let seen = format!("{:?}", content(&map, guard));
+    finish(map, worker);
+    seen
+}
+
+fn grow_races_get_of_a_resident() -> String {
+    let (map, worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            resize(map, true, guard);
+            String::new()
+        }),
+        with(&map, |map, guard| {
+            let before = map.buckets(guard);
+            assert_eq!(map.get(&1, guard).map(Plain::get), Some(10));
+            assert_eq!(map.get(&2, guard).map(Plain::get), Some(20));
+            assert!(map.get(&3, guard).is_none());
+            format!("read {before} then {} buckets", map.buckets(guard))
+        }),
+    ];
+    let seen = race(threads).swap_remove(1);
+    finish(map, worker);
+    seen
+}
+
+fn scan_all(map: &Plains, guard: &Guard) -> Vec<u64> {
+    let (mut cursor, mut seen) = (Cursor::START, Vec::new());
+    loop {
+        let visit = |&key: &u64, value: &Plain| {
+            assert_eq!(value.get(), 10 * key);
+            seen.push(key);
+        };
+        cursor = map.scan(cursor, Budget::entries(1), visit, guard);
+        if cursor == Cursor::START {
+            seen.sort_unstable();
+            return seen;
+        }
+    }
+}
+
+fn grow_races_scan() -> String {
+    let (map, worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            resize(map, true, guard);
+            String::new()
+        }),
+        with(&map, |map, guard| {
+            let buckets = map.buckets(guard);
+            format!("saw {:?} of {buckets}", scan_all(map, guard))
+        }),
+    ];
+    let seen = race(threads).swap_remove(1);
+    finish(map, worker);
+    seen
+}
+
+fn shrink_races_scan() -> String {
+    let (map, worker) = map(2, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            resize(map, false, guard);
+            Vec::new()
+        }),
+        with(&map, scan_all),
+    ];
+    // A table that shrinks may show an entry twice.
+    let mut seen = race(threads).swap_remove(1);
+    seen.dedup();
+    finish(map, worker);
+    format!("saw {seen:?}")
+}
+
+/// Adds one to the state of a key, in a new entry if the one that is there is dead.
+fn charge(map: &States, key: u64, guard: &Guard) {
+    loop {
+        let state = map.get_or_insert_with(key, || AtomicU64::new(0), guard).expect("room");
+        let mut seen = state.load(Ordering::Acquire);
+        while seen != DEAD {
+            match state.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+        let dead = |_: &u64, state: &AtomicU64| state.load(Ordering::Acquire) == DEAD;
+        assert!(map.remove_if(&key, dead, guard).is_ok());
+    }
+}
+
+/// Kills a state of zero.
+fn kill(state: &AtomicU64) -> bool {
+    state.load(Ordering::Acquire) == DEAD
+        || state.compare_exchange(0, DEAD, Ordering::AcqRel, Ordering::Acquire).is_ok()
+}
+
+/// Sweeps the whole map, and tells how many it removed.
+fn swept(map: &Shared<AtomicU64>) -> Box<dyn FnOnce() -> usize> {
+    let (map, worker) = (Arc::clone(map), map.domain().worker());
+    Box::new(move || {
+        let mut sweep = map.sweeper(worker, |_, state, _| kill(state));
+        let mut removed = 0;
+        loop {
+            let step = sweep.sweep(NOW, Budget::UNLIMITED);
+            removed += step.removed;
+            if step.wrapped {
+                return removed;
+            }
+        }
+    })
+}
+
+/// A key of state 0, beside a neighbour, is charged so often while it is swept; the rest goes on
+/// beside it.
+fn charges_race_a_sweep(charges: usize, beside: Option<fn(&States, &Guard)>) -> String {
+    let (map, mut worker) = map(1, vec![(0, AtomicU64::new(0)), (1, AtomicU64::new(5))]);
+    let mut threads = vec![swept(&map)];
+    for _ in 0..charges {
+        threads.push(with(&map, |map, guard| {
+            charge(map, 0, guard);
+            0
+        }));
+    }
+    if let Some(beside) = beside {
+        threads.push(with(&map, move |map, guard| {
+            beside(map, guard);
+            0
+        }));
+    }
+    let removed = race(threads)[0];
+    let guard = worker.quiescent(NOW);
+    let state = |key| map.get(&key, guard).map(|state| state.load(Ordering::Acquire));
+    assert_eq!((state(0), state(1)), (Some(charges as u64), Some(5)));
+    assert_eq!(map.len(), 2);
+    // Killed, and unlinked by the sweep or whoever charged next.
+    let killed = map.domain().gauges(NOW).retired > 0;
+    assert!(removed <= 1 && (killed || removed == 0));
+    finish(map, worker);
+    if removed == 1 { format!("killed, then {charges}") } else { format!("kept {charges}") }
+}
+
+fn sweep_races_charge() -> String {
+    charges_race_a_sweep(1, None)
+}
+
+fn grow_and_sweep_race_charge() -> String {
+    charges_race_a_sweep(1, Some(|map, guard| resize(map, true, guard)))
+}
+
+fn two_charge_a_swept_key() -> String {
+    charges_race_a_sweep(2, None)
+}
+
+fn two_help_one_migration() -> String {
+    let keys = vec![(1, Plain::new(10)), (2, Plain::new(20)), (3, Plain::new(30))];
+    let (map, mut worker) = map(1, keys);
+    assert!(map.force_resize(true, worker.quiescent(NOW)));
+    let help = |map: &Plains, guard: &Guard| map.force_help(guard);
+    let goes_on = race(vec![with(&map, help), with(&map, help)]);
+    let guard = worker.quiescent(NOW);
+    for key in 1..4 {
+        assert_eq!(map.get(&key, guard).map(Plain::get), Some(10 * key));
+    }
+    while map.force_help(guard) {}
+    assert_eq!(content(&map, guard), [1, 2, 3]);
+    finish(map, worker);
+    (if goes_on == [true, true] { "goes on" } else { "ended" }).to_owned()
+}
+
+fn remove_while_the_sibling_has_not_moved() -> String {
+    let (map, mut worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    assert!(map.force_resize(true, worker.quiescent(NOW)));
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert_eq!(map.remove(&1, guard).ok().flatten().map(Plain::get), Some(10));
+            // From here on nobody who comes may find a way to it.
+            map.audit(guard);
+            true
+        }),
+        with(&map, |map, guard| {
+            assert_eq!(map.get(&2, guard).map(Plain::get), Some(20));
+            map.get(&1, guard).map(Plain::get) == Some(10)
+        }),
+    ];
+    let found = race(threads)[1];
+    let guard = worker.quiescent(NOW);
+    assert!(map.get(&1, guard).is_none());
+    finish(map, worker);
+    (if found { "found" } else { "gone" }).to_owned()
+}
+
+fn same_key_inserted_twice() -> String {
+    let (map, mut worker) = map(1, vec![(2, Plain::new(20))]);
+    let insert = |value| {
+        with(&map, move |map, guard| {
+            map.insert(1, Plain::new(value), guard).ok().flatten().map(Plain::get)
+        })
+    };
+    let replaced = race(vec![insert(10), insert(11)]);
+    let guard = worker.quiescent(NOW);
+    let left = map.get(&1, guard).map(Plain::get);
+    assert_eq!(map.len(), 2);
+    finish(map, worker);
+    match replaced[..] {
+        [None, Some(10)] if left == Some(11) => "1 replaced".to_owned(),
+        [Some(11), None] if left == Some(10) => "2 replaced".to_owned(),
+        _ => panic!("{replaced:?}, left {left:?}"),
+    }
+}
+
+fn two_grow() -> String {
+    let (map, mut worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let grow = |map: &Plains, guard: &Guard| {
+        let grew = map.force_resize(true, guard);
+        map.force_help(guard);
+        map.force_help(guard);
+        assert_eq!(map.get(&1, guard).map(Plain::get), Some(10));
+        grew
+    };
+    race(vec![with(&map, grow), with(&map, grow)]);
+    let guard = worker.quiescent(NOW);
+    let buckets = map.buckets(guard);
+    assert_eq!(content(&map, guard), [1, 2]);
+    finish(map, worker);
+    match buckets {
+        2 => "one grew".to_owned(),
+        4 => "both grew".to_owned(),
+        _ => panic!("{buckets} buckets"),
+    }
+}
+
+fn removed_twice() -> String {
+    let (map, worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let remove = |map: &Plains, guard: &Guard| map.remove(&1, guard).ok().flatten().map(Plain::get);
+    let removed = race(vec![with(&map, remove), with(&map, remove)]);
+    assert_eq!(map.len(), 1);
+    finish(map, worker);
+    match removed[..] {
+        [Some(10), None] => "first".to_owned(),
+        [None, Some(10)] => "second".to_owned(),
+        _ => panic!("{removed:?}"),
+    }
+}
+
+fn update_races_update() -> String {
+    let (map, mut worker) = map(1, vec![(1, Plain::new(0)), (2, Plain::new(20))]);
+    let update = |map: &Plains, guard: &Guard| {
+        assert!(map.update(&1, |value| Plain::new(value.get() + 1), guard).is_ok());
+    };
+    race(vec![with(&map, update), with(&map, update)]);
+    let left = map.get(&1, worker.quiescent(NOW)).map(Plain::get);
+    finish(map, worker);
+    format!("{}", left.expect("there all the while"))
+}

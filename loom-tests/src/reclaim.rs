@@ -1,0 +1,203 @@
+//! Reclamation: with crossbeam's real collector, which loom models down to its own atomics.
+//!
+//! A value tells when it is dropped; whoever reads it after that has been given freed memory, and
+//! loom reports it besides, since a drop is an access. Every model sees a destructor run while
+//! somebody else is still at work: otherwise it would have shown nothing.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use loom::cell::UnsafeCell;
+use tidegate_core::{Budget, Domain, Instant, Map, Worker, model};
+
+use crate::{Model, race};
+
+/// The models of this module.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "r01_reader_races_remove_and_collect",
+        preemptions: 2,
+        run: reader_races_remove_and_collect,
+        expected: &["found, 0 freed", "gone, 1 freed"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "r02_quiescent_reader_races_remove_and_collect",
+        preemptions: 2,
+        run: quiescent_reader_races_remove_and_collect,
+        expected: &["gone, 1 freed"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "r03_two_collect",
+        preemptions: 1,
+        run: two_collect,
+        expected: &["0 and 1", "1 and 0"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "r04_map_ends_while_its_garbage_is_collected",
+        preemptions: 1,
+        run: map_ends_while_its_garbage_is_collected,
+        expected: &["1 freed"],
+        only_in_rmw: &[],
+    },
+];
+
+const NOW: Instant = Instant::from_secs(1);
+
+/// All keys hash alike.
+#[derive(Clone, Copy, Default)]
+struct Same;
+
+impl BuildHasher for Same {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        Self
+    }
+}
+
+impl Hasher for Same {
+    fn finish(&self) -> u64 {
+        0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+}
+
+thread_local! {
+    /// How many values were dropped in this execution.
+    static DROPPED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A value whose making, reading and dropping loom sees.
+struct Watched(UnsafeCell<bool>);
+
+impl Watched {
+    fn new() -> Self {
+        let cell = UnsafeCell::new(false);
+        // SAFETY: nobody else knows the cell.
+        cell.with_mut(|alive| unsafe { *alive = true });
+        Self(cell)
+    }
+
+    fn is_alive(&self) -> bool {
+        // SAFETY: written at the beginning and the end only, which loom checks.
+        self.0.with(|alive| unsafe { *alive })
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // SAFETY: nobody reads any more, which loom checks.
+        self.0.with_mut(|alive| unsafe { *alive = false });
+        DROPPED.set(DROPPED.get() + 1);
+    }
+}
+
+// SAFETY: written at the beginning and the end only, which loom checks.
+unsafe impl Send for Watched {}
+// SAFETY: as above.
+unsafe impl Sync for Watched {}
+
+type Watching = Arc<Map<u8, Watched, Same>>;
+
+fn start() -> (Domain, Watching, Worker) {
+    model::forget_live();
+    DROPPED.set(0);
+    let domain = Domain::new();
+    let map = Map::with(&domain, Same);
+    let worker = domain.worker();
+    assert!(map.insert(1, Watched::new(), &worker.pin()).is_ok());
+    (domain, Arc::new(map), worker)
+}
+
+/// Removes the key and does what it takes to free it; whether it was freed.
+fn remove_and_collect(map: &Watching, worker: &mut Worker) -> bool {
+    assert!(map.remove(&1, &worker.pin()).is_ok_and(|removed| removed.is_some()));
+    (0..4).any(|_| worker.collect(NOW, Budget::UNLIMITED) > 0)
+}
+
+fn finish(domain: Domain, map: Watching, worker: Worker, values: usize) {
+    drop((map, worker));
+    drop(domain);
+    assert_eq!(model::live(), 0, "something was never retired");
+    assert_eq!(DROPPED.get(), values);
+}
+
+fn reader_races_remove_and_collect() -> String {
+    let (domain, map, worker) = start();
+    let (reader, reading) = (domain.worker(), Arc::clone(&map));
+    let (mut remover, removing) = (worker, Arc::clone(&map));
+    let seen = race::<bool>(vec![
+        Box::new(move || {
+            let guard = reader.pin();
+            let found = reading.get(&1, &guard);
+            assert!(found.is_none_or(Watched::is_alive));
+            found.is_some()
+        }),
+        Box::new(move || remove_and_collect(&removing, &mut remover)),
+    ]);
+    let found = if seen[0] { "found" } else { "gone" };
+    let freed = usize::from(seen[1]);
+    let worker = domain.worker();
+    finish(domain, map, worker, 1);
+    format!("{found}, {freed} freed")
+}
+
+fn quiescent_reader_races_remove_and_collect() -> String {
+    let (domain, map, worker) = start();
+    let (mut reader, reading) = (domain.worker(), Arc::clone(&map));
+    let (mut remover, removing) = (worker, Arc::clone(&map));
+    let seen = race::<bool>(vec![
+        Box::new(move || {
+            let mut found = false;
+            for _ in 0..2 {
+                let value = reading.get(&1, reader.quiescent(NOW));
+                assert!(value.is_none_or(Watched::is_alive));
+                found = value.is_some();
+            }
+            found
+        }),
+        Box::new(move || remove_and_collect(&removing, &mut remover)),
+    ]);
+    let found = if seen[0] { "found" } else { "gone" };
+    let freed = usize::from(seen[1]);
+    let worker = domain.worker();
+    finish(domain, map, worker, 1);
+    format!("{found}, {freed} freed")
+}
+
+fn two_collect() -> String {
+    let (domain, map, worker) = start();
+    assert!(map.remove(&1, &worker.pin()).is_ok());
+    let collect = |mut worker: Worker| -> Box<dyn FnOnce() -> usize> {
+        Box::new(move || (0..3).map(|_| worker.collect(NOW, Budget::UNLIMITED)).sum())
+    };
+    let freed = race(vec![collect(domain.worker()), collect(domain.worker())]);
+    finish(domain, map, worker, 1);
+    format!("{} and {}", freed[0], freed[1])
+}
+
+fn map_ends_while_its_garbage_is_collected() -> String {
+    let (domain, map, worker) = start();
+    let mut collector = domain.worker();
+    let again = domain.clone();
+    let freed = race::<usize>(vec![
+        Box::new(move || {
+            assert!(map.remove(&1, &worker.pin()).is_ok());
+            drop(map);
+            // Another one takes the place of the first, as soon as that is free.
+            let next = Map::with(&again, Same);
+            assert!(next.insert(2, Watched::new(), &worker.pin()).is_ok());
+            assert!(next.remove(&2, &worker.pin()).is_ok());
+            0
+        }),
+        Box::new(move || (0..5).map(|_| collector.collect(NOW, Budget::UNLIMITED)).sum()),
+    ]);
+    drop(domain);
+    assert_eq!((model::live(), DROPPED.get()), (0, 2));
+    format!("{} freed", freed[1])
+}

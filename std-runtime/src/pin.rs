@@ -1,0 +1,117 @@
+//! One domain for the process, and a worker for each thread.
+
+use std::rc::Rc;
+use std::sync::LazyLock;
+
+use tidegate_core::reclaim::Pinned;
+use tidegate_core::{Domain, Worker};
+
+static DOMAIN: LazyLock<Domain> = LazyLock::new(Domain::new);
+
+thread_local! {
+    static WORKER: Rc<Worker> = Rc::new(DOMAIN.worker());
+}
+
+/// The domain of the process, in which [`pin`] pins: for the maps of a server.
+///
+/// ```
+/// use tidegate::{Map, domain, pin, random_state};
+///
+/// let sessions = Map::with(domain(), random_state());
+/// sessions.insert("alice", 1, &pin())?;
+/// assert_eq!(sessions.get("alice", &pin()).copied(), Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What a thread reads while it is stuck holds back the memory of every structure in the domain:
+/// give those whose readers may block, or whose callers you do not know, a [`Domain`] of their own.
+/// Whoever sweeps a map collects for the whole domain.
+pub fn domain() -> &'static Domain {
+    &DOMAIN
+}
+
+/// Pins this thread in the [domain of the process](domain) for as long as the answer is kept. The
+/// first call of a thread allocates its worker; those inside the scope of another are nearly free.
+///
+/// Keep it for a handful of calls, and never over anything that blocks.
+pub fn pin() -> Pinned<Rc<Worker>> {
+    // A thread that is ending has no worker any more: it gets one for the occasion.
+    WORKER.try_with(Worker::pin_shared).unwrap_or_else(|_| Rc::new(DOMAIN.worker()).pin_shared())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tidegate_core::{Budget, Instant, Map};
+
+    use super::*;
+    use crate::random_state;
+
+    #[test]
+    fn threads_read_what_others_insert_and_remove() {
+        let map = Arc::new(Map::with(domain(), random_state()));
+        let threads: Vec<_> = (0..4_u32)
+            .map(|thread| {
+                let map = Arc::clone(&map);
+                std::thread::spawn(move || {
+                    for key in 0..10_000 {
+                        let key = key * 4 + thread;
+                        map.insert(key, key, &pin()).unwrap();
+                        assert_eq!(map.get(&key, &pin()), Some(&key));
+                        if key % 2 == 0 {
+                            assert_eq!(map.remove(&key, &pin()).unwrap(), Some(&key));
+                        }
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(map.len(), 20_000);
+    }
+
+    #[test]
+    fn a_thread_that_is_ending_can_still_pin() {
+        static SEEN: AtomicUsize = AtomicUsize::new(0);
+
+        struct AtEnd(Cell<Option<Arc<Map<u32, u32>>>>);
+        impl Drop for AtEnd {
+            fn drop(&mut self) {
+                if let Some(map) = self.0.take() {
+                    SEEN.store(map.get(&1, &pin()).copied().unwrap() as usize, Ordering::SeqCst);
+                }
+            }
+        }
+        // Made before the worker, and so destroyed after it.
+        thread_local! {
+            static AT_END: AtEnd = const { AtEnd(Cell::new(None)) };
+        }
+
+        let map = Arc::new(Map::with(domain(), random_state()));
+        map.insert(1, 7, &pin()).unwrap();
+        std::thread::spawn(move || {
+            AT_END.with(|at_end| at_end.0.set(Some(Arc::clone(&map))));
+            assert!(map.get(&1, &pin()).is_some());
+        })
+        .join()
+        .unwrap();
+        assert_eq!(SEEN.load(Ordering::SeqCst), 7);
+    }
+
+    #[test]
+    fn nested_pins_are_of_one_worker() {
+        let own = Domain::new();
+        let worker = Rc::new(own.worker());
+        let (first, second) = (worker.pin_shared(), worker.pin_shared());
+        drop(first);
+        assert!(own.gauges(Instant::ORIGIN).oldest_pin.is_some());
+        drop(second);
+        assert_eq!(own.gauges(Instant::ORIGIN).oldest_pin, None);
+        let mut collector = own.worker();
+        assert_eq!(collector.collect(Instant::ORIGIN, Budget::UNLIMITED), 0);
+    }
+}
