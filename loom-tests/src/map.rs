@@ -1,4 +1,4 @@
-//! The growable map (freezable sets).
+//! The growable map (freezable sets), and the buckets on it.
 //!
 //! Keys are their own hashes, so a model chooses who shares a bucket. The domain keeps everything
 //! that is retired in quarantine: each object may be retired once, nothing retired may be reachable
@@ -6,11 +6,14 @@
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::map::Cursor;
-use tidegate_core::{Budget, Domain, Guard, Instant, Map, Sweep, Worker, model};
+use tidegate_core::{
+    BucketMap, BucketSweep, Budget, Domain, Guard, Instant, Map, Plan, Quota, Sweep, Worker, model,
+};
 
 use crate::{Model, race};
 
@@ -112,6 +115,20 @@ pub const MODELS: &[Model] = &[
         preemptions: 4,
         run: update_races_update,
         expected: &["2"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m15_bucket_is_charged_while_it_is_given_up",
+        preemptions: 3,
+        run: bucket_is_charged_while_it_is_given_up,
+        expected: &["1 of a new one", "2 of the old one"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m16_two_buckets_want_the_last_place",
+        preemptions: 2,
+        run: two_buckets_want_the_last_place,
+        expected: &["[true, false]", "[false, true]"],
         only_in_rmw: &[],
     },
 ];
@@ -507,4 +524,67 @@ fn update_races_update() -> String {
     let left = map.get(&1, worker.quiescent(NOW)).map(Plain::get);
     finish(map, worker);
     format!("{}", left.expect("there all the while"))
+}
+
+/// Buckets in which a cell lasts 1 ns, so that after `k` charges at `NOW` one is full again in `k`.
+fn buckets(most: usize) -> (Arc<BucketMap<u64, Identity>>, Plan, Worker) {
+    model::forget_live();
+    let quota = Quota::per_second(1_000_000_000).and_then(|quota| quota.burst(100));
+    let quota = quota.expect("a quota");
+    let domain = Domain::quarantine();
+    let buckets = BucketMap::with(&domain, quota, Identity::default()).expect("a unit");
+    let buckets = buckets.grace(Duration::ZERO).max_keys(most);
+    let (plan, worker) = (buckets.plan(quota).expect("a plan"), domain.worker());
+    (Arc::new(buckets), plan, worker)
+}
+
+fn end(buckets: Arc<BucketMap<u64, Identity>>, worker: Worker) {
+    drop((buckets, worker));
+    assert_eq!(model::live(), 0, "something was never retired");
+}
+
+fn bucket_is_charged_while_it_is_given_up() -> String {
+    let (buckets, plan, mut worker) = buckets(usize::MAX);
+    assert!(buckets.check(&1, &plan, NOW, worker.quiescent(NOW)).is_admitted());
+    let charging = (Arc::clone(&buckets), buckets.domain().worker());
+    let sweeping = (Arc::clone(&buckets), buckets.domain().worker());
+    let seen = race::<u64>(vec![
+        Box::new(move || {
+            let (buckets, mut worker) = charging;
+            let decision = buckets.check(&1, &plan, NOW, worker.quiescent(NOW));
+            assert!(decision.is_admitted());
+            decision.reset_after().as_nanos() as u64
+        }),
+        // Its clock is ahead, so that what was charged once is paid for.
+        Box::new(move || {
+            let (buckets, worker) = sweeping;
+            let mut sweep = BucketSweep::new(buckets, worker);
+            sweep.sweep(NOW + Duration::from_nanos(1), Budget::UNLIMITED).removed as u64
+        }),
+    ]);
+    let guard = worker.quiescent(NOW);
+    let charges = buckets.peek(&1, &plan, NOW, guard).remaining();
+    assert_eq!((buckets.len(), 100 - charges), (1, seen[0]));
+    end(buckets, worker);
+    match seen[0] {
+        1 => "1 of a new one".to_owned(),
+        2 => "2 of the old one".to_owned(),
+        charges => panic!("{charges} charges"),
+    }
+}
+
+fn two_buckets_want_the_last_place() -> String {
+    let (buckets, plan, mut worker) = buckets(1);
+    let check = |key: u64| -> Box<dyn FnOnce() -> bool> {
+        let (buckets, mut worker) = (Arc::clone(&buckets), buckets.domain().worker());
+        Box::new(move || buckets.check(&key, &plan, NOW, worker.quiescent(NOW)).is_admitted())
+    };
+    let admitted = race(vec![check(1), check(2)]);
+    assert_eq!(buckets.len(), 1);
+    // Once that is paid for, another finds the place.
+    let later = NOW + Duration::from_nanos(1);
+    assert!(buckets.check(&3, &plan, later, worker.quiescent(later)).is_admitted());
+    assert_eq!(buckets.len(), 1);
+    end(buckets, worker);
+    format!("{admitted:?}")
 }

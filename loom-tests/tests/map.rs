@@ -80,6 +80,16 @@ mod plain {
     fn m14_update_races_update() {
         check(14, Mode::Plain);
     }
+
+    #[test]
+    fn m15_bucket_is_charged_while_it_is_given_up() {
+        check(15, Mode::Plain);
+    }
+
+    #[test]
+    fn m16_two_buckets_want_the_last_place() {
+        check(16, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -153,5 +163,15 @@ mod rmw {
     #[test]
     fn m14_update_races_update() {
         check(14, Mode::Rmw);
+    }
+
+    #[test]
+    fn m15_bucket_is_charged_while_it_is_given_up() {
+        check(15, Mode::Rmw);
+    }
+
+    #[test]
+    fn m16_two_buckets_want_the_last_place() {
+        check(16, Mode::Rmw);
     }
 }
