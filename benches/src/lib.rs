@@ -1,8 +1,10 @@
 //! tidegate beside its rivals, in the same run on the same machine.
 //!
 //! One module a module of the core, plus [`measure`], which times, and [`workload`], which makes
-//! keys. `cargo run --release -p tidegate-benches -- limiter` prints the table.
+//! keys. `cargo run --release -p tidegate-benches -- limiter` prints the
+//! table of the limiter, `-- map` that of the map.
 
 pub mod limiter;
+pub mod map;
 pub mod measure;
 pub mod workload;

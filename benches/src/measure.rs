@@ -4,8 +4,8 @@
 //! is the median over the turns and the median of the turns' ratios.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -96,32 +96,53 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The system's allocator, which counts the bytes that are requested and not yet returned.
+///
+/// Each thread counts for itself: a count that all shared would be a cache line for which the
+/// threads of a race contend at every allocation.
 #[derive(Debug)]
 pub struct Counting;
 
-static REQUESTED: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// Wraps: a thread may return what another requested.
+    static REQUESTED: Cell<usize> = const { Cell::new(0) };
+}
 
 impl Counting {
-    /// The bytes requested and not returned.
+    /// The bytes this thread requested, less those it returned.
     pub fn requested() -> usize {
-        // Relaxed: a count.
-        REQUESTED.load(Ordering::Relaxed)
+        REQUESTED.get()
+    }
+
+    fn add(bytes: usize) {
+        REQUESTED.set(REQUESTED.get().wrapping_add(bytes));
     }
 }
 
 // SAFETY: every call is passed on to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Relaxed: a count.
-        REQUESTED.fetch_add(layout.size(), Ordering::Relaxed);
+        Self::add(layout.size());
         // SAFETY: the caller's promise about `layout` is the one asked for.
         unsafe { System.alloc(layout) }
     }
 
+    // Passed on, too: the one that the trait provides writes the zeros itself, and large tables,
+    // which the system hands out zeroed, would cost their makers much more than they do.
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::add(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // Relaxed: a count.
-        REQUESTED.fetch_sub(layout.size(), Ordering::Relaxed);
+        Self::add(layout.size().wrapping_neg());
         // SAFETY: `memory` came from `alloc` with this `layout`, by the caller's promise.
         unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::add(size.wrapping_sub(layout.size()));
+        // SAFETY: as above, and `size` is as the caller promises.
+        unsafe { System.realloc(memory, layout, size) }
     }
 }

@@ -204,6 +204,92 @@ fn a_flood_of_one_bucket_is_refused() {
 }
 
 #[test]
+fn what_a_flood_has_merged_is_swept_and_can_still_be_changed() {
+    let domain = Domain::new();
+    let map = Map::with(&domain, Identity::default());
+    let mut worker = domain.worker();
+    for key in 0..8_000_u64 {
+        map.insert(2 * key + 1, 0, worker.quiescent(NOW)).unwrap();
+    }
+    // Four buckets as full as may be, which become one as the table shrinks.
+    let flood: Vec<u64> = (0..256).map(|i| (i / 4 + 1) << 40 | (i % 4) << 11).collect();
+    for &key in &flood {
+        map.insert(key, 0, worker.quiescent(NOW)).unwrap();
+    }
+    for key in 0..8_000_u64 {
+        map.remove(&(2 * key + 1), worker.quiescent(NOW)).unwrap();
+    }
+    let mut seen = std::collections::HashSet::new();
+    let mut passes = |stale: bool| {
+        seen.clear();
+        let mut sweep = map.sweeper(domain.worker(), |&key, _, _| {
+            seen.insert(key);
+            stale
+        });
+        for _ in 0..50 {
+            while !sweep.sweep(NOW, Budget::entries(1_000)).wrapped {}
+        }
+        drop(sweep);
+        seen.len()
+    };
+    passes(false);
+    assert!(map.buckets(worker.quiescent(NOW)) <= 2_048);
+    assert_eq!(passes(false), 256, "every entry is shown");
+    let guard = worker.quiescent(NOW);
+    assert_eq!(map.insert(flood[0], 1, guard), Ok(Some(&0)));
+    assert_eq!(map.update(&flood[0], |value| value + 1, guard), Ok(Some(&2)));
+    assert_eq!(passes(true), 256);
+    assert!(map.is_empty());
+}
+
+#[test]
+fn a_sweep_goes_on_under_the_smallest_of_caps() {
+    let domain = Domain::capped(4);
+    let map = Map::with(&domain, Identity::default());
+    let mut worker = domain.worker();
+    for key in 1..6_u64 {
+        while map.insert(key << 40, 0, worker.quiescent(NOW)).is_err() {
+            worker.collect(NOW, Budget::UNLIMITED);
+        }
+    }
+    worker.offline(|| ());
+    let mut sweep = map.sweeper(domain.worker(), |_, _, _| true);
+    for _ in 0..100 {
+        sweep.sweep(NOW, Budget::entries(64));
+        assert!(domain.gauges(NOW).garbage() <= 4);
+    }
+    assert!(map.is_empty());
+}
+
+#[test]
+fn a_pass_shows_a_key_that_is_replaced_all_the_while() {
+    let domain = Domain::new();
+    let map = Map::with(&domain, Identity::default());
+    map.insert(3, 0, domain.worker().quiescent(NOW)).unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let mut writer = domain.worker();
+        let (map, over) = (&map, &over);
+        scope.spawn(move || {
+            for value in 1.. {
+                map.insert(3, value, writer.quiescent(NOW)).unwrap();
+                if value % 32 == 0 {
+                    writer.collect(NOW, Budget::entries(64));
+                }
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let mut reader = domain.worker();
+        for _ in 0..100_000 {
+            assert_eq!(map.iter(reader.quiescent(NOW)).count(), 1);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
 #[should_panic(expected = "the guard is of another domain")]
 fn a_guard_of_another_domain_is_refused() {
     let map: Map<u8, u8> = Map::with(&Domain::new(), SeededState::new(1));

@@ -2,7 +2,8 @@
 //!
 //! Keys are their own hashes, so a model chooses who shares a bucket. The domain keeps everything
 //! that is retired in quarantine: each object may be retired once, nothing retired may be reachable
-//! at the end, and when map and domain are gone nothing may be left.
+//! at the end, and when map and domain are gone nothing may be left. No key is 0: what is retired has a
+//! link where its hash was, and the last link is null.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -42,14 +43,14 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "m04_grow_races_scan",
-        preemptions: 4,
+        preemptions: 3,
         run: grow_races_scan,
         expected: &["saw [1, 2] of 2", "saw [1, 2] of 1"],
         only_in_rmw: &[],
     },
     Model {
         name: "m05_shrink_races_scan",
-        preemptions: 4,
+        preemptions: 3,
         run: shrink_races_scan,
         expected: &["saw [1, 2]"],
         only_in_rmw: &[],
@@ -129,6 +130,20 @@ pub const MODELS: &[Model] = &[
         preemptions: 2,
         run: two_buckets_want_the_last_place,
         expected: &["[true, false]", "[false, true]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m17_iter_races_replace_of_the_only_entry",
+        preemptions: 3,
+        run: iter_races_replace_of_the_only_entry,
+        expected: &["saw 10", "saw 11"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m18_iter_races_grow_and_remove",
+        preemptions: 2,
+        run: iter_races_grow_and_remove,
+        expected: &["saw [1, 2]", "saw [2]"],
         only_in_rmw: &[],
     },
 ];
@@ -260,17 +275,17 @@ fn grow_races_insert_and_replace() -> String {
 }
 
 fn shrink_races_insert_and_remove() -> String {
-    let (map, mut worker) = map(2, vec![(0, Plain::new(0)), (1, Plain::new(10))]);
+    let (map, mut worker) = map(2, vec![(4, Plain::new(40)), (1, Plain::new(10))]);
     let threads = vec![
         with(&map, |map, guard| resize(map, false, guard)),
         with(&map, |map, guard| {
             assert!(map.insert(2, Plain::new(20), guard).is_ok());
-            assert_eq!(map.remove(&0, guard).ok().flatten().map(Plain::get), Some(0));
+            assert_eq!(map.remove(&4, guard).ok().flatten().map(Plain::get), Some(40));
         }),
     ];
     race(threads);
     let guard = worker.quiescent(NOW);
-    assert!(map.get(&0, guard).is_none());
+    assert!(map.get(&4, guard).is_none());
     assert_eq!(map.get(&2, guard).map(Plain::get), Some(20));
     let seen = format!("{:?}", content(&map, guard));
     finish(map, worker);
@@ -386,11 +401,11 @@ fn swept(map: &Shared<AtomicU64>) -> Box<dyn FnOnce() -> usize> {
 /// A key of state 0, beside a neighbour, is charged so often while it is swept; the rest goes on
 /// beside it.
 fn charges_race_a_sweep(charges: usize, beside: Option<fn(&States, &Guard)>) -> String {
-    let (map, mut worker) = map(1, vec![(0, AtomicU64::new(0)), (1, AtomicU64::new(5))]);
+    let (map, mut worker) = map(1, vec![(4, AtomicU64::new(0)), (1, AtomicU64::new(5))]);
     let mut threads = vec![swept(&map)];
     for _ in 0..charges {
         threads.push(with(&map, |map, guard| {
-            charge(map, 0, guard);
+            charge(map, 4, guard);
             0
         }));
     }
@@ -403,7 +418,7 @@ fn charges_race_a_sweep(charges: usize, beside: Option<fn(&States, &Guard)>) -> 
     let removed = race(threads)[0];
     let guard = worker.quiescent(NOW);
     let state = |key| map.get(&key, guard).map(|state| state.load(Ordering::Acquire));
-    assert_eq!((state(0), state(1)), (Some(charges as u64), Some(5)));
+    assert_eq!((state(4), state(1)), (Some(charges as u64), Some(5)));
     assert_eq!(map.len(), 2);
     // Killed, and unlinked by the sweep or whoever charged next.
     let killed = map.domain().gauges(NOW).retired > 0;
@@ -541,6 +556,41 @@ fn buckets(most: usize) -> (Arc<BucketMap<u64, Identity>>, Plan, Worker) {
 fn end(buckets: Arc<BucketMap<u64, Identity>>, worker: Worker) {
     drop((buckets, worker));
     assert_eq!(model::live(), 0, "something was never retired");
+}
+
+fn iter_races_replace_of_the_only_entry() -> String {
+    let (map, worker) = map(1, vec![(3, Plain::new(10))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert!(map.insert(3, Plain::new(11), guard).is_ok_and(|old| old.is_some()));
+            0
+        }),
+        with(&map, |map, guard| {
+            let values: Vec<_> = map.iter(guard).map(|(_, value)| value.get()).collect();
+            assert_eq!(values.len(), 1, "missed a key that was there all the while");
+            values[0]
+        }),
+    ];
+    let seen = race(threads)[1];
+    finish(map, worker);
+    format!("saw {seen}")
+}
+
+fn iter_races_grow_and_remove() -> String {
+    let (map, mut worker) = map(1, vec![(1, Plain::new(10))]);
+    assert!(map.force_resize(true, worker.quiescent(NOW)));
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert!(map.insert(2, Plain::new(20), guard).is_ok());
+            assert!(map.remove(&1, guard).is_ok_and(|removed| removed.is_some()));
+            Vec::new()
+        }),
+        with(&map, content),
+    ];
+    let seen = race(threads).swap_remove(1);
+    assert_eq!(content(&map, worker.quiescent(NOW)), [2]);
+    finish(map, worker);
+    format!("saw {seen:?}")
 }
 
 fn bucket_is_charged_while_it_is_given_up() -> String {

@@ -90,6 +90,16 @@ mod plain {
     fn m16_two_buckets_want_the_last_place() {
         check(16, Mode::Plain);
     }
+
+    #[test]
+    fn m17_iter_races_replace_of_the_only_entry() {
+        check(17, Mode::Plain);
+    }
+
+    #[test]
+    fn m18_iter_races_grow_and_remove() {
+        check(18, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -173,5 +183,15 @@ mod rmw {
     #[test]
     fn m16_two_buckets_want_the_last_place() {
         check(16, Mode::Rmw);
+    }
+
+    #[test]
+    fn m17_iter_races_replace_of_the_only_entry() {
+        check(17, Mode::Rmw);
+    }
+
+    #[test]
+    fn m18_iter_races_grow_and_remove() {
+        check(18, Mode::Rmw);
     }
 }

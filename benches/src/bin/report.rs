@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use tidegate_benches::limiter::{self, Effort};
 use tidegate_benches::measure::{Counting, Row};
+use tidegate_benches::{limiter, map};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -24,27 +24,50 @@ enum Bench {
     /// Rate limiting: `BucketTable` beside governor, and beside the floor (one atomic addition to a
     /// random cache line).
     Limiter {
-        /// Write the rows to this file, too.
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-        /// Turns of each contestant; medians are reported.
-        #[arg(long, default_value_t = 7)]
-        turns: usize,
+        #[command(flatten)]
+        options: Options,
         /// The largest number of keys.
         #[arg(long, default_value_t = 8_000_000)]
         keys: usize,
     },
+    /// The map beside papaya, flurry, scc and dashmap.
+    Map {
+        #[command(flatten)]
+        options: Options,
+        /// The largest number of keys.
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: usize,
+    },
+}
+
+#[derive(Args)]
+struct Options {
+    /// Write the rows to this file, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Turns of each contestant; medians are reported.
+    #[arg(long, default_value_t = 7)]
+    turns: usize,
 }
 
 fn main() -> ExitCode {
-    let Bench::Limiter { json, turns, keys } = Arguments::parse().bench;
     let mut rows = Vec::new();
-    limiter::run(Effort { turns: turns.max(1), keys }, |row| {
+    let row = |row: Row| {
         eprintln!("{:>9} keys  {} x {}  vs {}", row.keys, row.case, row.threads, row.rival);
         rows.push(row);
-    });
+    };
+    let options = match Arguments::parse().bench {
+        Bench::Limiter { options, keys } => {
+            limiter::run(limiter::Effort { turns: options.turns.max(1), keys }, row);
+            options
+        }
+        Bench::Map { options, keys } => {
+            map::run(map::Effort { turns: options.turns.max(1), keys }, row);
+            options
+        }
+    };
     println!("{}", table(&rows));
-    if let Some(path) = json {
+    if let Some(path) = options.json {
         let written = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from);
         if let Err(error) = written.and_then(|text| std::fs::write(&path, text)) {
             eprintln!("report: {}: {error}", path.display());

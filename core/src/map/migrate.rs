@@ -4,10 +4,10 @@
 //! larger that share its hashes; it is moved as a whole: freeze the sources, fill the destinations,
 //! mark the sources as moved. Anybody may do so at any time, and any number at once.
 
-use core::ptr::{NonNull, from_ref, null_mut};
+use core::ptr::{NonNull, null_mut};
 
 use super::node::Item;
-use super::table::Table;
+use super::table::{Head, Table};
 use super::word::Word;
 use super::{Map, MapError};
 use crate::reclaim::Guard;
@@ -23,7 +23,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// or moved if the table is current no longer.
     pub(super) fn settle<'g>(
         &'g self,
-        table: &'g Table<K, V>,
+        table: Table<'g, K, V>,
         hash: usize,
         guard: &'g Guard,
     ) -> Result<Word<K, V>, MapError> {
@@ -39,8 +39,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Moves one unit. Once this returns, the destinations have come and the sources are moved.
     fn migrate(
         &self,
-        before: &Table<K, V>,
-        table: &Table<K, V>,
+        before: Table<'_, K, V>,
+        table: Table<'_, K, V>,
         unit: usize,
     ) -> Result<(), MapError> {
         let (sources, destinations) = (before.of_unit(table, unit), table.of_unit(before, unit));
@@ -92,7 +92,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     }
 
     /// Helps the migration along, if there is one. What cannot be had for it is left to others.
-    pub(super) fn help(&self, table: &Table<K, V>, guard: &Guard) {
+    pub(super) fn help(&self, table: Table<'_, K, V>, guard: &Guard) {
         let Some(before) = table.source(guard) else {
             return;
         };
@@ -113,7 +113,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Looks whether those who were handed units have moved them, moves what they have not, and ends
     /// the migration when all are. By looking, not by counting: a thread that has stopped would not
     /// have counted.
-    fn verify(&self, before: &Table<K, V>, table: &Table<K, V>, units: usize) {
+    fn verify(&self, before: Table<'_, K, V>, table: Table<'_, K, V>, units: usize) {
         // Acquire: pairs with the exchange below: what others have seen moved is moved for us.
         let first = table.verified.load(Ordering::Acquire);
         let mut seen = first;
@@ -134,40 +134,39 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         // AcqRel: pairs with itself and the load above. Relaxed: somebody else went on.
         _ = table.verified.compare_exchange(first, seen, Ordering::AcqRel, Ordering::Relaxed);
         if seen == units && self.limbo.reserve(1).is_ok() {
-            let before = from_ref(before).cast_mut();
             // Release: whoever sees the end sees that every bucket has come.
             let ended = table.before.compare_exchange(
-                before,
+                before.address(),
                 null_mut(),
                 Ordering::Release,
                 Ordering::Relaxed,
             );
-            match (ended, NonNull::new(before)) {
+            match ended.map(NonNull::new) {
                 // SAFETY: reserved for; unlinked by us alone; a table that is current has no link
                 // to it any more, and whoever loads the head later finds one that is.
-                (Ok(_), Some(before)) => unsafe { self.limbo.retire(0, [Table::retired(before)]) },
+                Ok(Some(before)) => unsafe { self.limbo.retire(0, [Head::retired(before)]) },
                 _ => self.limbo.give_back(1),
             }
         }
     }
 }
 
-impl<K, V> Table<K, V> {
+impl<K, V> Table<'_, K, V> {
     /// The table before, while its content is coming here.
     #[inline]
-    pub(super) fn source<'g>(&self, _guard: &'g Guard) -> Option<&'g Self> {
+    pub(super) fn source<'g>(self, _guard: &'g Guard) -> Option<Table<'g, K, V>> {
         // Acquire: pairs with the end of the migration: what has come is then seen here.
         let before = self.before.load(Ordering::Acquire);
         // SAFETY: retired only after it was unlinked here: alive under the guard.
-        let before = unsafe { before.as_ref() }?;
+        let before = unsafe { Table::new(NonNull::new(before)?) };
         before.read();
         Some(before)
     }
 
     /// This table's buckets of a unit that it shares with `other`.
     fn of_unit(
-        &self,
-        other: &Self,
+        self,
+        other: Table<'_, K, V>,
         unit: usize,
     ) -> impl Iterator<Item = usize> + Clone + use<K, V> {
         let units = self.len().min(other.len());
@@ -176,7 +175,7 @@ impl<K, V> Table<K, V> {
 
     /// Fills a bucket with what belongs there, unless somebody has.
     fn fill(
-        &self,
+        self,
         index: usize,
         first: &[Item<K, V>],
         second: &[Item<K, V>],

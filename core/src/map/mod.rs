@@ -39,7 +39,7 @@ pub(crate) use sweep::step;
 pub(crate) use update::Upserted;
 
 use self::count::Count;
-use self::table::Table;
+use self::table::{Head, Table};
 use crate::hash::SeededState;
 use crate::reclaim::{Domain, Guard, Limbo};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
@@ -95,7 +95,7 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Map<K: Send + 'static, V: Send + 'static, S = SeededState> {
-    head: AtomicPtr<Table<K, V>>,
+    head: AtomicPtr<Head<K, V>>,
     /// Whether somebody is replacing the table. A hint: who finds it set may still do so.
     resizing: AtomicUsize,
     count: Count,
@@ -138,7 +138,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         // SAFETY: the function frees all that the map retires, from any thread at any time, for
         // keys and values are `Send` and borrow nothing.
         let limbo = unsafe { Limbo::new(domain, table::release::<K, V>) }?;
-        let table = Table::empty(resize::SMALLEST)?;
+        let table = Head::empty(resize::SMALLEST)?;
         Ok(Self {
             head: AtomicPtr::new(table.as_ptr()),
             resizing: AtomicUsize::new(0),
@@ -183,11 +183,13 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
 
     /// The current table.
     #[inline(always)]
-    fn table<'g>(&'g self, _guard: &'g Guard) -> &'g Table<K, V> {
+    fn table<'g>(&'g self, _guard: &'g Guard) -> Table<'g, K, V> {
         // Acquire: pairs with the exchange that published the table.
-        let table = self.head.load(Ordering::Acquire);
-        // SAFETY: never null, and retired only after it was replaced: alive under the guard.
-        let table = unsafe { &*table };
+        let head = self.head.load(Ordering::Acquire);
+        // SAFETY: there is always a table.
+        let head = unsafe { NonNull::new_unchecked(head) };
+        // SAFETY: retired only after it was replaced: alive under the guard.
+        let table = unsafe { Table::new(head) };
         table.read();
         table
     }
@@ -206,7 +208,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Drop for Map<K, V, S> {
         if let Some(table) = NonNull::new(*self.head.get_mut()) {
             // SAFETY: references into the map borrow it, so there are none; what was retired is no
             // longer linked.
-            unsafe { Table::free_all(table) };
+            unsafe { Head::free_all(table) };
         }
     }
 }

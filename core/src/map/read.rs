@@ -2,6 +2,7 @@
 
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+use core::ptr::NonNull;
 
 use super::Map;
 use super::node::Entry;
@@ -171,10 +172,10 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     }
 }
 
-impl<K, V> Table<K, V> {
+impl<K, V> Table<'_, K, V> {
     /// The word that decides about a hash: here, or in the table before if it has not come here
     /// yet. Moved only if this table is an old one itself.
-    pub(super) fn word(&self, hash: usize) -> Word<K, V> {
+    pub(super) fn word(self, hash: usize) -> Word<K, V> {
         // Acquire: pairs with the exchange that published what the word points at.
         let word = Word::new(self.bucket(hash).load(Ordering::Acquire));
         if !word.is_uninit() {
@@ -182,8 +183,9 @@ impl<K, V> Table<K, V> {
         }
         // Acquire: pairs with the end of the migration, which every bucket's coming precedes.
         let before = self.before.load(Ordering::Acquire);
-        // SAFETY: retired only after it was unlinked here: alive under the guard of our caller.
-        if let Some(before) = unsafe { before.as_ref() } {
+        if let Some(before) = NonNull::new(before) {
+            // SAFETY: retired only after it was unlinked here: alive under the guard of our caller.
+            let before = unsafe { Table::new(before) };
             before.read();
             // Acquire: as for a word of this table, or with its moving, which its coming precedes.
             let source = Word::new(before.bucket(hash).load(Ordering::Acquire));

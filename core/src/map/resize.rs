@@ -1,8 +1,6 @@
 //! When a table is replaced, and by how large a one.
 
-use core::ptr::from_ref;
-
-use super::table::Table;
+use super::table::{Head, Table};
 use super::{Map, MapError};
 use crate::reclaim::Guard;
 use crate::sync::Ordering;
@@ -41,7 +39,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     #[inline]
     pub(super) fn resize(
         &self,
-        table: &Table<K, V>,
+        table: Table<'_, K, V>,
         estimate: usize,
         crowded: bool,
         guard: &Guard,
@@ -54,7 +52,12 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
 
     #[cold]
     #[inline(never)]
-    fn replace(&self, table: &Table<K, V>, crowded: bool, guard: &Guard) -> Result<(), MapError> {
+    fn replace(
+        &self,
+        table: Table<'_, K, V>,
+        crowded: bool,
+        guard: &Guard,
+    ) -> Result<(), MapError> {
         let len = match fit(self.len(), table.len()) {
             Fit::Small => table.len().checked_mul(2).ok_or(MapError::OutOfMemory)?,
             Fit::Large => table.len() / 2,
@@ -79,15 +82,15 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     }
 
     /// Makes a table of `len` buckets the current one in place of `table`, whose migration is over.
-    fn publish(&self, table: &Table<K, V>, len: usize) -> Result<(), MapError> {
-        let current = from_ref(table).cast_mut();
-        let new = Table::new(len, current)?;
+    fn publish(&self, table: Table<'_, K, V>, len: usize) -> Result<(), MapError> {
+        let current = table.address();
+        let new = Head::new(len, current)?;
         // Release: publishes the table. Relaxed: the failure changes nothing.
         let published =
             self.head.compare_exchange(current, new.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
         if published.is_err() {
             // SAFETY: not published, and it owns nothing.
-            unsafe { Table::free(new) };
+            unsafe { Head::free(new) };
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Visiting every entry, a few buckets at a time, while the table grows and shrinks.
 
+use core::ptr::NonNull;
+
 use super::Map;
-use super::node::{Entry, Item};
+use super::node::{Block, Entry};
 use super::table::Table;
 use super::word::Word;
 use crate::reclaim::Guard;
@@ -41,9 +43,10 @@ impl Cursor {
 }
 
 /// What is in a bucket: in its own word, or while it has not come yet, in those of the table before.
-pub(super) struct Snapshot<K, V> {
+struct Snapshot<K, V> {
     words: [Word<K, V>; 2],
-    /// Which hashes count.
+    /// Of a block, only the items count whose hash has this index under this mask: the rest belongs
+    /// to the bucket's sibling.
     mask: usize,
     index: usize,
 }
@@ -60,46 +63,81 @@ impl<K, V> Snapshot<K, V> {
         V: 'g,
     {
         let mut visited = 0;
-        for word in self.words {
-            let mut single: Option<Item<K, V>> = None;
+        let mut visit = |entry: NonNull<Entry<K, V>>| {
             // SAFETY: by the caller's promise.
-            for item in unsafe { word.items(&mut single) } {
-                if item.hash & self.mask == self.index {
-                    // SAFETY: as above.
-                    let entry: &'g Entry<K, V> = unsafe { item.entry.as_ref() };
-                    entry.read();
-                    f(entry);
-                    visited += 1;
-                }
+            let entry: &'g Entry<K, V> = unsafe { entry.as_ref() };
+            entry.read();
+            f(entry);
+            visited += 1;
+        };
+        for word in self.words {
+            if let Some(entry) = word.as_single() {
+                visit(entry);
+            } else if let Some(block) = word.as_block() {
+                // SAFETY: by the caller's promise.
+                let items = unsafe { Block::items(block) };
+                let ours = items.iter().filter(|item| item.hash & self.mask == self.index);
+                ours.for_each(|item| visit(item.entry));
             }
         }
         visited
     }
 }
 
-impl<K, V> Table<K, V> {
-    /// What is in a bucket, without changing anything; `None` if the table is an old one.
-    fn snapshot(&self, index: usize, guard: &Guard) -> Option<Snapshot<K, V>> {
-        let snapshot = |words| Snapshot { words, mask: self.mask(), index };
-        let alone = |word: Word<K, V>| (!word.is_moved()).then(|| snapshot([word, Word::EMPTY]));
+impl<K, V> Table<'_, K, V> {
+    /// What is in a bucket, without changing anything; `None` if it is to be asked again, of the
+    /// table that is then current.
+    fn snapshot(self, index: usize, guard: &Guard) -> Option<Snapshot<K, V>> {
+        let all = |words| Snapshot { words, mask: 0, index: 0 };
         // Acquire: pairs with the exchange that published what the word points at.
-        let word = Word::new(self.bucket(index).load(Ordering::Acquire));
+        let mut word = Word::new(self.bucket(index).load(Ordering::Acquire));
         if word.is_uninit() {
-            if let Some(before) = self.source(guard) {
-                let mut words = [Word::EMPTY; 2];
-                let sources = (index & before.mask()..before.len()).step_by(self.len());
-                for (source, word) in sources.zip(&mut words) {
-                    // Acquire: as above, or with its moving, which its coming precedes.
-                    *word = Word::new(before.bucket(source).load(Ordering::Acquire));
+            match self.source(guard) {
+                Some(before) if before.len() < self.len() => {
+                    if let Some(shared) = before.half(index, self.mask())? {
+                        return Some(shared);
+                    }
                 }
-                if !words.iter().any(|word| word.is_moved()) {
-                    return Some(snapshot(words));
+                Some(before) => {
+                    // Acquire, both: as above, or with its moving, which its coming precedes.
+                    let words = [index, index + self.len()].map(|source| {
+                        Word::<K, V>::new(before.bucket(source).load(Ordering::Acquire))
+                    });
+                    if !words.iter().any(|word| word.is_moved()) {
+                        return Some(all(words));
+                    }
                 }
+                None => {}
             }
             // Acquire: as above. It has come meanwhile.
-            return alone(Word::new(self.bucket(index).load(Ordering::Acquire)));
+            word = Word::new(self.bucket(index).load(Ordering::Acquire));
         }
-        alone(word)
+        (!word.is_moved()).then(|| all([word, Word::EMPTY]))
+    }
+
+    /// Of a bucket whose content goes to two, what goes to the one at `index` under `mask`. `None`
+    /// inside if it has gone; outside if that could not be told.
+    fn half(self, index: usize, mask: usize) -> Option<Option<Snapshot<K, V>>> {
+        let bucket = self.bucket(index);
+        // Acquire: pairs with the exchange that published what the word points at, or with its
+        // moving, which its coming precedes.
+        let mut word = Word::<K, V>::new(bucket.load(Ordering::Acquire));
+        if word.is_moved() {
+            return Some(None);
+        }
+        if let Some(entry) = word.as_single() {
+            // SAFETY: read under the guard of our caller.
+            let hash = unsafe { entry.as_ref() }.hash();
+            // Relaxed: ordered by the Acquire of the hash. If that was no longer one, for the entry
+            // was retired, the word is another by now.
+            if Word::<K, V>::new(bucket.load(Ordering::Relaxed)).0 != word.0 {
+                return None;
+            }
+            if hash & mask != index {
+                word = Word::EMPTY;
+            }
+        }
+        Some(Some(Snapshot { words: [word, Word::EMPTY], mask, index }))
     }
 }
 

@@ -5,6 +5,8 @@ use core::ops::Deref;
 
 use super::node::Item;
 use super::scan::Cursor;
+use super::table::Table;
+use super::word::Word;
 use super::{Map, MapError};
 use crate::reclaim::{Guard, Worker};
 use crate::sweep::{Budget, Sweep, Swept};
@@ -96,34 +98,56 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             let mut single = None;
             // SAFETY: read under the guard.
             let items = unsafe { word.items(&mut single) };
-            let mut doomed = 0_u128;
-            for (index, item) in items.iter().enumerate().take(128) {
-                // SAFETY: as above.
-                let entry = unsafe { item.entry.as_ref() };
-                entry.read();
-                if stale(&entry.key, &entry.value) {
-                    doomed |= 1 << index;
+            // Up to 64 at a time, in the one block that a bucket mostly is.
+            for some in items.chunks(64) {
+                let mut doomed = 0_u64;
+                for (index, item) in some.iter().enumerate() {
+                    // SAFETY: as above.
+                    let entry = unsafe { item.entry.as_ref() };
+                    entry.read();
+                    doomed |= u64::from(stale(&entry.key, &entry.value)) << index;
+                }
+                if doomed != 0 {
+                    let removed = self.remove_doomed(table, hash, word, some, doomed, guard);
+                    return (items.len(), removed);
                 }
             }
-            if doomed == 0 {
-                return (items.len().max(1), 0);
-            }
-            let leaves = |item: &Item<K, V>| {
-                let index = items.iter().position(|other| other.entry == item.entry);
-                index.is_some_and(|index| index < 128 && doomed & (1 << index) != 0)
-            };
-            let removed: Result<bool, MapError> =
-                self.replace_word(table, hash, word, leaves, None);
-            if removed != Ok(true) {
-                return (items.len(), 0);
-            }
-            let mut estimate = usize::MAX;
-            for item in items.iter().filter(|item| leaves(item)) {
-                estimate = self.count.sub(item.hash);
-            }
-            self.resize(table, estimate, false, guard);
-            return (items.len(), doomed.count_ones() as usize);
+            return (items.len().max(1), 0);
         }
+    }
+
+    /// Removes those of a bucket's items whose bits are set; of a full domain, one of them at least
+    /// if there is room for that. Returns how many were removed.
+    fn remove_doomed(
+        &self,
+        table: Table<'_, K, V>,
+        bucket: usize,
+        word: Word<K, V>,
+        some: &[Item<K, V>],
+        doomed: u64,
+        guard: &Guard,
+    ) -> usize {
+        let first = doomed & doomed.wrapping_neg();
+        for doomed in [doomed, first] {
+            let leaves = |item: &Item<K, V>| {
+                let index = some.iter().position(|other| other.entry == item.entry);
+                index.is_some_and(|index| doomed & (1 << index) != 0)
+            };
+            match self.replace_word(table, bucket, word, leaves, None) {
+                Ok(true) => {
+                    let mut estimate = usize::MAX;
+                    for item in some.iter().filter(|item| leaves(item)) {
+                        estimate = self.count.sub(item.hash);
+                    }
+                    self.resize(table, estimate, false, guard);
+                    return doomed.count_ones() as usize;
+                }
+                Err(MapError::Backpressure) => {}
+                // Somebody was faster, or there is no memory: the next pass comes by again.
+                Ok(false) | Err(_) => return 0,
+            }
+        }
+        0
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::alloc::dealloc;
 use core::alloc::Layout;
 use core::marker::PhantomData;
+use core::ops::Deref;
 use core::ptr::NonNull;
 
 use super::node::{Item, free_entry};
@@ -10,13 +11,35 @@ use super::word::{TABLE, TAGS, Word};
 use crate::reclaim::{Header, OutOfMemory, zeroed};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, init_null};
 
-/// A power of two of buckets. They follow it in memory.
+/// A table that is alive for `'g`: how it is passed around. Its buckets follow its head in memory, so
+/// a reference to the head would not reach them.
+pub(super) struct Table<'g, K, V>(NonNull<Head<K, V>>, PhantomData<&'g Head<K, V>>);
+
+impl<K, V> Clone for Table<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Table<'_, K, V> {}
+
+impl<K, V> Deref for Table<'_, K, V> {
+    type Target = Head<K, V>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Head<K, V> {
+        // SAFETY: alive for `'g`.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// What a table is but for its buckets, of which there is a power of two.
 #[repr(C)]
-pub(super) struct Table<K, V> {
+pub(super) struct Head<K, V> {
     header: Header,
     mask: usize,
     /// The table whose content comes here, until all of it has.
-    pub(super) before: AtomicPtr<Table<K, V>>,
+    pub(super) before: AtomicPtr<Head<K, V>>,
     /// The next unit of `before` to be handed out to whoever helps.
     pub(super) handed_out: AtomicUsize,
     /// So many units, from the first on, have been seen to be moved.
@@ -24,7 +47,7 @@ pub(super) struct Table<K, V> {
     buckets: PhantomData<Word<K, V>>,
 }
 
-impl<K, V> Table<K, V> {
+impl<K, V> Head<K, V> {
     const BUCKETS: usize = size_of::<Self>().next_multiple_of(align_of::<AtomicPtr<Header>>());
 
     fn layout(len: usize) -> Option<Layout> {
@@ -59,9 +82,9 @@ impl<K, V> Table<K, V> {
         let table = Self::new(len, core::ptr::null_mut())?;
         for index in 0..len {
             // SAFETY: just made.
-            let bucket = unsafe { table.as_ref() }.bucket(index);
+            let table = unsafe { Table::new(table) };
             // Relaxed: published with the table.
-            bucket.store(Word::<K, V>::EMPTY.0, Ordering::Relaxed);
+            table.bucket(index).store(Word::<K, V>::EMPTY.0, Ordering::Relaxed);
         }
         Ok(table)
     }
@@ -79,15 +102,6 @@ impl<K, V> Table<K, V> {
 
     pub(super) fn len(&self) -> usize {
         self.mask + 1
-    }
-
-    /// The bucket at `index`, of which only the bits of the mask count.
-    #[inline(always)]
-    pub(super) fn bucket(&self, index: usize) -> &AtomicPtr<Header> {
-        let table = core::ptr::from_ref(self).cast::<u8>();
-        let first = table.wrapping_add(Self::BUCKETS).cast::<AtomicPtr<Header>>();
-        // SAFETY: `mask + 1` buckets follow the table in its allocation, as long as it lives.
-        unsafe { &*first.wrapping_add(index & self.mask) }
     }
 
     /// As it is retired.
@@ -119,12 +133,12 @@ impl<K, V> Table<K, V> {
     /// Made by [`new`](Self::new), and nobody's any more.
     pub(super) unsafe fn free_all(table: NonNull<Self>) {
         // SAFETY: by the caller's promise.
-        let this = unsafe { table.as_ref() };
+        let this = unsafe { Table::new(table) };
         // Relaxed, here and below: the tables are ours alone.
         let before = this.before.load(Ordering::Relaxed);
         if let Some(before) = NonNull::new(before) {
             // SAFETY: not retired, since it is still linked.
-            let source = unsafe { before.as_ref() };
+            let source = unsafe { Table::new(before) };
             for index in 0..source.len() {
                 let word = Word::<K, V>::new(source.bucket(index).load(Ordering::Relaxed));
                 // SAFETY: the tables are ours alone; what has arrived in `table` is freed there.
@@ -144,6 +158,32 @@ impl<K, V> Table<K, V> {
         }
         // SAFETY: as above.
         unsafe { Self::free(table) };
+    }
+}
+
+impl<'g, K, V> Table<'g, K, V> {
+    /// A table to be passed around.
+    ///
+    /// # Safety
+    ///
+    /// Made by [`Head::new`], and not freed within `'g`.
+    #[inline(always)]
+    pub(super) unsafe fn new(at: NonNull<Head<K, V>>) -> Self {
+        Self(at, PhantomData)
+    }
+
+    /// Where it is.
+    pub(super) fn address(self) -> *mut Head<K, V> {
+        self.0.as_ptr()
+    }
+
+    /// The bucket at `index`, of which only the bits of the mask count.
+    #[inline(always)]
+    pub(super) fn bucket(self, index: usize) -> &'g AtomicPtr<Header> {
+        let first = self.0.as_ptr().wrapping_byte_add(Head::<K, V>::BUCKETS);
+        let first = first.cast::<AtomicPtr<Header>>();
+        // SAFETY: `mask + 1` buckets follow the head in its allocation, which lives for `'g`.
+        unsafe { &*first.wrapping_add(index & self.mask) }
     }
 }
 
@@ -172,10 +212,10 @@ unsafe fn free_bucket<K, V>(word: Word<K, V>, owns: impl Fn(&Item<K, V>) -> bool
 /// It was retired, and nobody can reach it any more.
 pub(super) unsafe fn release<K, V>(object: *mut Header) {
     if object.addr() & TAGS == TABLE {
-        let table = object.map_addr(|address| address & !TAGS).cast::<Table<K, V>>();
+        let table = object.map_addr(|address| address & !TAGS).cast::<Head<K, V>>();
         if let Some(table) = NonNull::new(table) {
             // SAFETY: by the caller's promise.
-            unsafe { Table::free(table) };
+            unsafe { Head::free(table) };
         }
     } else {
         // SAFETY: by the caller's promise.

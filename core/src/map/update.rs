@@ -259,7 +259,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// The word is one that [`settle`](Self::settle) returned under a guard that is still there.
     pub(super) fn replace_word(
         &self,
-        table: &Table<K, V>,
+        table: Table<'_, K, V>,
         hash: usize,
         word: Word<K, V>,
         leaves: impl Fn(&Item<K, V>) -> bool,
@@ -270,7 +270,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let items = unsafe { word.items(&mut single) };
         let stays = || items.iter().filter(|item| !leaves(item));
         let staying = stays().count();
-        if new.is_some() && staying >= BLOCK_MAX {
+        if new.is_some() && staying == items.len() && staying >= BLOCK_MAX {
             return Err(MapError::HashFlood);
         }
         let garbage = items.len() - staying + usize::from(word.block().is_some());
@@ -285,7 +285,9 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 return Err(error.into());
             }
         };
-        // Release: publishes entry and block. Relaxed: the word is loaded anew.
+        // AcqRel: Release: publishes entry and block. Acquire: the word may have been another's in
+        // between and the same again; whoever read an entry's hash for that one has read it before
+        // we put a link there. Relaxed: the word is loaded anew.
         let replaced = table.bucket(hash).compare_exchange(
             word.0,
             replacement.0,

@@ -33,8 +33,9 @@ impl Header {
 
     /// What the word holds, or anything at all once the object was retired.
     pub(crate) fn value(&self) -> usize {
-        // Relaxed: set before the object was published; a later value is not relied upon.
-        self.word.load(Ordering::Relaxed).addr()
+        // Acquire: pairs with the retirement. Whoever reads a link then sees that the object is no
+        // longer where it was found.
+        self.word.load(Ordering::Acquire).addr()
     }
 
     /// Whether the object was retired, as the models know.
@@ -63,9 +64,9 @@ pub(super) struct Record {
     release: UnsafeCell<Release>,
     stripes: [CachePadded<Stripe>; STRIPES],
     /// What was taken and waits for the end of a grace period. The collector's.
-    waiting: UnsafeCell<List>,
+    waiting: UnsafeCell<Lists>,
     /// What may be freed. The collector's.
-    ripe: UnsafeCell<List>,
+    ripe: UnsafeCell<Lists>,
 }
 
 const FREE: usize = 0;
@@ -77,8 +78,8 @@ struct Stripe {
     retired: AtomicU64,
 }
 
-/// Retired objects, linked by their headers.
-struct List(*mut Header);
+/// Retired objects, linked by their headers: a list from each stripe.
+struct Lists([*mut Header; STRIPES]);
 
 // SAFETY: what is retired is `Send` by the promise of `Limbo::new`. `release` is written by the one
 // owner while there is nothing to release; `waiting` and `ripe` belong to whoever holds the
@@ -99,8 +100,8 @@ impl Record {
             state: AtomicUsize::new(OWNED),
             release: UnsafeCell::new(release),
             stripes: core::array::from_fn(|_| stripe()),
-            waiting: UnsafeCell::new(List(core::ptr::null_mut())),
-            ripe: UnsafeCell::new(List(core::ptr::null_mut())),
+            waiting: UnsafeCell::new(Lists::NONE),
+            ripe: UnsafeCell::new(Lists::NONE),
         }
     }
 
@@ -124,25 +125,23 @@ impl Record {
         // SAFETY: the collector's, and the caller is that.
         let waiting = unsafe { &mut *self.waiting.get() };
         // SAFETY: as above.
-        let idle = waiting.0.is_null() && unsafe { &*self.ripe.get() }.0.is_null();
+        let idle = unsafe { &*self.ripe.get() }.is_empty();
         // Acquire: pairs with the owner's last word; its last retirement is then seen below.
         let closed = self.state.load(Ordering::Acquire) == CLOSED;
-        for stripe in &self.stripes {
+        for (stripe, list) in self.stripes.iter().zip(&mut waiting.0) {
             // Relaxed: a look, so that idle stripes stay in their readers' caches.
             if stripe.head.load(Ordering::Relaxed).is_null() {
                 continue;
             }
             // Acquire: pairs with each push: what removed the objects comes before the grace period
             // that begins now, and before their being freed.
-            let head = stripe.head.swap(core::ptr::null_mut(), Ordering::Acquire);
-            // SAFETY: taken whole, so both lists are the collector's.
-            unsafe { waiting.prepend(head) };
+            *list = stripe.head.swap(core::ptr::null_mut(), Ordering::Acquire);
         }
-        if closed && idle && waiting.0.is_null() {
+        if closed && idle && waiting.is_empty() {
             // Release: pairs with `claim`.
             self.state.store(FREE, Ordering::Release);
         }
-        !waiting.0.is_null()
+        !waiting.is_empty()
     }
 
     /// The grace period of what was waiting is over.
@@ -187,46 +186,30 @@ impl Drop for Record {
             // SAFETY: as above; nothing waits any more.
             let waiting = unsafe { self.take() };
             // SAFETY: as above.
-            if !waiting && unsafe { &*self.ripe.get() }.0.is_null() {
+            if !waiting && unsafe { &*self.ripe.get() }.is_empty() {
                 return;
             }
         }
     }
 }
 
-impl List {
-    /// # Safety
-    ///
-    /// `head` is a list of retired objects that is the caller's alone.
-    unsafe fn prepend(&mut self, head: *mut Header) {
-        let mut last = head;
-        loop {
-            // SAFETY: objects of the list, which is not empty.
-            let word = unsafe { &(*untagged(last)).word };
-            // Relaxed: ordered by the Acquire that took the list.
-            let next = word.load(Ordering::Relaxed);
-            if next.is_null() {
-                // Relaxed: the list is ours.
-                word.store(self.0, Ordering::Relaxed);
-                self.0 = head;
-                return;
-            }
-            last = next;
-        }
+impl Lists {
+    const NONE: Self = Self([core::ptr::null_mut(); STRIPES]);
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|list| list.is_null())
     }
 
     /// # Safety
     ///
-    /// The list is the caller's alone.
+    /// The lists are the caller's alone.
     unsafe fn pop(&mut self) -> Option<*mut Header> {
-        let first = self.0;
-        if first.is_null() {
-            return None;
-        }
+        let list = self.0.iter_mut().find(|list| !list.is_null())?;
+        let first = *list;
         // SAFETY: objects of the list.
         let word = unsafe { &(*untagged(first)).word };
-        // Relaxed: the list is ours.
-        self.0 = word.load(Ordering::Relaxed);
+        // Relaxed: ordered by the Acquire that took the list.
+        *list = word.load(Ordering::Relaxed);
         Some(first)
     }
 }
@@ -311,8 +294,9 @@ impl Limbo {
             // SAFETY: ours until it is pushed.
             let header = unsafe { &*untagged(object) };
             header.witness.retire();
-            // Relaxed: published by the exchange below.
-            header.word.store(first, Ordering::Relaxed);
+            // Release: pairs with the reading of the word's value: the step that removed the object
+            // comes before.
+            header.word.store(first, Ordering::Release);
             first = object;
             count += 1;
         }
@@ -324,8 +308,8 @@ impl Limbo {
         // Relaxed: only compared with; nothing behind it is read.
         let mut head = stripe.head.load(Ordering::Relaxed);
         loop {
-            // Relaxed: published by the exchange.
-            header.word.store(head, Ordering::Relaxed);
+            // Release: as above.
+            header.word.store(head, Ordering::Release);
             // Release: the step that removed the object, and all reading of it by this thread, come
             // before its being taken. Relaxed: as the load.
             match stripe.head.compare_exchange(head, first, Ordering::Release, Ordering::Relaxed) {
@@ -353,13 +337,20 @@ impl Inner {
         if self.cap == usize::MAX {
             return Ok(());
         }
-        // Relaxed: a count, exact by itself.
-        let before = self.outstanding.fetch_add(objects, Ordering::Relaxed);
-        if before.saturating_add(objects) > self.cap {
-            self.give_back(objects);
-            return Err(Full);
+        // Relaxed, all: a count, exact by itself.
+        let mut outstanding = self.outstanding.load(Ordering::Relaxed);
+        while outstanding.saturating_add(objects) <= self.cap {
+            match self.outstanding.compare_exchange(
+                outstanding,
+                outstanding + objects,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(seen) => outstanding = seen,
+            }
         }
-        Ok(())
+        Err(Full)
     }
 
     #[inline]

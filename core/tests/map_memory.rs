@@ -1,0 +1,144 @@
+//! Memory is bounded by what is in the map, whatever passed through it, and comes back when that has
+//! gone.
+//!
+//! Bytes are counted by thread, so all that a test allocates and frees it does on its own.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use tidegate_core::{Budget, Domain, Instant, Map, SeededState, Sweep, Worker};
+
+struct Counting;
+
+thread_local! {
+    /// Bytes that this thread allocated, less those it freed.
+    static LIVE: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.set(LIVE.get().wrapping_add(layout.size()));
+        // SAFETY: the caller's promise about `layout` is the one asked for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LIVE.set(LIVE.get().wrapping_add(layout.size()));
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        LIVE.set(LIVE.get().wrapping_sub(layout.size()));
+        // SAFETY: `memory` came from here with this `layout`, by the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What crossbeam may keep for a while whatever the map holds: a few bags of deferred functions and
+/// a participant that is gone, 2 KiB each.
+const CROSSBEAM: usize = 12 << 10;
+
+fn live() -> usize {
+    LIVE.get()
+}
+
+/// Collects all there is, and sees to it that crossbeam runs what it was told to.
+fn drain(worker: &mut Worker, now: Instant) {
+    for _ in 0..8 {
+        worker.collect(now, Budget::UNLIMITED);
+    }
+    assert_eq!(worker.domain().gauges(now).garbage(), 0);
+}
+
+/// `resident` keys at a time, of which each stays for so many insertions; half of them are removed
+/// by name and half by the sweep.
+fn churn(resident: u64, insertions: u64) {
+    // A second is an insertion.
+    let at = Instant::from_secs;
+    let before = live();
+    let domain = Domain::new();
+    let map: Map<u64, u64> = Map::with(&domain, SeededState::new(67));
+    let mut worker = domain.worker();
+    let stale = |&key: &u64, _: &u64, now| key % 2 == 1 && at(key + resident) <= now;
+    let mut sweep = map.sweeper(domain.worker(), stale);
+    // A map with nothing in it, and the workers.
+    let empty = live() - before;
+
+    for key in 0..resident {
+        map.insert(key, key, worker.quiescent(at(key))).expect("memory");
+    }
+    while map.force_help(worker.quiescent(at(resident))) {}
+    drain(&mut worker, at(resident));
+    // The same with the keys, settled.
+    let filled = live() - before;
+    assert!(filled > empty + resident as usize * 24);
+
+    let mut most = 0;
+    for key in resident..resident + insertions {
+        let guard = worker.quiescent(at(key));
+        map.insert(key, key, guard).expect("memory");
+        let old = key - resident;
+        if old.is_multiple_of(2) {
+            assert_eq!(map.remove(&old, guard), Ok(Some(&old)));
+        }
+        if key % 64 == 0 {
+            sweep.sweep(at(key), Budget::entries(1_024));
+            most = most.max(live() - before);
+        }
+    }
+    assert!(map.len() as u64 >= resident);
+    assert!(most * 2 <= filled * 3, "{most} bytes of {filled}");
+    assert!(most > filled / 2, "nothing is counted");
+
+    let end = at(2 * resident + insertions);
+    for key in insertions..resident + insertions {
+        let removed = map.remove(&key, worker.quiescent(end)).expect("memory").copied();
+        assert!(removed == Some(key) || key % 2 == 1);
+    }
+    drop(sweep);
+    // Nobody changes the map any more: only the sweep's passes can have it shrink. What is stale
+    // was removed by the first; the others remove nothing.
+    let mut last = map.sweeper(domain.worker(), |&key, _, _| key % 2 == 1);
+    while !last.sweep(end, Budget::entries(1_000)).wrapped {}
+    drop(last);
+    let mut sweep = map.sweeper(domain.worker(), |_, _, _| false);
+    assert!(map.is_empty());
+    let mut passes = 0;
+    while map.buckets(worker.quiescent(end)) > 64 {
+        passes += 1;
+        assert!(passes <= 100, "{} buckets are left", map.buckets(worker.quiescent(end)));
+        while !sweep.sweep(end, Budget::entries(1_000)).wrapped {
+            // Or it would hold back what the sweep would free.
+            worker.quiescent(end);
+        }
+    }
+    worker.offline(|| ());
+    drain(&mut worker, end);
+    let left = live() - before;
+    let most_left = empty + filled / 100 + CROSSBEAM;
+    assert!(left <= most_left, "{left} bytes are left, of {filled}; {empty} when it was new");
+
+    drop(sweep);
+    drop((worker, map, domain));
+    // To the byte: neither the map nor crossbeam keeps any.
+    assert_eq!(live(), before);
+    // At the end only, for what is printed is kept in memory too.
+    println!("{insertions} insertions: {filled} bytes at the start, at most {most}");
+    println!("{left} bytes left, {empty} when it was new; {passes} passes");
+}
+
+#[test]
+fn memory_stays_and_returns_in_a_million_insertions() {
+    churn(20_000, 1_000_000);
+}
+
+#[test]
+#[ignore = "long: cargo test --release -p tidegate-core --test map_memory -- --ignored --nocapture"]
+fn memory_stays_and_returns_in_100_million_insertions() {
+    churn(1_000_000, 100_000_000);
+}
