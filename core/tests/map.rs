@@ -265,7 +265,7 @@ fn a_sweep_goes_on_under_the_smallest_of_caps() {
 fn a_pass_shows_a_key_that_is_replaced_all_the_while() {
     let domain = Domain::new();
     let map = Map::with(&domain, Identity::default());
-    map.insert(3, 0, domain.worker().quiescent(NOW)).unwrap();
+    map.insert(3_u64, 0, domain.worker().quiescent(NOW)).unwrap();
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let mut writer = domain.worker();
