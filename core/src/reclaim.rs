@@ -25,6 +25,7 @@ mod allocate;
 mod collect;
 mod domain;
 mod limbo;
+mod post;
 mod roll;
 mod worker;
 

@@ -22,8 +22,8 @@ mod word;
 pub(crate) use self::hint::*;
 #[cfg(loom)]
 pub(crate) use self::model::{
-    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Witness, fence, init_null, matching,
-    prefetch,
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Witness, fence, init_null, light_fence,
+    matching, prefetch,
 };
 #[cfg(all(not(any(loom, shuttle, stress)), target_has_atomic = "64"))]
 pub(crate) use self::native::*;
@@ -31,6 +31,6 @@ pub(crate) use self::native::*;
 pub(crate) use self::shuttled::*;
 #[cfg(stress)]
 pub(crate) use self::stress::{
-    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence, init_null, matching,
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence, init_null, light_fence, matching,
 };
 pub(crate) use self::word::TimeWord;

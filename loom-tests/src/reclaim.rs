@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
+use loom::sync::atomic::{Ordering, fence};
 use tidegate_core::{Budget, Domain, Instant, Map, Worker, model};
 
 use crate::{Model, race};
@@ -41,6 +42,13 @@ pub const MODELS: &[Model] = &[
         preemptions: 1,
         run: map_ends_while_its_garbage_is_collected,
         expected: &["1 freed"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "r05_guard_that_stays_is_taken_back",
+        preemptions: 2,
+        run: guard_that_stays_is_taken_back,
+        expected: &["found, 0 freed", "gone, 1 freed"],
         only_in_rmw: &[],
     },
 ];
@@ -105,9 +113,13 @@ unsafe impl Sync for Watched {}
 type Watching = Arc<Map<u8, Watched, Same>>;
 
 fn start() -> (Domain, Watching, Worker) {
+    start_in(Domain::new)
+}
+
+fn start_in(domain: fn() -> Domain) -> (Domain, Watching, Worker) {
     model::forget_live();
     DROPPED.set(0);
-    let domain = Domain::new();
+    let domain = domain();
     let map = Map::with(&domain, Same);
     let worker = domain.worker();
     assert!(map.insert(1, Watched::new(), &worker.pin()).is_ok());
@@ -162,6 +174,33 @@ fn quiescent_reader_races_remove_and_collect() -> String {
             found
         }),
         Box::new(move || remove_and_collect(&removing, &mut remover)),
+    ]);
+    let found = if seen[0] { "found" } else { "gone" };
+    let freed = usize::from(seen[1]);
+    let worker = domain.worker();
+    finish(domain, map, worker, 1);
+    format!("{found}, {freed} freed")
+}
+
+fn guard_that_stays_is_taken_back() -> String {
+    // SAFETY: in a model, where both halves are fences.
+    let domain = || unsafe { Domain::with_barrier(|| fence(Ordering::SeqCst)) };
+    let (domain, map, worker) = start_in(domain);
+    let (reader, reading) = (domain.worker(), Arc::clone(&map));
+    // From here on its guard stays.
+    drop(reader.pin());
+    let (mut remover, removing) = (worker, Arc::clone(&map));
+    let seen = race::<bool>(vec![
+        Box::new(move || {
+            let guard = reader.pin();
+            let found = reading.get(&1, &guard);
+            assert!(found.is_none_or(Watched::is_alive));
+            found.is_some()
+        }),
+        Box::new(move || {
+            assert!(removing.remove(&1, &remover.pin()).is_ok_and(|removed| removed.is_some()));
+            (0..6).any(|_| remover.collect(NOW, Budget::UNLIMITED) > 0)
+        }),
     ]);
     let found = if seen[0] { "found" } else { "gone" };
     let freed = usize::from(seen[1]);

@@ -30,6 +30,11 @@ mod plain {
     fn r04_map_ends_while_its_garbage_is_collected() {
         check(4, Mode::Plain);
     }
+
+    #[test]
+    fn r05_guard_that_stays_is_taken_back() {
+        check(5, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -53,5 +58,10 @@ mod rmw {
     #[test]
     fn r04_map_ends_while_its_garbage_is_collected() {
         check(4, Mode::Rmw);
+    }
+
+    #[test]
+    fn r05_guard_that_stays_is_taken_back() {
+        check(5, Mode::Rmw);
     }
 }

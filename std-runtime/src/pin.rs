@@ -6,7 +6,15 @@ use std::sync::LazyLock;
 use tidegate_core::reclaim::Pinned;
 use tidegate_core::{Domain, Worker};
 
-static DOMAIN: LazyLock<Domain> = LazyLock::new(Domain::new);
+static DOMAIN: LazyLock<Domain> = LazyLock::new(|| {
+    if barrier::register() {
+        // SAFETY: once registered, the call returns after every running thread of the process has
+        // passed a full barrier; those that do not run passed one when they stopped.
+        unsafe { Domain::with_barrier(barrier::call) }
+    } else {
+        Domain::new()
+    }
+});
 
 thread_local! {
     static WORKER: Rc<Worker> = Rc::new(DOMAIN.worker());
@@ -37,6 +45,33 @@ pub fn domain() -> &'static Domain {
 pub fn pin() -> Pinned<Rc<Worker>> {
     // A thread that is ending has no worker any more: it gets one for the occasion.
     WORKER.try_with(Worker::pin_shared).unwrap_or_else(|_| Rc::new(DOMAIN.worker()).pin_shared())
+}
+
+/// A barrier on all threads of the process: `membarrier`, which Linux has since 4.14.
+#[cfg(target_os = "linux")]
+mod barrier {
+    fn membarrier(command: libc::c_int) -> bool {
+        // SAFETY: takes two numbers, and touches no memory of ours.
+        unsafe { libc::syscall(libc::SYS_membarrier, command, 0) == 0 }
+    }
+
+    /// Whether `call` can be called from now on.
+    pub(super) fn register() -> bool {
+        membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+    }
+
+    pub(super) fn call() {
+        assert!(membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED), "membarrier was registered");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod barrier {
+    pub(super) fn register() -> bool {
+        false
+    }
+
+    pub(super) fn call() {}
 }
 
 #[cfg(test)]
@@ -72,6 +107,37 @@ mod tests {
             thread.join().unwrap();
         }
         assert_eq!(map.len(), 20_000);
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_after_a_call_holds_nothing_back() {
+        let map = Map::with(domain(), random_state());
+        let (asleep, wake) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    assert_eq!(map.get(&1, &pin()), None);
+                }
+                asleep.wait();
+                wake.wait();
+                assert_eq!(map.get(&2, &pin()).map(Arc::strong_count), Some(1));
+            });
+            asleep.wait();
+            let value = Arc::new(());
+            map.insert(1, Arc::clone(&value), &pin()).unwrap();
+            map.remove(&1, &pin()).unwrap();
+            let mut worker = domain().worker();
+            // Others of this process may be pinned for a moment.
+            for _ in 0..100_000 {
+                worker.collect(Instant::from_secs(1), Budget::UNLIMITED);
+                if Arc::strong_count(&value) == 1 {
+                    break;
+                }
+            }
+            assert_eq!(Arc::strong_count(&value), 1, "what was removed was not freed");
+            map.insert(2, Arc::new(()), &pin()).unwrap();
+            wake.wait();
+        });
     }
 
     #[test]

@@ -21,6 +21,8 @@ struct Batch {
     /// Numbers the batches.
     number: usize,
     waiting: bool,
+    /// Steps since it was taken.
+    steps: usize,
     /// The last batch whose grace period is over.
     ripened: Arc<AtomicUsize>,
 }
@@ -32,7 +34,8 @@ unsafe impl Sync for Stage {}
 
 impl Stage {
     pub(super) fn new() -> Self {
-        let batch = Batch { number: 0, waiting: false, ripened: Arc::new(AtomicUsize::new(0)) };
+        let batch =
+            Batch { number: 0, waiting: false, steps: 0, ripened: Arc::new(AtomicUsize::new(0)) };
         Self { claimed: AtomicUsize::new(0), batch: UnsafeCell::new(batch) }
     }
 
@@ -60,7 +63,26 @@ impl Drop for Claim<'_> {
     }
 }
 
+/// So many steps a batch may wait before the guards that stay are asked back. Three are enough if
+/// none is in the way.
+const PATIENCE: usize = if cfg!(loom) { 2 } else { 4 };
+
 impl Inner {
+    /// Takes back the guards that stay with workers which are not pinned. The caller holds the claim.
+    fn take_back(&self) {
+        let Some(barrier) = self.barrier else {
+            return;
+        };
+        // Of all, not of any: each must be asked.
+        if self.posts.iter().filter(|post| post.ask_back()).count() > 0 {
+            barrier();
+        }
+        for post in self.posts.iter() {
+            // SAFETY: the claim is held, and the barrier passed now, or when it was asked for.
+            unsafe { post.take_back() };
+        }
+    }
+
     /// One step: see [`Worker::collect`](super::Worker::collect).
     pub(super) fn collect(&self, pin: &epoch::Guard, budget: Budget) -> usize {
         let Some(mut claim) = self.stage.claim() else {
@@ -94,7 +116,14 @@ impl Inner {
                 unsafe { record.ripen() };
             }
         }
-        if !batch.waiting {
+        if batch.waiting {
+            batch.steps += 1;
+            if batch.steps >= PATIENCE {
+                batch.steps = 0;
+                self.take_back();
+            }
+        } else {
+            batch.steps = 0;
             for record in self.limbos.iter() {
                 // SAFETY: we hold the claim and nothing is waiting.
                 batch.waiting |= unsafe { record.take() };

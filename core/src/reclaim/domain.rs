@@ -7,8 +7,9 @@ use crossbeam_epoch::Collector;
 
 use super::collect::Stage;
 use super::limbo::Record;
+use super::post::Post;
 use super::roll::Roll;
-use super::worker::{Post, Worker};
+use super::worker::Worker;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, TimeWord};
 use crate::time::Instant;
 
@@ -43,6 +44,8 @@ pub(super) struct Inner {
     pub(super) posts: Roll<Post>,
     pub(super) limbos: Roll<Record>,
     pub(super) stage: Stage,
+    /// Makes every other thread pass a full barrier. `None`: guards do not stay.
+    pub(super) barrier: Option<fn()>,
     pub(super) freed: AtomicU64,
     /// `usize::MAX`: no cap, and `outstanding` is not kept.
     pub(super) cap: usize,
@@ -55,7 +58,21 @@ impl Domain {
     /// A domain without a cap. Allocates; aborts if there is no memory.
     #[expect(clippy::new_without_default, reason = "a domain is an identity, not a value")]
     pub fn new() -> Self {
-        Self::made(Some(Collector::new()), usize::MAX)
+        Self::made(Some(Collector::new()), None, usize::MAX)
+    }
+
+    /// A domain in which a [`Worker::pin`] costs next to nothing: the worker's guard *stays* when
+    /// the scope ends, and is taken back by whoever collects if it is then in the way. That needs
+    /// what the core cannot do itself, a `barrier` on all threads. `tidegate::domain()` is such a
+    /// domain where Linux provides one.
+    ///
+    /// # Safety
+    ///
+    /// Between the moment at which `barrier` is called and that at which it returns, every thread
+    /// that uses the domain must pass a full memory barrier, as by Linux' `membarrier` in its private
+    /// expedited form.
+    pub unsafe fn with_barrier(barrier: fn()) -> Self {
+        Self::made(Some(Collector::new()), Some(barrier), usize::MAX)
     }
 
     /// A domain in which at most `objects` are retired and not freed: beyond that, whatever would
@@ -65,22 +82,23 @@ impl Domain {
     /// An object is an entry, a block of entries or a table. A map needs a few for each change
     /// under way.
     pub fn capped(objects: usize) -> Self {
-        Self::made(Some(Collector::new()), objects.min(usize::MAX - 1))
+        Self::made(Some(Collector::new()), None, objects.min(usize::MAX - 1))
     }
 
     /// A domain in which nothing is ever freed before its end, and pinning does nothing: for models
     /// of what stands on reclamation.
     #[cfg(loom)]
     pub fn quarantine() -> Self {
-        Self::made(None, usize::MAX)
+        Self::made(None, None, usize::MAX)
     }
 
-    fn made(collector: Option<Collector>, cap: usize) -> Self {
+    fn made(collector: Option<Collector>, barrier: Option<fn()>, cap: usize) -> Self {
         Self(Arc::new(Inner {
             collector,
             posts: Roll::new(),
             limbos: Roll::new(),
             stage: Stage::new(),
+            barrier,
             freed: AtomicU64::new(0),
             cap,
             outstanding: AtomicUsize::new(0),

@@ -8,34 +8,10 @@ use core::ptr::NonNull;
 use crossbeam_epoch as epoch;
 
 use super::domain::{Domain, Inner};
+use super::post::Post;
 use crate::sweep::Budget;
-use crate::sync::{AtomicUsize, Ordering, TimeWord, fence};
+use crate::sync::{Ordering, fence};
 use crate::time::Instant;
-
-/// Where a worker says since when it has been pinned.
-pub(super) struct Post {
-    taken: AtomicUsize,
-    /// `u64::MAX`: not pinned.
-    since: TimeWord,
-}
-
-impl Post {
-    fn new() -> Self {
-        Self { taken: AtomicUsize::new(1), since: TimeWord::new(u64::MAX) }
-    }
-
-    fn claim(&self) -> bool {
-        // Acquire: pairs with the store of the worker before.
-        self.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    pub(super) fn since(&self) -> Option<Instant> {
-        match self.since.get() {
-            u64::MAX => None,
-            since => Some(Instant::from_nanos(since)),
-        }
-    }
-}
 
 /// Proof that its holder is pinned: nothing that it reaches from now on is freed before it is gone.
 ///
@@ -46,7 +22,7 @@ impl Post {
 /// let guard = tidegate_core::reclaim::Guard {};
 /// ```
 pub struct Guard {
-    /// `None` in quarantine only. Held for its drop.
+    /// `None` if the worker's guard stays, or in quarantine. Held for its drop.
     pin: Option<epoch::Guard>,
     domain: *const Inner,
 }
@@ -73,6 +49,8 @@ pub struct Worker {
     handle: Option<epoch::LocalHandle>,
     /// How many guards there are.
     pins: Cell<usize>,
+    /// Whether they are under the guard that stays.
+    under_guard: Cell<bool>,
     post: NonNull<Post>,
     domain: Domain,
 }
@@ -94,6 +72,7 @@ impl Worker {
             standing: None,
             handle: inner.collector.as_ref().map(epoch::Collector::register),
             pins: Cell::new(0),
+            under_guard: Cell::new(false),
             post,
             domain: domain.clone(),
         }
@@ -111,8 +90,9 @@ impl Worker {
     /// destructor, allocates nothing.
     #[inline]
     pub fn quiescent(&mut self, now: Instant) -> &Guard {
-        self.post().since.set(now.as_nanos());
+        self.post().pinned(now);
         if self.standing.is_none() {
+            self.under_guard.set(false);
             self.standing = Some(self.guard());
             self.pins.set(self.pins.get() + 1);
         } else if let Some(Guard { pin: Some(pin), .. }) = &mut self.standing {
@@ -133,8 +113,8 @@ impl Worker {
     /// A guard for as long as it is kept. Wait-free but for crossbeam's walk over the workers at
     /// every 128th; runs no destructor.
     ///
-    /// Inside the scope of another guard of this worker it is nearly free, and keeps the older one's
-    /// age.
+    /// Inside the scope of another guard of this worker, and in a domain [with a
+    /// barrier](Domain::with_barrier), it is nearly free. An inner one keeps the older one's age.
     #[inline]
     pub fn pin(&self) -> Pinned<&Self> {
         Pinned::new(self)
@@ -149,10 +129,11 @@ impl Worker {
     /// Frees up to `budget` retired objects whose grace period is over, and sees to it that others'
     /// ends. Returns how many were freed; 0 at once if another worker is collecting.
     ///
-    /// Two or three calls bring an object from its retirement to its end, if meanwhile every worker
-    /// was quiescent, unpinned or offline. Destructors run here and nowhere else. Bounded by the
-    /// budget, one exchange for each structure of the domain, and a walk over its workers; waits for
-    /// nobody.
+    /// Three or four calls bring an object from its retirement to its end, if meanwhile every worker
+    /// was quiescent, unpinned or offline. Of what was retired, destructors run here and nowhere else
+    /// before the domain ends. Bounded by the budget, a few exchanges for each structure of the domain,
+    /// and a walk over its workers; waits for nobody. Allocates about 2 KiB now and then, for
+    /// crossbeam's queue; aborts if there is no memory.
     ///
     /// # Panics
     ///
@@ -163,16 +144,31 @@ impl Worker {
         if self.standing.is_some() {
             self.quiescent(now);
         }
-        let pinned = self.pin();
-        match &pinned.guard.pin {
-            Some(pin) => self.domain.inner().collect(pin, budget),
-            None => 0,
-        }
+        let Some(pin) = self.handle.as_ref().map(epoch::LocalHandle::pin) else {
+            return 0;
+        };
+        self.domain.inner().collect(&pin, budget)
     }
 
     fn guard(&self) -> Guard {
         let pin = self.handle.as_ref().map(epoch::LocalHandle::pin);
         Guard { pin, domain: self.domain.inner() }
+    }
+
+    /// Whether the guard stays, or does from now on.
+    #[inline]
+    fn is_under_guard(&self) -> bool {
+        self.post().is_under_guard() || self.stay()
+    }
+
+    /// Lets a guard stay, for the pins after this one.
+    #[cold]
+    #[inline(never)]
+    fn stay(&self) -> bool {
+        if let Some(collector) = &self.domain.inner().collector {
+            self.post().stay(|| collector.register());
+        }
+        false
     }
 
     fn leave(&mut self) {
@@ -187,7 +183,7 @@ impl Worker {
         let pins = self.pins.get() - 1;
         self.pins.set(pins);
         if pins == 0 {
-            self.post().since.set(u64::MAX);
+            self.post().unpinned();
         }
     }
 
@@ -201,8 +197,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.leave();
-        // Release: pairs with the claim of the worker after.
-        self.post().taken.store(0, Ordering::Release);
+        self.post().leave();
     }
 }
 
@@ -226,10 +221,14 @@ impl<W: Deref<Target = Worker>> Pinned<W> {
     #[inline]
     fn new(worker: W) -> Self {
         let pins = worker.pins.get();
+        let domain = worker.domain.inner();
         if pins == 0 {
-            worker.post().since.set(worker.domain.inner().now.get());
+            worker.post().pinned(Instant::from_nanos(domain.now.get()));
+            worker.under_guard.set(domain.barrier.is_some() && worker.is_under_guard());
         }
-        let guard = worker.guard();
+        // Under the guard that stays as long as any of them is there: `since` tells.
+        let guard =
+            if worker.under_guard.get() { Guard { pin: None, domain } } else { worker.guard() };
         worker.pins.set(pins + 1);
         Self { guard, worker }
     }

@@ -414,6 +414,12 @@ pub fn fence(order: Ordering) {
     loom::sync::atomic::fence(plain(Location::caller(), Kind::Fence, order));
 }
 
+/// A fence whose other half is a barrier on all threads: as strong here as that makes it.
+#[track_caller]
+pub fn light_fence() {
+    fence(Ordering::SeqCst);
+}
+
 /// An object that is published, read and freed: loom reports a read that the publication does not
 /// precede, and a free that a read may still follow. It also counts, so that leaks show.
 #[derive(Debug)]

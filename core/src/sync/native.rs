@@ -4,6 +4,14 @@
 pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, fence};
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+/// Orders what the compiler emits, and nothing that the processor does: one half of a fence whose
+/// other half is a barrier on all threads.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) fn light_fence() {
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+}
+
 /// Makes `len` null pointers of zeroed memory: they are.
 ///
 /// # Safety

@@ -147,6 +147,11 @@ pub fn fence(order: Ordering) {
     atomic::fence(order);
 }
 
+/// Orders what the compiler emits.
+pub fn light_fence() {
+    atomic::compiler_fence(Ordering::SeqCst);
+}
+
 /// Makes `len` null pointers of zeroed memory: they are.
 ///
 /// # Safety
