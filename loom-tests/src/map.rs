@@ -140,10 +140,31 @@ pub const MODELS: &[Model] = &[
         only_in_rmw: &[],
     },
     Model {
-        name: "m18_iter_races_grow_and_remove",
-        preemptions: 2,
-        run: iter_races_grow_and_remove,
-        expected: &["saw [1, 2]", "saw [2]"],
+        name: "m18_iter_races_grow_and_replace",
+        preemptions: 3,
+        run: iter_races_grow_and_replace,
+        expected: &["saw 10", "saw 11"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m19_two_verify_what_each_has_moved",
+        preemptions: 1,
+        run: two_verify_what_each_has_moved,
+        expected: &["ended", "goes on"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m20_scan_races_shrink_and_a_late_insert",
+        preemptions: 1,
+        run: scan_races_shrink_and_a_late_insert,
+        expected: &["saw [1, 2]", "saw [1, 2, 3]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m21_scan_races_grow_and_a_late_insert",
+        preemptions: 1,
+        run: scan_races_grow_and_a_late_insert,
+        expected: &["saw [2]", "saw [2, 3]"],
         only_in_rmw: &[],
     },
 ];
@@ -293,7 +314,9 @@ fn shrink_races_insert_and_remove() -> String {
 }
 
 fn grow_races_get_of_a_resident() -> String {
-    let (map, worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    // Two of them share a bucket before and after, and so a block that the resize makes.
+    let keys = vec![(1, Plain::new(10)), (2, Plain::new(20)), (3, Plain::new(30))];
+    let (map, worker) = map(1, keys);
     let threads = vec![
         with(&map, |map, guard| {
             resize(map, true, guard);
@@ -302,8 +325,8 @@ fn grow_races_get_of_a_resident() -> String {
         with(&map, |map, guard| {
             let before = map.buckets(guard);
             assert_eq!(map.get(&1, guard).map(Plain::get), Some(10));
-            assert_eq!(map.get(&2, guard).map(Plain::get), Some(20));
-            assert!(map.get(&3, guard).is_none());
+            assert_eq!(map.get(&3, guard).map(Plain::get), Some(30));
+            assert!(map.get(&5, guard).is_none());
             format!("read {before} then {} buckets", map.buckets(guard))
         }),
     ];
@@ -576,21 +599,77 @@ fn iter_races_replace_of_the_only_entry() -> String {
     format!("saw {seen}")
 }
 
-fn iter_races_grow_and_remove() -> String {
+fn iter_races_grow_and_replace() -> String {
     let (map, mut worker) = map(1, vec![(1, Plain::new(10))]);
     assert!(map.force_resize(true, worker.quiescent(NOW)));
     let threads = vec![
         with(&map, |map, guard| {
-            assert!(map.insert(2, Plain::new(20), guard).is_ok());
-            assert!(map.remove(&1, guard).is_ok_and(|removed| removed.is_some()));
+            assert!(map.insert(1, Plain::new(11), guard).is_ok_and(|old| old.is_some()));
+            0
+        }),
+        with(&map, |map, guard| {
+            let values: Vec<_> = map.iter(guard).map(|(_, value)| value.get()).collect();
+            assert_eq!(values.len(), 1, "missed a key that was there all the while");
+            values[0]
+        }),
+    ];
+    let seen = race(threads)[1];
+    finish(map, worker);
+    format!("saw {seen}")
+}
+
+/// Beside a table that is replaced and not migrated, somebody inserts who may still have found the one
+/// before, and somebody scans.
+fn scan_races_a_late_insert(buckets: usize, keys: Vec<(u64, Plain)>) -> String {
+    let residents: Vec<_> = keys.iter().map(|&(key, _)| key).collect();
+    let (map, worker) = map(buckets, keys);
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert!(map.insert(3, Plain::new(30), guard).is_ok());
             Vec::new()
         }),
-        with(&map, content),
+        with(&map, move |map, guard| {
+            map.force_resize(buckets == 1, guard);
+            Vec::new()
+        }),
+        with(&map, scan_all),
     ];
-    let seen = race(threads).swap_remove(1);
-    assert_eq!(content(&map, worker.quiescent(NOW)), [2]);
+    let mut seen = race(threads).swap_remove(2);
+    seen.dedup();
+    assert!(residents.iter().all(|key| seen.contains(key)), "missed a resident: {seen:?}");
     finish(map, worker);
     format!("saw {seen:?}")
+}
+
+fn scan_races_shrink_and_a_late_insert() -> String {
+    scan_races_a_late_insert(2, vec![(1, Plain::new(10)), (2, Plain::new(20))])
+}
+
+fn scan_races_grow_and_a_late_insert() -> String {
+    scan_races_a_late_insert(1, vec![(2, Plain::new(20))])
+}
+
+fn two_verify_what_each_has_moved() -> String {
+    let (map, mut worker) = map(2, vec![(4, Plain::new(40)), (1, Plain::new(10))]);
+    assert!(map.force_resize(true, worker.quiescent(NOW)));
+    let help = |map: &Plains, guard: &Guard| {
+        map.force_help(guard);
+        map.force_help(guard)
+    };
+    let threads = vec![
+        with(&map, help),
+        with(&map, help),
+        with(&map, |map, guard| {
+            assert_eq!(map.get(&4, guard).map(Plain::get), Some(40));
+            assert_eq!(map.get(&1, guard).map(Plain::get), Some(10));
+            true
+        }),
+    ];
+    let goes_on = race(threads);
+    let guard = worker.quiescent(NOW);
+    assert_eq!(content(&map, guard), [1, 4]);
+    finish(map, worker);
+    (if goes_on[..2] == [true, true] { "goes on" } else { "ended" }).to_owned()
 }
 
 fn bucket_is_charged_while_it_is_given_up() -> String {

@@ -97,8 +97,23 @@ mod plain {
     }
 
     #[test]
-    fn m18_iter_races_grow_and_remove() {
+    fn m18_iter_races_grow_and_replace() {
         check(18, Mode::Plain);
+    }
+
+    #[test]
+    fn m19_two_verify_what_each_has_moved() {
+        check(19, Mode::Plain);
+    }
+
+    #[test]
+    fn m20_scan_races_shrink_and_a_late_insert() {
+        check(20, Mode::Plain);
+    }
+
+    #[test]
+    fn m21_scan_races_grow_and_a_late_insert() {
+        check(21, Mode::Plain);
     }
 }
 
@@ -191,7 +206,22 @@ mod rmw {
     }
 
     #[test]
-    fn m18_iter_races_grow_and_remove() {
+    fn m18_iter_races_grow_and_replace() {
         check(18, Mode::Rmw);
+    }
+
+    #[test]
+    fn m19_two_verify_what_each_has_moved() {
+        check(19, Mode::Rmw);
+    }
+
+    #[test]
+    fn m20_scan_races_shrink_and_a_late_insert() {
+        check(20, Mode::Rmw);
+    }
+
+    #[test]
+    fn m21_scan_races_grow_and_a_late_insert() {
+        check(21, Mode::Rmw);
     }
 }

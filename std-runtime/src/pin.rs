@@ -1,7 +1,8 @@
 //! One domain for the process, and a worker for each thread.
 
-use std::rc::Rc;
-use std::sync::LazyLock;
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use tidegate_core::reclaim::Pinned;
 use tidegate_core::{Domain, Worker};
@@ -16,8 +17,30 @@ static DOMAIN: LazyLock<Domain> = LazyLock::new(|| {
     }
 });
 
+/// Workers of threads that have ended. A worker that a thread has pinned is never freed, so that its
+/// guards may outlive the thread's own variables; there are as many as there were threads at a time.
+static IDLE: Mutex<Vec<Box<Worker>>> = Mutex::new(Vec::new());
+
 thread_local! {
-    static WORKER: Rc<Worker> = Rc::new(DOMAIN.worker());
+    /// The worker lent to this thread: a box that is in no other hands.
+    static WORKER: Cell<Option<NonNull<Worker>>> = const { Cell::new(None) };
+    static RETURN: Return = const { Return };
+}
+
+/// Gives the worker back when the thread ends.
+struct Return;
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        if let Some(worker) = WORKER.take() {
+            // SAFETY: lent to this thread alone.
+            if !unsafe { worker.as_ref() }.is_pinned() {
+                // SAFETY: made by a box, and nothing refers to it: nothing is pinned.
+                let worker = unsafe { Box::from_raw(worker.as_ptr()) };
+                IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+            }
+        }
+    }
 }
 
 /// The domain of the process, in which [`pin`] pins: for the maps of a server.
@@ -42,9 +65,27 @@ pub fn domain() -> &'static Domain {
 /// first call of a thread allocates its worker; those inside the scope of another are nearly free.
 ///
 /// Keep it for a handful of calls, and never over anything that blocks.
-pub fn pin() -> Pinned<Rc<Worker>> {
-    // A thread that is ending has no worker any more: it gets one for the occasion.
-    WORKER.try_with(Worker::pin_shared).unwrap_or_else(|_| Rc::new(DOMAIN.worker()).pin_shared())
+///
+/// A thread that pins while its thread-local variables are being destroyed, after its worker went back,
+/// takes another and keeps it for ever.
+#[inline]
+pub fn pin() -> Pinned<'static> {
+    let worker = WORKER.get().unwrap_or_else(lend);
+    // SAFETY: lent to this thread until it ends, and beyond if anything is pinned then.
+    unsafe { worker.as_ref() }.pin()
+}
+
+/// Lends a worker to this thread.
+#[cold]
+#[inline(never)]
+fn lend() -> NonNull<Worker> {
+    let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let worker = idle.unwrap_or_else(|| Box::new(DOMAIN.worker()));
+    let worker = NonNull::from(Box::leak(worker));
+    WORKER.set(Some(worker));
+    // From the first use on, its destructor runs at the thread's end; not if that has come.
+    _ = RETURN.try_with(|_| ());
+    worker
 }
 
 /// A barrier on all threads of the process: `membarrier`, which Linux has since 4.14.
@@ -76,7 +117,6 @@ mod barrier {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -166,18 +206,5 @@ mod tests {
         .join()
         .unwrap();
         assert_eq!(SEEN.load(Ordering::SeqCst), 7);
-    }
-
-    #[test]
-    fn nested_pins_are_of_one_worker() {
-        let own = Domain::new();
-        let worker = Rc::new(own.worker());
-        let (first, second) = (worker.pin_shared(), worker.pin_shared());
-        drop(first);
-        assert!(own.gauges(Instant::ORIGIN).oldest_pin.is_some());
-        drop(second);
-        assert_eq!(own.gauges(Instant::ORIGIN).oldest_pin, None);
-        let mut collector = own.worker();
-        assert_eq!(collector.collect(Instant::ORIGIN, Budget::UNLIMITED), 0);
     }
 }

@@ -26,7 +26,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 let mut single = None;
                 // SAFETY: as above.
                 for item in unsafe { word.items(&mut single) } {
-                    check(item.entry.cast::<Header>().as_ptr());
+                    check(Entry::header(item.entry));
                     // SAFETY: as above.
                     let entry: &Entry<K, V> = unsafe { item.entry.as_ref() };
                     assert_eq!(entry.hash(), item.hash, "the hash of an entry in the map");

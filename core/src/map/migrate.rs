@@ -14,9 +14,9 @@ use crate::reclaim::Guard;
 use crate::sync::{AtomicPtr, Ordering};
 
 /// Units that a change moves beyond the one it needs.
-const HELP: usize = 2;
+const HELP: usize = if cfg!(loom) { 1 } else { 2 };
 /// Units of which a change sees to it that they have been moved, once all are handed out.
-const VERIFY: usize = if cfg!(loom) { 2 } else { 32 };
+const VERIFY: usize = if cfg!(loom) { 1 } else { 32 };
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// The bucket's word, ready to be replaced: in the current table, and listed nowhere else. Frozen
@@ -80,9 +80,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
         let garbage = usize::from(word.block().is_some());
         self.limbo.reserve(garbage)?;
-        // AcqRel: Release: whoever sees it moved sees what has come, and the table it has come to.
-        // Acquire: what others filled is as good as filled by us.
-        let old = Word::<K, V>::new(bucket.swap(Word::<K, V>::MOVED.0, Ordering::AcqRel));
+        // Release: whoever sees it moved sees what has come, and the table it has come to.
+        let old = Word::<K, V>::new(bucket.swap(Word::<K, V>::MOVED.0, Ordering::Release));
         match old.block() {
             // SAFETY: reserved for; whoever swaps it out retires it; it was in no other word.
             Some(block) => unsafe { self.limbo.retire(spread, [block]) },
@@ -131,8 +130,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             }
             seen += 1;
         }
-        // AcqRel: pairs with itself and the load above. Relaxed: somebody else went on.
-        _ = table.verified.compare_exchange(first, seen, Ordering::AcqRel, Ordering::Relaxed);
+        // Release: pairs with the load above. Relaxed: somebody else went on.
+        _ = table.verified.compare_exchange(first, seen, Ordering::Release, Ordering::Relaxed);
         if seen == units && self.limbo.reserve(1).is_ok() {
             // Release: whoever sees the end sees that every bucket has come.
             let ended = table.before.compare_exchange(
@@ -180,8 +179,8 @@ impl<K, V> Table<'_, K, V> {
         first: &[Item<K, V>],
         second: &[Item<K, V>],
     ) -> Result<(), MapError> {
-        // Acquire: that it has come must be known before its source is marked as moved.
-        if !Word::<K, V>::new(self.bucket(index).load(Ordering::Acquire)).is_uninit() {
+        // Relaxed: whoever sees the source moved, which comes after, cannot see this word older.
+        if !Word::<K, V>::new(self.bucket(index).load(Ordering::Relaxed)).is_uninit() {
             return Ok(());
         }
         let mine = || {
@@ -189,12 +188,12 @@ impl<K, V> Table<'_, K, V> {
             first.iter().chain(second).filter(here).copied()
         };
         let word = Word::gather(mine().count(), mine())?;
-        // AcqRel: Release: publishes the block. Acquire, and on failure: as the load.
+        // Release: publishes the block. Relaxed: as the load.
         let filled = self.bucket(index).compare_exchange(
             null_mut(),
             word.0,
-            Ordering::AcqRel,
-            Ordering::Acquire,
+            Ordering::Release,
+            Ordering::Relaxed,
         );
         if filled.is_err() {
             // SAFETY: not published.
@@ -209,9 +208,9 @@ fn freeze<K, V>(bucket: &AtomicPtr<crate::reclaim::Header>) -> Word<K, V> {
     // Acquire: pairs with the exchange that published what the word points at.
     let mut word = Word::<K, V>::new(bucket.load(Ordering::Acquire));
     while !word.is_frozen() {
-        // AcqRel: Release: whoever finds it frozen finds the table it is to move to. Acquire, and on
-        // failure: as the load.
-        match bucket.compare_exchange(word.0, word.frozen().0, Ordering::AcqRel, Ordering::Acquire)
+        // Release: whoever finds it frozen finds the table it is to move to. Acquire, on failure: as
+        // the load.
+        match bucket.compare_exchange(word.0, word.frozen().0, Ordering::Release, Ordering::Acquire)
         {
             Ok(_) => return word.frozen(),
             Err(seen) => word = Word::new(seen),

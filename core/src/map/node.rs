@@ -2,28 +2,48 @@
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::ptr::NonNull;
 
 use crate::reclaim::{Header, OutOfMemory, Unpublished};
 
 /// A key and its value. Its address never changes; while it is in the map, its header's word is the
 /// key's hash.
+///
+/// The header comes last: a reader needs key and value only, and where those are small they are then
+/// on one cache line, however the allocator places them.
 #[repr(C)]
 pub(crate) struct Entry<K, V> {
-    header: Header,
     pub(super) key: K,
     pub(crate) value: V,
+    header: Header,
 }
 
 impl<K, V> Entry<K, V> {
+    /// Where in an entry its header is.
+    pub(super) const HEADER: usize = offset_of!(Self, header);
+
     /// An entry on the heap, or what it was to be made of.
     pub(super) fn new(hash: usize, key: K, value: V) -> Result<Unpublished<Self>, (K, V)> {
-        Unpublished::new(Self { header: Header::new(hash), key, value })
+        Unpublished::new(Self { key, value, header: Header::new(hash) })
             .map_err(|entry| entry.into_parts())
     }
 
     pub(super) fn into_parts(self) -> (K, V) {
         (self.key, self.value)
+    }
+
+    /// Where its header is: what words and retirement deal with.
+    pub(super) fn header(entry: NonNull<Self>) -> *mut Header {
+        entry.as_ptr().wrapping_byte_add(Self::HEADER).cast()
+    }
+
+    /// The entry whose header is there, if it is anywhere.
+    #[inline(always)]
+    pub(super) fn of_header(header: *mut Header) -> Option<NonNull<Self>> {
+        let header = NonNull::new(header)?;
+        // SAFETY: within the entry, whose header it is.
+        Some(unsafe { header.byte_sub(Self::HEADER) }.cast())
     }
 
     /// The key's hash; anything at all once the entry was retired.

@@ -114,8 +114,7 @@ where
         for (&hash, word) in hashes[..len].iter().zip(&mut words) {
             // Acquire: pairs with the exchange that published what the word points at.
             *word = Word::new(table.bucket(hash).load(Ordering::Acquire));
-            // The entry, where there is just one; else the block.
-            prefetch(word.target());
+            prefetch(word.first());
         }
         for (&hash, word) in hashes[..len].iter().zip(words) {
             // SAFETY: read under the guard.

@@ -8,6 +8,9 @@ use crate::sync::Ordering;
 /// A map has no fewer buckets than this.
 pub(super) const SMALLEST: usize = if cfg!(loom) { 1 } else { 8 };
 
+/// Fewer buckets than this are few.
+const SMALL: usize = 4096;
+
 /// So many entries in one bucket show that somebody who began to grow the table has stopped.
 pub(super) const CROWDED: usize = 8;
 
@@ -15,15 +18,22 @@ pub(super) const CROWDED: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
     Right,
-    /// More than three entries to four buckets.
+    /// More than three entries to four buckets; to eight if there are few.
     Small,
     /// Fewer than one entry to eight buckets.
     Large,
 }
 
 fn fit(entries: usize, buckets: usize) -> Fit {
-    // A model says itself when a table is replaced.
-    let room = if cfg!(loom) { 8 * buckets } else { buckets - buckets / 4 };
+    let room = if cfg!(loom) {
+        // A model says itself when a table is replaced.
+        8 * buckets
+    } else if buckets < SMALL {
+        // Where all of it is in the cache, more buckets of one entry are worth their memory.
+        buckets / 8 * 3
+    } else {
+        buckets / 4 * 3
+    };
     if entries > room {
         Fit::Small
     } else if entries < buckets / 8 && buckets > SMALLEST {
@@ -87,7 +97,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let new = Head::new(len, current)?;
         // Release: publishes the table. Relaxed: the failure changes nothing.
         let published =
-            self.head.compare_exchange(current, new.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
+            self.head.compare_exchange(current, new.as_ptr(), Ordering::Release, Ordering::Relaxed);
         if published.is_err() {
             // SAFETY: not published, and it owns nothing.
             unsafe { Head::free(new) };

@@ -9,7 +9,7 @@ use super::resize::CROWDED;
 use super::table::Table;
 use super::word::Word;
 use super::{BLOCK_MAX, Map, MapError, Rejected};
-use crate::reclaim::{Guard, Header, Unpublished};
+use crate::reclaim::{Guard, Unpublished};
 use crate::sync::{Ordering, prefetch};
 
 /// What became of an entry that was to be inserted.
@@ -285,13 +285,14 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 return Err(error.into());
             }
         };
-        // AcqRel: Release: publishes entry and block. Acquire: the word may have been another's in
-        // between and the same again; whoever read an entry's hash for that one has read it before
-        // we put a link there. Relaxed: the word is loaded anew.
+        // Release: publishes entry and block. No Acquire: the word may have been another's in between
+        // and the same again, but whoever then read an entry's hash cannot have read the link that we
+        // put there: he would have read it after this exchange, and before one that it follows.
+        // Relaxed: the word is loaded anew.
         let replaced = table.bucket(hash).compare_exchange(
             word.0,
             replacement.0,
-            Ordering::AcqRel,
+            Ordering::Release,
             Ordering::Relaxed,
         );
         if replaced.is_err() {
@@ -301,7 +302,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             return Ok(false);
         }
         let left = items.iter().filter(|item| leaves(item));
-        let left = left.map(|item| item.entry.as_ptr().cast::<Header>());
+        let left = left.map(|item| Entry::header(item.entry));
         // SAFETY: reserved for. We took them out of their only word: `settle` saw to it that no word
         // of the table before shows them any more. `items` is not used after.
         unsafe { self.limbo.retire(hash, left.chain(word.block())) };

@@ -44,7 +44,7 @@ impl<K, V> Word<K, V> {
     }
 
     pub(super) fn single(entry: NonNull<Entry<K, V>>) -> Self {
-        Self::new(entry.as_ptr().cast())
+        Self::new(Entry::header(entry))
     }
 
     /// A word for `len` entries.
@@ -86,14 +86,22 @@ impl<K, V> Word<K, V> {
     }
 
     #[inline(always)]
-    pub(super) fn target(self) -> *mut Header {
+    fn target(self) -> *mut Header {
         self.0.map_addr(|address| address & !TAGS)
+    }
+
+    /// What is read first: the entry, where there is just one; else the block. Without a branch, for
+    /// nobody can foresee which.
+    #[inline(always)]
+    pub(super) fn first(self) -> *const u8 {
+        let single = usize::from(!self.is_block());
+        self.target().cast::<u8>().wrapping_sub(single * Entry::<K, V>::HEADER)
     }
 
     /// The entry, if there is just one.
     #[inline(always)]
     pub(super) fn as_single(self) -> Option<NonNull<Entry<K, V>>> {
-        if self.is_block() { None } else { NonNull::new(self.target().cast()) }
+        if self.is_block() { None } else { Entry::of_header(self.target()) }
     }
 
     #[inline(always)]

@@ -7,13 +7,14 @@ use crossbeam_epoch as epoch;
 
 use super::domain::Inner;
 use crate::sweep::Budget;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, Witness};
 
 /// How far collecting has come. One thread at a time goes on with it; others find it claimed and
 /// leave, so a thread that stops there stops the freeing, and nothing else.
 pub(super) struct Stage {
     claimed: AtomicUsize,
     batch: UnsafeCell<Batch>,
+    witness: Witness,
 }
 
 /// What was taken together, and waits for one grace period.
@@ -36,12 +37,17 @@ impl Stage {
     pub(super) fn new() -> Self {
         let batch =
             Batch { number: 0, waiting: false, steps: 0, ripened: Arc::new(AtomicUsize::new(0)) };
-        Self { claimed: AtomicUsize::new(0), batch: UnsafeCell::new(batch) }
+        Self {
+            claimed: AtomicUsize::new(0),
+            batch: UnsafeCell::new(batch),
+            witness: Witness::new(),
+        }
     }
 
     fn claim(&self) -> Option<Claim<'_>> {
         // Acquire: pairs with the end of the claim before.
         self.claimed.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        self.witness.write();
         Some(Claim(self))
     }
 }
@@ -108,7 +114,9 @@ impl Inner {
         }
         // Everything ripe is freed.
         let batch = claim.batch();
-        // Acquire: pairs with the deferred function, and through it with the last of the readers.
+        // Acquire, beyond loom: pairs with the deferred function, and through it with the last of the
+        // readers. Mostly that runs under the claim, which orders the same; but a worker that pins for
+        // the 128th time, or ends, may run it, too.
         if batch.waiting && batch.ripened.load(Ordering::Acquire) == batch.number {
             batch.waiting = false;
             for record in self.limbos.iter() {
@@ -131,7 +139,7 @@ impl Inner {
             if batch.waiting {
                 batch.number = batch.number.wrapping_add(1);
                 let (ripened, number) = (Arc::clone(&batch.ripened), batch.number);
-                // Release: pairs with the load above.
+                // Release, beyond loom: pairs with the load above; see there.
                 let tell = move || ripened.store(number, Ordering::Release);
                 // SAFETY: the function owns all it touches, and may run on any thread.
                 unsafe { pin.defer_unchecked(tell) };

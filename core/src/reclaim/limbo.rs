@@ -67,6 +67,7 @@ pub(super) struct Record {
     waiting: UnsafeCell<Lists>,
     /// What may be freed. The collector's.
     ripe: UnsafeCell<Lists>,
+    witness: Witness,
 }
 
 const FREE: usize = 0;
@@ -102,6 +103,7 @@ impl Record {
             stripes: core::array::from_fn(|_| stripe()),
             waiting: UnsafeCell::new(Lists::NONE),
             ripe: UnsafeCell::new(Lists::NONE),
+            witness: Witness::new(),
         }
     }
 
@@ -133,8 +135,9 @@ impl Record {
             if stripe.head.load(Ordering::Relaxed).is_null() {
                 continue;
             }
-            // Acquire: pairs with each push: what removed the objects comes before the grace period
-            // that begins now, and before their being freed.
+            // Acquire, beyond loom: pairs with each push: what removed the objects comes before the
+            // grace period that begins now. Whoever retires under a guard, as every model does, is
+            // ordered by the end of that, too.
             *list = stripe.head.swap(core::ptr::null_mut(), Ordering::Acquire);
         }
         if closed && idle && waiting.is_empty() {
@@ -167,6 +170,7 @@ impl Record {
             return false;
         };
         before();
+        self.witness.read();
         // SAFETY: written before the first retirement, which the Acquire of `take` follows.
         let release = unsafe { *self.release.get() };
         // SAFETY: retired once, and unreachable since its grace period is over.
@@ -242,9 +246,13 @@ impl Limbo {
     pub(crate) unsafe fn new(domain: &Domain, release: Release) -> Result<Self, OutOfMemory> {
         let record = domain.inner().limbos.adopt(Record::claim, || Record::new(release))?;
         // SAFETY: the record lives as long as the domain.
-        let cell = unsafe { &record.as_ref().release };
+        let ours = unsafe { record.as_ref() };
+        // Relaxed: nobody else retires anything here.
+        let is_free = |stripe: &CachePadded<Stripe>| stripe.head.load(Ordering::Relaxed).is_null();
+        debug_assert!(ours.stripes.iter().all(is_free), "a record with objects in it");
+        ours.witness.write();
         // SAFETY: the record is owned by us, and empty.
-        unsafe { cell.get().write(release) };
+        unsafe { ours.release.get().write(release) };
         Ok(Self { domain: domain.clone(), record })
     }
 
@@ -310,8 +318,8 @@ impl Limbo {
         loop {
             // Release: as above.
             header.word.store(head, Ordering::Release);
-            // Release: the step that removed the object, and all reading of it by this thread, come
-            // before its being taken. Relaxed: as the load.
+            // Release, beyond loom: the step that removed the object, and all reading of it by this
+            // thread, come before its being taken; see there. Relaxed: as the load.
             match stripe.head.compare_exchange(head, first, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(seen) => head = seen,

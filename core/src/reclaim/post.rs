@@ -21,8 +21,8 @@ use crossbeam_epoch as epoch;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, fence, light_fence};
 use crate::time::Instant;
 
-/// Pins under one guard that stays, before it is renewed: each holds back what was retired since.
-const RENEW: usize = if cfg!(loom) { 2 } else { 64 };
+/// The latest time at which a worker can be pinned.
+pub(super) const LATEST: u64 = u64::MAX - 1;
 
 /// Where a worker says that it is pinned.
 pub(super) struct Post {
@@ -31,8 +31,8 @@ pub(super) struct Post {
     since: AtomicU64,
     stay: AtomicUsize,
     guard: UnsafeCell<Option<epoch::Guard>>,
-    /// How often the guard was pinned under since it was renewed. The worker's.
-    uses: Cell<usize>,
+    /// The domain's time when the guard was renewed. The worker's.
+    renewed: Cell<u64>,
 }
 
 const ABSENT: usize = 0;
@@ -40,7 +40,7 @@ const STAYS: usize = 1;
 const ASKED_BACK: usize = 2;
 
 // SAFETY: `guard` is used by the worker while it is pinned and has seen that it stays, and by the
-// collector once it has asked for it back and seen the worker not pinned; `uses` by the worker. A
+// collector once it has asked for it back and seen the worker not pinned; `renewed` by the worker. A
 // crossbeam participant knows nothing of the thread that uses it.
 unsafe impl Send for Post {}
 // SAFETY: as above.
@@ -53,7 +53,7 @@ impl Post {
             since: AtomicU64::new(u64::MAX),
             stay: AtomicUsize::new(ABSENT),
             guard: UnsafeCell::new(None),
-            uses: Cell::new(0),
+            renewed: Cell::new(0),
         }
     }
 
@@ -78,9 +78,9 @@ impl Post {
 
     /// The worker is pinned, or about to be.
     #[inline]
-    pub(super) fn pinned(&self, now: Instant) {
+    pub(super) fn pinned(&self, now: u64) {
         // Relaxed: what must come after, `is_under_guard` and pinning order.
-        self.since.store(now.as_nanos().min(u64::MAX - 1), Ordering::Relaxed);
+        self.since.store(now, Ordering::Relaxed);
     }
 
     /// The worker is pinned no longer.
@@ -91,10 +91,10 @@ impl Post {
         self.since.store(u64::MAX, Ordering::Release);
     }
 
-    /// Whether the guard stays, for a worker that has just said that it is pinned. Now and then
-    /// renews it.
-    #[inline]
-    pub(super) fn is_under_guard(&self) -> bool {
+    /// Whether the guard stays, for a worker that has just said that it is pinned. It is renewed when
+    /// the domain's time has changed: somebody collects, and it may be in the way.
+    #[inline(always)]
+    pub(super) fn is_under_guard(&self, now: u64) -> bool {
         // Pairs with the barrier in `Inner::take_back`: either the collector sees us pinned, or we
         // see that it asked.
         light_fence();
@@ -102,17 +102,22 @@ impl Post {
         if self.stay.load(Ordering::Acquire) != STAYS {
             return false;
         }
-        let uses = self.uses.get() + 1;
-        self.uses.set(uses);
-        if uses % RENEW == 0 {
-            // SAFETY: the worker is pinned, and has seen that the guard stays.
-            if let Some(guard) = unsafe { &mut *self.guard.get() } {
-                guard.repin();
-                // SeqCst: as in `Worker::quiescent`.
-                fence(Ordering::SeqCst);
-            }
+        if self.renewed.get() != now {
+            self.renew(now);
         }
         true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn renew(&self, now: u64) {
+        self.renewed.set(now);
+        // SAFETY: the worker is pinned, and has seen that the guard stays.
+        if let Some(guard) = unsafe { &mut *self.guard.get() } {
+            guard.repin();
+            // SeqCst: as in `Worker::quiescent`.
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// Lets a guard stay, if there is none: one of a participant of its own.

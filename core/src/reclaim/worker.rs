@@ -1,6 +1,5 @@
 //! Who reads.
 
-use alloc::rc::Rc;
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -8,7 +7,7 @@ use core::ptr::NonNull;
 use crossbeam_epoch as epoch;
 
 use super::domain::{Domain, Inner};
-use super::post::Post;
+use super::post::{LATEST, Post};
 use crate::sweep::Budget;
 use crate::sync::{Ordering, fence};
 use crate::time::Instant;
@@ -47,18 +46,19 @@ pub struct Worker {
     standing: Option<Guard>,
     /// `None` in quarantine only.
     handle: Option<epoch::LocalHandle>,
-    /// How many guards there are.
+    /// `{ guards: rest, stays: 1 }`: how many guards there are, and whether the first of them was
+    /// under the guard that stays. Then all are, for as long as `Post` says that we are pinned.
     pins: Cell<usize>,
-    /// Whether they are under the guard that stays.
-    under_guard: Cell<bool>,
     post: NonNull<Post>,
     domain: Domain,
 }
 
+const STAYS: usize = 1;
+const ONE: usize = 2;
+
 // SAFETY: a crossbeam participant is a set of plain cells that know nothing of the thread that uses
 // them; it must only not be used by two at once. Everything that uses this one is in the worker
-// (`standing`, which moves along), borrows it (`Pinned<&Worker>`, `&Guard`: no move while they
-// live), or shares it by `Rc`, which does not move to another thread.
+// (`standing`, which moves along) or borrows it (`Pinned`, `&Guard`: no move while they live).
 unsafe impl Send for Worker {}
 
 impl Worker {
@@ -72,7 +72,6 @@ impl Worker {
             standing: None,
             handle: inner.collector.as_ref().map(epoch::Collector::register),
             pins: Cell::new(0),
-            under_guard: Cell::new(false),
             post,
             domain: domain.clone(),
         }
@@ -83,6 +82,11 @@ impl Worker {
         &self.domain
     }
 
+    /// Whether there is any guard of this worker.
+    pub fn is_pinned(&self) -> bool {
+        self.pins.get() >= ONE
+    }
+
     /// Says that nothing read before is still in use, and returns the guard for what is read next.
     /// For loops that run to completion: once a burst, with the burst's time.
     ///
@@ -90,11 +94,10 @@ impl Worker {
     /// destructor, allocates nothing.
     #[inline]
     pub fn quiescent(&mut self, now: Instant) -> &Guard {
-        self.post().pinned(now);
+        self.post().pinned(now.as_nanos().min(LATEST));
         if self.standing.is_none() {
-            self.under_guard.set(false);
             self.standing = Some(self.guard());
-            self.pins.set(self.pins.get() + 1);
+            self.pins.set((self.pins.get() & !STAYS) + ONE);
         } else if let Some(Guard { pin: Some(pin), .. }) = &mut self.standing {
             pin.repin();
             // SeqCst: what is read next is read after the new epoch is announced and after the old
@@ -116,14 +119,8 @@ impl Worker {
     /// Inside the scope of another guard of this worker, and in a domain [with a
     /// barrier](Domain::with_barrier), it is nearly free. An inner one keeps the older one's age.
     #[inline]
-    pub fn pin(&self) -> Pinned<&Self> {
+    pub fn pin(&self) -> Pinned<'_> {
         Pinned::new(self)
-    }
-
-    /// The same, for a worker that is shared within its thread.
-    #[inline]
-    pub fn pin_shared(self: &Rc<Self>) -> Pinned<Rc<Self>> {
-        Pinned::new(Rc::clone(self))
     }
 
     /// Frees up to `budget` retired objects whose grace period is over, and sees to it that others'
@@ -140,7 +137,7 @@ impl Worker {
     /// If a destructor does. Its object counts as freed; nothing else is lost.
     pub fn collect(&mut self, now: Instant, budget: Budget) -> usize {
         let inner = self.domain.inner();
-        inner.now.raise(now.as_nanos());
+        inner.now.raise(now.as_nanos().min(LATEST));
         if self.standing.is_some() {
             self.quiescent(now);
         }
@@ -150,25 +147,17 @@ impl Worker {
         self.domain.inner().collect(&pin, budget)
     }
 
+    #[inline]
     fn guard(&self) -> Guard {
         let pin = self.handle.as_ref().map(epoch::LocalHandle::pin);
         Guard { pin, domain: self.domain.inner() }
     }
 
-    /// Whether the guard stays, or does from now on.
-    #[inline]
-    fn is_under_guard(&self) -> bool {
-        self.post().is_under_guard() || self.stay()
-    }
-
     /// Lets a guard stay, for the pins after this one.
-    #[cold]
-    #[inline(never)]
-    fn stay(&self) -> bool {
+    fn stay(&self) {
         if let Some(collector) = &self.domain.inner().collector {
             self.post().stay(|| collector.register());
         }
-        false
     }
 
     fn leave(&mut self) {
@@ -180,9 +169,9 @@ impl Worker {
     /// One guard less.
     #[inline]
     fn unpinned(&self) {
-        let pins = self.pins.get() - 1;
+        let pins = self.pins.get() - ONE;
         self.pins.set(pins);
-        if pins == 0 {
+        if pins < ONE {
             self.post().unpinned();
         }
     }
@@ -205,36 +194,52 @@ impl core::fmt::Debug for Worker {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Worker")
             .field("domain", &self.domain)
-            .field("pins", &self.pins.get())
+            .field("pins", &(self.pins.get() / ONE))
             .finish_non_exhaustive()
     }
 }
 
-/// A guard that ends with its scope. `W` is how it holds its worker.
+/// A guard that ends with its scope.
 #[derive(Debug)]
-pub struct Pinned<W: Deref<Target = Worker>> {
+pub struct Pinned<'w> {
     guard: Guard,
-    worker: W,
+    worker: &'w Worker,
 }
 
-impl<W: Deref<Target = Worker>> Pinned<W> {
-    #[inline]
-    fn new(worker: W) -> Self {
-        let pins = worker.pins.get();
+impl<'w> Pinned<'w> {
+    #[inline(always)]
+    fn new(worker: &'w Worker) -> Self {
         let domain = worker.domain.inner();
-        if pins == 0 {
-            worker.post().pinned(Instant::from_nanos(domain.now.get()));
-            worker.under_guard.set(domain.barrier.is_some() && worker.is_under_guard());
+        if worker.pins.get() < ONE && domain.barrier.is_some() {
+            let now = domain.now.get();
+            worker.post().pinned(now);
+            if worker.post().is_under_guard(now) {
+                worker.pins.set(STAYS + ONE);
+                return Self { guard: Guard { pin: None, domain }, worker };
+            }
         }
-        // Under the guard that stays as long as any of them is there: `since` tells.
-        let guard =
-            if worker.under_guard.get() { Guard { pin: None, domain } } else { worker.guard() };
-        worker.pins.set(pins + 1);
+        Self::otherwise(worker)
+    }
+
+    /// Inside the scope of another, or with a guard of crossbeam's own.
+    #[inline(never)]
+    fn otherwise(worker: &'w Worker) -> Self {
+        let mut pins = worker.pins.get();
+        let domain = worker.domain.inner();
+        if pins < ONE {
+            pins = 0;
+            worker.post().pinned(domain.now.get());
+            if domain.barrier.is_some() {
+                worker.stay();
+            }
+        }
+        let guard = if pins & STAYS != 0 { Guard { pin: None, domain } } else { worker.guard() };
+        worker.pins.set(pins + ONE);
         Self { guard, worker }
     }
 }
 
-impl<W: Deref<Target = Worker>> Deref for Pinned<W> {
+impl Deref for Pinned<'_> {
     type Target = Guard;
 
     #[inline(always)]
@@ -243,7 +248,7 @@ impl<W: Deref<Target = Worker>> Deref for Pinned<W> {
     }
 }
 
-impl<W: Deref<Target = Worker>> Drop for Pinned<W> {
+impl Drop for Pinned<'_> {
     #[inline]
     fn drop(&mut self) {
         self.worker.unpinned();

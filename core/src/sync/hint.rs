@@ -41,6 +41,10 @@ impl Witness {
     #[inline(always)]
     pub(crate) fn read(&self) {}
 
+    /// The object is changed, by the only one who may.
+    #[inline(always)]
+    pub(crate) fn write(&self) {}
+
     /// The object is retired.
     #[inline(always)]
     pub(crate) fn retire(&self) {}

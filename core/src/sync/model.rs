@@ -460,6 +460,12 @@ impl Witness {
         self.access.with(|_| ());
     }
 
+    /// The object is changed, by the only one who may.
+    #[track_caller]
+    pub fn write(&self) {
+        self.access.with_mut(|_| ());
+    }
+
     /// The object is retired.
     pub fn retire(&self) {
         assert!(!self.retired.replace(true), "retired twice");

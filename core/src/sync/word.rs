@@ -24,6 +24,7 @@ impl TimeWord {
 
 #[cfg(target_has_atomic = "64")]
 impl TimeWord {
+    #[inline]
     pub(crate) fn get(&self) -> u64 {
         // Relaxed: a time stands alone, nothing else is published through it.
         self.0.load(super::Ordering::Relaxed)
