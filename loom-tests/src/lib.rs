@@ -37,9 +37,17 @@ pub struct Model {
     pub only_in_rmw: &'static [&'static str],
 }
 
+/// The models of each module of the core.
+pub const MODULES: &[(&str, &[Model])] = &[
+    ("bucket", bucket::MODELS),
+    ("map", map::MODELS),
+    ("reclaim", reclaim::MODELS),
+    ("time", time::MODELS),
+];
+
 /// Every model there is.
 pub fn all() -> impl Iterator<Item = Model> + Clone {
-    [bucket::MODELS, map::MODELS, reclaim::MODELS, time::MODELS].into_iter().flatten().copied()
+    MODULES.iter().flat_map(|(_, models)| models.iter().copied())
 }
 
 /// How loads and stores are modelled.

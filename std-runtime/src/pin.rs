@@ -19,7 +19,7 @@ static DOMAIN: LazyLock<Domain> = LazyLock::new(|| {
 
 /// Workers of threads that have ended. A worker that a thread has pinned is never freed, so that its
 /// guards may outlive the thread's own variables; there are as many as there were threads at a time.
-static IDLE: Mutex<Vec<Box<Worker>>> = Mutex::new(Vec::new());
+static IDLE: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
 
 thread_local! {
     /// The worker lent to this thread: a box that is in no other hands.
@@ -37,7 +37,7 @@ impl Drop for Return {
             if !unsafe { worker.as_ref() }.is_pinned() {
                 // SAFETY: made by a box, and nothing refers to it: nothing is pinned.
                 let worker = unsafe { Box::from_raw(worker.as_ptr()) };
-                IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+                IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(*worker);
             }
         }
     }
@@ -80,7 +80,7 @@ pub fn pin() -> Pinned<'static> {
 #[inline(never)]
 fn lend() -> NonNull<Worker> {
     let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let worker = idle.unwrap_or_else(|| Box::new(DOMAIN.worker()));
+    let worker = Box::new(idle.unwrap_or_else(|| DOMAIN.worker()));
     let worker = NonNull::from(Box::leak(worker));
     WORKER.set(Some(worker));
     // From the first use on, its destructor runs at the thread's end; not if that has come.

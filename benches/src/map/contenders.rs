@@ -4,7 +4,7 @@
 //! structures, not the hashers they come with.
 
 use scc::hash_index::Entry;
-use tidegate::{Budget, Domain, Guard, Instant, Map, SeededState, Worker};
+use tidegate::{Budget, Guard, Instant, Map, SeededState, Worker};
 
 fn hasher() -> SeededState {
     SeededState::new(0x5eed)
@@ -56,7 +56,7 @@ impl Contender for Ours {
     type Guard<'g> = &'g Guard;
 
     fn empty() -> Self {
-        Self::with(&Domain::new(), hasher())
+        Self::with(tidegate::domain(), hasher())
     }
 
     fn hand(&self) -> Hand {
@@ -90,9 +90,8 @@ impl Contender for Ours {
     }
 
     #[inline]
-    fn get_pinned(&self, hand: &mut Hand, key: u64) -> u64 {
-        let guard = hand.reader.pin();
-        Map::get(self, &key, &guard).copied().unwrap_or(0)
+    fn get_pinned(&self, _: &mut Hand, key: u64) -> u64 {
+        Map::get(self, &key, &tidegate::pin()).copied().unwrap_or(0)
     }
 
     #[inline]

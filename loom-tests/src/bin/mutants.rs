@@ -23,7 +23,7 @@ mod run {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tidegate_core::model::{self, Place, Site, Weakening};
-    use tidegate_loom_tests::{Mode, Model, all};
+    use tidegate_loom_tests::{MODULES, Mode, Model, all};
 
     /// The fastest first: most mutants are killed by any.
     const MODES: [Mode; 2] = [Mode::Rmw, Mode::Plain];
@@ -40,7 +40,10 @@ mod run {
             ["orderings", part] => ExitCode::from(u8::from(orderings(part) > 0)),
             ["structures"] => ExitCode::from(u8::from(structures("") > 0)),
             ["structures", part] => ExitCode::from(u8::from(structures(part) > 0)),
-            ["models"] => models(all(), None),
+            ["models", ref modules @ ..] => {
+                let asked = MODULES.iter().filter(|(name, _)| modules.contains(name));
+                models(asked.flat_map(|(_, models)| models.iter().copied()), None)
+            }
             ["one", file, line, column, weakening, ref names @ ..] => {
                 let file: &'static str = Box::leak(file.to_owned().into_boxed_str());
                 let number = |text: &str| text.parse().expect("a number");
@@ -183,9 +186,26 @@ mod run {
             let built = cargo("build").status();
             assert!(built.is_ok_and(|status| status.success()), "{}: no build", patch.display());
             let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            report(&name, killer(cargo("run").args(["--", "models"])), &survivors);
+            let modules = changed(&patch);
+            let killer = killer(cargo("run").args(["--", "models"]).args(modules));
+            report(&name, killer, &survivors);
         }
         survivors.into_inner()
+    }
+
+    /// The modules whose models are to notice what a patch changes: those it changes, and those that
+    /// stand on them.
+    fn changed(patch: &Path) -> Vec<&'static str> {
+        let text = std::fs::read_to_string(patch).expect("a patch");
+        let changes = |part: &str| text.contains(&format!("+++ b/core/src/{part}"));
+        let map = changes("map/") || changes("bucket/map") || changes("reclaim");
+        let modules = [
+            ("reclaim", changes("reclaim")),
+            ("map", map),
+            ("bucket", changes("bucket/") && !map),
+            ("time", changes("time") || changes("sync/word")),
+        ];
+        modules.into_iter().filter(|(_, changed)| *changed).map(|(module, _)| module).collect()
     }
 
     /// The model that a run failed in, if it failed.
