@@ -167,6 +167,13 @@ pub const MODELS: &[Model] = &[
         expected: &["saw [2]", "saw [2, 3]"],
         only_in_rmw: &[],
     },
+    Model {
+        name: "m22_get_of_what_one_has_filled_and_another_moved",
+        preemptions: 1,
+        run: get_of_what_one_has_filled_and_another_moved,
+        expected: &["30"],
+        only_in_rmw: &[],
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -628,8 +635,10 @@ fn scan_races_a_late_insert(buckets: usize, keys: Vec<(u64, Plain)>) -> String {
             assert!(map.insert(3, Plain::new(30), guard).is_ok());
             Vec::new()
         }),
+        // It takes a unit upon itself, so that the scan may find that undone.
         with(&map, move |map, guard| {
             map.force_resize(buckets == 1, guard);
+            map.force_help(guard);
             Vec::new()
         }),
         with(&map, scan_all),
@@ -647,6 +656,27 @@ fn scan_races_shrink_and_a_late_insert() -> String {
 
 fn scan_races_grow_and_a_late_insert() -> String {
     scan_races_a_late_insert(1, vec![(2, Plain::new(20))])
+}
+
+fn get_of_what_one_has_filled_and_another_moved() -> String {
+    let keys = vec![(1, Plain::new(10)), (3, Plain::new(30))];
+    let (map, mut worker) = map(1, keys);
+    assert!(map.force_resize(true, worker.quiescent(NOW)));
+    // Removing what is not there moves the unit, and changes nothing else.
+    let settle = |key| {
+        with(&map, move |map, guard| {
+            assert!(map.remove(&key, guard).is_ok_and(|removed| removed.is_none()));
+            0
+        })
+    };
+    let threads = vec![
+        settle(5),
+        settle(7),
+        with(&map, |map, guard| map.get(&3, guard).map_or(0, Plain::get)),
+    ];
+    let seen = race(threads)[2];
+    finish(map, worker);
+    format!("{seen}")
 }
 
 fn two_verify_what_each_has_moved() -> String {

@@ -115,6 +115,11 @@ mod plain {
     fn m21_scan_races_grow_and_a_late_insert() {
         check(21, Mode::Plain);
     }
+
+    #[test]
+    fn m22_get_of_what_one_has_filled_and_another_moved() {
+        check(22, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -223,5 +228,10 @@ mod rmw {
     #[test]
     fn m21_scan_races_grow_and_a_late_insert() {
         check(21, Mode::Rmw);
+    }
+
+    #[test]
+    fn m22_get_of_what_one_has_filled_and_another_moved() {
+        check(22, Mode::Rmw);
     }
 }

@@ -27,7 +27,7 @@ use crate::time::Instant;
 
 /// How many buckets of the map a new key looks through for one to give up, when there are as many
 /// keys as may be.
-const MAKE_ROOM: usize = 8;
+const MAKE_ROOM: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// Rate-limit buckets for exact keys, on a [`Map`] that grows and shrinks with them.
 ///

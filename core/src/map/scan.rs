@@ -99,8 +99,10 @@ impl<K, V> Table<'_, K, V> {
                     }
                 }
                 Some(before) => {
-                    // Acquire, both: as above, or with its moving, which its coming precedes.
                     let words = [index, index + self.len()].map(|source| {
+                        // Acquire, beyond loom: as above, or with its moving, which its coming
+                        // precedes. For the former somebody must change a table that he does not
+                        // know to be replaced, while another has the unit upon himself.
                         Word::<K, V>::new(before.bucket(source).load(Ordering::Acquire))
                     });
                     if !words.iter().any(|word| word.is_moved()) {
@@ -119,8 +121,8 @@ impl<K, V> Table<'_, K, V> {
     /// inside if it has gone; outside if that could not be told.
     fn half(self, index: usize, mask: usize) -> Option<Option<Snapshot<K, V>>> {
         let bucket = self.bucket(index);
-        // Acquire: pairs with the exchange that published what the word points at, or with its
-        // moving, which its coming precedes.
+        // Acquire, beyond loom: pairs with the exchange that published what the word points at, or with
+        // its moving, which its coming precedes; as for a table that shrinks, above.
         let mut word = Word::<K, V>::new(bucket.load(Ordering::Acquire));
         if word.is_moved() {
             return Some(None);

@@ -27,7 +27,8 @@ pub struct MapSweep<T, F> {
 
 impl<T, F> MapSweep<T, F> {
     /// A sweep that begins at the map's first bucket, with a worker of the map's domain.
-    pub fn new(map: T, worker: Worker, stale: F) -> Self {
+    pub fn new(map: T, mut worker: Worker, stale: F) -> Self {
+        worker.offline(|| ());
         Self { map, worker, stale, cursor: Cursor::START }
     }
 }
@@ -81,25 +82,23 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         mut stale: impl FnMut(&K, &V) -> bool,
         guard: &Guard,
     ) -> (usize, usize) {
+        let (mut visited, mut removed) = (0, 0);
         loop {
             let table = self.table(guard);
             self.help(table, guard);
-            let hash = cursor.bucket(table.mask());
-            let word = match self.settle(table, hash, guard) {
+            let bucket = cursor.bucket(table.mask());
+            let word = match self.settle(table, bucket, guard) {
                 Ok(word) if word.is_frozen() => continue,
                 Ok(word) => word,
                 // No memory to move the bucket: the next pass comes by again.
-                Err(_) => {
-                    *cursor = cursor.next(table.mask());
-                    return (1, 0);
-                }
+                Err(_) => Word::EMPTY,
             };
-            *cursor = cursor.next(table.mask());
             let mut single = None;
             // SAFETY: read under the guard.
             let items = unsafe { word.items(&mut single) };
+            visited += items.len().max(1);
             // Up to 64 at a time, in the one block that a bucket mostly is.
-            for some in items.chunks(64) {
+            let found = items.chunks(64).find_map(|some| {
                 let mut doomed = 0_u64;
                 for (index, item) in some.iter().enumerate() {
                     // SAFETY: as above.
@@ -107,12 +106,17 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                     entry.read();
                     doomed |= u64::from(stale(&entry.key, &entry.value)) << index;
                 }
-                if doomed != 0 {
-                    let removed = self.remove_doomed(table, hash, word, some, doomed, guard);
-                    return (items.len(), removed);
-                }
+                (doomed != 0).then_some((some, doomed))
+            });
+            let gone = found.map_or(0, |(some, doomed)| {
+                self.remove_doomed(table, bucket, word, some, doomed, guard)
+            });
+            removed += gone;
+            // Merged by a shrink, there may be more: once again, without those.
+            if gone == 0 || items.len() <= 64 {
+                *cursor = cursor.next(table.mask());
+                return (visited, removed);
             }
-            return (items.len().max(1), 0);
         }
     }
 
@@ -128,7 +132,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         guard: &Guard,
     ) -> usize {
         let first = doomed & doomed.wrapping_neg();
-        for doomed in [doomed, first] {
+        let tries = if doomed == first { 1 } else { 2 };
+        for doomed in [doomed, first].into_iter().take(tries) {
             let leaves = |item: &Item<K, V>| {
                 let index = some.iter().position(|other| other.entry == item.entry);
                 index.is_some_and(|index| doomed & (1 << index) != 0)

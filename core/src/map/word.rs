@@ -173,6 +173,20 @@ impl<K, V> Word<K, V> {
         Some(&pair[usize::from(pair[0].hash != hash)])
     }
 
+    /// The entry that is likely to be a hash's.
+    ///
+    /// # Safety
+    ///
+    /// As [`items`](Self::items).
+    #[inline(always)]
+    pub(super) unsafe fn likely(self, hash: usize) -> Option<NonNull<Entry<K, V>>> {
+        self.as_single().or_else(|| {
+            // SAFETY: by the caller's promise.
+            let item = unsafe { self.candidate(hash) }?;
+            (item.hash == hash).then_some(item.entry)
+        })
+    }
+
     /// The entry of a key among all that a block lists.
     ///
     /// # Safety

@@ -64,7 +64,8 @@ impl Claim<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        // Release: pairs with the next claim.
+        // Release, beyond loom: pairs with the next claim. A step that ends with crossbeam's fence would
+        // do without.
         self.0.claimed.store(0, Ordering::Release);
     }
 }

@@ -63,14 +63,15 @@ impl Domain {
 
     /// A domain in which a [`Worker::pin`] costs next to nothing: the worker's guard *stays* when
     /// the scope ends, and is taken back by whoever collects if it is then in the way. That needs
-    /// what the core cannot do itself, a `barrier` on all threads. `tidegate::domain()` is such a
-    /// domain where Linux provides one.
+    /// what the core cannot do itself, a `barrier` on all threads: called by [`Worker::collect`] when
+    /// a guard that stays has been in the way for a few steps. A worker takes twice the memory.
+    /// `tidegate::domain()` is such a domain where Linux provides a barrier.
     ///
     /// # Safety
     ///
     /// Between the moment at which `barrier` is called and that at which it returns, every thread
     /// that uses the domain must pass a full memory barrier, as by Linux' `membarrier` in its private
-    /// expedited form.
+    /// expedited form. It must not unwind.
     pub unsafe fn with_barrier(barrier: fn()) -> Self {
         Self::made(Some(Collector::new()), Some(barrier), usize::MAX)
     }
@@ -118,7 +119,7 @@ impl Domain {
         // Relaxed: a count. Read first, so that what is freed meanwhile does not exceed what is
         // retired.
         let freed = self.0.freed.load(Ordering::Relaxed);
-        let oldest = self.0.posts.iter().filter_map(Post::since).min();
+        let oldest = self.0.posts.iter().filter_map(Post::oldest).min();
         Gauges {
             retired: self.0.limbos.iter().map(Record::retired).sum(),
             freed,
@@ -145,8 +146,8 @@ pub struct Gauges {
     pub retired: u64,
     /// Of those, objects freed.
     pub freed: u64,
-    /// For how long the oldest guard that is still there has been. The time of a
-    /// [`Worker::pin`] is that of the latest [`Worker::collect`] or [`Worker::quiescent`] before.
+    /// For how long the oldest guard that is still there has been. The time of a [`Worker::pin`] is
+    /// that of the latest [`Worker::collect`] before.
     pub oldest_pin: Option<Duration>,
 }
 

@@ -302,8 +302,8 @@ impl Limbo {
             // SAFETY: ours until it is pushed.
             let header = unsafe { &*untagged(object) };
             header.witness.retire();
-            // Release: pairs with the reading of the word's value: the step that removed the object
-            // comes before.
+            // Release, beyond loom: pairs with the reading of the word's value: the step that removed
+            // the object comes before. As below; here it is an entry only where a sweep removes two.
             header.word.store(first, Ordering::Release);
             first = object;
             count += 1;

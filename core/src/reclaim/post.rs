@@ -8,11 +8,11 @@
 //! ABSENT -(worker)-> STAYS -(collector, exchange)-> ASKED_BACK -(collector)-> ABSENT
 //! ```
 //!
-//! A worker that pins says so (`since`), and then looks whether the guard still stays; if it does not,
-//! it pins the ordinary way. A collector asks for it back, and then looks whether the worker is
-//! pinned. Each must see the other's word (Dekker): the collector calls for a barrier on all threads,
-//! and the worker needs none of its own. While the worker is pinned the guard is its own; once it is
-//! asked back and the worker is not, the collector's.
+//! A worker that pins says that it is `under` the guard, and then looks whether that still stays; if
+//! it does not, it pins the ordinary way, and is not under it. A collector asks for it back, and then
+//! looks whether the worker is under it. Each must see the other's word (Dekker): the collector calls
+//! for a barrier on all threads, and the worker needs none of its own. So while the worker is under
+//! the guard it is the worker's, and once it is asked back and the worker is not, the collector's.
 
 use core::cell::{Cell, UnsafeCell};
 
@@ -23,14 +23,19 @@ use crate::time::Instant;
 
 /// The latest time at which a worker can be pinned.
 pub(super) const LATEST: u64 = u64::MAX - 1;
+const NOT_PINNED: u64 = u64::MAX;
 
 /// Where a worker says that it is pinned.
 pub(super) struct Post {
     taken: AtomicUsize,
-    /// `u64::MAX`: not pinned.
+    /// Since when the worker is pinned under the guard that stays.
+    under: AtomicU64,
+    /// Since when it is pinned under another: for the gauge only.
     since: AtomicU64,
     stay: AtomicUsize,
     guard: UnsafeCell<Option<epoch::Guard>>,
+    /// Whose guard it is that stays: made once, and handed on with the post.
+    participant: UnsafeCell<Option<epoch::LocalHandle>>,
     /// The domain's time when the guard was renewed. The worker's.
     renewed: Cell<u64>,
 }
@@ -39,9 +44,10 @@ const ABSENT: usize = 0;
 const STAYS: usize = 1;
 const ASKED_BACK: usize = 2;
 
-// SAFETY: `guard` is used by the worker while it is pinned and has seen that it stays, and by the
-// collector once it has asked for it back and seen the worker not pinned; `renewed` by the worker. A
-// crossbeam participant knows nothing of the thread that uses it.
+// SAFETY: `guard` is used by the worker while it is under it, and by the collector once it has asked
+// for it back and seen the worker not under it; `participant` by the worker while no guard stays, and
+// through its guard; `renewed` by the worker. A crossbeam participant knows nothing of the thread that
+// uses it.
 unsafe impl Send for Post {}
 // SAFETY: as above.
 unsafe impl Sync for Post {}
@@ -50,9 +56,11 @@ impl Post {
     pub(super) fn new() -> Self {
         Self {
             taken: AtomicUsize::new(1),
-            since: AtomicU64::new(u64::MAX),
+            under: AtomicU64::new(NOT_PINNED),
+            since: AtomicU64::new(NOT_PINNED),
             stay: AtomicUsize::new(ABSENT),
             guard: UnsafeCell::new(None),
+            participant: UnsafeCell::new(None),
             renewed: Cell::new(0),
         }
     }
@@ -68,38 +76,40 @@ impl Post {
         self.taken.store(0, Ordering::Release);
     }
 
-    pub(super) fn since(&self) -> Option<Instant> {
-        // Relaxed: a gauge.
-        match self.since.load(Ordering::Relaxed) {
-            u64::MAX => None,
-            since => Some(Instant::from_nanos(since)),
-        }
+    /// Since when the worker is pinned.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        // Relaxed, both: a gauge.
+        let since = self.since.load(Ordering::Relaxed).min(self.under.load(Ordering::Relaxed));
+        (since != NOT_PINNED).then(|| Instant::from_nanos(since))
     }
 
-    /// The worker is pinned, or about to be.
+    /// The worker is pinned, or about to be, and not under the guard that stays.
     #[inline]
     pub(super) fn pinned(&self, now: u64) {
-        // Relaxed: what must come after, `is_under_guard` and pinning order.
+        // Relaxed: a gauge.
         self.since.store(now, Ordering::Relaxed);
     }
 
-    /// The worker is pinned no longer.
+    /// It is pinned no longer.
     #[inline]
     pub(super) fn unpinned(&self) {
-        // Release: pairs with the collector's look: what was read under the guard was read before it
-        // is taken back.
-        self.since.store(u64::MAX, Ordering::Release);
+        // Relaxed: a gauge.
+        self.since.store(NOT_PINNED, Ordering::Relaxed);
     }
 
-    /// Whether the guard stays, for a worker that has just said that it is pinned. It is renewed when
-    /// the domain's time has changed: somebody collects, and it may be in the way.
+    /// Pins the worker under the guard that stays, if it does. Renews that when the domain's time has
+    /// changed: somebody collects, and it may be in the way.
     #[inline(always)]
-    pub(super) fn is_under_guard(&self, now: u64) -> bool {
-        // Pairs with the barrier in `Inner::take_back`: either the collector sees us pinned, or we
-        // see that it asked.
+    pub(super) fn pin_under(&self, now: u64) -> bool {
+        // Relaxed: ordered by the fence.
+        self.under.store(now, Ordering::Relaxed);
+        // Pairs with the barrier in `Inner::take_back`: either the collector sees us under the guard,
+        // or we see that it asked.
         light_fence();
-        // Acquire: pairs with the worker's own `stay`, if that was before it moved to this thread.
+        // Acquire, beyond loom: pairs with the worker's own `stay`, if it has moved since; whoever
+        // moved it has ordered that already.
         if self.stay.load(Ordering::Acquire) != STAYS {
+            self.unpin_under();
             return false;
         }
         if self.renewed.get() != now {
@@ -108,11 +118,19 @@ impl Post {
         true
     }
 
+    /// The worker is under the guard no longer.
+    #[inline(always)]
+    pub(super) fn unpin_under(&self) {
+        // Release: pairs with the collector's look: what was read under the guard was read before it
+        // is taken back.
+        self.under.store(NOT_PINNED, Ordering::Release);
+    }
+
     #[cold]
     #[inline(never)]
     fn renew(&self, now: u64) {
         self.renewed.set(now);
-        // SAFETY: the worker is pinned, and has seen that the guard stays.
+        // SAFETY: the worker is under the guard.
         if let Some(guard) = unsafe { &mut *self.guard.get() } {
             guard.repin();
             // SeqCst: as in `Worker::quiescent`.
@@ -120,24 +138,36 @@ impl Post {
         }
     }
 
-    /// Lets a guard stay, if there is none: one of a participant of its own.
-    pub(super) fn stay(&self, participant: impl FnOnce() -> epoch::LocalHandle) {
+    /// Has a participant made for guards that stay, if there is none yet. By the worker, before it
+    /// pins anything.
+    pub(super) fn enlist(&self, register: impl FnOnce() -> epoch::LocalHandle) {
+        // SAFETY: the worker's; a guard that stays from the worker before does not use it.
+        unsafe { &mut *self.participant.get() }.get_or_insert_with(register);
+    }
+
+    /// Lets a guard stay, if none does.
+    pub(super) fn stay(&self) {
         // Acquire: pairs with the collector's giving the place back.
         if self.stay.load(Ordering::Acquire) == ABSENT {
-            // SAFETY: only the worker puts a guard there, and the collector has done with the last.
-            unsafe { *self.guard.get() = Some(participant().pin()) };
-            // Release: pairs with the collector's exchange.
-            self.stay.store(STAYS, Ordering::Release);
+            // SAFETY: the worker's, since no guard stays.
+            if let Some(participant) = unsafe { &*self.participant.get() } {
+                let guard = participant.pin();
+                // SAFETY: only the worker puts a guard there, and the collector has done with the
+                // last.
+                unsafe { *self.guard.get() = Some(guard) };
+                // Release: pairs with the collector's exchange.
+                self.stay.store(STAYS, Ordering::Release);
+            }
         }
     }
 
-    /// Asks for the guard back; whether there is one.
+    /// Asks for the guard back; whether it stayed.
     pub(super) fn ask_back(&self) -> bool {
         // Acquire: pairs with `stay`. The barrier that follows orders the rest.
         self.stay.compare_exchange(STAYS, ASKED_BACK, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Takes back the guard that was asked for, if the worker is not pinned.
+    /// Takes back the guard that was asked for, if the worker is not under it.
     ///
     /// # Safety
     ///
@@ -145,11 +175,11 @@ impl Post {
     /// asked for.
     pub(super) unsafe fn take_back(&self) {
         // Acquire: pairs with the end of the worker's last pin under the guard.
-        if self.since.load(Ordering::Acquire) == u64::MAX
+        if self.under.load(Ordering::Acquire) == NOT_PINNED
             // Relaxed: only the claim's holder changes it from here.
             && self.stay.load(Ordering::Relaxed) == ASKED_BACK
         {
-            // SAFETY: the worker was not pinned after the barrier; whenever it pins again, it sees
+            // SAFETY: the worker was not under it after the barrier; whenever it pins again, it sees
             // that the guard was asked back and leaves it alone.
             drop(unsafe { (*self.guard.get()).take() });
             // Release: pairs with `stay`.

@@ -47,7 +47,7 @@ pub struct Worker {
     /// `None` in quarantine only.
     handle: Option<epoch::LocalHandle>,
     /// `{ guards: rest, stays: 1 }`: how many guards there are, and whether the first of them was
-    /// under the guard that stays. Then all are, for as long as `Post` says that we are pinned.
+    /// under the guard that stays. Then all are, until the last of them is gone.
     pins: Cell<usize>,
     post: NonNull<Post>,
     domain: Domain,
@@ -68,6 +68,10 @@ impl Worker {
             Ok(post) => post,
             Err(_) => alloc::alloc::handle_alloc_error(core::alloc::Layout::new::<Post>()),
         };
+        if let (Some(collector), true) = (&inner.collector, inner.barrier.is_some()) {
+            // SAFETY: lives as long as the domain.
+            unsafe { post.as_ref() }.enlist(|| collector.register());
+        }
         Self {
             standing: None,
             handle: inner.collector.as_ref().map(epoch::Collector::register),
@@ -153,13 +157,6 @@ impl Worker {
         Guard { pin, domain: self.domain.inner() }
     }
 
-    /// Lets a guard stay, for the pins after this one.
-    fn stay(&self) {
-        if let Some(collector) = &self.domain.inner().collector {
-            self.post().stay(|| collector.register());
-        }
-    }
-
     fn leave(&mut self) {
         if self.standing.take().is_some() {
             self.unpinned();
@@ -171,7 +168,9 @@ impl Worker {
     fn unpinned(&self) {
         let pins = self.pins.get() - ONE;
         self.pins.set(pins);
-        if pins < ONE {
+        if pins == STAYS {
+            self.post().unpin_under();
+        } else if pins == 0 {
             self.post().unpinned();
         }
     }
@@ -210,13 +209,12 @@ impl<'w> Pinned<'w> {
     #[inline(always)]
     fn new(worker: &'w Worker) -> Self {
         let domain = worker.domain.inner();
-        if worker.pins.get() < ONE && domain.barrier.is_some() {
-            let now = domain.now.get();
-            worker.post().pinned(now);
-            if worker.post().is_under_guard(now) {
-                worker.pins.set(STAYS + ONE);
-                return Self { guard: Guard { pin: None, domain }, worker };
-            }
+        if worker.pins.get() < ONE
+            && domain.barrier.is_some()
+            && worker.post().pin_under(domain.now.get())
+        {
+            worker.pins.set(STAYS + ONE);
+            return Self { guard: Guard { pin: None, domain }, worker };
         }
         Self::otherwise(worker)
     }
@@ -230,7 +228,8 @@ impl<'w> Pinned<'w> {
             pins = 0;
             worker.post().pinned(domain.now.get());
             if domain.barrier.is_some() {
-                worker.stay();
+                // For the pins after this one.
+                worker.post().stay();
             }
         }
         let guard = if pins & STAYS != 0 { Guard { pin: None, domain } } else { worker.guard() };

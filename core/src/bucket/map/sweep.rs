@@ -41,7 +41,8 @@ pub struct BucketSweep<T> {
 
 impl<T> BucketSweep<T> {
     /// A sweep that begins at the first bucket, with a worker of the same domain.
-    pub fn new(buckets: T, worker: Worker) -> Self {
+    pub fn new(buckets: T, mut worker: Worker) -> Self {
+        worker.offline(|| ());
         Self { buckets, worker, cursor: Cursor::START }
     }
 }
@@ -62,9 +63,9 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     }
 
     /// Looks through a few buckets for some to give up. Returns the earliest time of those that
-    /// stay, or `now` if there is room.
+    /// stay, or `now` if there is room or none was seen.
     pub(super) fn make_room(&self, now: u64, guard: &Guard) -> u64 {
-        // Relaxed, both: where to look is a hint.
+        // Relaxed, here and at the end: where to look is a hint.
         let mut cursor = Cursor::at(self.hand.load(Ordering::Relaxed));
         let (mut earliest, mut removed) = (u64::MAX, 0);
         for _ in 0..MAKE_ROOM {
@@ -80,7 +81,8 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         self.hand.store(cursor.position(), Ordering::Relaxed);
         self.give_back(removed);
         self.overflow.count_reclaimed(removed);
-        if removed > 0 { now } else { earliest.max(now) }
+        // With none alive among those, the next look may find room.
+        if removed > 0 || earliest == u64::MAX { now } else { earliest.max(now) }
     }
 }
 
