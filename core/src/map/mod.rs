@@ -1,7 +1,7 @@
 //! A map from exact keys, lock-free, that grows and shrinks with them.
 //!
 //! [`Map`] is read and changed by any number of threads at once. Every call takes a
-//! [`Guard`](crate::Guard), and what it returns is borrowed from map and guard: nothing is cloned,
+//! [`Guard`], and what it returns is borrowed from map and guard: nothing is cloned,
 //! and nothing that was returned is freed before the guard is gone.
 //!
 //! # Algorithm
@@ -52,10 +52,17 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 /// # Cost
 ///
 /// Reading a key is two dependent loads from memory where its bucket holds one entry, three where it
-/// holds several; it writes nothing. A change is one compare-exchange; inserting allocates the entry
-/// and, in a bucket that is not empty, a block. An entry takes one word beside key and value, and
-/// between 11 and 22 bytes for its bucket. What is removed is freed by whoever
-/// [collects](crate::Worker::collect) or [sweeps](Self::sweeper).
+/// holds several; it writes nothing. A change is one compare-exchange. An entry takes one word beside
+/// key and value, and between 11 and 22 bytes for its bucket, twice that in a map of less than 1,500
+/// entries. What is removed is freed by whoever [collects](crate::Worker::collect) or
+/// [sweeps](Self::sweeper).
+///
+/// # Allocation
+///
+/// Reading allocates nothing. Inserting, and replacing a value, allocate an entry; whatever changes a
+/// bucket of which several entries are left, a block. Changes and scans also move two buckets of a
+/// migration, which may take a block each, and changes begin one, which takes a table. Only what a
+/// change itself needs can make it fail: [`MapError::OutOfMemory`].
 ///
 /// # Consistency
 ///

@@ -131,7 +131,8 @@ impl Worker {
     /// ends. Returns how many were freed; 0 at once if another worker is collecting.
     ///
     /// Three or four calls bring an object from its retirement to its end, if meanwhile every worker
-    /// was quiescent, unpinned or offline. Of what was retired, destructors run here and nowhere else
+    /// was quiescent, unpinned or offline; a few more in a domain with a barrier, if guards that stay
+    /// must be taken back. Of what was retired, destructors run here and nowhere else
     /// before the domain ends. Bounded by the budget, a few exchanges for each structure of the domain,
     /// and a walk over its workers; waits for nobody. Allocates about 2 KiB now and then, for
     /// crossbeam's queue; aborts if there is no memory.
