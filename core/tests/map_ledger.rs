@@ -144,7 +144,7 @@ fn conserve(operations: u64) {
                             }
                         }
                         if operation % 64 == 0 {
-                            worker.collect(NOW, Budget::entries(64));
+                            worker.collect(NOW, Budget::UNLIMITED);
                         }
                     }
                     charged.fetch_add(mine, Ordering::Relaxed);
@@ -260,7 +260,7 @@ fn drop_once(values: usize) {
                             resizes.fetch_add(usize::from(began), Ordering::Relaxed);
                         }
                         _ => {
-                            worker.collect(NOW, Budget::entries(256));
+                            worker.collect(NOW, Budget::UNLIMITED);
                         }
                     }
                 }
@@ -352,7 +352,7 @@ fn owned_keys(operations: u64) {
                                 resizes.fetch_add(u64::from(began), Ordering::Relaxed);
                             }
                             201 => {
-                                worker.collect(NOW, Budget::entries(1_000));
+                                worker.collect(NOW, Budget::UNLIMITED);
                             }
                             _ => assert_eq!(map.get(&key, guard).copied(), *held),
                         }
@@ -436,7 +436,7 @@ fn shared_keys(operations: u64, others: usize) {
                             resizes.fetch_add(u64::from(began), Ordering::Relaxed);
                         }
                         244 => {
-                            worker.collect(NOW, Budget::entries(1_000));
+                            worker.collect(NOW, Budget::UNLIMITED);
                         }
                         _ => {
                             map.force_help(guard);
