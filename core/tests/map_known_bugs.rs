@@ -118,8 +118,9 @@ impl Eq for Named {}
 /// one of them must not be found from the other, nor by the old table's word.
 #[test]
 fn a_removed_entry_is_out_of_reach_from_the_old_table() {
-    // Hashes of one unit: of the bucket 3 of 8, and the buckets 3 and 11 of 16.
-    let hashes = [3, 11, 3 + 16, 11 + 16, 3 + 32];
+    // Hashes of one unit: of the bucket 3 of 16, and the buckets 3 and 19 of 32. There are enough of
+    // both that five entries make neither grow by themselves.
+    let hashes = [3, 19, 3 + 32, 19 + 32, 3 + 64];
     for grow in [true, false] {
         for removed in 0..hashes.len() {
             for helped in [false, true] {
@@ -129,14 +130,16 @@ fn a_removed_entry_is_out_of_reach_from_the_old_table() {
                 let map: Map<Named, usize, _> = Map::with(&domain, Identity::default());
                 let (mut worker, mut collector) = (domain.worker(), domain.worker());
                 let guard = worker.quiescent(NOW);
-                if !grow {
-                    assert!(map.force_resize(true, guard));
-                    while map.force_help(guard) {}
-                }
                 for (name, &hash) in hashes.iter().enumerate() {
                     assert!(map.insert(Named::new(hash, name, alive), name, guard).is_ok());
                 }
-                assert_eq!(map.buckets(guard), if grow { 8 } else { 16 });
+                let buckets = if grow { 16 } else { 32 };
+                while map.force_help(guard) {}
+                while map.buckets(guard) < buckets {
+                    assert!(map.force_resize(true, guard));
+                    while map.force_help(guard) {}
+                }
+                assert_eq!(map.buckets(guard), buckets);
                 let find = |name: usize, guard: &Guard| {
                     // Forgotten, for its end would say that the one in the map has ended.
                     let probe = Named::new(hashes[name], name, alive);
@@ -145,7 +148,7 @@ fn a_removed_entry_is_out_of_reach_from_the_old_table() {
                     found
                 };
                 assert!(map.force_resize(grow, guard));
-                // Two units of eight are moved; or else only the one that the removal needs.
+                // Two units of sixteen are moved; or else only the one that the removal needs.
                 if helped {
                     assert!(map.force_help(guard));
                 }
