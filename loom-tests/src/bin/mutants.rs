@@ -134,7 +134,7 @@ mod run {
                         }
                         let name = WEAKENINGS.iter().find(|(_, known)| known == weakening);
                         let this = std::env::current_exe().expect("this program has a path");
-                        let mut run = Command::new(this);
+                        let mut run = limited(&this);
                         run.args(["one", file, &line.to_string(), &column.to_string()]);
                         run.arg(name.expect("known").0).args(models.iter());
                         let mutant =
@@ -187,7 +187,8 @@ mod run {
             assert!(built.is_ok_and(|status| status.success()), "{}: no build", patch.display());
             let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let modules = changed(&patch);
-            let killer = killer(cargo("run").args(["--", "models"]).args(modules));
+            let killer =
+                killer(limited(&copy.join("build/loom/mutants")).arg("models").args(modules));
             report(&name, killer, &survivors);
         }
         survivors.into_inner()
@@ -206,6 +207,13 @@ mod run {
             ("time", changes("time") || changes("sync/word")),
         ];
         modules.into_iter().filter(|(_, changed)| *changed).map(|(module, _)| module).collect()
+    }
+
+    /// A run of `program` that a mutant can neither hang nor have eat all memory: either is a failure.
+    fn limited(program: &Path) -> Command {
+        let mut run = Command::new("sh");
+        run.args(["-c", "ulimit -v 8388608; exec timeout 900 \"$0\" \"$@\""]).arg(program);
+        run
     }
 
     /// The model that a run failed in, if it failed.
