@@ -18,7 +18,7 @@ use core::cell::{Cell, UnsafeCell};
 
 use crossbeam_epoch as epoch;
 
-use crate::sync::{AtomicU64, AtomicUsize, Ordering, fence, light_fence};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering, Witness, fence, light_fence};
 use crate::time::Instant;
 
 /// The latest time at which a worker can be pinned.
@@ -34,6 +34,8 @@ pub(super) struct Post {
     since: AtomicU64,
     stay: AtomicUsize,
     guard: UnsafeCell<Option<epoch::Guard>>,
+    /// Of the guard.
+    witness: Witness,
     /// Whose guard it is that stays: made once, and handed on with the post.
     participant: UnsafeCell<Option<epoch::LocalHandle>>,
     /// The domain's time when the guard was renewed. The worker's.
@@ -60,19 +62,21 @@ impl Post {
             since: AtomicU64::new(NOT_PINNED),
             stay: AtomicUsize::new(ABSENT),
             guard: UnsafeCell::new(None),
+            witness: Witness::new(),
             participant: UnsafeCell::new(None),
             renewed: Cell::new(0),
         }
     }
 
     pub(super) fn claim(&self) -> bool {
-        // Acquire: pairs with the store of the worker before.
+        // Acquire, beyond loom: pairs with the store of the worker before, and what that did with its
+        // participant, which the models do not watch.
         self.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// The worker is gone. The guard that stayed is left to whoever collects.
     pub(super) fn leave(&self) {
-        // Release: pairs with the claim of the worker after.
+        // Release, beyond loom: pairs with the claim of the worker after; see there.
         self.taken.store(0, Ordering::Release);
     }
 
@@ -112,6 +116,7 @@ impl Post {
             self.unpin_under();
             return false;
         }
+        self.witness.read();
         if self.renewed.get() != now {
             self.renew(now);
         }
@@ -130,10 +135,12 @@ impl Post {
     #[inline(never)]
     fn renew(&self, now: u64) {
         self.renewed.set(now);
+        self.witness.write();
         // SAFETY: the worker is under the guard.
         if let Some(guard) = unsafe { &mut *self.guard.get() } {
             guard.repin();
-            // SeqCst: as in `Worker::quiescent`.
+            // SeqCst, beyond loom: as in `Worker::quiescent`, where `r02` shows it. Here it takes a
+            // guard that is renewed and not taken back, in more steps than `r05` can afford.
             fence(Ordering::SeqCst);
         }
     }
@@ -147,15 +154,18 @@ impl Post {
 
     /// Lets a guard stay, if none does.
     pub(super) fn stay(&self) {
-        // Acquire: pairs with the collector's giving the place back.
+        // Acquire, beyond loom: pairs with the collector's giving the place back. It takes a guard that
+        // is taken back and another that stays, in more steps than `r05` can afford.
         if self.stay.load(Ordering::Acquire) == ABSENT {
             // SAFETY: the worker's, since no guard stays.
             if let Some(participant) = unsafe { &*self.participant.get() } {
                 let guard = participant.pin();
+                self.witness.write();
                 // SAFETY: only the worker puts a guard there, and the collector has done with the
                 // last.
                 unsafe { *self.guard.get() = Some(guard) };
-                // Release: pairs with the collector's exchange.
+                // Release, beyond loom: pairs with the collector's exchange. Pinning ended with a fence,
+                // which would do.
                 self.stay.store(STAYS, Ordering::Release);
             }
         }
@@ -163,7 +173,7 @@ impl Post {
 
     /// Asks for the guard back; whether it stayed.
     pub(super) fn ask_back(&self) -> bool {
-        // Acquire: pairs with `stay`. The barrier that follows orders the rest.
+        // Acquire, beyond loom: pairs with `stay`. The barrier that follows would do.
         self.stay.compare_exchange(STAYS, ASKED_BACK, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
@@ -179,10 +189,11 @@ impl Post {
             // Relaxed: only the claim's holder changes it from here.
             && self.stay.load(Ordering::Relaxed) == ASKED_BACK
         {
+            self.witness.write();
             // SAFETY: the worker was not under it after the barrier; whenever it pins again, it sees
             // that the guard was asked back and leaves it alone.
             drop(unsafe { (*self.guard.get()).take() });
-            // Release: pairs with `stay`.
+            // Release, beyond loom: pairs with `stay`; see there.
             self.stay.store(ABSENT, Ordering::Release);
         }
     }
