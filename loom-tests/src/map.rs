@@ -174,6 +174,13 @@ pub const MODELS: &[Model] = &[
         expected: &["30"],
         only_in_rmw: &[],
     },
+    Model {
+        name: "m23_remove_before_the_source_is_marked",
+        preemptions: 2,
+        run: remove_before_the_source_is_marked,
+        expected: &["removed"],
+        only_in_rmw: &[],
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -507,6 +514,28 @@ fn remove_while_the_sibling_has_not_moved() -> String {
     assert!(map.get(&1, guard).is_none());
     finish(map, worker);
     (if found { "found" } else { "gone" }).to_owned()
+}
+
+/// One fills the buckets of a unit and may stop before it marks their source; one removes; and one
+/// looks whether what was removed is within reach.
+fn remove_before_the_source_is_marked() -> String {
+    let (map, mut worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    assert!(map.force_resize(true, worker.quiescent(NOW)));
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert!(map.remove(&1, guard).is_ok_and(|removed| removed.is_some()));
+        }),
+        with(&map, |map, guard| _ = map.force_help(guard)),
+        with(&map, |map, guard| {
+            if model::is_rmw() {
+                map.audit(guard);
+            }
+        }),
+    ];
+    race(threads);
+    assert!(map.get(&1, worker.quiescent(NOW)).is_none());
+    finish(map, worker);
+    "removed".to_owned()
 }
 
 fn same_key_inserted_twice() -> String {

@@ -120,6 +120,11 @@ mod plain {
     fn m22_get_of_what_one_has_filled_and_another_moved() {
         check(22, Mode::Plain);
     }
+
+    #[test]
+    fn m23_remove_before_the_source_is_marked() {
+        check(23, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -233,5 +238,10 @@ mod rmw {
     #[test]
     fn m22_get_of_what_one_has_filled_and_another_moved() {
         check(22, Mode::Rmw);
+    }
+
+    #[test]
+    fn m23_remove_before_the_source_is_marked() {
+        check(23, Mode::Rmw);
     }
 }

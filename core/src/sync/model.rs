@@ -122,6 +122,11 @@ pub fn take_sites() -> Vec<Site> {
     RUN.with_borrow_mut(|run| core::mem::take(&mut run.seen).into_iter().collect())
 }
 
+/// Whether models run in RMW mode.
+pub fn is_rmw() -> bool {
+    rmw()
+}
+
 fn rmw() -> bool {
     RUN.with_borrow(|run| run.rmw)
 }
