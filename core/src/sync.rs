@@ -12,6 +12,8 @@ mod hint;
 pub mod model;
 #[cfg(all(not(any(loom, shuttle, stress)), target_has_atomic = "64"))]
 mod native;
+#[cfg(any(loom, shuttle, stress))]
+mod portable;
 #[cfg(shuttle)]
 mod shuttled;
 #[cfg(stress)]
@@ -22,15 +24,16 @@ mod word;
 pub(crate) use self::hint::*;
 #[cfg(loom)]
 pub(crate) use self::model::{
-    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Witness, fence, init_null, light_fence,
-    matching, prefetch,
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Witness, fence, light_fence, prefetch,
 };
 #[cfg(all(not(any(loom, shuttle, stress)), target_has_atomic = "64"))]
 pub(crate) use self::native::*;
+#[cfg(any(loom, shuttle, stress))]
+pub(crate) use self::portable::*;
 #[cfg(shuttle)]
 pub(crate) use self::shuttled::*;
 #[cfg(stress)]
 pub(crate) use self::stress::{
-    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence, init_null, light_fence, matching,
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence, light_fence,
 };
 pub(crate) use self::word::TimeWord;

@@ -1,41 +1,17 @@
 //! The map from outside, on one thread: what it answers, and what it refuses.
 
+mod identity;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use identity::Identity;
 use tidegate_core::map::Cursor;
 use tidegate_core::{Budget, Domain, Instant, Map, MapError, SeededState, Sweep, Worker};
 
 const NOW: Instant = Instant::from_secs(1);
-
-/// A hash that is the key, so that a test chooses who shares a bucket.
-#[derive(Clone, Copy, Default)]
-struct Identity(u64);
-
-impl BuildHasher for Identity {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are u64")
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
 
 /// Collects until nothing is held back.
 fn drain(domain: &Domain) {

@@ -26,42 +26,19 @@
 //!
 //! Where the source asks for Miri, AddressSanitizer stands in: these tests run under it as they are.
 
+mod identity;
+
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use identity::Identity;
 use tidegate_core::map::Cursor;
 use tidegate_core::{Budget, Domain, Guard, Instant, Map, SeededState, Sweep};
 
 const NOW: Instant = Instant::from_secs(1);
-
-/// A hash that is the key, so that a test chooses who shares a bucket.
-#[derive(Clone, Copy, Default)]
-struct Identity(u64);
-
-impl BuildHasher for Identity {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are u64")
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
 
 /// Meets the others at its end, also in a panic: they would wait for ever.
 struct Meets<'a>(&'a Barrier);

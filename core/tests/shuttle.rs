@@ -12,9 +12,11 @@
 
 #![cfg(shuttle)]
 
-use std::hash::{BuildHasher, Hasher};
+mod identity;
+
 use std::sync::Arc;
 
+use identity::Identity;
 use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use shuttle::thread;
 use tidegate_core::map::Cursor;
@@ -27,32 +29,6 @@ const RESIDENTS: [u64; 3] = [100, 101, 102];
 /// Charged by some, killed by others.
 const SHARED: [u64; 2] = [200, 201];
 const STEPS: u64 = 8;
-
-/// A hash that is the key, so that few buckets are shared by many keys.
-#[derive(Clone, Copy, Default)]
-struct Identity(u64);
-
-impl BuildHasher for Identity {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are u64")
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
 
 /// What the threads of a scenario share.
 struct World {
@@ -118,6 +94,23 @@ fn resizer(world: &World, worker: &mut Worker, thread: u64) {
         let guard = worker.quiescent(NOW);
         world.map.force_resize((step + thread) % 2 == 0, guard);
         world.map.force_help(guard);
+    }
+}
+
+/// A domain in which guards stay. Here every access is sequentially consistent, and orders what
+/// elsewhere takes a barrier on all threads.
+fn domain() -> Domain {
+    // SAFETY: as said.
+    unsafe { Domain::with_barrier(|| ()) }
+}
+
+/// Looks the residents up under a pin each, while its guard stays or is taken back.
+fn caller(world: &World, worker: &mut Worker, _: u64) {
+    for _ in 0..STEPS {
+        for key in RESIDENTS {
+            let state = world.state(key, &worker.pin());
+            assert_eq!(state, Some(key), "missed a resident");
+        }
     }
 }
 
@@ -194,7 +187,7 @@ fn sweeper(world: &World, worker: &mut Worker, _: u64) {
 }
 
 /// Each must be different from the others in what it races.
-const SCENARIOS: [(&str, &[Role]); 12] = [
+const SCENARIOS: [(&str, &[Role]); 14] = [
     ("four owners", &[owner, owner, owner, owner]),
     ("owners and two resizers", &[owner, owner, resizer, resizer]),
     ("three resizers, three writers", &[resizer, resizer, resizer, owner, owner, charger]),
@@ -206,11 +199,13 @@ const SCENARIOS: [(&str, &[Role]); 12] = [
     ("a sweeper, chargers, a resizer", &[sweeper, charger, charger, resizer]),
     ("scans beside a sweep", &[scanner, scanner, sweeper, charger]),
     ("everybody", &[owner, reader, scanner, sweeper, charger]),
+    ("calls while guards are taken back", &[caller, caller, sweeper, charger]),
+    ("calls while it is resized and swept", &[caller, sweeper, owner, resizer]),
     ("everybody while it is resized", &[owner, reader, sweeper, charger, resizer]),
 ];
 
 fn play(roles: &'static [Role]) {
-    let domain = Domain::new();
+    let domain = domain();
     let counts = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let world = Arc::new(World {
         map: Map::with(&domain, Identity::default()),

@@ -113,7 +113,7 @@ fn every_history_is_linearizable() {
     // A few maps, each for many histories of fresh keys, so that tables grow, shrink and churn.
     let per_map = 500;
     for round in 0..histories.div_ceil(per_map) {
-        let domain = Domain::new();
+        let domain = domain();
         let map = Arc::new(Map::with(&domain, SeededState::new(round)));
         let clock = Arc::new(AtomicU64::new(0));
         let barrier = Arc::new(Barrier::new(THREADS as usize));
@@ -181,6 +181,13 @@ fn every_history_is_linearizable() {
     assert!(overlaps > histories / 10, "{overlaps} overlaps: the threads hardly met");
 }
 
+/// A domain in which guards stay. Under this cfg the light half of the barrier is a whole fence, so that
+/// the other half may be one, too.
+fn domain() -> Domain {
+    // SAFETY: as said: whoever pins passes a fence of his own between saying so and looking.
+    unsafe { Domain::with_barrier(|| std::sync::atomic::fence(Ordering::SeqCst)) }
+}
+
 /// A bit of everything: so much that a thread which does it comes by every step there is.
 fn everything(map: &Map<u64, u64, SeededState>, worker: &mut tidegate_core::Worker, base: u64) {
     let sweeping = map.domain().worker();
@@ -207,6 +214,19 @@ fn everything(map: &Map<u64, u64, SeededState>, worker: &mut tidegate_core::Work
     for key in base..base + 20 {
         map.remove(&key, worker.quiescent(NOW)).unwrap();
     }
+    // A guard that stays, is renewed when time goes on, taken back, and stays anew.
+    worker.offline(|| ());
+    for round in 1..4 {
+        for key in base + 20..base + 23 {
+            assert!(map.get(&key, &worker.pin()).is_some());
+        }
+        map.insert(base + 20, round, &worker.pin()).unwrap();
+        let now = NOW + Duration::from_secs(base + round);
+        for _ in 0..12 {
+            worker.collect(now, Budget::entries(64));
+        }
+        assert!(map.get(&(base + 20), &worker.pin()).is_some());
+    }
     let mut sweep = map.sweeper(sweeping, |key, _, _| (base..base + 40).contains(key));
     for _ in 0..16 {
         sweep.sweep(NOW, Budget::entries(64));
@@ -222,7 +242,7 @@ fn everything(map: &Map<u64, u64, SeededState>, worker: &mut tidegate_core::Work
 fn whoever_stops_anywhere_stops_nobody_else() {
     let operations = asked("TIDEGATE_OPERATIONS", 2_000);
     let places = {
-        let domain = Domain::new();
+        let domain = domain();
         let map = Map::with(&domain, SeededState::new(1));
         let mut worker = domain.worker();
         stress::note_places();
@@ -234,7 +254,7 @@ fn whoever_stops_anywhere_stops_nobody_else() {
     assert!(places.len() >= 40, "{} steps", places.len());
     let (mut stopped, mut most) = (0, 0);
     for &place in &places {
-        let domain = Domain::new();
+        let domain = domain();
         let map = Arc::new(Map::with(&domain, SeededState::new(1)));
         let over = Arc::new(AtomicBool::new(false));
         let victim = {

@@ -5,10 +5,13 @@
 //! at the end, and when map and domain are gone nothing may be left. No key is 0: what is retired has a
 //! link where its hash was, and the last link is null.
 
-use std::hash::{BuildHasher, Hasher};
+#[path = "../../core/tests/identity/mod.rs"]
+mod identity;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::identity::Identity;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::map::Cursor;
@@ -185,32 +188,6 @@ pub const MODELS: &[Model] = &[
 
 const NOW: Instant = Instant::from_secs(1);
 const DEAD: u64 = u64::MAX;
-
-/// A hash that is the key.
-#[derive(Clone, Copy, Default)]
-struct Identity(u64);
-
-impl BuildHasher for Identity {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are u64")
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
 
 /// A value that is written once, where it is made: loom reports whoever reads it without having seen
 /// that.
@@ -619,11 +596,11 @@ fn end(buckets: Arc<BucketMap<u64, Identity>>, worker: Worker) {
     assert_eq!(model::live(), 0, "something was never retired");
 }
 
-fn iter_races_replace_of_the_only_entry() -> String {
-    let (map, worker) = map(1, vec![(3, Plain::new(10))]);
+/// The one key is replaced while it is iterated over: each pass must show it.
+fn iter_races_replace(map: Shared<Plain>, worker: Worker, key: u64) -> String {
     let threads = vec![
-        with(&map, |map, guard| {
-            assert!(map.insert(3, Plain::new(11), guard).is_ok_and(|old| old.is_some()));
+        with(&map, move |map, guard| {
+            assert!(map.insert(key, Plain::new(11), guard).is_ok_and(|old| old.is_some()));
             0
         }),
         with(&map, |map, guard| {
@@ -637,23 +614,15 @@ fn iter_races_replace_of_the_only_entry() -> String {
     format!("saw {seen}")
 }
 
+fn iter_races_replace_of_the_only_entry() -> String {
+    let (map, worker) = map(1, vec![(3, Plain::new(10))]);
+    iter_races_replace(map, worker, 3)
+}
+
 fn iter_races_grow_and_replace() -> String {
     let (map, mut worker) = map(1, vec![(1, Plain::new(10))]);
     assert!(map.force_resize(true, worker.quiescent(NOW)));
-    let threads = vec![
-        with(&map, |map, guard| {
-            assert!(map.insert(1, Plain::new(11), guard).is_ok_and(|old| old.is_some()));
-            0
-        }),
-        with(&map, |map, guard| {
-            let values: Vec<_> = map.iter(guard).map(|(_, value)| value.get()).collect();
-            assert_eq!(values.len(), 1, "missed a key that was there all the while");
-            values[0]
-        }),
-    ];
-    let seen = race(threads)[1];
-    finish(map, worker);
-    format!("saw {seen}")
+    iter_races_replace(map, worker, 1)
 }
 
 /// Beside a table that is replaced and not migrated, somebody inserts who may still have found the one

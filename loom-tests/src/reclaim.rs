@@ -126,10 +126,10 @@ fn start_in(domain: fn() -> Domain) -> (Domain, Watching, Worker) {
     (domain, Arc::new(map), worker)
 }
 
-/// Removes the key and does what it takes to free it; whether it was freed.
-fn remove_and_collect(map: &Watching, worker: &mut Worker) -> bool {
+/// Removes the key and collects in so many steps; whether it was freed.
+fn remove_and_collect(map: &Watching, worker: &mut Worker, steps: usize) -> bool {
     assert!(map.remove(&1, &worker.pin()).is_ok_and(|removed| removed.is_some()));
-    (0..4).any(|_| worker.collect(NOW, Budget::UNLIMITED) > 0)
+    (0..steps).any(|_| worker.collect(NOW, Budget::UNLIMITED) > 0)
 }
 
 fn finish(domain: Domain, map: Watching, worker: Worker, values: usize) {
@@ -137,6 +137,14 @@ fn finish(domain: Domain, map: Watching, worker: Worker, values: usize) {
     drop(domain);
     assert_eq!(model::live(), 0, "something was never retired");
     assert_eq!(DROPPED.get(), values);
+}
+
+/// What a reader saw last, and whether the value was freed; and an end to everything.
+fn outcome(domain: Domain, map: Watching, seen: &[bool]) -> String {
+    let found = if seen[0] { "found" } else { "gone" };
+    let worker = domain.worker();
+    finish(domain, map, worker, 1);
+    format!("{found}, {} freed", usize::from(seen[1]))
 }
 
 fn reader_races_remove_and_collect() -> String {
@@ -150,13 +158,9 @@ fn reader_races_remove_and_collect() -> String {
             assert!(found.is_none_or(Watched::is_alive));
             found.is_some()
         }),
-        Box::new(move || remove_and_collect(&removing, &mut remover)),
+        Box::new(move || remove_and_collect(&removing, &mut remover, 4)),
     ]);
-    let found = if seen[0] { "found" } else { "gone" };
-    let freed = usize::from(seen[1]);
-    let worker = domain.worker();
-    finish(domain, map, worker, 1);
-    format!("{found}, {freed} freed")
+    outcome(domain, map, &seen)
 }
 
 fn quiescent_reader_races_remove_and_collect() -> String {
@@ -173,13 +177,9 @@ fn quiescent_reader_races_remove_and_collect() -> String {
             }
             found
         }),
-        Box::new(move || remove_and_collect(&removing, &mut remover)),
+        Box::new(move || remove_and_collect(&removing, &mut remover, 4)),
     ]);
-    let found = if seen[0] { "found" } else { "gone" };
-    let freed = usize::from(seen[1]);
-    let worker = domain.worker();
-    finish(domain, map, worker, 1);
-    format!("{found}, {freed} freed")
+    outcome(domain, map, &seen)
 }
 
 fn guard_that_stays_is_taken_back() -> String {
@@ -202,16 +202,9 @@ fn guard_that_stays_is_taken_back() -> String {
             }
             found
         }),
-        Box::new(move || {
-            assert!(removing.remove(&1, &remover.pin()).is_ok_and(|removed| removed.is_some()));
-            (0..6).any(|_| remover.collect(NOW, Budget::UNLIMITED) > 0)
-        }),
+        Box::new(move || remove_and_collect(&removing, &mut remover, 6)),
     ]);
-    let found = if seen[0] { "found" } else { "gone" };
-    let freed = usize::from(seen[1]);
-    let worker = domain.worker();
-    finish(domain, map, worker, 1);
-    format!("{found}, {freed} freed")
+    outcome(domain, map, &seen)
 }
 
 fn two_collect() -> String {

@@ -26,8 +26,12 @@ pub(super) trait Contender: Sync {
     fn get(&self, key: u64, guard: &Self::Guard<'_>) -> u64;
     /// Inserts a key that is not there.
     fn insert(&self, key: u64, value: u64, guard: &Self::Guard<'_>);
-    /// Replaces the value of a key that is there.
-    fn update(&self, key: u64, value: u64, guard: &Self::Guard<'_>);
+    /// Replaces the value of a key that is there: mostly as it is inserted.
+    #[inline]
+    fn update(&self, key: u64, value: u64, guard: &Self::Guard<'_>) {
+        self.insert(key, value, guard);
+    }
+
     fn remove(&self, key: u64, guard: &Self::Guard<'_>);
 
     /// A get that brings a guard of its own.
@@ -80,11 +84,6 @@ impl Contender for Ours {
     }
 
     #[inline]
-    fn update(&self, key: u64, value: u64, guard: &&Guard) {
-        Map::insert(self, key, value, guard).expect("memory");
-    }
-
-    #[inline]
     fn remove(&self, key: u64, guard: &&Guard) {
         Map::remove(self, &key, guard).expect("memory");
     }
@@ -128,11 +127,6 @@ impl Contender for Papaya {
     }
 
     #[inline]
-    fn update(&self, key: u64, value: u64, guard: &papaya::LocalGuard<'_>) {
-        papaya::HashMap::insert(self, key, value, guard);
-    }
-
-    #[inline]
     fn remove(&self, key: u64, guard: &papaya::LocalGuard<'_>) {
         papaya::HashMap::remove(self, &key, guard);
     }
@@ -162,11 +156,6 @@ impl Contender for Flurry {
 
     #[inline]
     fn insert(&self, key: u64, value: u64, guard: &flurry::Guard<'_>) {
-        flurry::HashMap::insert(self, key, value, guard);
-    }
-
-    #[inline]
-    fn update(&self, key: u64, value: u64, guard: &flurry::Guard<'_>) {
         flurry::HashMap::insert(self, key, value, guard);
     }
 
@@ -275,11 +264,6 @@ impl Contender for DashMap {
 
     #[inline]
     fn insert(&self, key: u64, value: u64, _guard: &()) {
-        dashmap::DashMap::insert(self, key, value);
-    }
-
-    #[inline]
-    fn update(&self, key: u64, value: u64, _guard: &()) {
         dashmap::DashMap::insert(self, key, value);
     }
 

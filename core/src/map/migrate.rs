@@ -10,7 +10,7 @@ use super::node::Item;
 use super::table::{Head, Table};
 use super::word::Word;
 use super::{Map, MapError};
-use crate::reclaim::Guard;
+use crate::reclaim::{Guard, Header};
 use crate::sync::{AtomicPtr, Ordering};
 
 /// Units that a change moves beyond the one it needs.
@@ -71,7 +71,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Marks a source, all of which has come, as moved.
     fn retire_source(
         &self,
-        bucket: &AtomicPtr<crate::reclaim::Header>,
+        bucket: &AtomicPtr<Header>,
         spread: usize,
         word: Word<K, V>,
     ) -> Result<(), MapError> {
@@ -204,7 +204,7 @@ impl<K, V> Table<'_, K, V> {
 }
 
 /// Sees to it that a bucket's content never changes again, and returns it.
-fn freeze<K, V>(bucket: &AtomicPtr<crate::reclaim::Header>) -> Word<K, V> {
+fn freeze<K, V>(bucket: &AtomicPtr<Header>) -> Word<K, V> {
     // Acquire: pairs with the exchange that published what the word points at.
     let mut word = Word::<K, V>::new(bucket.load(Ordering::Acquire));
     while !word.is_frozen() {

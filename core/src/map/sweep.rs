@@ -47,8 +47,10 @@ where
     /// A step spends up to half its budget on destructors of what was removed earlier, by anybody in
     /// the domain, and the rest on entries and empty buckets; each bucket is replaced by one
     /// exchange, and if somebody else is faster, left to the next pass. Every entry that is there
-    /// throughout a pass is visited in it, however the table grows and shrinks. A pass also moves
-    /// on what is being migrated, and at its end lets a table that is too large shrink by half.
+    /// throughout a pass is visited in it, however the table grows and shrinks; but a bucket that must
+    /// be migrated first, and cannot for want of memory or because the domain is full, is left to the
+    /// next pass. A pass also moves on what is being migrated, and at its end lets a table that is too
+    /// large shrink by half.
     ///
     /// ```
     /// use core::time::Duration;

@@ -1,6 +1,7 @@
 //! Changing what a key stands for.
 
 use core::borrow::Borrow;
+use core::convert::Infallible;
 use core::hash::{BuildHasher, Hash};
 use core::ptr::NonNull;
 
@@ -29,9 +30,7 @@ where
     V: Send + 'static,
     S: BuildHasher,
 {
-    /// Inserts a value, and returns the one it replaces.
-    ///
-    /// Allocates the entry, and a block if the bucket is not empty.
+    /// Inserts a value, and returns the one it replaces. Allocates: see [`Map`].
     ///
     /// # Errors
     ///
@@ -44,10 +43,9 @@ where
     ) -> Result<Option<&'g V>, Rejected<(K, V)>> {
         self.limbo.admit(guard);
         let hash = self.hash(&key);
-        match self.upsert(hash, key, value, guard, |_| None::<()>) {
-            Ok(Upserted::Inserted(_, replaced)) => Ok(replaced),
-            Ok(Upserted::Kept(())) => Ok(None),
-            Err(rejected) => Err(rejected),
+        match self.upsert(hash, key, value, guard, |_| None::<Infallible>)? {
+            Upserted::Inserted(_, replaced) => Ok(replaced),
+            Upserted::Kept(never) => match never {},
         }
     }
 
@@ -105,9 +103,8 @@ where
         Ok(None)
     }
 
-    /// Removes a key, and returns its value.
-    ///
-    /// Allocates a block if more than two entries share the bucket.
+    /// Removes a key, and returns its value. Allocates a block if more than two entries share the
+    /// bucket: see [`Map`].
     ///
     /// # Errors
     ///

@@ -153,6 +153,8 @@ impl Post {
     }
 
     /// Lets a guard stay, if none does.
+    #[cold]
+    #[inline(never)]
     pub(super) fn stay(&self) {
         // Acquire, beyond loom: pairs with the collector's giving the place back. It takes a guard that
         // is taken back and another that stays, in more steps than `r05` can afford.

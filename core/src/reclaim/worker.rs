@@ -210,29 +210,21 @@ impl<'w> Pinned<'w> {
     #[inline(always)]
     fn new(worker: &'w Worker) -> Self {
         let domain = worker.domain.inner();
-        if worker.pins.get() < ONE
-            && domain.barrier.is_some()
-            && worker.post().pin_under(domain.now.get())
-        {
-            worker.pins.set(STAYS + ONE);
-            return Self { guard: Guard { pin: None, domain }, worker };
-        }
-        Self::otherwise(worker)
-    }
-
-    /// Inside the scope of another, or with a guard of crossbeam's own.
-    #[inline(never)]
-    fn otherwise(worker: &'w Worker) -> Self {
-        let mut pins = worker.pins.get();
-        let domain = worker.domain.inner();
-        if pins < ONE {
-            pins = 0;
-            worker.post().pinned(domain.now.get());
+        if worker.pins.get() < ONE {
+            let now = domain.now.get();
             if domain.barrier.is_some() {
+                if worker.post().pin_under(now) {
+                    worker.pins.set(STAYS + ONE);
+                    return Self { guard: Guard { pin: None, domain }, worker };
+                }
                 // For the pins after this one.
                 worker.post().stay();
             }
+            worker.post().pinned(now);
+            worker.pins.set(0);
         }
+        // Of crossbeam's own, unless inside the scope of one that is under the guard that stays.
+        let pins = worker.pins.get();
         let guard = if pins & STAYS != 0 { Guard { pin: None, domain } } else { worker.guard() };
         worker.pins.set(pins + ONE);
         Self { guard, worker }

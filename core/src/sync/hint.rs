@@ -49,3 +49,12 @@ impl Witness {
     #[inline(always)]
     pub(crate) fn retire(&self) {}
 }
+
+/// Makes `len` null pointers of zeroed memory: they are.
+///
+/// # Safety
+///
+/// `at` must point to `len` words of zeroes that nobody else uses yet.
+#[cfg(all(feature = "alloc", not(shuttle)))]
+#[inline(always)]
+pub(crate) unsafe fn init_null<T>(_at: *mut super::AtomicPtr<T>, _len: usize) {}

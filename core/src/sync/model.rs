@@ -173,16 +173,6 @@ fn as_rmw(order: Ordering) -> Ordering {
 /// As outside the models, where it is a hint: nothing.
 pub fn prefetch<T>(_at: *const T) {}
 
-/// Which of the words equal `value`, a bit each.
-#[track_caller]
-pub fn matching<const N: usize>(words: &[AtomicU32; N], value: u32) -> u32 {
-    let mut mask = 0;
-    for (place, word) in words.iter().enumerate() {
-        mask |= u32::from(word.load(Ordering::Relaxed) == value) << place;
-    }
-    mask
-}
-
 /// A 32-bit loom atomic.
 #[derive(Debug)]
 pub struct AtomicU32(loom::sync::atomic::AtomicU32);
@@ -492,19 +482,5 @@ impl Drop for Witness {
 impl Default for Witness {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Makes `len` null pointers of memory that nobody else uses yet.
-///
-/// # Safety
-///
-/// `at` must point to `len` words that nobody else uses yet.
-pub unsafe fn init_null<T>(at: *mut AtomicPtr<T>, len: usize) {
-    for index in 0..len {
-        // SAFETY: within the words of which the caller promised that they are ours.
-        let word = unsafe { at.add(index) };
-        // SAFETY: as above.
-        unsafe { word.write(AtomicPtr::new(core::ptr::null_mut())) };
     }
 }

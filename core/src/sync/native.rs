@@ -12,15 +12,6 @@ pub(crate) fn light_fence() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
-/// Makes `len` null pointers of zeroed memory: they are.
-///
-/// # Safety
-///
-/// `at` must point to `len` words of zeroes that nobody else uses yet.
-#[cfg(feature = "alloc")]
-#[inline(always)]
-pub(crate) unsafe fn init_null<T>(_at: *mut AtomicPtr<T>, _len: usize) {}
-
 /// Which of the words equal `value`, a bit each. A hint: the words are read in any order, at any
 /// moment, and what follows from it must be verified by loads of their own.
 #[inline(always)]

@@ -147,25 +147,9 @@ pub fn fence(order: Ordering) {
     atomic::fence(order);
 }
 
-/// Orders what the compiler emits.
-pub fn light_fence() {
-    atomic::compiler_fence(Ordering::SeqCst);
-}
-
-/// Makes `len` null pointers of zeroed memory: they are.
-///
-/// # Safety
-///
-/// `at` must point to `len` words of zeroes that nobody else uses yet.
-pub unsafe fn init_null<T>(_at: *mut AtomicPtr<T>, _len: usize) {}
-
-/// Which of the words equal `value`, a bit each.
+/// A fence whose other half is a barrier on all threads. Here a whole one, so that a fence may stand
+/// for the barrier.
 #[track_caller]
-pub fn matching<const N: usize>(words: &[AtomicU32; N], value: u32) -> u32 {
-    let mut mask = 0;
-    for (place, word) in words.iter().enumerate() {
-        // Relaxed: a hint.
-        mask |= u32::from(word.load(Ordering::Relaxed) == value) << place;
-    }
-    mask
+pub fn light_fence() {
+    fence(Ordering::SeqCst);
 }
