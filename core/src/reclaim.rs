@@ -32,5 +32,5 @@ mod worker;
 pub use domain::{Domain, Gauges};
 pub use worker::{Guard, Pinned, Worker};
 
-pub(crate) use allocate::{OutOfMemory, Unpublished, zeroed};
+pub(crate) use allocate::{OutOfMemory, Unpublished, allocate};
 pub(crate) use limbo::{Full, Header, Limbo, STRIPES};

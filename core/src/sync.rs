@@ -18,6 +18,8 @@ mod portable;
 mod shuttled;
 #[cfg(stress)]
 pub mod stress;
+#[cfg(feature = "alloc")]
+mod try_lock;
 mod word;
 
 #[cfg(all(not(loom), target_has_atomic = "64"))]
@@ -36,4 +38,6 @@ pub(crate) use self::shuttled::*;
 pub(crate) use self::stress::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence, light_fence,
 };
+#[cfg(feature = "alloc")]
+pub(crate) use self::try_lock::TryLock;
 pub(crate) use self::word::TimeWord;

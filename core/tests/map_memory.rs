@@ -47,6 +47,14 @@ fn live() -> usize {
     LIVE.get()
 }
 
+/// The process's memory in KiB, as the system counts it; 0 where it does not tell. It is reported
+/// only: what an allocator returns to the system is its own affair.
+fn resident_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0)
+}
+
 /// Collects all there is, and sees to it that crossbeam runs what it was told to.
 fn drain(worker: &mut Worker, now: Instant) {
     for _ in 0..8 {
@@ -60,6 +68,7 @@ fn drain(worker: &mut Worker, now: Instant) {
 fn churn(resident: u64, insertions: u64) {
     // A second is an insertion.
     let at = Instant::from_secs;
+    let resident_at_first = resident_memory();
     let before = live();
     let domain = Domain::new();
     let map: Map<u64, u64> = Map::with(&domain, SeededState::new(67));
@@ -77,6 +86,7 @@ fn churn(resident: u64, insertions: u64) {
     // The same with the keys, settled.
     let filled = live() - before;
     assert!(filled > empty + resident as usize * 24);
+    let resident_when_filled = resident_memory();
 
     let mut most = 0;
     for key in resident..resident + insertions {
@@ -94,6 +104,8 @@ fn churn(resident: u64, insertions: u64) {
     assert!(map.len() as u64 >= resident);
     assert!(most * 2 <= filled * 3, "{most} bytes of {filled}");
     assert!(most > filled / 2, "nothing is counted");
+
+    let resident_after_churn = resident_memory();
 
     let end = at(2 * resident + insertions);
     for key in insertions..resident + insertions {
@@ -123,6 +135,8 @@ fn churn(resident: u64, insertions: u64) {
     let most_left = empty + filled / 100 + CROSSBEAM;
     assert!(left <= most_left, "{left} bytes are left, of {filled}; {empty} when it was new");
 
+    let resident_when_empty = resident_memory();
+
     drop(sweep);
     drop((worker, map, domain));
     // To the byte: neither the map nor crossbeam keeps any.
@@ -130,6 +144,10 @@ fn churn(resident: u64, insertions: u64) {
     // At the end only, for what is printed is kept in memory too.
     println!("{insertions} insertions: {filled} bytes at the start, at most {most}");
     println!("{left} bytes left, {empty} when it was new; {passes} passes");
+    println!(
+        "resident memory in KiB: {resident_at_first} at first, {resident_when_filled} filled, \
+         {resident_after_churn} after the churn, {resident_when_empty} emptied"
+    );
 }
 
 #[test]

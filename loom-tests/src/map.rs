@@ -184,6 +184,20 @@ pub const MODELS: &[Model] = &[
         expected: &["removed"],
         only_in_rmw: &[],
     },
+    Model {
+        name: "m24_two_clear_the_next_table",
+        preemptions: 3,
+        run: two_clear_the_next_table,
+        expected: &["[Some(false), Some(true)]", "[None, Some(false)]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "m25_two_publish_the_next_table",
+        preemptions: 3,
+        run: two_publish_the_next_table,
+        expected: &["[None, Some(true)]"],
+        only_in_rmw: &[],
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -467,6 +481,31 @@ fn two_help_one_migration() -> String {
     assert_eq!(content(&map, guard), [1, 2, 3]);
     finish(map, worker);
     (if goes_on == [true, true] { "goes on" } else { "ended" }).to_owned()
+}
+
+/// One goes on with the table that another has begun to clear.
+fn two_clear_the_next_table() -> String {
+    two_begin_to_grow(2)
+}
+
+/// Each has a table, and one of them is too late.
+fn two_publish_the_next_table() -> String {
+    two_begin_to_grow(1)
+}
+
+fn two_begin_to_grow(buckets: usize) -> String {
+    let (map, mut worker) = map(buckets, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let piece = |map: &Plains, guard: &Guard| map.force_piece(true, guard);
+    let mut pieces = race(vec![with(&map, piece), with(&map, piece)]);
+    pieces.sort_unstable();
+    let guard = worker.quiescent(NOW);
+    while map.buckets(guard) == buckets {
+        map.force_piece(true, guard);
+    }
+    while map.force_help(guard) {}
+    assert_eq!((map.buckets(guard), content(&map, guard)), (2 * buckets, vec![1, 2]));
+    finish(map, worker);
+    format!("{pieces:?}")
 }
 
 fn remove_while_the_sibling_has_not_moved() -> String {

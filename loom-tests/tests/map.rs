@@ -125,6 +125,16 @@ mod plain {
     fn m23_remove_before_the_source_is_marked() {
         check(23, Mode::Plain);
     }
+
+    #[test]
+    fn m24_two_clear_the_next_table() {
+        check(24, Mode::Plain);
+    }
+
+    #[test]
+    fn m25_two_publish_the_next_table() {
+        check(25, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -243,5 +253,15 @@ mod rmw {
     #[test]
     fn m23_remove_before_the_source_is_marked() {
         check(23, Mode::Rmw);
+    }
+
+    #[test]
+    fn m24_two_clear_the_next_table() {
+        check(24, Mode::Rmw);
+    }
+
+    #[test]
+    fn m25_two_publish_the_next_table() {
+        check(25, Mode::Rmw);
     }
 }

@@ -16,6 +16,7 @@
 mod count;
 mod error;
 mod migrate;
+mod next;
 mod node;
 mod read;
 mod resize;
@@ -39,10 +40,11 @@ pub(crate) use sweep::step;
 pub(crate) use update::Upserted;
 
 use self::count::Count;
+use self::next::Next;
 use self::table::{Head, Table};
 use crate::hash::SeededState;
 use crate::reclaim::{Domain, Guard, Limbo};
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, Ordering};
 
 /// A bucket takes no more entries than this.
 const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
@@ -103,8 +105,7 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 /// ```
 pub struct Map<K: Send + 'static, V: Send + 'static, S = SeededState> {
     head: AtomicPtr<Head<K, V>>,
-    /// Whether somebody is replacing the table. A hint: who finds it set may still do so.
-    resizing: AtomicUsize,
+    next: Next<K, V>,
     count: Count,
     limbo: Limbo,
     hasher: S,
@@ -148,7 +149,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let table = Head::empty(resize::SMALLEST)?;
         Ok(Self {
             head: AtomicPtr::new(table.as_ptr()),
-            resizing: AtomicUsize::new(0),
+            next: Next::new(),
             count: Count::new(),
             limbo,
             hasher,

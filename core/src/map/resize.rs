@@ -1,5 +1,8 @@
 //! When a table is replaced, and by how large a one.
 
+use core::ptr::NonNull;
+
+use super::next::Step;
 use super::table::{Head, Table};
 use super::{Map, MapError};
 use crate::reclaim::Guard;
@@ -44,8 +47,8 @@ fn fit(entries: usize, buckets: usize) -> Fit {
 }
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// Begins to grow or shrink the table if `estimate`, and then the count, says so. `crowded` says
-    /// that it must not be left to somebody who said he would.
+    /// Goes a step towards a larger or smaller table if `estimate`, and then the count, says so;
+    /// whether there are more to go. `crowded` says that it must not be left to somebody who is at it.
     #[inline]
     pub(super) fn resize(
         &self,
@@ -53,11 +56,10 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         estimate: usize,
         crowded: bool,
         guard: &Guard,
-    ) {
-        if fit(estimate, table.len()) != Fit::Right {
-            // Refused for want of memory: the next change asks again.
-            _ = self.replace(table, crowded, guard);
-        }
+    ) -> bool {
+        // Refused for want of memory: the next change asks again.
+        fit(estimate, table.len()) != Fit::Right
+            && self.replace(table, crowded, guard).unwrap_or(false)
     }
 
     #[cold]
@@ -67,52 +69,72 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         table: Table<'_, K, V>,
         crowded: bool,
         guard: &Guard,
-    ) -> Result<(), MapError> {
+    ) -> Result<bool, MapError> {
         let len = match fit(self.len(), table.len()) {
             Fit::Small => table.len().checked_mul(2).ok_or(MapError::OutOfMemory)?,
             Fit::Large => table.len() / 2,
-            Fit::Right => return Ok(()),
+            Fit::Right => return Ok(false),
         };
         // There are never more than two tables with content.
         if table.source(guard).is_some() {
-            return Ok(());
+            return Ok(false);
         }
-        // Relaxed, both: a hint, so that not everybody allocates.
-        let mine =
-            self.resizing.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if !mine && !crowded {
-            return Ok(());
+        match self.next.step(len)? {
+            Step::Done(next) => _ = self.publish(table, next),
+            Step::Piece => return Ok(true),
+            Step::Taken if crowded => _ = self.publish(table, Head::new(len)?),
+            Step::Taken => {}
         }
-        let replaced = self.publish(table, len);
-        if mine {
-            // Relaxed: as above.
-            self.resizing.store(0, Ordering::Relaxed);
-        }
-        replaced
+        Ok(false)
     }
 
-    /// Makes a table of `len` buckets the current one in place of `table`, whose migration is over.
-    fn publish(&self, table: Table<'_, K, V>, len: usize) -> Result<(), MapError> {
+    /// Makes `next` the current table in place of `table`, whose migration is over, unless somebody
+    /// was faster.
+    fn publish(&self, table: Table<'_, K, V>, next: NonNull<Head<K, V>>) -> bool {
         let current = table.address();
-        let new = Head::new(len, current)?;
+        // SAFETY: ours until it is published.
+        // Relaxed: published with the table.
+        unsafe { next.as_ref() }.before.store(current, Ordering::Relaxed);
         // Release: publishes the table. Relaxed: the failure changes nothing.
-        let published =
-            self.head.compare_exchange(current, new.as_ptr(), Ordering::Release, Ordering::Relaxed);
+        let published = self.head.compare_exchange(
+            current,
+            next.as_ptr(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
         if published.is_err() {
             // SAFETY: not published, and it owns nothing.
-            unsafe { Head::free(new) };
+            unsafe { Head::free(next) };
         }
-        Ok(())
+        published.is_ok()
     }
 
-    /// Begins to double (`true`) or halve the table now, whatever its load; `false` if a migration
-    /// is under way, or there is no memory. For tests of what happens meanwhile.
+    /// Begins to double (`true`) or halve the table now, whatever its load; `false` if a migration is
+    /// under way, somebody else is at it, or there is no memory. For tests of what happens meanwhile.
     #[doc(hidden)]
     pub fn force_resize(&self, grow: bool, guard: &Guard) -> bool {
+        let mut last = Some(false);
+        while last == Some(false) {
+            last = self.force_piece(grow, guard);
+        }
+        last.is_some()
+    }
+
+    /// Clears one piece of the table that [`force_resize`](Self::force_resize) begins with; whether
+    /// it was the last, or `None` where that answers `false`. For tests.
+    #[doc(hidden)]
+    pub fn force_piece(&self, grow: bool, guard: &Guard) -> Option<bool> {
         self.limbo.admit(guard);
         let table = self.table(guard);
         let len = if grow { table.len() * 2 } else { (table.len() / 2).max(1) };
-        len != table.len() && table.source(guard).is_none() && self.publish(table, len).is_ok()
+        if len == table.len() || table.source(guard).is_some() {
+            return None;
+        }
+        match self.next.step(len) {
+            Ok(Step::Done(next)) => self.publish(table, next).then_some(true),
+            Ok(Step::Piece) => Some(false),
+            Ok(Step::Taken) | Err(_) => None,
+        }
     }
 
     /// Helps a migration along; whether there was one. For tests.

@@ -171,6 +171,9 @@ where
     }
 }
 
+/// As long as to look at so many entries does it take to clear a piece of the next table.
+const PIECE_COST: usize = super::next::PIECE.div_ceil(64);
+
 /// One step of a sweep.
 pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
     map: &Map<K, V, S>,
@@ -184,16 +187,18 @@ pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
     let mut done = Swept { freed, ..Swept::default() };
     let pinned = worker.pin();
     map.limbo.admit(&pinned);
-    while done.visited + freed < budget.get() {
+    let mut spent = freed;
+    // Because a map that nobody changes any more would stay as large as it was.
+    while spent < budget.get() && map.resize(map.table(&pinned), map.len(), false, &pinned) {
+        spent += PIECE_COST;
+    }
+    while done.visited + spent < budget.get() {
         let (visited, removed) =
             map.sweep_bucket(cursor, |key, value| stale(key, value, now), &pinned);
         done.visited += visited;
         done.removed += removed;
         if *cursor == Cursor::START {
             done.wrapped = true;
-            // Once a pass, because a map that nobody changes any more would stay as large as it was.
-            let table = map.table(&pinned);
-            map.resize(table, map.len(), false, &pinned);
             break;
         }
     }

@@ -3,12 +3,12 @@
 use alloc::alloc::dealloc;
 use core::alloc::Layout;
 use core::marker::PhantomData;
-use core::ops::Deref;
-use core::ptr::NonNull;
+use core::ops::{Deref, Range};
+use core::ptr::{NonNull, null_mut};
 
 use super::node::{Item, free_entry};
 use super::word::{TABLE, TAGS, Word};
-use crate::reclaim::{Header, OutOfMemory, zeroed};
+use crate::reclaim::{Header, OutOfMemory, allocate};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, init_null};
 
 /// A table that is alive for `'g`: how it is passed around. Its buckets follow its head in memory, so
@@ -55,31 +55,46 @@ impl<K, V> Head<K, V> {
         Some(Layout::new::<Self>().extend(buckets).ok()?.0)
     }
 
-    /// A table of `len` buckets, a power of two, none of which is filled yet.
-    pub(super) fn new(len: usize, before: *mut Self) -> Result<NonNull<Self>, OutOfMemory> {
+    /// A table of `len` buckets, a power of two, to be [cleared](Self::clear) before it is published.
+    pub(super) fn uncleared(len: usize) -> Result<NonNull<Self>, OutOfMemory> {
         debug_assert!(len.is_power_of_two());
         let layout = Self::layout(len).ok_or(OutOfMemory)?;
-        let table = zeroed(layout)?.cast::<Self>();
+        let table = allocate(layout)?.cast::<Self>();
         let content = Self {
             header: Header::new(0),
             mask: len - 1,
-            before: AtomicPtr::new(before),
+            before: AtomicPtr::new(null_mut()),
             handed_out: AtomicUsize::new(0),
             verified: AtomicUsize::new(0),
             buckets: PhantomData,
         };
         // SAFETY: freshly allocated for this.
         unsafe { table.write(content) };
-        // SAFETY: within the allocation.
-        let first = unsafe { table.cast::<u8>().add(Self::BUCKETS) };
-        // SAFETY: the allocation has room for `len` words, zeroed and not used yet.
-        unsafe { init_null::<Header>(first.cast().as_ptr(), len) };
+        Ok(table)
+    }
+
+    /// Makes buckets such that nothing has come to them.
+    ///
+    /// # Safety
+    ///
+    /// The table is the caller's alone, and has these buckets.
+    pub(super) unsafe fn clear(table: NonNull<Self>, buckets: Range<usize>) {
+        let first = table.as_ptr().wrapping_byte_add(Self::BUCKETS).cast::<AtomicPtr<Header>>();
+        // SAFETY: by the caller's promise.
+        unsafe { init_null(first.wrapping_add(buckets.start), buckets.len()) };
+    }
+
+    /// A table of `len` buckets, to none of which anything has come.
+    pub(super) fn new(len: usize) -> Result<NonNull<Self>, OutOfMemory> {
+        let table = Self::uncleared(len)?;
+        // SAFETY: freshly made with so many.
+        unsafe { Self::clear(table, 0..len) };
         Ok(table)
     }
 
     /// A table of `len` empty buckets.
     pub(super) fn empty(len: usize) -> Result<NonNull<Self>, OutOfMemory> {
-        let table = Self::new(len, core::ptr::null_mut())?;
+        let table = Self::new(len)?;
         for index in 0..len {
             // SAFETY: just made.
             let table = unsafe { Table::new(table) };
@@ -113,13 +128,13 @@ impl<K, V> Head<K, V> {
     ///
     /// # Safety
     ///
-    /// Made by [`new`](Self::new), and nobody's any more.
+    /// Made by [`uncleared`](Self::uncleared), and nobody's any more.
     pub(super) unsafe fn free(table: NonNull<Self>) {
         // SAFETY: by the caller's promise.
         let len = unsafe { table.as_ref() }.len();
         // SAFETY: as above.
         unsafe { table.drop_in_place() };
-        // Had this layout not existed, `new` would have made no table.
+        // Had this layout not existed, there would be no table.
         if let Some(layout) = Self::layout(len) {
             // SAFETY: allocated with this layout. Its words need no drop.
             unsafe { dealloc(table.cast().as_ptr(), layout) };

@@ -1,6 +1,6 @@
 //! Allocation that may fail.
 
-use alloc::alloc::{alloc, alloc_zeroed};
+use alloc::alloc::alloc;
 use alloc::boxed::Box;
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -53,9 +53,9 @@ impl<T> Drop for Unpublished<T> {
     }
 }
 
-/// Zeroed memory of this layout, whose size must not be zero.
-pub(crate) fn zeroed(layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+/// Memory of this layout, whose size must not be zero.
+pub(crate) fn allocate(layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
     assert!(layout.size() > 0);
     // SAFETY: the size is not zero.
-    NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory)
+    NonNull::new(unsafe { alloc(layout) }).ok_or(OutOfMemory)
 }

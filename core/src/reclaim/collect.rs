@@ -1,24 +1,16 @@
 //! Freeing what was retired, in steps.
 
 use alloc::sync::Arc;
-use core::cell::UnsafeCell;
 
 use crossbeam_epoch as epoch;
 
 use super::domain::Inner;
 use crate::sweep::Budget;
-use crate::sync::{AtomicUsize, Ordering, Witness};
+use crate::sync::{AtomicUsize, Ordering};
 
-/// How far collecting has come. One thread at a time goes on with it; others find it claimed and
-/// leave, so a thread that stops there stops the freeing, and nothing else.
-pub(super) struct Stage {
-    claimed: AtomicUsize,
-    batch: UnsafeCell<Batch>,
-    witness: Witness,
-}
-
-/// What was taken together, and waits for one grace period.
-struct Batch {
+/// What was taken together, and waits for one grace period. One thread at a time goes on with it;
+/// others find it locked and leave, so a thread that stops there stops the freeing, and nothing else.
+pub(super) struct Batch {
     /// Numbers the batches.
     number: usize,
     waiting: bool,
@@ -28,45 +20,9 @@ struct Batch {
     ripened: Arc<AtomicUsize>,
 }
 
-// SAFETY: `batch` is used under the claim only.
-unsafe impl Send for Stage {}
-// SAFETY: as above.
-unsafe impl Sync for Stage {}
-
-impl Stage {
+impl Batch {
     pub(super) fn new() -> Self {
-        let batch =
-            Batch { number: 0, waiting: false, steps: 0, ripened: Arc::new(AtomicUsize::new(0)) };
-        Self {
-            claimed: AtomicUsize::new(0),
-            batch: UnsafeCell::new(batch),
-            witness: Witness::new(),
-        }
-    }
-
-    fn claim(&self) -> Option<Claim<'_>> {
-        // Acquire: pairs with the end of the claim before.
-        self.claimed.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        self.witness.write();
-        Some(Claim(self))
-    }
-}
-
-/// The right to go on. Given back also if a destructor panics.
-struct Claim<'a>(&'a Stage);
-
-impl Claim<'_> {
-    fn batch(&mut self) -> &mut Batch {
-        // SAFETY: ours while the claim lasts.
-        unsafe { &mut *self.0.batch.get() }
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        // Release, beyond loom: pairs with the next claim. A step that ends with crossbeam's fence would
-        // do without.
-        self.0.claimed.store(0, Ordering::Release);
+        Self { number: 0, waiting: false, steps: 0, ripened: Arc::new(AtomicUsize::new(0)) }
     }
 }
 
@@ -75,7 +31,7 @@ impl Drop for Claim<'_> {
 const PATIENCE: usize = if cfg!(loom) { 2 } else { 4 };
 
 impl Inner {
-    /// Takes back the guards that stay with workers which are not pinned. The caller holds the claim.
+    /// Takes back the guards that stay with workers which are not pinned. The caller holds the lock.
     fn take_back(&self) {
         let Some(barrier) = self.barrier else {
             return;
@@ -85,14 +41,14 @@ impl Inner {
             barrier();
         }
         for post in self.posts.iter() {
-            // SAFETY: the claim is held, and the barrier passed now, or when it was asked for.
+            // SAFETY: the lock is held, and the barrier passed now, or when it was asked for.
             unsafe { post.take_back() };
         }
     }
 
     /// One step: see [`Worker::collect`](super::Worker::collect).
     pub(super) fn collect(&self, pin: &epoch::Guard, budget: Budget) -> usize {
-        let Some(mut claim) = self.stage.claim() else {
+        let Some(mut batch) = self.batch.try_lock() else {
             return 0;
         };
         let mut freed = 0;
@@ -106,7 +62,7 @@ impl Inner {
                     self.freed.fetch_add(1, Ordering::Relaxed);
                     self.give_back(1);
                 };
-                // SAFETY: we hold the claim.
+                // SAFETY: we hold the lock.
                 if !unsafe { record.free_one(count) } {
                     break;
                 }
@@ -114,14 +70,13 @@ impl Inner {
             }
         }
         // Everything ripe is freed.
-        let batch = claim.batch();
         // Acquire, beyond loom: pairs with the deferred function, and through it with the last of the
-        // readers. Mostly that runs under the claim, which orders the same; but a worker that pins for
+        // readers. Mostly that runs under the lock, which orders the same; but a worker that pins for
         // the 128th time, or ends, may run it, too.
         if batch.waiting && batch.ripened.load(Ordering::Acquire) == batch.number {
             batch.waiting = false;
             for record in self.limbos.iter() {
-                // SAFETY: we hold the claim, the grace period is over and nothing is ripe.
+                // SAFETY: we hold the lock, the grace period is over and nothing is ripe.
                 unsafe { record.ripen() };
             }
         }
@@ -134,7 +89,7 @@ impl Inner {
         } else {
             batch.steps = 0;
             for record in self.limbos.iter() {
-                // SAFETY: we hold the claim and nothing is waiting.
+                // SAFETY: we hold the lock and nothing is waiting.
                 batch.waiting |= unsafe { record.take() };
             }
             if batch.waiting {

@@ -5,12 +5,12 @@ use core::time::Duration;
 
 use crossbeam_epoch::Collector;
 
-use super::collect::Stage;
+use super::collect::Batch;
 use super::limbo::Record;
 use super::post::Post;
 use super::roll::Roll;
 use super::worker::Worker;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering, TimeWord};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering, TimeWord, TryLock};
 use crate::time::Instant;
 
 /// A domain of reclamation: who reads in it, and what was removed in it and is not freed yet.
@@ -43,7 +43,7 @@ pub(super) struct Inner {
     pub(super) collector: Option<Collector>,
     pub(super) posts: Roll<Post>,
     pub(super) limbos: Roll<Record>,
-    pub(super) stage: Stage,
+    pub(super) batch: TryLock<Batch>,
     /// Makes every other thread pass a full barrier. `None`: guards do not stay.
     pub(super) barrier: Option<fn()>,
     pub(super) freed: AtomicU64,
@@ -98,7 +98,7 @@ impl Domain {
             collector,
             posts: Roll::new(),
             limbos: Roll::new(),
-            stage: Stage::new(),
+            batch: TryLock::new(Batch::new()),
             barrier,
             freed: AtomicU64::new(0),
             cap,

@@ -84,7 +84,7 @@ struct Lists([*mut Header; STRIPES]);
 
 // SAFETY: what is retired is `Send` by the promise of `Limbo::new`. `release` is written by the one
 // owner while there is nothing to release; `waiting` and `ripe` belong to whoever holds the
-// collector's claim.
+// collector's lock.
 unsafe impl Send for Record {}
 // SAFETY: as above.
 unsafe impl Sync for Record {}
@@ -122,7 +122,7 @@ impl Record {
     ///
     /// # Safety
     ///
-    /// The caller holds the collector's claim, and nothing is waiting.
+    /// The caller holds the collector's lock, and nothing is waiting.
     pub(super) unsafe fn take(&self) -> bool {
         // SAFETY: the collector's, and the caller is that.
         let waiting = unsafe { &mut *self.waiting.get() };
@@ -151,7 +151,7 @@ impl Record {
     ///
     /// # Safety
     ///
-    /// It is, the caller holds the collector's claim, and nothing is ripe.
+    /// It is, the caller holds the collector's lock, and nothing is ripe.
     pub(super) unsafe fn ripen(&self) {
         // SAFETY: the collector's, and the caller is that.
         unsafe { core::ptr::swap(self.waiting.get(), self.ripe.get()) };
@@ -161,7 +161,7 @@ impl Record {
     ///
     /// # Safety
     ///
-    /// The caller holds the collector's claim, or the record alone.
+    /// The caller holds the collector's lock, or the record alone.
     pub(super) unsafe fn free_one(&self, before: impl FnOnce()) -> bool {
         // SAFETY: the collector's, and the caller is that.
         let ripe = unsafe { &mut *self.ripe.get() };

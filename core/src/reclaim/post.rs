@@ -183,12 +183,12 @@ impl Post {
     ///
     /// # Safety
     ///
-    /// The caller holds the collector's claim, and a barrier on all threads was passed since it was
+    /// The caller holds the collector's lock, and a barrier on all threads was passed since it was
     /// asked for.
     pub(super) unsafe fn take_back(&self) {
         // Acquire: pairs with the end of the worker's last pin under the guard.
         if self.under.load(Ordering::Acquire) == NOT_PINNED
-            // Relaxed: only the claim's holder changes it from here.
+            // Relaxed: only the lock's holder changes it from here.
             && self.stay.load(Ordering::Relaxed) == ASKED_BACK
         {
             self.witness.write();

@@ -50,11 +50,13 @@ impl Witness {
     pub(crate) fn retire(&self) {}
 }
 
-/// Makes `len` null pointers of zeroed memory: they are.
+/// Makes `len` null pointers of memory that nobody else uses yet.
 ///
 /// # Safety
 ///
-/// `at` must point to `len` words of zeroes that nobody else uses yet.
+/// `at` must point to `len` words that nobody else uses yet.
 #[cfg(all(feature = "alloc", not(shuttle)))]
-#[inline(always)]
-pub(crate) unsafe fn init_null<T>(_at: *mut super::AtomicPtr<T>, _len: usize) {}
+pub(crate) unsafe fn init_null<T>(at: *mut super::AtomicPtr<T>, len: usize) {
+    // SAFETY: by the caller's promise. An atomic pointer is a word, and a null one is zero.
+    unsafe { at.write_bytes(0, len) };
+}
