@@ -52,7 +52,7 @@ mod run {
                 models(all().filter(|model| names.contains(&model.name)), Some(mutant))
             }
             _ => {
-                eprintln!("usage: cargo mutants [orderings | structures [PART OF A NAME]]");
+                eprintln!("usage: cargo mutants [orderings [PART OF A FILE'S NAME] | structures [PART OF A NAME]]");
                 ExitCode::from(2)
             }
         }
@@ -104,8 +104,8 @@ mod run {
         comment.take_while(|line| line.starts_with("//")).any(|line| line.contains("beyond loom"))
     }
 
-    /// Of the operations in files whose name contains `part`: weakens one ordering after the other, each in a process of its own (a failing model may
-    /// abort). Returns the survivors.
+    /// Of the operations in files whose name contains `part`: weakens one ordering after the other, each
+    /// in a process of its own (a failing model may abort). Returns the survivors.
     fn orderings(part: &str) -> usize {
         let sites = sites();
         let mutants: Vec<_> = sites
@@ -199,9 +199,10 @@ mod run {
     fn changed(patch: &Path) -> Vec<&'static str> {
         let text = std::fs::read_to_string(patch).expect("a patch");
         let changes = |part: &str| text.contains(&format!("+++ b/core/src/{part}"));
-        let map = changes("map/") || changes("bucket/map") || changes("reclaim");
+        let reclaim = changes("reclaim") || changes("sync/try_lock");
+        let map = changes("map/") || changes("bucket/map") || reclaim;
         let modules = [
-            ("reclaim", changes("reclaim")),
+            ("reclaim", reclaim),
             ("map", map),
             ("bucket", changes("bucket/") && !map),
             ("time", changes("time") || changes("sync/word")),
