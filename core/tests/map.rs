@@ -4,6 +4,7 @@ mod identity;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -155,6 +156,52 @@ fn the_table_follows_the_number_of_entries() {
     assert!(map.is_empty());
     let small = map.buckets(worker.quiescent(NOW));
     assert!(small <= 64, "{small} buckets are left");
+}
+
+/// Small tables are read in another way than large ones.
+#[test]
+fn a_key_is_found_whatever_the_size_of_the_table() {
+    /// A hash, and a name that is no part of it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Key(u64, u8);
+    impl Hash for Key {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            state.write_u64(self.0);
+        }
+    }
+
+    // They share a bucket with those without.
+    const OTHER: u64 = 1 << 40;
+    let buckets = [
+        vec![Key(1, 0)],
+        vec![Key(2, 0), Key(2 + OTHER, 0)],
+        vec![Key(3, 0), Key(3, 1), Key(3, 2)],
+        vec![Key(4, 0), Key(4 + OTHER, 0), Key(4, 1), Key(4 + 2 * OTHER, 0), Key(4 + OTHER, 1)],
+    ];
+    let present: Vec<_> = buckets.concat();
+    let hashes = (0..6).flat_map(|hash| (0..4).map(move |other| hash + other * OTHER));
+    let all: Vec<_> = hashes.flat_map(|hash| (0..4).map(move |name| Key(hash, name))).collect();
+
+    let domain = Domain::new();
+    let map = Map::with(&domain, Identity::default());
+    let mut worker = domain.worker();
+    for &key in &present {
+        assert!(map.insert(key, key, worker.quiescent(NOW)).is_ok());
+    }
+    let mut sizes = 0;
+    while map.buckets(worker.quiescent(NOW)) < 1 << 18 {
+        let guard = worker.quiescent(NOW);
+        while map.force_help(guard) {}
+        let expected: Vec<_> = all.iter().map(|key| present.contains(key).then_some(key)).collect();
+        let one_by_one: Vec<_> = all.iter().map(|key| map.get(key, guard)).collect();
+        assert_eq!(one_by_one, expected, "{} buckets", map.buckets(guard));
+        let mut at_once = vec![None; all.len()];
+        map.get_many(&all, &mut at_once, guard);
+        assert_eq!(at_once, expected, "{} buckets", map.buckets(guard));
+        assert!(map.force_resize(true, guard));
+        sizes += 1;
+    }
+    assert!(sizes > 12);
 }
 
 #[test]

@@ -131,6 +131,18 @@ impl<K, V> Block<K, V> {
         unsafe { items.add(index) }
     }
 
+    /// Tells the models that the block is read.
+    #[inline(always)]
+    pub(super) fn read(&self) {
+        self.header.read();
+    }
+
+    /// Where the first item is, if this is a block.
+    #[inline(always)]
+    pub(super) fn first(block: NonNull<Self>) -> *mut Item<K, V> {
+        block.as_ptr().wrapping_byte_add(Self::ITEMS).cast()
+    }
+
     /// The items.
     ///
     /// # Safety
@@ -140,7 +152,7 @@ impl<K, V> Block<K, V> {
     pub(super) unsafe fn items<'g>(block: NonNull<Self>) -> &'g [Item<K, V>] {
         // SAFETY: by the caller's promise.
         let this = unsafe { block.as_ref() };
-        this.header.read();
+        this.read();
         // SAFETY: the first item is there even if there are none.
         let first = unsafe { Self::item(block, 0) };
         // SAFETY: `len` items were written before the block was published.
@@ -155,7 +167,7 @@ impl<K, V> Block<K, V> {
     #[inline(always)]
     pub(super) unsafe fn pair<'g>(block: NonNull<Self>) -> &'g [Item<K, V>; 2] {
         // SAFETY: by the caller's promise.
-        unsafe { block.as_ref() }.header.read();
+        unsafe { block.as_ref() }.read();
         // SAFETY: every block has two items.
         let first = unsafe { Self::item(block, 0) };
         // SAFETY: written before the block was published.

@@ -15,6 +15,9 @@ use crate::sync::{Ordering, prefetch};
 /// was fetched first is still there at the end.
 pub(crate) const GROUP: usize = 32;
 
+/// A table of up to so many buckets is taken to be in the cache, with most of what it points at.
+const CACHED: usize = if cfg!(loom) { 1 } else { 1 << 16 };
+
 impl<K, V, S> Map<K, V, S>
 where
     K: Hash + Eq + Send + 'static,
@@ -104,6 +107,14 @@ where
         Q: Hash + Eq + ?Sized + 'k,
     {
         let table = self.table(guard);
+        if table.mask() < CACHED {
+            // There is nothing to wait for.
+            for key in keys {
+                let hash = self.hash(key);
+                f(hash, self.find(hash, key, guard));
+            }
+            return;
+        }
         let len = keys.len().min(GROUP);
         let mut hashes = [0; GROUP];
         for (key, hash) in keys.clone().zip(&mut hashes) {
@@ -159,8 +170,13 @@ where
         if word.is_uninit() || word.is_moved() {
             word = self.elsewhere(hash, guard);
         }
-        // SAFETY: read under the guard.
-        unsafe { word.find(hash, |entry| entry.borrow() == key) }
+        let is_key = |entry: &K| entry.borrow() == key;
+        if table.mask() < CACHED {
+            // SAFETY: read under the guard.
+            return unsafe { word.find_unguessed(hash, is_key) };
+        }
+        // SAFETY: as above.
+        unsafe { word.find(hash, is_key) }
     }
 }
 

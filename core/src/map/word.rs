@@ -160,6 +160,44 @@ impl<K, V> Word<K, V> {
         unsafe { self.search(hash, is_key) }
     }
 
+    /// The same without a guess whether there is one entry or a block, which only the word can tell.
+    /// Where all is in the cache a wrong guess costs more than to wait for the word.
+    ///
+    /// # Safety
+    ///
+    /// As [`items`](Self::items).
+    #[inline(always)]
+    pub(super) unsafe fn find_unguessed<'g>(
+        self,
+        hash: usize,
+        is_key: impl Fn(&K) -> bool,
+    ) -> Option<&'g Entry<K, V>> {
+        let target = NonNull::new(self.target())?;
+        if let Some(block) = self.as_block() {
+            // SAFETY: by the caller's promise.
+            unsafe { block.as_ref() }.read();
+        }
+        // As if the entry were listed under the hash that is asked for.
+        let entry = NonNull::new(self.first().cast_mut()).unwrap_or(NonNull::dangling());
+        let single = Item { hash, entry: entry.cast() };
+        let items = [&raw const single, Block::first(target.cast()).cast_const()];
+        let item = items[usize::from(self.is_block())];
+        // SAFETY: of the two, the one that is there; a block is by the caller's promise.
+        let second = unsafe { (*item).hash } != hash;
+        // SAFETY: as above. It is not the only one, and every block has two.
+        let item = unsafe { &*item.wrapping_add(usize::from(second)) };
+        if item.hash == hash {
+            // SAFETY: by the caller's promise: a block lives no longer than its entries.
+            let entry = unsafe { item.entry.as_ref() };
+            entry.read();
+            if is_key(&entry.key) {
+                return Some(entry);
+            }
+        }
+        // SAFETY: as above.
+        unsafe { self.search(hash, is_key) }
+    }
+
     /// The item that is likely to be a hash's, where a block lists several.
     ///
     /// # Safety

@@ -52,7 +52,9 @@ mod run {
                 models(all().filter(|model| names.contains(&model.name)), Some(mutant))
             }
             _ => {
-                eprintln!("usage: cargo mutants [orderings [PART OF A FILE'S NAME] | structures [PART OF A NAME]]");
+                eprintln!(
+                    "usage: cargo mutants [orderings [PART OF A FILE'S NAME] | structures [PART OF A NAME]]"
+                );
                 ExitCode::from(2)
             }
         }
