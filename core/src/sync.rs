@@ -18,7 +18,7 @@ mod portable;
 mod shuttled;
 #[cfg(stress)]
 pub mod stress;
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod try_lock;
 mod word;
 
@@ -38,6 +38,6 @@ pub(crate) use self::shuttled::*;
 pub(crate) use self::stress::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence, light_fence,
 };
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub(crate) use self::try_lock::TryLock;
 pub(crate) use self::word::TimeWord;
