@@ -380,6 +380,31 @@ fn destructors_count_against_the_budget() {
 }
 
 #[test]
+fn clearing_the_next_table_counts_against_the_budget() {
+    let domain = Domain::new();
+    let map = Map::with(&domain, Identity::default());
+    let mut worker = domain.worker();
+    assert!(map.insert(1_u64, 1, worker.quiescent(NOW)).is_ok());
+    while map.buckets(worker.quiescent(NOW)) < 1 << 16 {
+        assert!(map.force_resize(true, worker.quiescent(NOW)));
+        while map.force_help(worker.quiescent(NOW)) {}
+    }
+    worker.offline(|| ());
+    drain(&domain);
+
+    // Far too large. The half has 32,768 buckets, of which a budget of 10 clears 640.
+    let mut sweep = map.sweeper(domain.worker(), |_, _, _| false);
+    for step in 0..51 {
+        let swept = sweep.sweep(NOW, Budget::entries(10));
+        assert_eq!((swept.visited, swept.freed, swept.wrapped), (10, 0, false), "{step}");
+        assert_eq!(map.buckets(worker.quiescent(NOW)), 1 << 16, "{step}");
+        worker.offline(|| ());
+    }
+    assert_eq!(sweep.sweep(NOW, Budget::entries(10)).visited, 10);
+    assert_eq!(map.buckets(worker.quiescent(NOW)), 1 << 15);
+}
+
+#[test]
 fn a_scan_of_a_table_at_rest_visits_each_entry_once() {
     let domain = Domain::new();
     let map = Map::with(&domain, SeededState::new(5));

@@ -151,6 +151,30 @@ fn churn(resident: u64, insertions: u64) {
 }
 
 #[test]
+fn a_table_that_is_not_needed_after_all_is_given_up() {
+    let now = Instant::from_secs(1);
+    let domain = Domain::new();
+    let map: Map<u64, u64> = Map::with(&domain, SeededState::new(71));
+    let mut worker = domain.worker();
+    // A few more than are right for 2^14 buckets: a table of 2^15, 256 KiB, is begun.
+    let mut keys = 0;
+    while keys <= (1 << 14) / 4 * 3 + 4 {
+        map.insert(keys, keys, worker.quiescent(now)).expect("memory");
+        keys += 1;
+    }
+    while map.force_help(worker.quiescent(now)) {}
+    assert_eq!(map.buckets(worker.quiescent(now)), 1 << 14);
+    for key in 0..100 {
+        assert!(map.remove(&key, worker.quiescent(now)).is_ok_and(|value| value.is_some()));
+    }
+    worker.offline(|| ());
+    drain(&mut worker, now);
+    let before = live();
+    map.sweeper(domain.worker(), |_, _, _| false).sweep(now, Budget::entries(1));
+    assert!(before - live() > 250 << 10, "{before} bytes and then {}", live());
+}
+
+#[test]
 fn memory_stays_and_returns_in_a_million_insertions() {
     churn(20_000, 1_000_000);
 }

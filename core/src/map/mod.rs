@@ -149,7 +149,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let table = Head::empty(resize::SMALLEST)?;
         Ok(Self {
             head: AtomicPtr::new(table.as_ptr()),
-            next: Next::new(),
+            next: Next::new(None),
             count: Count::new(),
             limbo,
             hasher,

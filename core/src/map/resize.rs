@@ -2,10 +2,10 @@
 
 use core::ptr::NonNull;
 
-use super::next::Step;
+use super::Map;
+use super::next::{PIECE, Unfinished};
 use super::table::{Head, Table};
-use super::{Map, MapError};
-use crate::reclaim::Guard;
+use crate::reclaim::{Guard, OutOfMemory};
 use crate::sync::Ordering;
 
 /// A map has no fewer buckets than this.
@@ -14,7 +14,7 @@ pub(super) const SMALLEST: usize = if cfg!(loom) { 1 } else { 8 };
 /// Fewer buckets than this are few.
 const SMALL: usize = 4096;
 
-/// So many entries in one bucket show that somebody who began to grow the table has stopped.
+/// With so many entries in a bucket, growing must not be left to somebody else, who may have stopped.
 pub(super) const CROWDED: usize = 8;
 
 /// What a map's table should be like.
@@ -46,9 +46,21 @@ fn fit(entries: usize, buckets: usize) -> Fit {
     }
 }
 
+/// What came of a step towards the next table.
+enum Step {
+    /// So many buckets were cleared.
+    Cleared(usize),
+    /// So many, and they were the last: it is the current table.
+    Published(usize),
+    /// There is another table by now.
+    Late,
+    /// Somebody else is at it.
+    Taken,
+}
+
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// Goes a step towards a larger or smaller table if `estimate`, and then the count, says so;
-    /// whether there are more to go. `crowded` says that it must not be left to somebody who is at it.
+    /// Goes a step towards a larger or smaller table if `estimate`, and then the count, says so.
+    /// `crowded` says that it must not be left to somebody who is at it.
     #[inline]
     pub(super) fn resize(
         &self,
@@ -56,36 +68,82 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         estimate: usize,
         crowded: bool,
         guard: &Guard,
-    ) -> bool {
-        // Refused for want of memory: the next change asks again.
-        fit(estimate, table.len()) != Fit::Right
-            && self.replace(table, crowded, guard).unwrap_or(false)
+    ) {
+        if fit(estimate, table.len()) != Fit::Right {
+            self.replace(table, PIECE, crowded, guard);
+        }
     }
 
+    /// The same for a sweep, which may clear so many buckets; returns how many it did. Gives up what was
+    /// begun if the table fits after all.
+    pub(super) fn refit(&self, buckets: usize, guard: &Guard) -> usize {
+        let table = self.table(guard);
+        if fit(self.len(), table.len()) == Fit::Right {
+            if let Some(mut next) = self.next.try_lock() {
+                *next = None;
+            }
+            return 0;
+        }
+        self.replace(table, buckets, false, guard)
+    }
+
+    /// Clears up to so many buckets of the next table, and returns how many.
     #[cold]
     #[inline(never)]
     fn replace(
         &self,
         table: Table<'_, K, V>,
+        buckets: usize,
         crowded: bool,
         guard: &Guard,
-    ) -> Result<bool, MapError> {
+    ) -> usize {
         let len = match fit(self.len(), table.len()) {
-            Fit::Small => table.len().checked_mul(2).ok_or(MapError::OutOfMemory)?,
-            Fit::Large => table.len() / 2,
-            Fit::Right => return Ok(false),
+            Fit::Small => table.len().checked_mul(2),
+            Fit::Large => Some(table.len() / 2),
+            Fit::Right => None,
         };
         // There are never more than two tables with content.
-        if table.source(guard).is_some() {
-            return Ok(false);
+        let Some(len) = len.filter(|_| table.source(guard).is_none()) else {
+            return 0;
+        };
+        // Refused for want of memory, here and below: whoever comes next asks again.
+        match self.go_on(table, len, buckets) {
+            Ok(Step::Cleared(buckets) | Step::Published(buckets)) => buckets,
+            Ok(Step::Taken) if crowded => {
+                _ = Head::new(len).map(|next| self.publish(table, next));
+                len
+            }
+            Ok(Step::Taken | Step::Late) | Err(_) => 0,
         }
-        match self.next.step(len)? {
-            Step::Done(next) => _ = self.publish(table, next),
-            Step::Piece => return Ok(true),
-            Step::Taken if crowded => _ = self.publish(table, Head::new(len)?),
-            Step::Taken => {}
+    }
+
+    /// Clears up to so many buckets of a table of `len`, which is to be the next after `table`, and
+    /// publishes it with the last.
+    fn go_on(
+        &self,
+        table: Table<'_, K, V>,
+        len: usize,
+        buckets: usize,
+    ) -> Result<Step, OutOfMemory> {
+        let Some(mut next) = self.next.try_lock() else {
+            return Ok(Step::Taken);
+        };
+        // Relaxed: who published another one had the lock before us; or made it elsewhere, and then the
+        // exchange below fails.
+        if self.head.load(Ordering::Relaxed) != table.address() {
+            return Ok(Step::Late);
         }
-        Ok(false)
+        let begun = next.take().filter(|begun| begun.len() == len);
+        let mut unfinished = begun.map_or_else(|| Unfinished::new(len), Ok)?;
+        let cleared = unfinished.clear(buckets);
+        match unfinished.finish() {
+            Ok(next) if self.publish(table, next) => Ok(Step::Published(cleared)),
+            Ok(_) => Ok(Step::Late),
+            Err(unfinished) => {
+                *next = Some(unfinished);
+                Ok(Step::Cleared(cleared))
+            }
+        }
     }
 
     /// Makes `next` the current table in place of `table`, whose migration is over, unless somebody
@@ -113,28 +171,33 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// under way, somebody else is at it, or there is no memory. For tests of what happens meanwhile.
     #[doc(hidden)]
     pub fn force_resize(&self, grow: bool, guard: &Guard) -> bool {
-        let mut last = Some(false);
-        while last == Some(false) {
-            last = self.force_piece(grow, guard);
-        }
-        last.is_some()
+        self.force_step(grow, usize::MAX, guard) == Some(true)
     }
 
-    /// Clears one piece of the table that [`force_resize`](Self::force_resize) begins with; whether
-    /// it was the last, or `None` where that answers `false`. For tests.
+    /// Clears up to so many buckets of the table that [`force_resize`](Self::force_resize) begins
+    /// with; whether they were the last, or `None` where that answers `false`. For tests.
     #[doc(hidden)]
-    pub fn force_piece(&self, grow: bool, guard: &Guard) -> Option<bool> {
+    pub fn force_step(&self, grow: bool, buckets: usize, guard: &Guard) -> Option<bool> {
+        let (table, len) = self.forced(grow, guard)?;
+        match self.go_on(table, len, buckets) {
+            Ok(Step::Published(_)) => Some(true),
+            Ok(Step::Cleared(_)) => Some(false),
+            Ok(Step::Taken | Step::Late) | Err(_) => None,
+        }
+    }
+
+    /// As [`force_resize`](Self::force_resize), but leaves alone what others have begun. For tests.
+    #[doc(hidden)]
+    pub fn force_elsewhere(&self, grow: bool, guard: &Guard) -> bool {
+        self.forced(grow, guard)
+            .is_some_and(|(table, len)| Head::new(len).is_ok_and(|next| self.publish(table, next)))
+    }
+
+    fn forced<'g>(&'g self, grow: bool, guard: &'g Guard) -> Option<(Table<'g, K, V>, usize)> {
         self.limbo.admit(guard);
         let table = self.table(guard);
         let len = if grow { table.len() * 2 } else { (table.len() / 2).max(1) };
-        if len == table.len() || table.source(guard).is_some() {
-            return None;
-        }
-        match self.next.step(len) {
-            Ok(Step::Done(next)) => self.publish(table, next).then_some(true),
-            Ok(Step::Piece) => Some(false),
-            Ok(Step::Taken) | Err(_) => None,
-        }
+        (len != table.len() && table.source(guard).is_none()).then_some((table, len))
     }
 
     /// Helps a migration along; whether there was one. For tests.

@@ -44,14 +44,14 @@ where
     /// `stale` is asked about every entry it visits, and must answer as the condition of
     /// [`remove_if`](Self::remove_if): of a value that is changed in place, by killing it.
     ///
-    /// A step spends up to half its budget on destructors of what was removed earlier, by anybody in
+    /// A step spends up to half its budget (all, if that is 1) on destructors of what was removed earlier, by anybody in
     /// the domain, and the rest on entries and empty buckets; each bucket is replaced by one
     /// exchange, and if somebody else is faster, left to the next pass. Every entry that is there
     /// throughout a pass is visited in it, however the table grows and shrinks; but a bucket that must
     /// be migrated first, and cannot for want of memory or because the domain is full, is left to the
     /// next pass. A step also moves on what is being migrated, and has a table that is too large shrink
-    /// by half; to clear a piece of the smaller one counts as 16 entries. To free a table that was
-    /// replaced counts as one destructor, whatever the allocator makes of it: milliseconds for 32 MB.
+    /// by half; to clear 64 buckets of the next one counts as an entry. To free a table that was replaced
+    /// counts as one destructor, whatever the allocator makes of it: milliseconds for 32 MB.
     ///
     /// ```
     /// use core::time::Duration;
@@ -111,9 +111,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 }
                 (doomed != 0).then_some((some, doomed))
             });
-            let gone = found.map_or(0, |(some, doomed)| {
-                self.remove_doomed(table, bucket, word, some, doomed, guard)
-            });
+            let gone = found
+                .map_or(0, |(some, doomed)| self.remove_doomed(table, bucket, word, some, doomed));
             removed += gone;
             // Merged by a shrink, there may be more: once again, without those.
             if gone == 0 || items.len() <= 64 {
@@ -132,7 +131,6 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         word: Word<K, V>,
         some: &[Item<K, V>],
         doomed: u64,
-        guard: &Guard,
     ) -> usize {
         let first = doomed & doomed.wrapping_neg();
         let tries = if doomed == first { 1 } else { 2 };
@@ -143,11 +141,9 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             };
             match self.replace_word(table, bucket, word, leaves, None) {
                 Ok(true) => {
-                    let mut estimate = usize::MAX;
                     for item in some.iter().filter(|item| leaves(item)) {
-                        estimate = self.count.sub(item.hash);
+                        self.count.sub(item.hash);
                     }
-                    self.resize(table, estimate, false, guard);
                     return doomed.count_ones() as usize;
                 }
                 Err(MapError::Backpressure) => {}
@@ -172,8 +168,8 @@ where
     }
 }
 
-/// As long as to look at so many entries does it take to clear a piece of the next table.
-const PIECE_COST: usize = super::next::PIECE.div_ceil(64);
+/// So many buckets of the next table are cleared in the time that it takes to look at an entry.
+const CLEARED: usize = 64;
 
 /// One step of a sweep.
 pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
@@ -188,14 +184,22 @@ pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
     let mut done = Swept { freed, ..Swept::default() };
     let pinned = worker.pin();
     map.limbo.admit(&pinned);
-    let mut spent = freed;
-    // Because a map that nobody changes any more would stay as large as it was.
-    while spent < budget.get() && map.resize(map.table(&pinned), map.len(), false, &pinned) {
-        spent += PIECE_COST;
-    }
-    while done.visited + spent < budget.get() {
+    let mut left = budget.less(freed);
+    // Once a step at least: a map that nobody changes any more would stay as large as it was.
+    let mut may_fit_no_more = true;
+    while left.get() > 0 {
+        if may_fit_no_more {
+            let cleared = map.refit(left.get().saturating_mul(CLEARED), &pinned).div_ceil(CLEARED);
+            done.visited += cleared;
+            left = left.less(cleared);
+            if cleared > 0 {
+                continue;
+            }
+        }
         let (visited, removed) =
             map.sweep_bucket(cursor, |key, value| stale(key, value, now), &pinned);
+        may_fit_no_more = removed > 0;
+        left = left.less(visited);
         done.visited += visited;
         done.removed += removed;
         if *cursor == Cursor::START {

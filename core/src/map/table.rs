@@ -145,7 +145,7 @@ impl<K, V> Head<K, V> {
     ///
     /// # Safety
     ///
-    /// Made by [`new`](Self::new), and nobody's any more.
+    /// Made by [`uncleared`](Self::uncleared), and nobody's any more.
     pub(super) unsafe fn free_all(table: NonNull<Self>) {
         // SAFETY: by the caller's promise.
         let this = unsafe { Table::new(table) };
@@ -181,7 +181,7 @@ impl<'g, K, V> Table<'g, K, V> {
     ///
     /// # Safety
     ///
-    /// Made by [`Head::new`], and not freed within `'g`.
+    /// Made by [`Head::uncleared`], and not freed within `'g`.
     #[inline(always)]
     pub(super) unsafe fn new(at: NonNull<Head<K, V>>) -> Self {
         Self(at, PhantomData)

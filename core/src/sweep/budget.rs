@@ -55,7 +55,7 @@ impl Default for Budget {
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Entries looked at.
+    /// Entries looked at, and what else was done that takes as long: the target says what.
     pub visited: usize,
     /// Entries removed.
     pub removed: usize,

@@ -1,6 +1,7 @@
 //! A value that one thread at a time may use, and for which nobody waits.
 
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use super::{AtomicUsize, Ordering, Witness};
@@ -26,12 +27,12 @@ impl<T> TryLock<T> {
         // Acquire: pairs with its being given back. Relaxed: nothing is read.
         self.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
         self.witness.write();
-        Some(Locked(self))
+        Some(Locked(self, PhantomData))
     }
 }
 
 /// The right to use the value. Given back also by a panic.
-pub(crate) struct Locked<'a, T>(&'a TryLock<T>);
+pub(crate) struct Locked<'a, T>(&'a TryLock<T>, PhantomData<&'a mut T>);
 
 impl<T> Deref for Locked<'_, T> {
     type Target = T;
