@@ -7,6 +7,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod bucket;
+#[cfg(target_has_atomic = "64")]
+pub mod flight;
 pub mod hash;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod map;

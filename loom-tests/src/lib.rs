@@ -13,6 +13,7 @@
 #![cfg(loom)]
 
 pub mod bucket;
+pub mod flight;
 pub mod map;
 pub mod reclaim;
 pub mod time;
@@ -40,6 +41,7 @@ pub struct Model {
 /// The models of each module of the core.
 pub const MODULES: &[(&str, &[Model])] = &[
     ("bucket", bucket::MODELS),
+    ("flight", flight::MODELS),
     ("map", map::MODELS),
     ("reclaim", reclaim::MODELS),
     ("time", time::MODELS),

@@ -26,18 +26,17 @@ pub(crate) fn prefetch<T>(at: *const T) {
 }
 
 /// Stands where the models watch an object for unsynchronised access; nothing here.
-#[cfg(feature = "alloc")]
 #[derive(Debug)]
 pub(crate) struct Witness;
 
-#[cfg(feature = "alloc")]
 impl Witness {
     #[inline(always)]
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self
     }
 
     /// The object is read.
+    #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn read(&self) {}
 
@@ -46,6 +45,7 @@ impl Witness {
     pub(crate) fn write(&self) {}
 
     /// The object is retired.
+    #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn retire(&self) {}
 }

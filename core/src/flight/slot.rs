@@ -1,0 +1,314 @@
+//! A claim on one thing, without a heap.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+use super::state::State;
+use super::waiter::{Place, Ticket, wake_all};
+use crate::sync::{AtomicU64, Ordering};
+use crate::time::Instant;
+
+/// Who claims: any number that tells those apart who could wait for one another, threads or tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Caller(pub u32);
+
+/// What one caller at a time may have, for which up to `WAITERS` can wait without polling.
+///
+/// No heap, and no value: those who waited decide again once it is free. It fits into a `static`.
+///
+/// # Guarantees
+///
+/// At any time at most one claim is current. A [`Claim`] is given back when it is dropped: on return,
+/// by `?`, by a panic that unwinds, and with the future that holds it. A claim with a lease that has
+/// ended is *superseded* by the next caller; whatever its holder then does is refused, and its late
+/// end frees nobody's claim but its own. Claims are told apart until 2^30 others have come.
+///
+/// A claim that is forgotten (`mem::forget`) without a lease is never given back.
+///
+/// # Progress
+///
+/// Lock-free: claiming and giving back are each one compare-exchange, repeated only if somebody else's
+/// succeeded. Nothing allocates. Giving back looks at every place of a waiter.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::flight::{Caller, Refused, Slot};
+/// use tidegate_core::Instant;
+///
+/// static REFRESH: Slot<8> = Slot::new();
+/// let (alice, bob) = (Caller(1), Caller(2));
+/// let now = Instant::from_secs(1);
+///
+/// let claim = REFRESH.claim(alice, Some(Duration::from_secs(30)), now)?;
+/// // One's own claim would be waited for in vain, another's may be awaited.
+/// assert!(matches!(REFRESH.claim(alice, None, now), Err(Refused::Reentrant)));
+/// assert!(matches!(REFRESH.claim(bob, None, now), Err(Refused::Held(_freed))));
+/// drop(claim);
+/// assert!(REFRESH.claim(bob, None, now).is_ok());
+/// # Ok::<(), Refused<'static, 8>>(())
+/// ```
+pub struct Slot<const WAITERS: usize = 4> {
+    state: AtomicU64,
+    /// Generation and caller of the current claim, once it has been written.
+    holder: AtomicU64,
+    places: [Place; WAITERS],
+}
+
+impl<const WAITERS: usize> Slot<WAITERS> {
+    /// A slot that nobody has.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self {
+            state: AtomicU64::new(State::NEW.0),
+            holder: AtomicU64::new(0),
+            places: [const { Place::new() }; WAITERS],
+        }
+    }
+
+    /// A slot that nobody has.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self {
+            state: AtomicU64::new(State::NEW.0),
+            holder: AtomicU64::new(0),
+            places: core::array::from_fn(|_| Place::new()),
+        }
+    }
+
+    /// Claims the slot, for good or for the length of a lease, after which others may have it. A lease
+    /// is rounded up to 17 ms; one of 208 days or more never ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Held`] if another caller has it, with what to await; [`Refused::Reentrant`] if this
+    /// one has.
+    pub fn claim(
+        &self,
+        caller: Caller,
+        lease: Option<Duration>,
+        now: Instant,
+    ) -> Result<Claim<'_, WAITERS>, Refused<'_, WAITERS>> {
+        // Acquire: pairs with the end of the claim before; as the exchange, whose failure it repeats.
+        let mut state = State(self.state.load(Ordering::Acquire));
+        while state.is_free() || state.is_lapsed(now) {
+            let claimed = state.claimed(lease, now);
+            // Acquire: what was done under the claim before is seen. Not Release: it continues the
+            // release sequence of those who wait.
+            match self.state.compare_exchange(
+                state.0,
+                claimed.0,
+                Ordering::Acquire,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => {
+                    // Relaxed: read by this caller only, who knows what he has written.
+                    self.holder.store(holder(claimed, caller), Ordering::Relaxed);
+                    return Ok(Claim { slot: self, generation: claimed.generation() });
+                }
+                Err(seen) => state = State(seen),
+            }
+        }
+        // Relaxed: as above. Of another claim's, the generation differs.
+        if self.holder.load(Ordering::Relaxed) == holder(state, caller) {
+            return Err(Refused::Reentrant);
+        }
+        Err(Refused::Held(Freed { slot: self, generation: state.generation(), place: None }))
+    }
+
+    /// Whether a caller would be refused now.
+    pub fn is_held(&self, now: Instant) -> bool {
+        // Relaxed: a question about this moment.
+        let state = State(self.state.load(Ordering::Relaxed));
+        !state.is_free() && !state.is_lapsed(now)
+    }
+
+    /// Leaves a waker in a place that is nobody's, if there is one.
+    fn enter(&self, mut waker: Waker) -> Option<(&Place, Ticket)> {
+        for place in &self.places {
+            match place.enter(waker) {
+                Ok(ticket) => return Some((place, ticket)),
+                Err(back) => waker = back,
+            }
+        }
+        None
+    }
+
+    /// Replaces the state of a claim unless it was superseded.
+    fn change(&self, generation: u32, change: impl Fn(State) -> State) -> Result<(), Superseded> {
+        // Relaxed: the exchange decides.
+        let mut state = State(self.state.load(Ordering::Relaxed));
+        while state.generation() == generation && !state.is_free() {
+            // Release: what was done under the claim is seen by the next. Acquire: whoever waits and
+            // looked at the slot before this is seen in his place.
+            match self.state.compare_exchange(
+                state.0,
+                change(state).0,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(seen) => state = State(seen),
+            }
+        }
+        Err(Superseded)
+    }
+}
+
+fn holder(state: State, caller: Caller) -> u64 {
+    u64::from(state.generation()) << 32 | u64::from(caller.0)
+}
+
+impl<const WAITERS: usize> Default for Slot<WAITERS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const WAITERS: usize> fmt::Debug for Slot<WAITERS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Relaxed: a question about this moment.
+        let state = State(self.state.load(Ordering::Relaxed));
+        f.debug_struct("Slot").field("is_free", &state.is_free()).finish_non_exhaustive()
+    }
+}
+
+/// The lease of a claim has ended, and another caller has the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Superseded;
+
+impl fmt::Display for Superseded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the claim's lease has ended, and another caller has the slot")
+    }
+}
+
+impl core::error::Error for Superseded {}
+
+/// A slot that is somebody's. Given back when it is dropped, and whoever waits is woken.
+#[must_use = "a claim that is dropped is given back"]
+pub struct Claim<'a, const WAITERS: usize> {
+    slot: &'a Slot<WAITERS>,
+    generation: u32,
+}
+
+impl<const WAITERS: usize> Claim<'_, WAITERS> {
+    /// Has the lease begin anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`]: then nothing is changed.
+    pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), Superseded> {
+        self.slot.change(self.generation, |state| state.leased(lease, now))
+    }
+
+    /// Gives the slot back, and says whether it was still this claim's.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`]: what was done under it may have been done by another, too.
+    pub fn release(self) -> Result<(), Superseded> {
+        let this = core::mem::ManuallyDrop::new(self);
+        this.free()
+    }
+
+    fn free(&self) -> Result<(), Superseded> {
+        self.slot.change(self.generation, State::freed)?;
+        wake_all(&self.slot.places);
+        Ok(())
+    }
+}
+
+impl<const WAITERS: usize> Drop for Claim<'_, WAITERS> {
+    fn drop(&mut self) {
+        // Superseded: the slot is another's.
+        _ = self.free();
+    }
+}
+
+impl<const WAITERS: usize> fmt::Debug for Claim<'_, WAITERS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// Why a slot could not be claimed.
+#[derive(Debug)]
+pub enum Refused<'a, const WAITERS: usize> {
+    /// Another caller has it. To await this is to wait until that claim has been given back or
+    /// superseded.
+    Held(Freed<'a, WAITERS>),
+    /// The caller has it himself, and would wait for himself.
+    Reentrant,
+}
+
+impl<const WAITERS: usize> fmt::Display for Refused<'_, WAITERS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Held(_) => "another caller has the slot",
+            Self::Reentrant => "the caller has the slot already, and would wait for itself",
+        })
+    }
+}
+
+impl<const WAITERS: usize> core::error::Error for Refused<'_, WAITERS> {}
+
+/// Waits until a claim has been given back, to decide again; dropped, it leaves no trace.
+///
+/// If there are more waiters than places, it has itself polled again at once. The end of a lease wakes
+/// nobody: whoever waits for that sets a timer of his own, and claims again.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Freed<'a, const WAITERS: usize> {
+    slot: &'a Slot<WAITERS>,
+    generation: u32,
+    place: Option<(&'a Place, Ticket)>,
+}
+
+impl<const WAITERS: usize> Freed<'_, WAITERS> {
+    fn is_over(&self, state: State) -> bool {
+        state.is_free() || state.generation() != self.generation
+    }
+}
+
+impl<const WAITERS: usize> Future for Freed<'_, WAITERS> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        // Acquire: what was done under the claim is seen.
+        if self.is_over(State(self.slot.state.load(Ordering::Acquire))) {
+            return Poll::Ready(());
+        }
+        let waker = context.waker();
+        let stays = self.place.is_some_and(|(place, ticket)| place.renew(ticket, waker));
+        if !stays {
+            self.place = self.slot.enter(waker.clone());
+        }
+        // Once more, now that the waker is there, and as a change: either it comes before that of
+        // whoever frees the slot, who then sees the waker (Release), or it sees that (Acquire).
+        if self.is_over(State(self.slot.state.fetch_add(0, Ordering::AcqRel))) {
+            return Poll::Ready(());
+        }
+        if self.place.is_none() {
+            waker.wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl<const WAITERS: usize> Drop for Freed<'_, WAITERS> {
+    fn drop(&mut self) {
+        if let Some((place, ticket)) = self.place {
+            place.leave(ticket);
+        }
+    }
+}
+
+impl<const WAITERS: usize> fmt::Debug for Freed<'_, WAITERS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Freed").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}

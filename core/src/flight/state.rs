@@ -1,0 +1,62 @@
+//! The word of a claim: which it is, whether it is held, and until when at least.
+
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// Generation (30 bits), the lease's end (32 bits, in ticks), status (2 bits).
+///
+/// An end is compared by its difference to now, so it is right within 1.1 years of it; it is rounded up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct State(pub(super) u64);
+
+const FREE: u64 = 0;
+const HELD: u64 = 1;
+const LEASED: u64 = 2;
+const STATUS: u64 = 3;
+const GENERATION: u32 = 34;
+
+/// 16.8 ms.
+const TICK: u32 = 24;
+/// A lease of so many ticks or more, 208 days, never ends.
+const LONGEST: u64 = 1 << 30;
+
+impl State {
+    /// Never claimed.
+    pub(super) const NEW: Self = Self(FREE);
+
+    pub(super) fn is_free(self) -> bool {
+        self.0 & STATUS == FREE
+    }
+
+    /// Tells claims apart, until 2^30 later ones have come.
+    pub(super) fn generation(self) -> u32 {
+        (self.0 >> GENERATION) as u32
+    }
+
+    /// The claim that follows.
+    pub(super) fn claimed(self, lease: Option<Duration>, now: Instant) -> Self {
+        Self((self.0 >> GENERATION).wrapping_add(1) << GENERATION).leased(lease, now)
+    }
+
+    /// The same claim, with a lease from now on.
+    pub(super) fn leased(self, lease: Option<Duration>, now: Instant) -> Self {
+        let generation = self.0 >> GENERATION << GENERATION;
+        let end = lease.map(|lease| (now + lease).as_nanos().div_ceil(1 << TICK));
+        match end.filter(|end| end - (now.as_nanos() >> TICK) < LONGEST) {
+            Some(end) => Self(generation | u64::from(end as u32) << 2 | LEASED),
+            None => Self(generation | HELD),
+        }
+    }
+
+    /// The same claim, given back.
+    pub(super) fn freed(self) -> Self {
+        Self(self.0 >> GENERATION << GENERATION | FREE)
+    }
+
+    /// Whether somebody else may have it.
+    pub(super) fn is_lapsed(self, now: Instant) -> bool {
+        let (end, now) = ((self.0 >> 2) as u32, (now.as_nanos() >> TICK) as u32);
+        self.0 & STATUS == LEASED && now.wrapping_sub(end).cast_signed() >= 0
+    }
+}

@@ -1,0 +1,125 @@
+//! Who waits: wakers in a fixed number of places.
+
+use core::cell::UnsafeCell;
+use core::task::Waker;
+
+use crate::sync::{AtomicU64, Ordering, Witness};
+
+/// A place for one waker.
+///
+/// Its word is a count of those who have had it, and a status. Whoever makes it `BUSY` has the waker to
+/// himself, for a few instructions; nobody waits for him.
+pub(super) struct Place {
+    word: AtomicU64,
+    waker: UnsafeCell<Option<Waker>>,
+    witness: Witness,
+}
+
+const EMPTY: u64 = 0;
+const BUSY: u64 = 1;
+const WAITING: u64 = 2;
+const STATUS: u64 = 3;
+const ONE: u64 = 4;
+
+/// Whose a place is: the count, without the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket(u64);
+
+// SAFETY: the waker is touched by whoever made the word `BUSY`, one at a time.
+unsafe impl Sync for Place {}
+
+impl Place {
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> Self {
+        Self { word: AtomicU64::new(EMPTY), waker: UnsafeCell::new(None), witness: Witness::new() }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn new() -> Self {
+        Self { word: AtomicU64::new(EMPTY), waker: UnsafeCell::new(None), witness: Witness::new() }
+    }
+
+    /// Leaves a waker in a place that is nobody's, or hands it back.
+    pub(super) fn enter(&self, waker: Waker) -> Result<Ticket, Waker> {
+        // Relaxed: the exchange decides.
+        let word = self.word.load(Ordering::Relaxed);
+        let ticket = Ticket((word & !STATUS).wrapping_add(ONE));
+        if word & STATUS != EMPTY || !self.turn(word, ticket.0 | BUSY) {
+            return Err(waker);
+        }
+        self.replace(Some(waker));
+        self.leave_as(ticket, WAITING);
+        Ok(ticket)
+    }
+
+    /// Sees to it that `waker` is the one that is called; `false` if the place is no longer the
+    /// ticket's.
+    pub(super) fn renew(&self, ticket: Ticket, waker: &Waker) -> bool {
+        // Before the place is taken, for it is the user's code.
+        let waker = waker.clone();
+        if !self.turn(ticket.0 | WAITING, ticket.0 | BUSY) {
+            return false;
+        }
+        let old = self.replace(Some(waker));
+        self.leave_as(ticket, WAITING);
+        drop(old);
+        true
+    }
+
+    /// Gives the place up, if it is still the ticket's.
+    pub(super) fn leave(&self, ticket: Ticket) {
+        if self.turn(ticket.0 | WAITING, ticket.0 | BUSY) {
+            let waker = self.replace(None);
+            self.leave_as(ticket, EMPTY);
+            drop(waker);
+        }
+    }
+
+    /// Takes the waker of whoever waits here.
+    fn take(&self) -> Option<Waker> {
+        // Relaxed: ordered by the exchange on the slot that the caller has made, if anybody entered
+        // before that.
+        let word = self.word.load(Ordering::Relaxed);
+        let ticket = Ticket(word & !STATUS);
+        // Busy is who enters after that exchange, and looks at the slot once more; or who has another
+        // waker, likewise; or who leaves; or another who wakes.
+        if word & STATUS != WAITING || !self.turn(word, ticket.0 | BUSY) {
+            return None;
+        }
+        let waker = self.replace(None);
+        self.leave_as(ticket, EMPTY);
+        waker
+    }
+
+    fn turn(&self, from: u64, to: u64) -> bool {
+        // Acquire: pairs with the end of the use before.
+        self.word.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn replace(&self, waker: Option<Waker>) -> Option<Waker> {
+        self.witness.write();
+        // SAFETY: the word is `BUSY`, by our own exchange.
+        unsafe { self.waker.get().replace(waker) }
+    }
+
+    fn leave_as(&self, ticket: Ticket, status: u64) {
+        // Release: pairs with the next use.
+        self.word.store(ticket.0 | status, Ordering::Release);
+    }
+}
+
+/// Wakes whoever waits in any of the places; the rest also if a waker panics.
+pub(super) fn wake_all(places: &[Place]) {
+    struct Rest<'a>(&'a [Place]);
+    impl Drop for Rest<'_> {
+        fn drop(&mut self) {
+            wake_all(self.0);
+        }
+    }
+    if let Some((first, rest)) = places.split_first() {
+        let _rest = Rest(rest);
+        if let Some(waker) = first.take() {
+            waker.wake();
+        }
+    }
+}

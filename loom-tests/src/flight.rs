@@ -1,0 +1,295 @@
+//! The slot: who has it, who waits, and who comes too late.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use loom::cell::UnsafeCell;
+use loom::thread::Thread;
+use tidegate_core::Instant;
+use tidegate_core::flight::{Caller, Claim, Refused, Slot, Superseded};
+
+use crate::{Model, race};
+
+/// The models of this module.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "f01_release_races_wait",
+        preemptions: 4,
+        run: release_races_wait,
+        expected: &["[0, 0]", "[0, 1]", "[1, 0]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "f02_three_take_turns",
+        preemptions: 2,
+        run: three_take_turns,
+        expected: &["0 waits", "1 waits", "2 waits", "3 waits"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "f03_late_release_meets_new_claim",
+        preemptions: 4,
+        run: late_release_meets_new_claim,
+        expected: &["released", "superseded"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "f04_renewal_races_supersede",
+        preemptions: 4,
+        run: renewal_races_supersede,
+        expected: &["renewed", "superseded"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "f05_waiter_leaves_while_it_is_woken",
+        preemptions: 3,
+        run: waiter_leaves_while_it_is_woken,
+        expected: &["[0, 0, 0]", "[0, 0, 2]", "[0, 1, 2]", "[0, 2, 0]", "[0, 2, 2]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "f06_another_waker_races_release",
+        preemptions: 3,
+        run: another_waker_races_release,
+        expected: &["[0, 0]", "[0, 1]", "[0, 2]"],
+        only_in_rmw: &[],
+    },
+];
+
+const NOW: Instant = Instant::from_secs(1);
+const LEASE: Duration = Duration::from_secs(1);
+
+/// A slot, and a count that only who has it may touch: loom notices whoever does otherwise.
+struct Counter {
+    slot: Slot<2>,
+    count: UnsafeCell<u32>,
+}
+
+// SAFETY: the count is touched under a claim only, which is what the models are about.
+unsafe impl Sync for Counter {}
+
+impl Counter {
+    fn new() -> Box<Self> {
+        Box::new(Self { slot: Slot::new(), count: UnsafeCell::new(0) })
+    }
+
+    fn add(&self) {
+        // SAFETY: the caller has the slot.
+        self.count.with_mut(|count| unsafe { *count += 1 });
+    }
+
+    /// Counts once, whenever the slot is free, and returns how often that had to be waited for.
+    fn count(&self, caller: u32) -> u32 {
+        let mut waits = 0;
+        loop {
+            match self.slot.claim(Caller(caller), None, NOW) {
+                Ok(claim) => {
+                    self.add();
+                    drop(claim);
+                    return waits;
+                }
+                Err(Refused::Held(freed)) => {
+                    waits += 1;
+                    block_on(freed);
+                }
+                Err(Refused::Reentrant) => unreachable!("nobody has it twice"),
+            }
+        }
+    }
+
+    fn total(&self) -> u32 {
+        // SAFETY: the threads have ended.
+        self.count.with(|count| unsafe { *count })
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn waker() -> Waker {
+    Waker::from(Arc::new(Unpark(loom::thread::current())))
+}
+
+/// Sleeps between polls: a wake that is lost is a deadlock, which loom notices.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = waker();
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => loom::thread::park(),
+        }
+    }
+}
+
+/// The counter for threads, whose closures must borrow nothing.
+fn lent(counter: &Counter) -> &'static Counter {
+    // SAFETY: every model drops what it was lent, and ends its threads, before the counter.
+    unsafe { &*std::ptr::from_ref(counter) }
+}
+
+/// A claim of the first caller's.
+fn held(counter: &Counter, lease: Option<Duration>) -> Claim<'static, 2> {
+    lent(counter).slot.claim(Caller(1), lease, NOW).expect("nobody has it")
+}
+
+/// Runs a closure with the counter on a thread for each.
+fn each<T: 'static>(
+    counter: &Counter,
+    deeds: Vec<Box<dyn FnOnce(&'static Counter) -> T>>,
+) -> Vec<T> {
+    let lent = lent(counter);
+    race(
+        deeds
+            .into_iter()
+            .map(|deed| -> Box<dyn FnOnce() -> T> { Box::new(move || deed(lent)) })
+            .collect(),
+    )
+}
+
+fn release_races_wait() -> String {
+    let counter = Counter::new();
+    let waits = each(&counter, vec![Box::new(|it| it.count(1)), Box::new(|it| it.count(2))]);
+    assert_eq!(counter.total(), 2);
+    format!("{waits:?}")
+}
+
+fn three_take_turns() -> String {
+    let counter = Counter::new();
+    let waits: u32 = each(
+        &counter,
+        vec![Box::new(|it| it.count(1)), Box::new(|it| it.count(2)), Box::new(|it| it.count(3))],
+    )
+    .into_iter()
+    .sum();
+    assert_eq!(counter.total(), 3);
+    format!("{waits} waits")
+}
+
+fn late_release_meets_new_claim() -> String {
+    let counter = Counter::new();
+    let lapsed = NOW + LEASE + LEASE;
+    let results = each(
+        &counter,
+        vec![
+            Box::new(move |it: &'static Counter| {
+                match it.slot.claim(Caller(1), Some(LEASE), NOW) {
+                    Ok(claim) => claim.release(),
+                    // The other was first, and has no lease.
+                    Err(_) => Ok(()),
+                }
+            }) as Box<dyn FnOnce(&'static Counter) -> _>,
+            Box::new(move |it: &'static Counter| {
+                let Ok(claim) = it.slot.claim(Caller(2), None, lapsed) else {
+                    unreachable!("whoever has it, his lease has ended");
+                };
+                // Whoever is late frees it no more: nobody else can have it.
+                assert!(it.slot.is_held(lapsed));
+                it.add();
+                assert!(matches!(it.slot.claim(Caller(3), None, lapsed), Err(Refused::Held(_))));
+                claim.release()
+            }),
+        ],
+    );
+    assert_eq!(results[1], Ok(()));
+    assert!(!counter.slot.is_held(lapsed));
+    (if results[0] == Err(Superseded) { "superseded" } else { "released" }).to_owned()
+}
+
+fn renewal_races_supersede() -> String {
+    let counter = Counter::new();
+    let lapsed = NOW + LEASE + LEASE;
+    let mut claim = held(&counter, Some(LEASE));
+    let mut ends = each(
+        &counter,
+        vec![
+            Box::new(move |_: &'static Counter| {
+                let renewed = claim.renew(Some(LEASE), lapsed).is_ok();
+                (renewed, Some(claim))
+            }) as Box<dyn FnOnce(&'static Counter) -> _>,
+            Box::new(move |it: &'static Counter| {
+                let claim = it.slot.claim(Caller(2), None, lapsed).ok();
+                (claim.is_some(), claim)
+            }),
+        ],
+    );
+    let (second, first) = (ends.pop().expect("two"), ends.pop().expect("two"));
+    assert_ne!(first.0, second.0, "one of them has it");
+    drop(first.1);
+    assert_eq!(counter.slot.is_held(lapsed), second.0);
+    drop(second.1);
+    assert!(!counter.slot.is_held(lapsed));
+    (if first.0 { "renewed" } else { "superseded" }).to_owned()
+}
+
+/// What became of an attempt to wait.
+const FREE: u32 = 0;
+const READY: u32 = 1;
+const PENDING: u32 = 2;
+
+/// Polls once, and goes.
+fn poll_once(slot: &Slot<2>, waker: &Waker) -> u32 {
+    match slot.claim(Caller(2), None, NOW) {
+        Err(Refused::Held(freed)) => {
+            let polled = pin!(freed).poll(&mut Context::from_waker(waker));
+            if polled.is_ready() { READY } else { PENDING }
+        }
+        _ => FREE,
+    }
+}
+
+/// Waits as long as it takes, after a first poll with a waker of somebody else's.
+fn wait(slot: &Slot<2>, first: Option<&Waker>) -> u32 {
+    let Err(Refused::Held(freed)) = slot.claim(Caller(3), None, NOW) else {
+        return FREE;
+    };
+    let mut freed = pin!(freed);
+    if let Some(waker) = first {
+        if freed.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
+            return READY;
+        }
+    }
+    block_on(freed);
+    PENDING
+}
+
+fn waiter_leaves_while_it_is_woken() -> String {
+    let counter = Counter::new();
+    let claim = held(&counter, None);
+    let seen = each(
+        &counter,
+        vec![
+            Box::new(move |_: &'static Counter| {
+                drop(claim);
+                0_u32
+            }) as Box<dyn FnOnce(&'static Counter) -> _>,
+            Box::new(|it: &'static Counter| poll_once(&it.slot, &waker())),
+            Box::new(|it: &'static Counter| wait(&it.slot, None)),
+        ],
+    );
+    format!("{seen:?}")
+}
+
+fn another_waker_races_release() -> String {
+    let counter = Counter::new();
+    let claim = held(&counter, None);
+    let seen = each(
+        &counter,
+        vec![
+            Box::new(move |_: &'static Counter| {
+                drop(claim);
+                0_u32
+            }) as Box<dyn FnOnce(&'static Counter) -> _>,
+            Box::new(|it: &'static Counter| wait(&it.slot, Some(Waker::noop()))),
+        ],
+    );
+    format!("{seen:?}")
+}
