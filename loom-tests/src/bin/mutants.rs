@@ -207,6 +207,7 @@ mod run {
             ("reclaim", reclaim),
             ("map", map),
             ("bucket", changes("bucket/") && !map),
+            ("flight", changes("flight/")),
             ("time", changes("time") || changes("sync/word")),
         ];
         modules.into_iter().filter(|(_, changed)| *changed).map(|(module, _)| module).collect()
