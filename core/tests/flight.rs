@@ -156,6 +156,27 @@ fn a_lease_is_renewed_unless_it_was_superseded() {
 }
 
 #[test]
+fn who_waits_is_told_for_how_long_and_that_it_is_over() {
+    let slot = Slot::<4>::new();
+    let late = slot.claim(ALICE, Some(LEASE), NOW).expect("it is free");
+    let mut freed = pin!(wait(&slot, BOB));
+    let left = freed.left(NOW).expect("it ends");
+    assert!((LEASE..LEASE + TICK).contains(&left), "{left:?}");
+    let just_before = NOW + left - Duration::from_nanos(1);
+    assert_eq!(freed.left(just_before), Some(Duration::from_nanos(1)));
+    assert!(slot.is_held(just_before) && !slot.is_held(NOW + left));
+    assert_eq!(freed.left(NOW + left), Some(Duration::ZERO));
+
+    let (woken, waker) = counting();
+    assert!(poll(freed.as_mut(), &waker).is_pending());
+    let next = slot.claim(Caller(3), None, NOW + left).expect("the lease has ended");
+    assert_eq!(woken.get(), 1);
+    assert!(poll(freed.as_mut(), &waker).is_ready());
+    assert_eq!(wait(&slot, BOB).left(NOW), None);
+    drop((late, next));
+}
+
+#[test]
 fn a_lease_of_any_length_and_at_any_time_will_do() {
     let slot = Slot::<4>::new();
     let days = |days: u64| Duration::from_secs(days * 86_400);

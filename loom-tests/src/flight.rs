@@ -1,15 +1,19 @@
 //! The slot: who has it, who waits, and who comes too late.
 
+#[path = "../../core/tests/identity/mod.rs"]
+mod identity;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use self::identity::Identity;
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
-use tidegate_core::Instant;
-use tidegate_core::flight::{Caller, Claim, Refused, Slot, Superseded};
+use tidegate_core::flight::{Caller, Claim, Ended, Group, Joined, Refused, Slot, Superseded};
+use tidegate_core::{Domain, Instant, Worker, model};
 
 use crate::{Model, race};
 
@@ -57,7 +61,37 @@ pub const MODELS: &[Model] = &[
         expected: &["[0, 0]", "[0, 1]", "[0, 2]"],
         only_in_rmw: &[],
     },
+    Model {
+        name: "f07_two_join_and_one_leads",
+        preemptions: 2,
+        run: two_join_and_one_leads,
+        expected: &["led 1", "led 2"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "f08_leader_drop_races_join",
+        preemptions: 2,
+        run: leader_drop_races_join,
+        expected: &["joined 1 times", "joined 2 times"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "f09_late_complete_meets_new_flight",
+        preemptions: 2,
+        run: late_complete_meets_new_flight,
+        expected: &["completed", "superseded"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "f10_follower_leaves_while_the_flight_ends",
+        preemptions: 2,
+        run: follower_leaves_while_the_flight_ends,
+        expected: &["left pending", "left ended"],
+        only_in_rmw: &[],
+    },
 ];
+
+type Loads = Group<u64, u32, u32, Identity>;
 
 const NOW: Instant = Instant::from_secs(1);
 const LEASE: Duration = Duration::from_secs(1);
@@ -284,12 +318,155 @@ fn another_waker_races_release() -> String {
     let seen = each(
         &counter,
         vec![
-            Box::new(move |_: &'static Counter| {
+            Box::new(move |it: &'static Counter| {
+                it.add();
                 drop(claim);
                 0_u32
             }) as Box<dyn FnOnce(&'static Counter) -> _>,
-            Box::new(|it: &'static Counter| wait(&it.slot, Some(Waker::noop()))),
+            Box::new(|it: &'static Counter| {
+                let seen = wait(&it.slot, Some(Waker::noop()));
+                // Whoever has waited sees what was done meanwhile.
+                assert!(seen == FREE || it.total() == 1);
+                seen
+            }),
         ],
     );
     format!("{seen:?}")
+}
+
+/// A group, and a count that only a leader may touch.
+struct Shared {
+    loads: Loads,
+    led: UnsafeCell<u32>,
+}
+
+// SAFETY: the count is touched by leaders only, which is what the models are about.
+unsafe impl Sync for Shared {}
+// SAFETY: as above.
+unsafe impl Send for Shared {}
+
+/// What threads that join a key do: each with a worker of its own, made before it starts.
+fn joining<T: 'static>(deeds: Vec<fn(&Shared, &mut Worker) -> T>) -> (Arc<Shared>, Vec<T>) {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let shared = Arc::new(Shared {
+        loads: Group::with(&domain, Identity::default()),
+        led: UnsafeCell::new(0),
+    });
+    let threads = deeds
+        .into_iter()
+        .map(|deed| -> Box<dyn FnOnce() -> T> {
+            let (shared, mut worker) = (Arc::clone(&shared), domain.worker());
+            Box::new(move || deed(&shared, &mut worker))
+        })
+        .collect();
+    drop(domain);
+    let ends = race(threads);
+    assert_eq!(shared.loads.in_flight(), 0, "nobody leads any more");
+    (shared, ends)
+}
+
+impl Shared {
+    /// As a leader does its work.
+    fn lead(&self) {
+        // SAFETY: there is one leader.
+        self.led.with_mut(|led| unsafe { *led += 1 });
+    }
+
+    fn led(&self) -> u32 {
+        // SAFETY: the threads have ended.
+        self.led.with(|led| unsafe { *led })
+    }
+}
+
+/// Leads or follows until there is a value.
+fn load(shared: &Shared, worker: &mut Worker, caller: u32) -> (u32, u32) {
+    for joined in 1.. {
+        match shared.loads.join(1, Caller(caller), None, NOW, worker.quiescent(NOW)) {
+            Ok(Joined::Leader(leader)) => {
+                shared.lead();
+                assert_eq!(leader.complete(7, worker.quiescent(NOW)), Ok(()));
+                return (joined, 7);
+            }
+            Ok(Joined::Follower(follower)) => match block_on(follower) {
+                Ok(value) => return (joined, value),
+                Err(Ended::Again) => {}
+                Err(Ended::Failed(error)) => panic!("nobody fails: {error}"),
+            },
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("it is endless")
+}
+
+fn two_join_and_one_leads() -> String {
+    let (shared, ends) =
+        joining(vec![|it, worker| load(it, worker, 1), |it, worker| load(it, worker, 2)]);
+    assert!(ends.iter().all(|end| end.1 == 7));
+    format!("led {}", shared.led())
+}
+
+fn leader_drop_races_join() -> String {
+    let (shared, ends) = joining(vec![
+        |it, worker| {
+            match it.loads.join(1, Caller(1), None, NOW, worker.quiescent(NOW)) {
+                Ok(Joined::Leader(leader)) => {
+                    it.lead();
+                    drop(leader);
+                }
+                Ok(Joined::Follower(follower)) => assert_eq!(block_on(follower), Ok(7)),
+                Err(error) => panic!("{error}"),
+            }
+            (0, 7)
+        },
+        |it, worker| load(it, worker, 2),
+    ]);
+    assert!(shared.led() > 0);
+    format!("joined {} times", ends[1].0)
+}
+
+fn late_complete_meets_new_flight() -> String {
+    let (_, ends) = joining(vec![
+        |it: &Shared, worker: &mut Worker| {
+            match it.loads.join(1, Caller(1), Some(LEASE), NOW, worker.quiescent(NOW)) {
+                Ok(Joined::Leader(leader)) => leader.complete(7, worker.quiescent(NOW)),
+                // The other was first, and has no lease.
+                Ok(Joined::Follower(follower)) => {
+                    assert_eq!(block_on(follower), Ok(8));
+                    Ok(())
+                }
+                Err(error) => panic!("{error}"),
+            }
+        },
+        |it, worker| {
+            let lapsed = NOW + LEASE;
+            match it.loads.join(1, Caller(2), None, lapsed, worker.quiescent(NOW)) {
+                Ok(Joined::Leader(leader)) => leader.complete(8, worker.quiescent(NOW)),
+                _ => unreachable!("whoever leads, his lease has ended"),
+            }
+        },
+    ]);
+    assert_eq!(ends[1], Ok(()));
+    (if ends[0] == Err(7) { "superseded" } else { "completed" }).to_owned()
+}
+
+fn follower_leaves_while_the_flight_ends() -> String {
+    let (_, ends) = joining(vec![
+        |it: &Shared, worker: &mut Worker| {
+            load(it, worker, 1);
+            ""
+        },
+        |it, worker| match it.loads.join(1, Caller(2), None, NOW, worker.quiescent(NOW)) {
+            Ok(Joined::Leader(leader)) => {
+                drop(leader);
+                ""
+            }
+            Ok(Joined::Follower(follower)) => {
+                let polled = pin!(follower).poll(&mut Context::from_waker(&waker()));
+                if polled.is_ready() { "left ended" } else { "left pending" }
+            }
+            Err(error) => panic!("{error}"),
+        },
+    ]);
+    ends[1].to_owned()
 }

@@ -5,7 +5,8 @@
 //! cargo mutants    # every mutant against every model
 //! ```
 //!
-//! Each model runs in two modes: *plain*, with stale reads, and *RMW*, with every interleaving (see
+//! Each model runs in two modes: *plain*, with stale reads, and *RMW*, without, but with every
+//! interleaving in which a thread is interrupted so many times as the model says (see
 //! `tidegate_core::model`). Its participants are spawned threads that begin with a yield, because
 //! loom explores too little around the main one; and it names the outcomes that must have been
 //! seen, because a search that is smaller than it looks passes everything.
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_core::model;
 
-/// One scenario, explored in all its interleavings.
+/// One scenario, explored in all interleavings with so many preemptions.
 #[derive(Clone, Copy)]
 pub struct Model {
     /// What races.

@@ -40,6 +40,26 @@ mod plain {
     fn f06_another_waker_races_release() {
         check(6, Mode::Plain);
     }
+
+    #[test]
+    fn f07_two_join_and_one_leads() {
+        check(7, Mode::Plain);
+    }
+
+    #[test]
+    fn f08_leader_drop_races_join() {
+        check(8, Mode::Plain);
+    }
+
+    #[test]
+    fn f09_late_complete_meets_new_flight() {
+        check(9, Mode::Plain);
+    }
+
+    #[test]
+    fn f10_follower_leaves_while_the_flight_ends() {
+        check(10, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -73,5 +93,25 @@ mod rmw {
     #[test]
     fn f06_another_waker_races_release() {
         check(6, Mode::Rmw);
+    }
+
+    #[test]
+    fn f07_two_join_and_one_leads() {
+        check(7, Mode::Rmw);
+    }
+
+    #[test]
+    fn f08_leader_drop_races_join() {
+        check(8, Mode::Rmw);
+    }
+
+    #[test]
+    fn f09_late_complete_meets_new_flight() {
+        check(9, Mode::Rmw);
+    }
+
+    #[test]
+    fn f10_follower_leaves_while_the_flight_ends() {
+        check(10, Mode::Rmw);
     }
 }

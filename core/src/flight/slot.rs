@@ -6,8 +6,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+use super::place::{Place, Ticket, wake_all};
 use super::state::State;
-use super::waiter::{Place, Ticket, wake_all};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Instant;
 
@@ -34,6 +34,27 @@ pub struct Caller(pub u32);
 /// succeeded. Nothing allocates. Giving back looks at every place of a waiter.
 ///
 /// # Examples
+///
+/// Whoever is refused waits, and decides again:
+///
+/// ```
+/// use tidegate_core::flight::{Caller, Refused, Slot};
+/// use tidegate_core::Instant;
+///
+/// async fn refresh(slot: &Slot, me: Caller, now: impl Fn() -> Instant) {
+///     loop {
+///         match slot.claim(me, None, now()) {
+///             Ok(_claim) => break, // the work, at the end of which the claim is given back
+///             Err(Refused::Held(freed)) => freed.await,
+///             Err(Refused::Reentrant) => panic!("`me` has it already"),
+///         }
+///         // Perhaps it is done by now: look before claiming again.
+///     }
+/// }
+/// ```
+///
+/// In a `static`, with a lease. Elsewhere write `let slot: Slot = Slot::new()`, for a default number of
+/// waiters is not inferred.
 ///
 /// ```
 /// use core::time::Duration;
@@ -80,8 +101,8 @@ impl<const WAITERS: usize> Slot<WAITERS> {
         }
     }
 
-    /// Claims the slot, for good or for the length of a lease, after which others may have it. A lease
-    /// is rounded up to 17 ms; one of 208 days or more never ends.
+    /// Claims the slot, until it is given back, or for the length of a lease, after which others may
+    /// have it. The end of a lease is rounded up, by at most 17 ms; one of 208 days or more never ends.
     ///
     /// # Errors
     ///
@@ -93,21 +114,25 @@ impl<const WAITERS: usize> Slot<WAITERS> {
         lease: Option<Duration>,
         now: Instant,
     ) -> Result<Claim<'_, WAITERS>, Refused<'_, WAITERS>> {
-        // Acquire: pairs with the end of the claim before; as the exchange, whose failure it repeats.
-        let mut state = State(self.state.load(Ordering::Acquire));
+        // Relaxed: the exchange decides.
+        let mut state = State(self.state.load(Ordering::Relaxed));
         while state.is_free() || state.is_lapsed(now) {
             let claimed = state.claimed(lease, now);
             // Acquire: what was done under the claim before is seen. Not Release: it continues the
-            // release sequence of those who wait.
+            // release sequence of those who wait. Relaxed: as the load.
             match self.state.compare_exchange(
                 state.0,
                 claimed.0,
                 Ordering::Acquire,
-                Ordering::Acquire,
+                Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    // Relaxed: read by this caller only, who knows what he has written.
+                    // Relaxed: read by this caller only, which knows what it has written.
                     self.holder.store(holder(claimed, caller), Ordering::Relaxed);
+                    if !state.is_free() {
+                        // Superseded: what they waited for is over.
+                        wake_all(self.places.iter());
+                    }
                     return Ok(Claim { slot: self, generation: claimed.generation() });
                 }
                 Err(seen) => state = State(seen),
@@ -177,13 +202,13 @@ impl<const WAITERS: usize> fmt::Debug for Slot<WAITERS> {
     }
 }
 
-/// The lease of a claim has ended, and another caller has the slot.
+/// The lease of a claim, or of a leader, has ended, and somebody else has come since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Superseded;
 
 impl fmt::Display for Superseded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the claim's lease has ended, and another caller has the slot")
+        f.write_str("the lease has ended, and somebody else has come since")
     }
 }
 
@@ -218,7 +243,7 @@ impl<const WAITERS: usize> Claim<'_, WAITERS> {
 
     fn free(&self) -> Result<(), Superseded> {
         self.slot.change(self.generation, State::freed)?;
-        wake_all(&self.slot.places);
+        wake_all(self.slot.places.iter());
         Ok(())
     }
 }
@@ -236,13 +261,13 @@ impl<const WAITERS: usize> fmt::Debug for Claim<'_, WAITERS> {
     }
 }
 
-/// Why a slot could not be claimed.
+/// Why a slot could not be claimed. Borrows the slot, so it leaves a function by `?` only if that does.
 #[derive(Debug)]
 pub enum Refused<'a, const WAITERS: usize> {
     /// Another caller has it. To await this is to wait until that claim has been given back or
     /// superseded.
     Held(Freed<'a, WAITERS>),
-    /// The caller has it himself, and would wait for himself.
+    /// The caller has it already, and would wait for itself.
     Reentrant,
 }
 
@@ -260,7 +285,8 @@ impl<const WAITERS: usize> core::error::Error for Refused<'_, WAITERS> {}
 /// Waits until a claim has been given back, to decide again; dropped, it leaves no trace.
 ///
 /// If there are more waiters than places, it has itself polled again at once. The end of a lease wakes
-/// nobody: whoever waits for that sets a timer of his own, and claims again.
+/// nobody: whoever waits for that sets a timer of his own, for as long as [`left`](Self::left) says,
+/// and claims again.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Freed<'a, const WAITERS: usize> {
     slot: &'a Slot<WAITERS>,
@@ -269,6 +295,13 @@ pub struct Freed<'a, const WAITERS: usize> {
 }
 
 impl<const WAITERS: usize> Freed<'_, WAITERS> {
+    /// How long until the claim can be superseded, if its lease is not renewed; `None` if it never can.
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        // Relaxed: a question about this moment.
+        let state = State(self.slot.state.load(Ordering::Relaxed));
+        if self.is_over(state) { Some(Duration::ZERO) } else { state.left(now) }
+    }
+
     fn is_over(&self, state: State) -> bool {
         state.is_free() || state.generation() != self.generation
     }

@@ -54,6 +54,17 @@ impl State {
         Self(self.0 >> GENERATION << GENERATION | FREE)
     }
 
+    /// How long until somebody else may have it; `None` if the lease never ends.
+    pub(super) fn left(self, now: Instant) -> Option<Duration> {
+        if self.0 & STATUS != LEASED {
+            return None;
+        }
+        let (end, tick) = ((self.0 >> 2) as u32, (now.as_nanos() >> TICK) as u32);
+        let ticks = u64::try_from(end.wrapping_sub(tick).cast_signed()).unwrap_or(0);
+        let since_tick = now.as_nanos() & ((1 << TICK) - 1);
+        Some(Duration::from_nanos((ticks << TICK).saturating_sub(since_tick)))
+    }
+
     /// Whether somebody else may have it.
     pub(super) fn is_lapsed(self, now: Instant) -> bool {
         let (end, now) = ((self.0 >> 2) as u32, (now.as_nanos() >> TICK) as u32);

@@ -68,7 +68,8 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 ///
 /// # Consistency
 ///
-/// Every operation on one key is linearizable. [`iter`](Self::iter) and [`scan`](Self::scan) are
+/// Every operation on one key is linearizable, and a change sees whatever came before those that it
+/// follows. [`iter`](Self::iter) and [`scan`](Self::scan) are
 /// weakly consistent: they see every entry that is there all the while, and may or may not see what
 /// comes or goes meanwhile. [`len`](Self::len) is exact when nobody changes the map.
 ///

@@ -282,14 +282,15 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 return Err(error.into());
             }
         };
-        // Release: publishes entry and block. No Acquire: the word may have been another's in between
-        // and the same again, but whoever then read an entry's hash cannot have read the link that we
-        // put there: he would have read it after this exchange, and before one that it follows.
-        // Relaxed: the word is loaded anew.
+        // Release: publishes entry and block. Acquire: the word may have been another's in between and
+        // the same again; what came before the change that made it so is then seen, too: by whoever
+        // leads after another that he never met. Whoever read an entry's hash in the meantime cannot
+        // have read the link that we put there: he would have read it after this exchange, and before
+        // one that it follows. Relaxed: the word is loaded anew.
         let replaced = table.bucket(hash).compare_exchange(
             word.0,
             replacement.0,
-            Ordering::Release,
+            Ordering::AcqRel,
             Ordering::Relaxed,
         );
         if replaced.is_err() {

@@ -31,6 +31,12 @@ impl<T> Unpublished<T> {
         self.0
     }
 
+    /// The value, before anybody else knows of it.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        // SAFETY: ours alone.
+        unsafe { self.0.as_mut() }
+    }
+
     /// Leaves it to those to whom its address was published.
     pub(crate) fn publish(self) -> NonNull<T> {
         let at = self.0;

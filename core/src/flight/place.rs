@@ -1,4 +1,4 @@
-//! Who waits: wakers in a fixed number of places.
+//! A place for whoever waits.
 
 use core::cell::UnsafeCell;
 use core::task::Waker;
@@ -109,17 +109,17 @@ impl Place {
 }
 
 /// Wakes whoever waits in any of the places; the rest also if a waker panics.
-pub(super) fn wake_all(places: &[Place]) {
-    struct Rest<'a>(&'a [Place]);
-    impl Drop for Rest<'_> {
+pub(super) fn wake_all<'a>(places: impl Iterator<Item = &'a Place>) {
+    struct Rest<'a, I: Iterator<Item = &'a Place>>(I);
+    impl<'a, I: Iterator<Item = &'a Place>> Rest<'a, I> {
+        fn wake(&mut self) {
+            self.0.by_ref().filter_map(Place::take).for_each(Waker::wake);
+        }
+    }
+    impl<'a, I: Iterator<Item = &'a Place>> Drop for Rest<'a, I> {
         fn drop(&mut self) {
-            wake_all(self.0);
+            self.wake();
         }
     }
-    if let Some((first, rest)) = places.split_first() {
-        let _rest = Rest(rest);
-        if let Some(waker) = first.take() {
-            waker.wake();
-        }
-    }
+    Rest(places).wake();
 }

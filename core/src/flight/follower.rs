@@ -1,0 +1,112 @@
+//! Those who wait for a flight.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::ptr::NonNull;
+use core::task::{Context, Poll};
+
+use super::place::{Place, Ticket};
+use super::shared::Flight;
+
+/// Waits for what the leader comes to. Its deadline is its own affair: dropped at any time, it leaves no
+/// trace, and the leader goes on.
+///
+/// Polling for the first time allocates a place for its waker, unless another's is free; without
+/// memory it has itself polled again at once. Needs no guard.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Follower<V, E> {
+    flight: Arc<Flight<V, E>>,
+    /// In the flight.
+    place: Option<(NonNull<Place>, Ticket)>,
+}
+
+// SAFETY: the place is shared by design, and the flight keeps it alive.
+unsafe impl<V: Send + Sync, E: Send + Sync> Send for Follower<V, E> {}
+// SAFETY: as above.
+unsafe impl<V: Send + Sync, E: Send + Sync> Sync for Follower<V, E> {}
+
+impl<V, E> Unpin for Follower<V, E> {}
+
+/// A flight that ended without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended<E> {
+    /// The leader failed, with this error.
+    Failed(E),
+    /// The leader went without a result, or was superseded: join again, and somebody will lead.
+    Again,
+}
+
+impl<E: fmt::Display> fmt::Display for Ended<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Again => f.write_str("the leader went without a result"),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for Ended<E> {}
+
+impl<V, E> Follower<V, E> {
+    pub(super) fn new(flight: Arc<Flight<V, E>>) -> Self {
+        Self { flight, place: None }
+    }
+
+    fn place(&self) -> Option<(&Place, Ticket)> {
+        // SAFETY: the flight, which is still there, frees it at its own end only.
+        self.place.map(|(place, ticket)| (unsafe { place.as_ref() }, ticket))
+    }
+}
+
+impl<V: Clone, E: Clone> Follower<V, E> {
+    /// The result, if the flight has ended.
+    pub fn result(&self) -> Option<Result<V, Ended<E>>> {
+        self.flight.has_ended().then(|| match self.flight.result() {
+            Some(Ok(value)) => Ok(value.clone()),
+            Some(Err(error)) => Err(Ended::Failed(error.clone())),
+            None => Err(Ended::Again),
+        })
+    }
+}
+
+impl<V: Clone, E: Clone> Future for Follower<V, E> {
+    type Output = Result<V, Ended<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(result) = self.result() {
+            return Poll::Ready(result);
+        }
+        let waker = context.waker();
+        let stays = self.place().is_some_and(|(place, ticket)| place.renew(ticket, waker));
+        if !stays {
+            let entered = self.flight.waiters.enter(waker.clone());
+            self.place = entered.map(|(place, ticket)| (NonNull::from(place), ticket));
+        }
+        if self.flight.has_ended_after_all() {
+            // It has: the result is there now.
+            return self.result().map_or(Poll::Pending, Poll::Ready);
+        }
+        if self.place.is_none() {
+            waker.wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl<V, E> Drop for Follower<V, E> {
+    fn drop(&mut self) {
+        if let Some((place, ticket)) = self.place() {
+            place.leave(ticket);
+        }
+    }
+}
+
+impl<V, E> fmt::Debug for Follower<V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower")
+            .field("has_ended", &self.flight.has_ended())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,237 @@
+//! Flights by key.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
+
+use super::follower::Follower;
+use super::leader::Leader;
+use super::shared::{Flight, Standing};
+use super::slot::Caller;
+use crate::hash::SeededState;
+use crate::map::{Map, MapError, Rejected, Upserted};
+use crate::reclaim::{Domain, Guard, Worker};
+use crate::sweep::Sweep;
+use crate::sync::{AtomicUsize, Ordering};
+use crate::time::Instant;
+
+/// One flight for each of any number of keys: of those who come for a key, one leads and the others
+/// follow.
+///
+/// # Guarantees
+///
+/// At any time at most one flight of a key is running. Every follower of it gets the leader's value, or
+/// its error, or is told to join again: then one of those who do leads. A leader whose lease has
+/// ended is superseded by the next to join; what it comes to is refused. [`Group::in_flight`] is 0
+/// when nobody leads.
+///
+/// # Progress and cost
+///
+/// Joining is lock-free. To follow allocates nothing, to lead a flight and an entry of the map. A
+/// leader that goes without a result leaves its entry to the next who joins, or to a
+/// [sweep](Self::sweeper).
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::flight::{Caller, Group, Joined};
+/// use tidegate_core::{Domain, Instant, SeededState};
+///
+/// let domain = Domain::new();
+/// let loads: Group<&str, u32, String> = Group::with(&domain, SeededState::new(0x5eed));
+/// let mut worker = domain.worker();
+/// let guard = worker.quiescent(Instant::ORIGIN);
+/// let (now, lease) = (Instant::from_secs(1), Some(Duration::from_secs(30)));
+///
+/// let Joined::Leader(leader) = loads.join("answer", Caller(1), lease, now, guard)? else {
+///     unreachable!("nobody leads yet");
+/// };
+/// let Joined::Follower(follower) = loads.join("answer", Caller(2), lease, now, guard)? else {
+///     unreachable!("somebody leads");
+/// };
+/// assert_eq!(leader.complete(42, guard), Ok(()));
+/// assert_eq!(follower.result(), Some(Ok(42))); // or: follower.await
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Group<K, V, E, S = SeededState>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    map: Map<K, Arc<Flight<V, E>>, S>,
+    running: AtomicUsize,
+}
+
+/// What became of joining.
+#[derive(Debug)]
+pub enum Joined<'a, K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// The caller does the work.
+    Leader(Leader<'a, K, V, E, S>),
+    /// Somebody else does.
+    Follower(Follower<V, E>),
+}
+
+/// Why a caller could not join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinError {
+    /// The caller leads this flight itself, and would wait for itself.
+    Reentrant,
+    /// The map refuses another entry.
+    Map(MapError),
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reentrant => {
+                f.write_str("the caller leads this flight, and would wait for itself")
+            }
+            Self::Map(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for JoinError {}
+
+impl<K, V, E, S> Group<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// A group without flights, whose keys are hashed by `hasher`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory: see [`try_with`](Self::try_with).
+    pub fn with(domain: &Domain, hasher: S) -> Self {
+        Self { map: Map::with(domain, hasher), running: AtomicUsize::new(0) }
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::OutOfMemory`].
+    pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
+        Ok(Self { map: Map::try_with(domain, hasher)?, running: AtomicUsize::new(0) })
+    }
+
+    /// Follows the flight of a key, or leads a new one if there is none, for good or for the length of a
+    /// lease. A flight whose leader's lease has ended by `now` is superseded.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError::Reentrant`] if this caller leads it; [`JoinError::Map`] if there is no room.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is of another domain, or there is no memory for a flight.
+    pub fn join(
+        &self,
+        key: K,
+        caller: Caller,
+        lease: Option<Duration>,
+        now: Instant,
+        guard: &Guard,
+    ) -> Result<Joined<'_, K, V, E, S>, JoinError> {
+        self.map.admit(guard);
+        let hash = self.map.hash(&key);
+        let follow = |flight: &Arc<Flight<V, E>>| self.follow(flight, caller, now);
+        let found = self.map.find(hash, &key, guard);
+        if let Some(followed) = found.and_then(|entry| follow(&entry.value)) {
+            return followed.map(Joined::Follower);
+        }
+        let flight = Arc::new(Flight::new(caller, lease, now));
+        let ours = Arc::clone(&flight);
+        // Before others can see it, and end it.
+        // Relaxed: a count.
+        self.running.fetch_add(1, Ordering::Relaxed);
+        match self.map.upsert(hash, key.clone(), flight, guard, follow) {
+            Ok(Upserted::Inserted(..)) => Ok(Joined::Leader(Leader::new(self, key, ours))),
+            Ok(Upserted::Kept(followed)) => {
+                self.ended();
+                followed.map(Joined::Follower)
+            }
+            Err(Rejected { error, .. }) => {
+                self.ended();
+                Err(JoinError::Map(error))
+            }
+        }
+    }
+
+    /// How a caller follows a flight; `None` if it has ended, by now at the latest.
+    fn follow(
+        &self,
+        flight: &Arc<Flight<V, E>>,
+        caller: Caller,
+        now: Instant,
+    ) -> Option<Result<Follower<V, E>, JoinError>> {
+        match flight.standing(now) {
+            Standing::Ended => None,
+            Standing::Lapsed if self.supersede(flight, now) => None,
+            _ if flight.has_ended() => None,
+            _ if flight.leader() == caller => Some(Err(JoinError::Reentrant)),
+            _ => Some(Ok(Follower::new(Arc::clone(flight)))),
+        }
+    }
+
+    fn supersede(&self, flight: &Flight<V, E>, now: Instant) -> bool {
+        let superseded = flight.supersede(now);
+        if superseded {
+            self.ended();
+        }
+        superseded
+    }
+
+    /// How many flights are running.
+    pub fn in_flight(&self) -> usize {
+        // Relaxed: a count.
+        self.running.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn ended(&self) {
+        // Relaxed: a count.
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn admit(&self, guard: &Guard) {
+        self.map.admit(guard);
+    }
+
+    /// Takes a flight that has ended out of the map, if it is still there and there is room to retire
+    /// it; whoever joins or sweeps does otherwise.
+    pub(super) fn forget(&self, key: &K, flight: &Arc<Flight<V, E>>, guard: &Guard) {
+        _ = self.map.remove_if(key, |_, held| Arc::ptr_eq(held, flight), guard);
+    }
+
+    /// A sweep that removes flights which have ended, and ends those whose lease has.
+    pub fn sweeper(&self, worker: Worker) -> impl Sweep + '_ {
+        self.map.sweeper(worker, |_, flight: &Arc<Flight<V, E>>, now| {
+            matches!(flight.standing(now), Standing::Ended) || self.supersede(flight, now)
+        })
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for Group<K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Relaxed: a count.
+        let running = self.running.load(Ordering::Relaxed);
+        f.debug_struct("Group").field("in_flight", &running).finish_non_exhaustive()
+    }
+}

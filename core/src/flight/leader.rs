@@ -1,0 +1,117 @@
+//! The one who does the work.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
+
+use super::group::Group;
+use super::shared::{End, Flight};
+use super::slot::Superseded;
+use crate::reclaim::Guard;
+use crate::time::Instant;
+
+/// A flight that is the caller's to bring to an end.
+///
+/// Dropped without [`complete`](Self::complete) or [`fail`](Self::fail), by a return, by `?`, by a
+/// panic that unwinds or with the future that holds it, it wakes whoever waits, and one of them will
+/// lead. Forgotten (`mem::forget`) without a lease, it keeps them waiting.
+#[must_use = "a leader that is dropped leaves its followers without a result"]
+pub struct Leader<'a, K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    group: &'a Group<K, V, E, S>,
+    key: K,
+    flight: Arc<Flight<V, E>>,
+}
+
+impl<'a, K, V, E, S> Leader<'a, K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    pub(super) fn new(group: &'a Group<K, V, E, S>, key: K, flight: Arc<Flight<V, E>>) -> Self {
+        Self { group, key, flight }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// Has the lease begin anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`]: another may lead by now.
+    pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), Superseded> {
+        if self.flight.renew(lease, now) { Ok(()) } else { Err(Superseded) }
+    }
+
+    /// Ends the flight with a value, which every follower gets a clone of. Whoever joins after this
+    /// leads anew: put the value first where he looks first.
+    ///
+    /// # Errors
+    ///
+    /// The value, if the lease has ended and somebody would not wait.
+    pub fn complete(self, value: V, guard: &Guard) -> Result<(), V> {
+        match self.end(Ok(value), guard) {
+            Err(Ok(value)) => Err(value),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the flight with an error, which every follower gets a clone of.
+    ///
+    /// # Errors
+    ///
+    /// The error, as [`complete`](Self::complete).
+    pub fn fail(self, error: E, guard: &Guard) -> Result<(), E> {
+        match self.end(Err(error), guard) {
+            Err(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(self, result: Result<V, E>, guard: &Guard) -> Result<(), Result<V, E>> {
+        self.group.admit(guard);
+        // SAFETY: we are its leader, and no more after this.
+        unsafe { self.flight.publish(result) }?;
+        self.group.ended();
+        self.group.forget(&self.key, &self.flight, guard);
+        Ok(())
+    }
+}
+
+impl<K, V, E, S> Drop for Leader<'_, K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn drop(&mut self) {
+        // Without a guard it cannot be taken out of the map: whoever joins or sweeps does that.
+        if self.flight.end(End::Orphaned) {
+            self.group.ended();
+        }
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for Leader<'_, K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + fmt::Debug + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leader").field("key", &self.key).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! One flight: what its leader has come to, and who waits for it.
+
+use core::cell::UnsafeCell;
+use core::time::Duration;
+
+use super::slot::Caller;
+use super::waiters::Waiters;
+use crate::sync::{AtomicU64, Ordering, Witness};
+use crate::time::Instant;
+
+/// The end of the lease in nanoseconds (61 bits), and the stage.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Word(u64);
+
+const RUNNING: u64 = 0;
+const DONE: u64 = 1;
+const ORPHANED: u64 = 2;
+const SUPERSEDED: u64 = 3;
+const STAGE: u32 = 3;
+const NEVER: u64 = u64::MAX >> STAGE;
+
+impl Word {
+    fn running(lease: Option<Duration>, now: Instant) -> Self {
+        let end = lease.map_or(NEVER, |lease| (now + lease).as_nanos().min(NEVER));
+        Self(end << STAGE | RUNNING)
+    }
+
+    fn stage(self) -> u64 {
+        self.0 & ((1 << STAGE) - 1)
+    }
+
+    fn is_running(self) -> bool {
+        self.stage() == RUNNING
+    }
+
+    fn is_lapsed(self, now: Instant) -> bool {
+        let end = self.0 >> STAGE;
+        end != NEVER && end <= now.as_nanos()
+    }
+}
+
+/// How a flight can end.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    /// With a result.
+    Done = DONE as isize,
+    /// Its leader went without one.
+    Orphaned = ORPHANED as isize,
+    /// Its leader's lease ended, and somebody would not wait any longer.
+    Superseded = SUPERSEDED as isize,
+}
+
+/// What a flight is to somebody who comes to it.
+pub(super) enum Standing {
+    /// Its leader is at it.
+    Running,
+    /// Its leader's lease has ended.
+    Lapsed,
+    /// It has ended.
+    Ended,
+}
+
+pub(super) struct Flight<V, E> {
+    word: AtomicU64,
+    leader: Caller,
+    /// Written by the leader before the end, and read after it.
+    result: UnsafeCell<Option<Result<V, E>>>,
+    pub(super) waiters: Waiters,
+    witness: Witness,
+}
+
+// SAFETY: the result is written by one thread, and then only read, by many at once; the last of them
+// drops it.
+unsafe impl<V: Send + Sync, E: Send + Sync> Sync for Flight<V, E> {}
+
+impl<V, E> Flight<V, E> {
+    pub(super) fn new(leader: Caller, lease: Option<Duration>, now: Instant) -> Self {
+        Self {
+            word: AtomicU64::new(Word::running(lease, now).0),
+            leader,
+            result: UnsafeCell::new(None),
+            waiters: Waiters::new(),
+            witness: Witness::new(),
+        }
+    }
+
+    pub(super) fn leader(&self) -> Caller {
+        self.leader
+    }
+
+    pub(super) fn standing(&self, now: Instant) -> Standing {
+        // Acquire: pairs with the end: what its leader did before is seen by whoever leads next.
+        let word = Word(self.word.load(Ordering::Acquire));
+        if !word.is_running() {
+            Standing::Ended
+        } else if word.is_lapsed(now) {
+            Standing::Lapsed
+        } else {
+            Standing::Running
+        }
+    }
+
+    /// Has the lease begin anew; `false` if the flight has ended.
+    pub(super) fn renew(&self, lease: Option<Duration>, now: Instant) -> bool {
+        self.change(|_| Some(Word::running(lease, now)))
+    }
+
+    /// Ends the flight and wakes whoever waits; `false` if it had ended.
+    pub(super) fn end(&self, end: End) -> bool {
+        let ended = self.change(|_| Some(Word(end as u64)));
+        if ended {
+            self.waiters.wake_all();
+        }
+        ended
+    }
+
+    /// Ends it because its lease has ended; `false` if it has not, or the flight had ended.
+    pub(super) fn supersede(&self, now: Instant) -> bool {
+        let lapsed = |word: Word| word.is_lapsed(now).then_some(Word(End::Superseded as u64));
+        let ended = self.change(lapsed);
+        if ended {
+            self.waiters.wake_all();
+        }
+        ended
+    }
+
+    /// Ends it with a result, or hands that back if it had ended.
+    ///
+    /// # Safety
+    ///
+    /// The caller is its leader, and has not called this before.
+    pub(super) unsafe fn publish(&self, result: Result<V, E>) -> Result<(), Result<V, E>> {
+        self.witness.write();
+        // SAFETY: nobody reads it before the end, and only the leader writes it.
+        unsafe { *self.result.get() = Some(result) };
+        if self.end(End::Done) {
+            return Ok(());
+        }
+        // SAFETY: it has ended, otherwise than with a result: nobody will read it.
+        match unsafe { (*self.result.get()).take() } {
+            Some(result) => Err(result),
+            None => unreachable!("written above"),
+        }
+    }
+
+    fn change(&self, change: impl Fn(Word) -> Option<Word>) -> bool {
+        // Relaxed: the exchange decides.
+        let mut word = Word(self.word.load(Ordering::Relaxed));
+        while word.is_running() {
+            let Some(next) = change(word) else {
+                return false;
+            };
+            // Release: whoever sees the end sees the result. Acquire: whoever waits and looked before
+            // this is seen to wait.
+            match self.word.compare_exchange(word.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => word = Word(seen),
+            }
+        }
+        false
+    }
+
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        // Acquire: pairs with the end: the result is seen.
+        !Word(self.word.load(Ordering::Acquire)).is_running()
+    }
+
+    /// The same, asked by who waits: either whoever ends it sees him, or he the end.
+    pub(super) fn has_ended_after_all(&self) -> bool {
+        // AcqRel: as in `change`, from the other side.
+        !Word(self.word.fetch_add(0, Ordering::AcqRel)).is_running()
+    }
+
+    /// The result, if it ended with one.
+    pub(super) fn result(&self) -> Option<&Result<V, E>> {
+        // Acquire: as in `has_ended`.
+        if Word(self.word.load(Ordering::Acquire)).stage() != DONE {
+            return None;
+        }
+        self.witness.read();
+        // SAFETY: written before the end, and not since.
+        unsafe { (*self.result.get()).as_ref() }
+    }
+}

@@ -1,0 +1,273 @@
+//! The group of flights from outside: who leads, and what those who follow are told.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use tidegate_core::flight::{
+    Caller, Ended, Follower, Group, JoinError, Joined, Leader, Superseded,
+};
+use tidegate_core::{Budget, Domain, Guard, Instant, SeededState, Sweep};
+
+type Loads = Group<&'static str, u32, &'static str>;
+type Leading<'a> = Leader<'a, &'static str, u32, &'static str, SeededState>;
+type Following = Follower<u32, &'static str>;
+
+const NOW: Instant = Instant::from_secs(100);
+const LEASE: Duration = Duration::from_secs(5);
+
+fn loads(domain: &Domain) -> Loads {
+    Group::with(domain, SeededState::new(101))
+}
+
+fn lead<'a>(loads: &'a Loads, caller: u32, guard: &Guard) -> Leading<'a> {
+    match loads.join("hot", Caller(caller), None, NOW, guard) {
+        Ok(Joined::Leader(leader)) => leader,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn follow(loads: &Loads, caller: u32, guard: &Guard) -> Following {
+    match loads.join("hot", Caller(caller), None, NOW, guard) {
+        Ok(Joined::Follower(follower)) => follower,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn poll(follower: &mut Following, waker: &Waker) -> Poll<Result<u32, Ended<&'static str>>> {
+    Pin::new(follower).poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn i_c7_of_eight_who_come_for_a_key_one_leads_and_all_get_its_value() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let leader = lead(&loads, 0, guard);
+    let mut followers: Vec<_> = (1..8).map(|caller| follow(&loads, caller, guard)).collect();
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    for follower in &mut followers {
+        assert!(poll(follower, &waker).is_pending());
+    }
+    // Of another key nobody knows anything.
+    let other = loads.join("cold", Caller(9), None, NOW, guard);
+    assert!(matches!(other, Ok(Joined::Leader(_))));
+    assert_eq!(loads.in_flight(), 2);
+    drop(other);
+    assert_eq!(leader.complete(42, guard), Ok(()));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 7);
+    for follower in &mut followers {
+        assert_eq!(poll(follower, &waker), Poll::Ready(Ok(42)));
+    }
+    assert_eq!(loads.in_flight(), 0);
+    // Whoever comes later leads anew.
+    drop(lead(&loads, 1, guard));
+}
+
+#[test]
+fn a_leader_s_error_is_everybody_s() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let leader = lead(&loads, 0, guard);
+    let mut follower = follow(&loads, 1, guard);
+    assert_eq!(follower.result(), None);
+    assert_eq!(leader.fail("no route", guard), Ok(()));
+    assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Err(Ended::Failed("no route"))));
+    assert_eq!(follower.result(), Some(Err(Ended::Failed("no route"))));
+}
+
+#[test]
+fn i_c11_one_of_those_who_followed_a_cancelled_leader_leads() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let cancelled = catch_unwind(AssertUnwindSafe(|| {
+        let _leader = lead(&loads, 0, guard);
+        let followers = [follow(&loads, 1, guard), follow(&loads, 2, guard)];
+        std::panic::panic_any(followers);
+    }));
+    let mut followers =
+        *cancelled.expect_err("it panics").downcast::<[Following; 2]>().expect("the followers");
+    assert_eq!(loads.in_flight(), 0);
+    for follower in &mut followers {
+        assert_eq!(poll(follower, Waker::noop()), Poll::Ready(Err(Ended::Again)));
+    }
+    let leader = lead(&loads, 1, guard);
+    let mut follower = follow(&loads, 2, guard);
+    assert_eq!(leader.complete(42, guard), Ok(()));
+    assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Ok(42)));
+}
+
+#[test]
+fn a_leader_that_would_follow_itself_is_told() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let leader = lead(&loads, 7, guard);
+    let again = loads.join("hot", Caller(7), None, NOW, guard);
+    assert!(matches!(again, Err(JoinError::Reentrant)));
+    drop(leader);
+    drop(lead(&loads, 7, guard));
+}
+
+#[test]
+fn a_leader_whose_lease_has_ended_is_superseded() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let join = |caller, now| loads.join("hot", Caller(caller), Some(LEASE), now, guard);
+    let Ok(Joined::Leader(mut late)) = join(0, NOW) else { panic!("nobody leads") };
+    let end = NOW + LEASE;
+    let Ok(Joined::Follower(mut follower)) = join(1, end - Duration::from_nanos(1)) else {
+        panic!("the lease has not ended")
+    };
+    assert!(poll(&mut follower, Waker::noop()).is_pending());
+    let Ok(Joined::Leader(next)) = join(2, end) else { panic!("the lease has ended") };
+    assert_eq!(loads.in_flight(), 1);
+    assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Err(Ended::Again)));
+    assert_eq!(late.renew(Some(LEASE), end), Err(Superseded));
+    assert_eq!(late.complete(1, guard), Err(1));
+    // The late one has not ended the new flight.
+    let Ok(Joined::Follower(mut follower)) = join(1, end) else { panic!("somebody leads") };
+    assert_eq!(next.complete(2, guard), Ok(()));
+    assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Ok(2)));
+    assert_eq!(loads.in_flight(), 0);
+}
+
+#[test]
+fn a_renewed_lease_is_not_superseded() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let join = |caller, now| loads.join("hot", Caller(caller), Some(LEASE), now, guard);
+    let Ok(Joined::Leader(mut leader)) = join(0, NOW) else { panic!("nobody leads") };
+    assert_eq!(leader.renew(Some(LEASE), NOW + LEASE), Ok(()));
+    assert!(matches!(join(1, NOW + LEASE), Ok(Joined::Follower(_))));
+    assert_eq!(leader.renew(None, NOW), Ok(()));
+    assert!(matches!(join(1, Instant::MAX), Ok(Joined::Follower(_))));
+    assert_eq!(leader.complete(1, guard), Ok(()));
+}
+
+#[test]
+fn a_follower_that_goes_leaves_no_trace() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let leader = lead(&loads, 0, guard);
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    for caller in 1..1_000 {
+        let mut follower = follow(&loads, caller, guard);
+        assert!(poll(&mut follower, &waker).is_pending());
+    }
+    // Neither a waker is kept, nor is any called.
+    assert_eq!(Arc::strong_count(&woken), 2);
+    assert_eq!(leader.complete(1, guard), Ok(()));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_sweep_removes_what_has_ended_and_ends_what_has_lapsed() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    drop(lead(&loads, 0, guard));
+    let lapses = loads.join("slow", Caller(0), Some(LEASE), NOW, guard);
+    let Ok(Joined::Leader(lapses)) = lapses else { panic!("nobody leads") };
+    let stays = loads.join("busy", Caller(0), None, NOW, guard);
+    let mut follower = loads.join("slow", Caller(1), None, NOW, guard);
+    let mut sweep = loads.sweeper(domain.worker());
+    assert_eq!(sweep.sweep(NOW, Budget::UNLIMITED).removed, 1);
+    assert_eq!(loads.in_flight(), 2);
+    assert_eq!(sweep.sweep(NOW + LEASE, Budget::UNLIMITED).removed, 1);
+    assert_eq!(loads.in_flight(), 1);
+    let Ok(Joined::Follower(follower)) = &mut follower else { panic!("somebody led") };
+    assert_eq!(poll(follower, Waker::noop()), Poll::Ready(Err(Ended::Again)));
+    assert_eq!(lapses.complete(1, guard), Err(1));
+    drop(stays);
+    assert_eq!(sweep.sweep(NOW, Budget::UNLIMITED).removed, 1);
+    assert_eq!(loads.in_flight(), 0);
+}
+
+#[test]
+#[should_panic(expected = "another domain")]
+fn a_guard_of_another_domain_is_refused() {
+    let loads = loads(&Domain::new());
+    let mut worker = Domain::new().worker();
+    _ = loads.join("hot", Caller(0), None, NOW, worker.quiescent(NOW));
+}
+
+/// 1,000 callers come for one cold key, in any order; the first 100 who lead are cancelled after a
+/// while.
+#[test]
+fn all_of_a_thousand_are_answered_though_a_hundred_leaders_are_cancelled() {
+    enum Visitor<'a> {
+        Comes,
+        Leads(Leading<'a>),
+        Waits(Following),
+        Has(u32),
+    }
+
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let mut random = fastrand::Rng::with_seed(103);
+    let mut callers: Vec<_> = (0..1_000).map(|_| Visitor::Comes).collect();
+    let (mut cancelled, mut completed, mut answered, mut most) = (0, 0, 0, 0);
+    while answered < callers.len() {
+        let guard = worker.quiescent(NOW);
+        let number = random.usize(0..callers.len());
+        let caller = Caller(number as u32);
+        let state = std::mem::replace(&mut callers[number], Visitor::Comes);
+        callers[number] = match state {
+            Visitor::Comes => match loads.join("hot", caller, None, NOW, guard) {
+                Ok(Joined::Leader(leader)) => Visitor::Leads(leader),
+                Ok(Joined::Follower(follower)) => Visitor::Waits(follower),
+                Err(error) => panic!("{error}"),
+            },
+            Visitor::Waits(mut follower) => match poll(&mut follower, Waker::noop()) {
+                Poll::Pending if random.u8(..) < 8 => Visitor::Comes, // out of patience
+                Poll::Pending => Visitor::Waits(follower),
+                Poll::Ready(Ok(value)) => Visitor::Has(value),
+                Poll::Ready(Err(Ended::Again)) => Visitor::Comes,
+                Poll::Ready(Err(Ended::Failed(error))) => panic!("nobody fails: {error}"),
+            },
+            Visitor::Leads(leader) if cancelled < 100 => {
+                cancelled += 1;
+                drop(leader);
+                Visitor::Comes
+            }
+            Visitor::Leads(leader) => {
+                completed += 1;
+                assert_eq!(leader.complete(42, guard), Ok(()));
+                Visitor::Has(42)
+            }
+            Visitor::Has(value) => {
+                assert_eq!(value, 42);
+                Visitor::Has(value)
+            }
+        };
+        let count = |is: fn(&Visitor<'_>) -> bool| callers.iter().filter(|it| is(it)).count();
+        let leading = count(|it| matches!(it, Visitor::Leads(_)));
+        assert!(leading <= 1, "one at a time");
+        assert_eq!(loads.in_flight(), leading);
+        most = most.max(count(|it| matches!(it, Visitor::Waits(_))));
+        answered = count(|it| matches!(it, Visitor::Has(_)));
+    }
+    assert_eq!((cancelled, loads.in_flight()), (100, 0));
+    assert!(completed < 100 && most > 100, "{completed} loads, {most} waited at once");
+}
