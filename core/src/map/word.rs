@@ -148,16 +148,8 @@ impl<K, V> Word<K, V> {
         }
         // SAFETY: by the caller's promise.
         let item = unsafe { self.candidate(hash) }?;
-        if item.hash == hash {
-            // SAFETY: as above: a block lives no longer than its entries.
-            let entry = unsafe { item.entry.as_ref() };
-            entry.read();
-            if is_key(&entry.key) {
-                return Some(entry);
-            }
-        }
         // SAFETY: as above.
-        unsafe { self.search(hash, is_key) }
+        unsafe { self.verify(item, hash, is_key) }
     }
 
     /// The same without a guess whether there is one entry or a block, which only the word can tell.
@@ -186,6 +178,22 @@ impl<K, V> Word<K, V> {
         let second = unsafe { (*item).hash } != hash;
         // SAFETY: as above. It is not the only one, and every block has two.
         let item = unsafe { &*item.wrapping_add(usize::from(second)) };
+        // SAFETY: as above.
+        unsafe { self.verify(item, hash, is_key) }
+    }
+
+    /// The entry of a key: mostly that of the one item that is likely to be its.
+    ///
+    /// # Safety
+    ///
+    /// As [`items`](Self::items).
+    #[inline(always)]
+    unsafe fn verify<'g>(
+        self,
+        item: &Item<K, V>,
+        hash: usize,
+        is_key: impl Fn(&K) -> bool,
+    ) -> Option<&'g Entry<K, V>> {
         if item.hash == hash {
             // SAFETY: by the caller's promise: a block lives no longer than its entries.
             let entry = unsafe { item.entry.as_ref() };
