@@ -1,20 +1,17 @@
 //! The slot: who has it, who waits, and who comes too late.
 
-#[path = "../../core/tests/identity/mod.rs"]
-mod identity;
-
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use self::identity::Identity;
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 use tidegate_core::flight::{Caller, Claim, Ended, Group, Joined, Refused, Slot, Superseded};
 use tidegate_core::{Domain, Instant, Worker, model};
 
+use crate::identity::Identity;
 use crate::{Model, race};
 
 /// The models of this module.

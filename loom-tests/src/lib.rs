@@ -15,6 +15,8 @@
 
 pub mod bucket;
 pub mod flight;
+#[path = "../../core/tests/identity/mod.rs"]
+mod identity;
 pub mod map;
 pub mod reclaim;
 pub mod time;

@@ -5,13 +5,9 @@
 //! at the end, and when map and domain are gone nothing may be left. No key is 0: what is retired has a
 //! link where its hash was, and the last link is null.
 
-#[path = "../../core/tests/identity/mod.rs"]
-mod identity;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::identity::Identity;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::map::Cursor;
@@ -19,6 +15,7 @@ use tidegate_core::{
     BucketMap, BucketSweep, Budget, Domain, Guard, Instant, Map, Plan, Quota, Sweep, Worker, model,
 };
 
+use crate::identity::Identity;
 use crate::{Model, race};
 
 /// The models of this module.
