@@ -63,7 +63,7 @@ impl<V, E> Follower<V, E> {
 impl<V: Clone, E: Clone> Follower<V, E> {
     /// The result, if the flight has ended.
     pub fn result(&self) -> Option<Result<V, Ended<E>>> {
-        self.flight.has_ended().then(|| match self.flight.result() {
+        self.flight.ended().map(|result| match result {
             Some(Ok(value)) => Ok(value.clone()),
             Some(Err(error)) => Err(Ended::Failed(error.clone())),
             None => Err(Ended::Again),
@@ -106,7 +106,7 @@ impl<V, E> Drop for Follower<V, E> {
 impl<V, E> fmt::Debug for Follower<V, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Follower")
-            .field("has_ended", &self.flight.has_ended())
+            .field("has_ended", &self.flight.ended().is_some())
             .finish_non_exhaustive()
     }
 }

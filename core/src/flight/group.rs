@@ -177,12 +177,17 @@ where
         caller: Caller,
         now: Instant,
     ) -> Option<Result<Follower<V, E>, JoinError>> {
-        match flight.standing(now) {
-            Standing::Ended => None,
-            Standing::Lapsed if self.supersede(flight, now) => None,
-            _ if flight.has_ended() => None,
-            _ if flight.leader() == caller => Some(Err(JoinError::Reentrant)),
-            _ => Some(Ok(Follower::new(Arc::clone(flight)))),
+        loop {
+            match flight.standing(now) {
+                Standing::Ended => return None,
+                Standing::Lapsed if self.supersede(flight, now) => return None,
+                // It has just ended, or been renewed.
+                Standing::Lapsed => {}
+                Standing::Running if flight.leader() == caller => {
+                    return Some(Err(JoinError::Reentrant));
+                }
+                Standing::Running => return Some(Ok(Follower::new(Arc::clone(flight)))),
+            }
         }
     }
 

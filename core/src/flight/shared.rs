@@ -160,26 +160,24 @@ impl<V, E> Flight<V, E> {
         false
     }
 
-    /// Whether it has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        // Acquire: pairs with the end: the result is seen.
-        !Word(self.word.load(Ordering::Acquire)).is_running()
-    }
-
-    /// The same, asked by who waits: either whoever ends it sees him, or he the end.
+    /// Whether it has ended, asked by who has begun to wait: either whoever ends it sees him, or he the
+    /// end.
     pub(super) fn has_ended_after_all(&self) -> bool {
-        // AcqRel: as in `change`, from the other side.
-        !Word(self.word.fetch_add(0, Ordering::AcqRel)).is_running()
+        // Release: pairs with `change`, if that comes later. No Acquire: the result is asked for next.
+        !Word(self.word.fetch_add(0, Ordering::Release)).is_running()
     }
 
-    /// The result, if it ended with one.
-    pub(super) fn result(&self) -> Option<&Result<V, E>> {
-        // Acquire: as in `has_ended`.
-        if Word(self.word.load(Ordering::Acquire)).stage() != DONE {
-            return None;
+    /// What it ended with, if it has ended: a result, or none.
+    pub(super) fn ended(&self) -> Option<Option<&Result<V, E>>> {
+        // Acquire: pairs with the end: the result is seen.
+        match Word(self.word.load(Ordering::Acquire)).stage() {
+            RUNNING => None,
+            DONE => {
+                self.witness.read();
+                // SAFETY: written before the end, and not since.
+                Some(unsafe { (*self.result.get()).as_ref() })
+            }
+            _ => Some(None),
         }
-        self.witness.read();
-        // SAFETY: written before the end, and not since.
-        unsafe { (*self.result.get()).as_ref() }
     }
 }
