@@ -18,6 +18,9 @@ const STEP: Budget = Budget::entries(4_096);
 /// budget; dropping the handle stops it too. The targets go with the thread: share what they sweep
 /// through an `Arc`.
 ///
+/// A target that panics, a closure that asks what is stale for example, ends the thread and with it the
+/// sweeping of all its targets; `stop` then returns as it does otherwise.
+///
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;

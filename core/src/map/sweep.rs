@@ -27,6 +27,10 @@ pub struct MapSweep<T, F> {
 
 impl<T, F> MapSweep<T, F> {
     /// A sweep that begins at the map's first bucket, with a worker of the map's domain.
+    ///
+    /// # Panics
+    ///
+    /// Its first step, if the worker is of another domain.
     pub fn new(map: T, mut worker: Worker, stale: F) -> Self {
         worker.offline(|| ());
         Self { map, worker, stale, cursor: Cursor::START }
