@@ -175,6 +175,9 @@ where
 /// So many buckets of the next table are cleared in the time that it takes to look at an entry.
 const CLEARED: usize = 64;
 
+/// After so many removals a sweep looks whether the table still fits.
+const CHANGES: usize = 64;
+
 /// One step of a sweep.
 pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
     map: &Map<K, V, S>,
@@ -190,19 +193,20 @@ pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
     map.limbo.admit(&pinned);
     let mut left = budget.less(freed);
     // Once a step at least: a map that nobody changes any more would stay as large as it was.
-    let mut may_fit_no_more = true;
+    let mut changes = CHANGES;
     while left.get() > 0 {
-        if may_fit_no_more {
+        if changes >= CHANGES {
             let cleared = map.refit(left.get().saturating_mul(CLEARED), &pinned).div_ceil(CLEARED);
             done.visited += cleared;
             left = left.less(cleared);
             if cleared > 0 {
                 continue;
             }
+            changes = 0;
         }
         let (visited, removed) =
             map.sweep_bucket(cursor, |key, value| stale(key, value, now), &pinned);
-        may_fit_no_more = removed > 0;
+        changes += removed;
         left = left.less(visited);
         done.visited += visited;
         done.removed += removed;
