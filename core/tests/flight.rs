@@ -288,6 +288,24 @@ fn a_waker_that_panics_keeps_nobody_asleep() {
 }
 
 #[test]
+fn a_claim_whose_waiters_panic_is_given_back() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker's own");
+        }
+    }
+    let slot = Slot::<4>::new();
+    let late = slot.claim(ALICE, Some(LEASE), NOW).expect("it is free");
+    let mut freed = pin!(wait(&slot, BOB));
+    assert!(poll(freed.as_mut(), &Waker::from(Arc::new(Panics))).is_pending());
+    let end = NOW + LEASE + TICK;
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(claim_at(&slot, end)))).is_err());
+    assert!(!slot.is_held(end));
+    drop(late);
+}
+
+#[test]
 fn each_of_many_threads_has_its_turns_alone() {
     const THREADS: u32 = 4;
     const TURNS: usize = 5_000;

@@ -1,5 +1,8 @@
 //! The group of flights from outside: who leads, and what those who follow are told.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -12,6 +15,34 @@ use tidegate_core::flight::{
     Caller, Ended, Follower, Group, JoinError, Joined, Leader, Superseded,
 };
 use tidegate_core::{Budget, Domain, Guard, Instant, SeededState, Sweep};
+
+/// Counts what this thread allocates.
+struct Counting;
+
+thread_local! {
+    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+}
+
+fn allocated() -> usize {
+    ALLOCATED.get()
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.set(ALLOCATED.get() + 1);
+        // SAFETY: the caller's promise about `layout` is the one asked for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: `memory` came from here with this `layout`, by the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 type Loads = Group<&'static str, u32, &'static str>;
 type Leading<'a> = Leader<'a, &'static str, u32, &'static str, SeededState>;
@@ -179,6 +210,67 @@ fn a_follower_that_goes_leaves_no_trace() {
     assert_eq!(Arc::strong_count(&woken), 2);
     assert_eq!(leader.complete(1, guard), Ok(()));
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+}
+
+/// Ten at a time, and whoever came first goes first.
+#[test]
+fn followers_that_come_and_go_take_no_more_places_than_twice_as_many_as_there_were_at_once() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let leader = lead(&loads, 0, guard);
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut followers = VecDeque::new();
+    let come = |followers: &mut VecDeque<Following>| {
+        let mut follower = follow(&loads, 1, guard);
+        assert!(poll(&mut follower, &waker).is_pending());
+        followers.push_back(follower);
+    };
+    (0..10).for_each(|_| come(&mut followers));
+    let before = allocated();
+    for _ in 0..100_000 {
+        come(&mut followers);
+        followers.pop_front();
+    }
+    assert!(allocated() - before <= 16, "{} places were made", allocated() - before);
+    assert_eq!(leader.complete(1, guard), Ok(()));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 10);
+}
+
+#[test]
+fn nobody_is_counted_who_does_not_lead() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker's own");
+        }
+    }
+    let panics = Waker::from(Arc::new(Panics));
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let ways_to_end: [&dyn Fn(Leading<'_>); 4] = [
+        &|leader| drop(leader),
+        &|leader| _ = leader.complete(1, guard),
+        &|leader| _ = leader.fail("no route", guard),
+        &|late| {
+            let joined = loads.join("hot", Caller(2), None, NOW + LEASE, guard);
+            drop((joined, late));
+        },
+    ];
+    for end in ways_to_end {
+        let Ok(Joined::Leader(leader)) = loads.join("hot", Caller(0), Some(LEASE), NOW, guard)
+        else {
+            panic!("nobody leads");
+        };
+        let mut follower = follow(&loads, 1, guard);
+        assert_eq!(follower.left(NOW), Some(LEASE));
+        assert!(poll(&mut follower, &panics).is_pending());
+        assert!(catch_unwind(AssertUnwindSafe(|| end(leader))).is_err());
+        assert_eq!(loads.in_flight(), 0);
+        assert_eq!(follower.left(NOW), Some(Duration::ZERO));
+    }
 }
 
 #[test]

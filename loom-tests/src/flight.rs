@@ -86,6 +86,13 @@ pub const MODELS: &[Model] = &[
         expected: &["left pending", "left ended"],
         only_in_rmw: &[],
     },
+    Model {
+        name: "f11_place_is_used_again_while_the_flight_ends",
+        preemptions: 2,
+        run: place_is_used_again_while_the_flight_ends,
+        expected: &["pending, joined 1 times", "ended, joined 1 times"],
+        only_in_rmw: &[],
+    },
 ];
 
 type Loads = Group<u64, u32, u32, Identity>;
@@ -445,6 +452,32 @@ fn late_complete_meets_new_flight() -> String {
     ]);
     assert_eq!(ends[1], Ok(()));
     (if ends[0] == Err(7) { "superseded" } else { "completed" }).to_owned()
+}
+
+fn place_is_used_again_while_the_flight_ends() -> String {
+    let (_, ends) = joining(vec![
+        |it: &Shared, worker: &mut Worker| {
+            load(it, worker, 1);
+            String::new()
+        },
+        |it, worker| {
+            let left = match it.loads.join(1, Caller(2), None, NOW, worker.quiescent(NOW)) {
+                Ok(Joined::Follower(follower)) => {
+                    let polled = pin!(follower).poll(&mut Context::from_waker(&waker()));
+                    if polled.is_ready() { "ended" } else { "pending" }
+                }
+                Ok(Joined::Leader(leader)) => {
+                    drop(leader);
+                    "led"
+                }
+                Err(error) => panic!("{error}"),
+            };
+            let (joined, value) = load(it, worker, 2);
+            assert_eq!(value, 7);
+            format!("{left}, joined {joined} times")
+        },
+    ]);
+    ends[1].clone()
 }
 
 fn follower_leaves_while_the_flight_ends() -> String {

@@ -60,6 +60,11 @@ mod plain {
     fn f10_follower_leaves_while_the_flight_ends() {
         check(10, Mode::Plain);
     }
+
+    #[test]
+    fn f11_place_is_used_again_while_the_flight_ends() {
+        check(11, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -113,5 +118,10 @@ mod rmw {
     #[test]
     fn f10_follower_leaves_while_the_flight_ends() {
         check(10, Mode::Rmw);
+    }
+
+    #[test]
+    fn f11_place_is_used_again_while_the_flight_ends() {
+        check(11, Mode::Rmw);
     }
 }

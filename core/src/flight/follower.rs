@@ -6,15 +6,19 @@ use core::future::Future;
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 use super::place::{Place, Ticket};
 use super::shared::Flight;
+use crate::time::Instant;
 
-/// Waits for what the leader comes to. Its deadline is its own affair: dropped at any time, it leaves no
-/// trace, and the leader goes on.
+/// Waits for what the leader comes to. Its deadline is its own affair: dropped at any time, it leaves
+/// nothing but an empty place for the next, and the leader goes on.
 ///
-/// Polling for the first time allocates a place for its waker, unless another's is free; without
-/// memory it has itself polled again at once. Needs no guard.
+/// Polling for the first time allocates a place for its waker, unless more than half are empty; without
+/// memory it has itself polled again at once. Needs no guard. The end of the leader's lease wakes
+/// nobody: whoever would not wait longer sets a timer, for as long as [`left`](Self::left) says, and
+/// joins again.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Follower<V, E> {
     flight: Arc<Flight<V, E>>,
@@ -60,6 +64,14 @@ impl<V, E> Follower<V, E> {
     }
 }
 
+impl<V, E> Follower<V, E> {
+    /// How long until the leader can be superseded, if it does not renew its lease; `None` if it never
+    /// can.
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        self.flight.left(now)
+    }
+}
+
 impl<V: Clone, E: Clone> Follower<V, E> {
     /// The result, if the flight has ended.
     pub fn result(&self) -> Option<Result<V, Ended<E>>> {
@@ -98,7 +110,7 @@ impl<V: Clone, E: Clone> Future for Follower<V, E> {
 impl<V, E> Drop for Follower<V, E> {
     fn drop(&mut self) {
         if let Some((place, ticket)) = self.place() {
-            place.leave(ticket);
+            self.flight.waiters.leave(place, ticket);
         }
     }
 }

@@ -21,16 +21,17 @@ use crate::time::Instant;
 ///
 /// # Guarantees
 ///
-/// At any time at most one flight of a key is running. Every follower of it gets the leader's value, or
-/// its error, or is told to join again: then one of those who do leads. A leader whose lease has
-/// ended is superseded by the next to join; what it comes to is refused. [`Group::in_flight`] is 0
-/// when nobody leads.
+/// At any time at most one flight of a key is running. When it ends, every follower of it gets the
+/// leader's value, or its error, or is told to join again: then one of those who do leads. A leader
+/// whose lease has ended is superseded by the next to join; what it comes to is refused, though
+/// nothing stops its work. [`Group::in_flight`] is 0 when nobody leads. Leases end where instants are
+/// within 73 years of the clock's origin.
 ///
 /// # Progress and cost
 ///
-/// Joining is lock-free. To follow allocates nothing, to lead a flight and an entry of the map. A
-/// leader that goes without a result leaves its entry to the next who joins, or to a
-/// [sweep](Self::sweeper).
+/// Joining is lock-free. To join a flight that is there allocates nothing, to await it a place for the
+/// waker, to lead a flight and an entry of the map. A leader that goes without a result, or for which
+/// the domain has no room, leaves its entry to the next who joins, or to a [sweep](Self::sweeper).
 ///
 /// # Examples
 ///
@@ -132,11 +133,12 @@ where
     ///
     /// # Errors
     ///
-    /// [`JoinError::Reentrant`] if this caller leads it; [`JoinError::Map`] if there is no room.
+    /// [`JoinError::Reentrant`] if this caller leads it; [`JoinError::Map`] if there is no room: a leader
+    /// whose lease has ended is superseded also then. Without memory for a flight the program ends.
     ///
     /// # Panics
     ///
-    /// If the guard is of another domain, or there is no memory for a flight.
+    /// If the guard is of another domain.
     pub fn join(
         &self,
         key: K,
@@ -152,21 +154,17 @@ where
         if let Some(followed) = found.and_then(|entry| follow(&entry.value)) {
             return followed.map(Joined::Follower);
         }
-        let flight = Arc::new(Flight::new(caller, lease, now));
+        let (held, flight) = (key.clone(), Arc::new(Flight::new(caller, lease, now)));
         let ours = Arc::clone(&flight);
         // Before others can see it, and end it.
-        // Relaxed: a count.
-        self.running.fetch_add(1, Ordering::Relaxed);
-        match self.map.upsert(hash, key.clone(), flight, guard, follow) {
-            Ok(Upserted::Inserted(..)) => Ok(Joined::Leader(Leader::new(self, key, ours))),
-            Ok(Upserted::Kept(followed)) => {
-                self.ended();
-                followed.map(Joined::Follower)
+        let counted = Counted::new(&self.running);
+        match self.map.upsert(hash, held, flight, guard, follow) {
+            Ok(Upserted::Inserted(..)) => {
+                counted.keep();
+                Ok(Joined::Leader(Leader::new(self, key, ours)))
             }
-            Err(Rejected { error, .. }) => {
-                self.ended();
-                Err(JoinError::Map(error))
-            }
+            Ok(Upserted::Kept(followed)) => followed.map(Joined::Follower),
+            Err(Rejected { error, .. }) => Err(JoinError::Map(error)),
         }
     }
 
@@ -195,6 +193,7 @@ where
         let superseded = flight.supersede(now);
         if superseded {
             self.ended();
+            flight.waiters.wake_all();
         }
         superseded
     }
@@ -225,6 +224,28 @@ where
         self.map.sweeper(worker, |_, flight: &Arc<Flight<V, E>>, now| {
             matches!(flight.standing(now), Standing::Ended) || self.supersede(flight, now)
         })
+    }
+}
+
+/// A flight that is counted before it is there, and no more if it does not come to that.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(running: &'a AtomicUsize) -> Self {
+        // Relaxed: a count.
+        running.fetch_add(1, Ordering::Relaxed);
+        Self(running)
+    }
+
+    fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        // Relaxed: a count.
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

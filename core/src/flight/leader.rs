@@ -14,8 +14,9 @@ use crate::time::Instant;
 /// A flight that is the caller's to bring to an end.
 ///
 /// Dropped without [`complete`](Self::complete) or [`fail`](Self::fail), by a return, by `?`, by a
-/// panic that unwinds or with the future that holds it, it wakes whoever waits, and one of them will
-/// lead. Forgotten (`mem::forget`) without a lease, it keeps them waiting.
+/// panic that unwinds or with the future that holds it, it wakes whoever waits, and one of those who
+/// join again will lead. Forgotten (`mem::forget`) without a lease, it keeps them waiting; with one,
+/// until somebody joins or sweeps after the lease's end.
 #[must_use = "a leader that is dropped leaves its followers without a result"]
 pub struct Leader<'a, K, V, E, S>
 where
@@ -84,6 +85,7 @@ where
         // SAFETY: we are its leader, and no more after this.
         unsafe { self.flight.publish(result) }?;
         self.group.ended();
+        self.flight.waiters.wake_all();
         self.group.forget(&self.key, &self.flight, guard);
         Ok(())
     }
@@ -100,6 +102,7 @@ where
         // Without a guard it cannot be taken out of the map: whoever joins or sweeps does that.
         if self.flight.end(End::Orphaned) {
             self.group.ended();
+            self.flight.waiters.wake_all();
         }
     }
 }

@@ -66,13 +66,15 @@ impl Place {
         true
     }
 
-    /// Gives the place up, if it is still the ticket's.
-    pub(super) fn leave(&self, ticket: Ticket) {
-        if self.turn(ticket.0 | WAITING, ticket.0 | BUSY) {
-            let waker = self.replace(None);
-            self.leave_as(ticket, EMPTY);
-            drop(waker);
+    /// Gives the place up, if it is still the ticket's, and says whether it was.
+    pub(super) fn leave(&self, ticket: Ticket) -> bool {
+        if !self.turn(ticket.0 | WAITING, ticket.0 | BUSY) {
+            return false;
         }
+        let waker = self.replace(None);
+        self.leave_as(ticket, EMPTY);
+        drop(waker);
+        true
     }
 
     /// Takes the waker of whoever waits here.
@@ -108,7 +110,7 @@ impl Place {
     }
 }
 
-/// Wakes whoever waits in any of the places; the rest also if a waker panics.
+/// Wakes whoever waits in any of the places; the rest also if one waker panics.
 pub(super) fn wake_all<'a>(places: impl Iterator<Item = &'a Place>) {
     struct Rest<'a, I: Iterator<Item = &'a Place>>(I);
     impl<'a, I: Iterator<Item = &'a Place>> Rest<'a, I> {

@@ -105,26 +105,29 @@ impl<V, E> Flight<V, E> {
         self.change(|_| Some(Word::running(lease, now)))
     }
 
-    /// Ends the flight and wakes whoever waits; `false` if it had ended.
+    /// Ends the flight; `false` if it had ended. Whoever ends it [wakes](Waiters::wake_all) those who
+    /// wait, which may panic, when he has done what else there is to do.
     pub(super) fn end(&self, end: End) -> bool {
-        let ended = self.change(|_| Some(Word(end as u64)));
-        if ended {
-            self.waiters.wake_all();
-        }
-        ended
+        self.change(|_| Some(Word(end as u64)))
     }
 
-    /// Ends it because its lease has ended; `false` if it has not, or the flight had ended.
+    /// The same because its lease has ended; `false` also if that has not.
     pub(super) fn supersede(&self, now: Instant) -> bool {
-        let lapsed = |word: Word| word.is_lapsed(now).then_some(Word(End::Superseded as u64));
-        let ended = self.change(lapsed);
-        if ended {
-            self.waiters.wake_all();
-        }
-        ended
+        self.change(|word| word.is_lapsed(now).then_some(Word(End::Superseded as u64)))
     }
 
-    /// Ends it with a result, or hands that back if it had ended.
+    /// How long until it can be superseded; `None` if it never can.
+    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
+        // Relaxed: a question about this moment.
+        let word = Word(self.word.load(Ordering::Relaxed));
+        if !word.is_running() {
+            return Some(Duration::ZERO);
+        }
+        let end = word.0 >> STAGE;
+        (end != NEVER).then(|| Instant::from_nanos(end).since(now))
+    }
+
+    /// The same with a result, which is handed back if it had ended.
     ///
     /// # Safety
     ///

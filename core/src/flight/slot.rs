@@ -23,8 +23,12 @@ pub struct Caller(pub u32);
 ///
 /// At any time at most one claim is current. A [`Claim`] is given back when it is dropped: on return,
 /// by `?`, by a panic that unwinds, and with the future that holds it. A claim with a lease that has
-/// ended is *superseded* by the next caller; whatever its holder then does is refused, and its late
-/// end frees nobody's claim but its own. Claims are told apart until 2^30 others have come.
+/// ended is *superseded* by the next caller; to renew it is then refused, and its late end frees
+/// nobody's claim but its own. Claims are told apart until 2^30 others have come. A lease that has
+/// ended and that nobody supersedes for a year counts as held for another.
+///
+/// Nothing stops the holder of a claim whose lease has ended from going on with its work beside the
+/// next: a claim with a lease must not guard memory, or what must not be done twice.
 ///
 /// A claim that is forgotten (`mem::forget`) without a lease is never given back.
 ///
@@ -127,22 +131,37 @@ impl<const WAITERS: usize> Slot<WAITERS> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    // Relaxed: read by this caller only, which knows what it has written.
-                    self.holder.store(holder(claimed, caller), Ordering::Relaxed);
+                    // From here on given back, whatever happens.
+                    let claim = Claim { slot: self, generation: claimed.generation() };
+                    self.hold(claimed.generation(), caller);
                     if !state.is_free() {
                         // Superseded: what they waited for is over.
                         wake_all(self.places.iter());
                     }
-                    return Ok(Claim { slot: self, generation: claimed.generation() });
+                    return Ok(claim);
                 }
                 Err(seen) => state = State(seen),
             }
         }
-        // Relaxed: as above. Of another claim's, the generation differs.
-        if self.holder.load(Ordering::Relaxed) == holder(state, caller) {
+        // Relaxed: of interest to this caller only, which knows what it has written. Of another claim's,
+        // the generation differs.
+        if self.holder.load(Ordering::Relaxed) == holder(state.generation(), caller) {
             return Err(Refused::Reentrant);
         }
         Err(Refused::Held(Freed { slot: self, generation: state.generation(), place: None }))
+    }
+
+    /// Says who has the slot, unless a later claim has been made meanwhile.
+    fn hold(&self, generation: u32, caller: Caller) {
+        // Relaxed, all: as where it is read.
+        let mut held = self.holder.load(Ordering::Relaxed);
+        while is_later(generation, (held >> 32) as u32) {
+            let holder = holder(generation, caller);
+            match self.holder.compare_exchange(held, holder, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => held = seen,
+            }
+        }
     }
 
     /// Whether a caller would be refused now.
@@ -184,8 +203,13 @@ impl<const WAITERS: usize> Slot<WAITERS> {
     }
 }
 
-fn holder(state: State, caller: Caller) -> u64 {
-    u64::from(state.generation()) << 32 | u64::from(caller.0)
+fn holder(generation: u32, caller: Caller) -> u64 {
+    u64::from(generation) << 32 | u64::from(caller.0)
+}
+
+/// Of two generations, which have 30 bits.
+fn is_later(one: u32, other: u32) -> bool {
+    (one.wrapping_sub(other) << 2).cast_signed() > 0
 }
 
 impl<const WAITERS: usize> Default for Slot<WAITERS> {

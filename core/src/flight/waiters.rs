@@ -7,12 +7,16 @@ use alloc::boxed::Box;
 
 use super::place::{Place, Ticket, wake_all};
 use crate::reclaim::Unpublished;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
-/// So many places are asked whether their waiters have gone, before another is made.
-const LOOK: usize = if cfg!(loom) { 1 } else { 8 };
-
-pub(super) struct Waiters(AtomicPtr<Node>);
+pub(super) struct Waiters {
+    first: AtomicPtr<Node>,
+    /// Where the next who comes begins to look for an empty place.
+    hint: AtomicPtr<Node>,
+    made: AtomicUsize,
+    /// How many of those made are empty again.
+    empty: AtomicUsize,
+}
 
 struct Node {
     place: Place,
@@ -27,55 +31,88 @@ unsafe impl Sync for Waiters {}
 
 impl Waiters {
     pub(super) fn new() -> Self {
-        Self(AtomicPtr::new(null_mut()))
+        Self {
+            first: AtomicPtr::new(null_mut()),
+            hint: AtomicPtr::new(null_mut()),
+            made: AtomicUsize::new(0),
+            empty: AtomicUsize::new(0),
+        }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Place> {
-        // Acquire: pairs with the push: the node is seen, and with it those before.
-        let mut next = self.0.load(Ordering::Acquire);
+    /// The nodes from one on that was read with Acquire.
+    fn from(&self, mut next: *mut Node) -> impl Iterator<Item = &Node> {
         core::iter::from_fn(move || {
             // SAFETY: published, and freed with the list only.
             let node = unsafe { NonNull::new(next)?.as_ref() };
             next = node.next;
-            Some(&node.place)
+            Some(node)
         })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Node> {
+        // Acquire: pairs with the push: the node is seen, and with it those before.
+        self.from(self.first.load(Ordering::Acquire))
     }
 
     /// Leaves a waker in a place. `None` if there is no memory for one.
     pub(super) fn enter(&self, mut waker: Waker) -> Option<(&Place, Ticket)> {
-        for place in self.iter().take(LOOK) {
-            match place.enter(waker) {
-                Ok(ticket) => return Some((place, ticket)),
-                Err(back) => waker = back,
+        // Relaxed, both: a guess, by which no more places are made than twice as many as were ever
+        // needed at once, and a search does not go far.
+        if self.empty.load(Ordering::Relaxed) > self.made.load(Ordering::Relaxed) / 2 {
+            // Acquire, beyond loom: as the load of the first, behind which it is. It takes three who wait
+            // to begin anywhere but at the end.
+            let hint = self.hint.load(Ordering::Acquire);
+            for node in self.from(hint).chain(self.all()) {
+                match node.place.enter(waker) {
+                    Ok(ticket) => {
+                        // Release, beyond loom: whoever begins there sees the node; see above.
+                        self.hint.store(node.next, Ordering::Release);
+                        // Relaxed: a count.
+                        self.empty.fetch_sub(1, Ordering::Relaxed);
+                        return Some((&node.place, ticket));
+                    }
+                    Err(back) => waker = back,
+                }
             }
         }
         let node = Node { place: Place::new(), next: null_mut() };
         let mut node = Unpublished::new(node).ok()?;
         let ticket = node.get_mut().place.enter(waker).ok()?;
         // Relaxed: only compared with; what is behind it is published by those who pushed it.
-        let mut head = self.0.load(Ordering::Relaxed);
+        let mut first = self.first.load(Ordering::Relaxed);
         loop {
-            node.get_mut().next = head;
+            node.get_mut().next = first;
             let at = node.address().as_ptr();
             // Release: publishes the node.
-            match self.0.compare_exchange(head, at, Ordering::Release, Ordering::Relaxed) {
+            match self.first.compare_exchange(first, at, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
-                Err(seen) => head = seen,
+                Err(seen) => first = seen,
             }
         }
+        // Relaxed: a count.
+        self.made.fetch_add(1, Ordering::Relaxed);
         // SAFETY: published, and freed with the list only.
         Some((unsafe { &node.publish().as_ref().place }, ticket))
     }
 
+    /// Gives a place up.
+    pub(super) fn leave(&self, place: &Place, ticket: Ticket) {
+        if place.leave(ticket) {
+            // Relaxed: a count. Below 0 for a moment if the next was faster: then it wraps, and a search
+            // is made in vain.
+            self.empty.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Wakes whoever waits; the rest also if a waker panics.
     pub(super) fn wake_all(&self) {
-        wake_all(self.iter());
+        wake_all(self.all().map(|node| &node.place));
     }
 }
 
 impl Drop for Waiters {
     fn drop(&mut self) {
-        let mut next = *self.0.get_mut();
+        let mut next = *self.first.get_mut();
         while let Some(node) = NonNull::new(next) {
             // SAFETY: allocated as a box is, and ours alone.
             let node = unsafe { Box::from_raw(node.as_ptr()) };
