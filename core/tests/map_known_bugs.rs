@@ -101,8 +101,9 @@ fn a_removed_entry_is_out_of_reach_from_the_old_table() {
     for grow in [true, false] {
         for removed in 0..hashes.len() {
             for helped in [false, true] {
-                let alive: &'static Alive =
-                    Box::leak(Box::new(Alive(std::array::from_fn(|_| AtomicBool::new(false)))));
+                // Each time the same: every name is set anew, and of the time before nothing is left.
+                static ALIVE: Alive = Alive([const { AtomicBool::new(false) }; 64]);
+                let alive = &ALIVE;
                 let domain = Domain::new();
                 let map: Map<Named, usize, _> = Map::with(&domain, Identity::default());
                 let (mut worker, mut collector) = (domain.worker(), domain.worker());
