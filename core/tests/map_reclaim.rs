@@ -127,7 +127,8 @@ fn stuck_reader(operations: u64) {
     worker.offline(|| ());
     drain(&domain);
 
-    let (stuck, churned, released) = (Barrier::new(4), Barrier::new(4), Barrier::new(2));
+    let (stuck, churned) = (Barrier::new(4), Barrier::new(4));
+    let (released, drained) = (Barrier::new(2), Barrier::new(2));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut worker = domain.worker();
@@ -137,8 +138,10 @@ fn stuck_reader(operations: u64) {
             churned.wait();
             // All of them were removed long ago.
             let there = read.iter().all(|value| value.look().is_there());
+            // Gone on, and not back before all is freed.
             worker.offline(|| {
                 released.wait();
+                drained.wait();
             });
             assert!(there, "freed under its reader");
         });
@@ -168,6 +171,7 @@ fn stuck_reader(operations: u64) {
         }
         churned.wait();
         released.wait();
+        let _end = Meets(&drained);
         assert!(ages.iter().all(|&age| age == Some(Duration::from_secs(15))), "{ages:?}");
         let gauges = domain.gauges(at(30));
         assert!(gauges.garbage() >= operations / 2, "some was freed before: {gauges:?}");
