@@ -1,5 +1,7 @@
 //! The slot from outside: who gets it, on which ways out it is given back, and who is woken.
 
+mod wakers;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use tidegate_core::Instant;
 use tidegate_core::flight::{Caller, Claim, Freed, Refused, Slot, Superseded};
+use wakers::{counting, panicking};
 
 const NOW: Instant = Instant::from_secs(100);
 const LEASE: Duration = Duration::from_secs(5);
@@ -18,27 +21,6 @@ const LEASE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_nanos(1 << 24);
 const ALICE: Caller = Caller(1);
 const BOB: Caller = Caller(2);
-
-/// A waker that counts.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Count {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-fn counting() -> (Arc<Count>, Waker) {
-    let count = Arc::new(Count::default());
-    (Arc::clone(&count), Waker::from(count))
-}
 
 fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(waker))
@@ -268,18 +250,12 @@ fn the_last_waker_is_the_one_that_is_called() {
 
 #[test]
 fn a_waker_that_panics_keeps_nobody_asleep() {
-    struct Panics;
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {
-            panic!("a waker's own");
-        }
-    }
     let slot = Slot::<4>::new();
     let held = claim(&slot, ALICE);
     let (woken, waker) = counting();
     let mut waits: Vec<_> = (0..4).map(|_| Box::pin(wait(&slot, BOB))).collect();
     for (number, freed) in waits.iter_mut().enumerate() {
-        let panics = Waker::from(Arc::new(Panics));
+        let panics = panicking();
         assert!(poll(freed.as_mut(), if number == 1 { &panics } else { &waker }).is_pending());
     }
     assert!(catch_unwind(AssertUnwindSafe(|| drop(held))).is_err());
@@ -289,16 +265,10 @@ fn a_waker_that_panics_keeps_nobody_asleep() {
 
 #[test]
 fn a_claim_whose_waiters_panic_is_given_back() {
-    struct Panics;
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {
-            panic!("a waker's own");
-        }
-    }
     let slot = Slot::<4>::new();
     let late = slot.claim(ALICE, Some(LEASE), NOW).expect("it is free");
     let mut freed = pin!(wait(&slot, BOB));
-    assert!(poll(freed.as_mut(), &Waker::from(Arc::new(Panics))).is_pending());
+    assert!(poll(freed.as_mut(), &panicking()).is_pending());
     let end = NOW + LEASE + TICK;
     assert!(catch_unwind(AssertUnwindSafe(|| drop(claim_at(&slot, end)))).is_err());
     assert!(!slot.is_held(end));

@@ -1,48 +1,22 @@
 //! The group of flights from outside: who leads, and what those who follow are told.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod allocations;
+mod wakers;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use allocations::allocations;
 use tidegate_core::flight::{
     Caller, Ended, Follower, Group, JoinError, Joined, Leader, Superseded,
 };
 use tidegate_core::{Budget, Domain, Guard, Instant, SeededState, Sweep};
-
-/// Counts what this thread allocates.
-struct Counting;
-
-thread_local! {
-    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
-}
-
-fn allocated() -> usize {
-    ALLOCATED.get()
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.set(ALLOCATED.get() + 1);
-        // SAFETY: the caller's promise about `layout` is the one asked for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: `memory` came from here with this `layout`, by the caller's promise.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use wakers::{counting, panicking};
 
 type Loads = Group<&'static str, u32, &'static str>;
 type Leading<'a> = Leader<'a, &'static str, u32, &'static str, SeededState>;
@@ -69,15 +43,6 @@ fn follow(loads: &Loads, caller: u32, guard: &Guard) -> Following {
     }
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 fn poll(follower: &mut Following, waker: &Waker) -> Poll<Result<u32, Ended<&'static str>>> {
     Pin::new(follower).poll(&mut Context::from_waker(waker))
 }
@@ -89,8 +54,7 @@ fn i_c7_of_eight_who_come_for_a_key_one_leads_and_all_get_its_value() {
     let guard = worker.quiescent(NOW);
     let leader = lead(&loads, 0, guard);
     let mut followers: Vec<_> = (1..8).map(|caller| follow(&loads, caller, guard)).collect();
-    let woken = Arc::new(Count::default());
-    let waker = Waker::from(Arc::clone(&woken));
+    let (woken, waker) = counting();
     for follower in &mut followers {
         assert!(poll(follower, &waker).is_pending());
     }
@@ -100,7 +64,7 @@ fn i_c7_of_eight_who_come_for_a_key_one_leads_and_all_get_its_value() {
     assert_eq!(loads.in_flight(), 2);
     drop(other);
     assert_eq!(leader.complete(42, guard), Ok(()));
-    assert_eq!(woken.0.load(Ordering::Relaxed), 7);
+    assert_eq!(woken.get(), 7);
     for follower in &mut followers {
         assert_eq!(poll(follower, &waker), Poll::Ready(Ok(42)));
     }
@@ -200,8 +164,7 @@ fn a_follower_that_goes_leaves_no_trace() {
     let (loads, mut worker) = (loads(&domain), domain.worker());
     let guard = worker.quiescent(NOW);
     let leader = lead(&loads, 0, guard);
-    let woken = Arc::new(Count::default());
-    let waker = Waker::from(Arc::clone(&woken));
+    let (woken, waker) = counting();
     for caller in 1..1_000 {
         let mut follower = follow(&loads, caller, guard);
         assert!(poll(&mut follower, &waker).is_pending());
@@ -209,7 +172,7 @@ fn a_follower_that_goes_leaves_no_trace() {
     // Neither a waker is kept, nor is any called.
     assert_eq!(Arc::strong_count(&woken), 2);
     assert_eq!(leader.complete(1, guard), Ok(()));
-    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    assert_eq!(woken.get(), 0);
 }
 
 /// Ten at a time, and whoever came first goes first.
@@ -219,8 +182,7 @@ fn followers_that_come_and_go_take_no_more_places_than_twice_as_many_as_there_we
     let (loads, mut worker) = (loads(&domain), domain.worker());
     let guard = worker.quiescent(NOW);
     let leader = lead(&loads, 0, guard);
-    let woken = Arc::new(Count::default());
-    let waker = Waker::from(Arc::clone(&woken));
+    let (woken, waker) = counting();
     let mut followers = VecDeque::new();
     let come = |followers: &mut VecDeque<Following>| {
         let mut follower = follow(&loads, 1, guard);
@@ -228,25 +190,20 @@ fn followers_that_come_and_go_take_no_more_places_than_twice_as_many_as_there_we
         followers.push_back(follower);
     };
     (0..10).for_each(|_| come(&mut followers));
-    let before = allocated();
+    let before = allocations();
     for _ in 0..100_000 {
         come(&mut followers);
         followers.pop_front();
     }
-    assert!(allocated() - before <= 16, "{} places were made", allocated() - before);
+    let made = allocations() - before;
+    assert!((1..=16).contains(&made), "{made} places were made");
     assert_eq!(leader.complete(1, guard), Ok(()));
-    assert_eq!(woken.0.load(Ordering::Relaxed), 10);
+    assert_eq!(woken.get(), 10);
 }
 
 #[test]
 fn nobody_is_counted_who_does_not_lead() {
-    struct Panics;
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {
-            panic!("a waker's own");
-        }
-    }
-    let panics = Waker::from(Arc::new(Panics));
+    let panics = panicking();
     let domain = Domain::new();
     let (loads, mut worker) = (loads(&domain), domain.worker());
     let guard = worker.quiescent(NOW);

@@ -62,9 +62,7 @@ impl<V, E> Follower<V, E> {
         // SAFETY: the flight, which is still there, frees it at its own end only.
         self.place.map(|(place, ticket)| (unsafe { place.as_ref() }, ticket))
     }
-}
 
-impl<V, E> Follower<V, E> {
     /// How long until the leader can be superseded, if it does not renew its lease; `None` if it never
     /// can.
     pub fn left(&self, now: Instant) -> Option<Duration> {

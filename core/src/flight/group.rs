@@ -70,10 +70,9 @@ where
 #[derive(Debug)]
 pub enum Joined<'a, K, V, E, S>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Send + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
-    S: BuildHasher,
 {
     /// The caller does the work.
     Leader(Leader<'a, K, V, E, S>),
@@ -198,17 +197,6 @@ where
         superseded
     }
 
-    /// How many flights are running.
-    pub fn in_flight(&self) -> usize {
-        // Relaxed: a count.
-        self.running.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn ended(&self) {
-        // Relaxed: a count.
-        self.running.fetch_sub(1, Ordering::Relaxed);
-    }
-
     pub(super) fn admit(&self, guard: &Guard) {
         self.map.admit(guard);
     }
@@ -224,6 +212,25 @@ where
         self.map.sweeper(worker, |_, flight: &Arc<Flight<V, E>>, now| {
             matches!(flight.standing(now), Standing::Ended) || self.supersede(flight, now)
         })
+    }
+}
+
+impl<K, V, E, S> Group<K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// How many flights are running.
+    pub fn in_flight(&self) -> usize {
+        // Relaxed: a count.
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// One has ended.
+    pub(super) fn ended(&self) {
+        // Relaxed: a count.
+        self.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -256,8 +263,6 @@ where
     E: Send + Sync + 'static,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Relaxed: a count.
-        let running = self.running.load(Ordering::Relaxed);
-        f.debug_struct("Group").field("in_flight", &running).finish_non_exhaustive()
+        f.debug_struct("Group").field("in_flight", &self.in_flight()).finish_non_exhaustive()
     }
 }

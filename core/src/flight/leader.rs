@@ -20,10 +20,9 @@ use crate::time::Instant;
 #[must_use = "a leader that is dropped leaves its followers without a result"]
 pub struct Leader<'a, K, V, E, S>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Send + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
-    S: BuildHasher,
 {
     group: &'a Group<K, V, E, S>,
     key: K,
@@ -93,10 +92,9 @@ where
 
 impl<K, V, E, S> Drop for Leader<'_, K, V, E, S>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Send + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
-    S: BuildHasher,
 {
     fn drop(&mut self) {
         // Without a guard it cannot be taken out of the map: whoever joins or sweeps does that.
@@ -109,10 +107,9 @@ where
 
 impl<K, V, E, S> fmt::Debug for Leader<'_, K, V, E, S>
 where
-    K: Hash + Eq + Clone + Send + Sync + fmt::Debug + 'static,
+    K: Send + fmt::Debug + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
-    S: BuildHasher,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leader").field("key", &self.key).finish_non_exhaustive()

@@ -104,7 +104,7 @@ impl Waiters {
         }
     }
 
-    /// Wakes whoever waits; the rest also if a waker panics.
+    /// Wakes whoever waits; the rest also if one waker panics.
     pub(super) fn wake_all(&self) {
         wake_all(self.all().map(|node| &node.place));
     }

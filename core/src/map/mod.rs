@@ -63,15 +63,16 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 ///
 /// Reading allocates nothing. Inserting, and replacing a value, allocate an entry; whatever changes a
 /// bucket of which several entries are left, a block. Changes and scans also move two buckets of a
-/// migration, which may take a block each, and changes begin one, which takes a table. Only what a
-/// change itself needs can make it fail: [`MapError::OutOfMemory`].
+/// migration, which may take a block each, and changes begin one, which takes a table: made while the
+/// one before is in use, 1,024 buckets a change. Only what a change itself needs can make it fail:
+/// [`MapError::OutOfMemory`].
 ///
 /// # Consistency
 ///
 /// Every operation on one key is linearizable, and a change sees whatever came before those that it
-/// follows. [`iter`](Self::iter) and [`scan`](Self::scan) are
-/// weakly consistent: they see every entry that is there all the while, and may or may not see what
-/// comes or goes meanwhile. [`len`](Self::len) is exact when nobody changes the map.
+/// follows. [`iter`](Self::iter) and [`scan`](Self::scan) are weakly consistent: they see every entry
+/// that is there all the while, and may or may not see what comes or goes meanwhile.
+/// [`len`](Self::len) is exact when nobody changes the map.
 ///
 /// # Progress
 ///

@@ -48,9 +48,9 @@ where
     /// `stale` is asked about every entry it visits, and must answer as the condition of
     /// [`remove_if`](Self::remove_if): of a value that is changed in place, by killing it.
     ///
-    /// A step spends up to half its budget (all, if that is 1) on destructors of what was removed earlier, by anybody in
-    /// the domain, and the rest on entries and empty buckets; each bucket is replaced by one
-    /// exchange, and if somebody else is faster, left to the next pass. Every entry that is there
+    /// A step spends up to half its budget (all, if that is 1) on destructors of what was removed
+    /// earlier, by anybody in the domain, and the rest on entries and empty buckets; each bucket is
+    /// replaced by one exchange, and if somebody else is faster, left to the next pass. Every entry that is there
     /// throughout a pass is visited in it, however the table grows and shrinks; but a bucket that must
     /// be migrated first, and cannot for want of memory or because the domain is full, is left to the
     /// next pass. A step also moves on what is being migrated, and has a table that is too large shrink

@@ -32,6 +32,7 @@ impl<T> TryLock<T> {
 }
 
 /// The right to use the value. Given back also by a panic.
+// As a unique reference: to share it is to share the value.
 pub(crate) struct Locked<'a, T>(&'a TryLock<T>, PhantomData<&'a mut T>);
 
 impl<T> Deref for Locked<'_, T> {
