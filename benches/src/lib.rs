@@ -2,8 +2,9 @@
 //!
 //! One module a module of the core, plus [`measure`], which times, and [`workload`], which makes
 //! keys. `cargo run --release -p tidegate-benches -- limiter` prints the
-//! table of the limiter, `-- map` that of the map.
+//! table of the limiter, `-- map` and `-- cache` those of map and cache.
 
+pub mod cache;
 pub mod limiter;
 pub mod map;
 pub mod measure;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use tidegate::Budget;
 
 use self::contenders::{Contender, DashMap, Flurry, Ours, Papaya, SccIndex, SccMap};
-use crate::measure::{Contestant, Counting, Row, median, race};
-use crate::workload::{Spread, keys, sequence};
+use crate::measure::{Contestant, Counting, Row, medians, micros, race, thread_time};
+use crate::workload::{BURST, Spread, chunks, fresh, keys, sequence};
 
 /// How much of it to run.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,6 @@ pub struct Effort {
 }
 
 const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
-const BURST: usize = 32;
 /// What one step of collecting may free: more than a burst retires.
 const BUDGET: Budget = Budget::entries(256);
 /// Whom we are compared with, in the order of an [`Arena`].
@@ -114,31 +113,6 @@ impl Work<'_> {
             }
         }
     }
-}
-
-/// One turn's part of a sequence, in chunks: from a place that depends on the thread. With each the
-/// position of its first operation, which no other turn or thread has.
-fn chunks(
-    sequence: &[u64],
-    thread: usize,
-    from: usize,
-    operations: usize,
-) -> impl Iterator<Item = (u64, &[u64])> {
-    let mask = sequence.len() - 1;
-    let start = from + thread * sequence.len() / 2;
-    (0..operations / BURST).map(move |chunk| {
-        let at = (start + chunk * BURST) & mask & !(BURST - 1);
-        (((thread << 40) + from + chunk * BURST) as u64, &sequence[at..at + BURST])
-    })
-}
-
-/// A key for each position, and no position's twice: every step of it can be undone (splitmix64).
-/// That it is one of the residents', which are random, is as good as impossible.
-fn fresh(at: u64) -> u64 {
-    let at = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let at = (at ^ (at >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let at = (at ^ (at >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    at ^ (at >> 31)
 }
 
 #[inline]
@@ -246,15 +220,6 @@ fn rows<'a>(
         ratio: *ratio,
         unit: None,
     })
-}
-
-/// Of figures of one turn each, ours first: the medians, and those of the ratios within a turn.
-fn medians(figures: &[Vec<f64>]) -> Vec<(f64, f64)> {
-    let against = |theirs: &Vec<f64>| {
-        let ratios = theirs.iter().zip(&figures[0]).map(|(theirs, ours)| theirs / ours).collect();
-        (median(theirs.clone()), median(ratios))
-    };
-    figures.iter().map(against).collect()
 }
 
 fn gets(effort: Effort, keys: &[u64], row: &mut impl FnMut(Row)) {
@@ -484,18 +449,4 @@ fn slowest<M: Contender>(runs: usize, keys: &[u64]) -> Slowest {
     };
     slowest.steady.push(micros((0..keys.len()).map(of_insert).max().unwrap_or(0)));
     slowest
-}
-
-fn micros(nanos: u32) -> f64 {
-    f64::from(nanos) / 1e3
-}
-
-/// What the thread has had of its processor, in nanoseconds: what others take from it, on a machine
-/// that is shared, does not count.
-fn thread_time() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to `time`, which outlives the call.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert!(failed == 0, "no clock of a thread's time");
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -95,6 +95,30 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Of figures of one turn each, ours first: the medians, and those of the ratios within a turn.
+pub fn medians(figures: &[Vec<f64>]) -> Vec<(f64, f64)> {
+    let against = |theirs: &Vec<f64>| {
+        let ratios = theirs.iter().zip(&figures[0]).map(|(theirs, ours)| theirs / ours).collect();
+        (median(theirs.clone()), median(ratios))
+    };
+    figures.iter().map(against).collect()
+}
+
+/// In microseconds.
+pub fn micros(nanos: u32) -> f64 {
+    f64::from(nanos) / 1e3
+}
+
+/// What the thread has had of its processor, in nanoseconds: what others take from it, on a machine
+/// that is shared, does not count.
+pub fn thread_time() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to `time`, which outlives the call.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert!(failed == 0, "no clock of a thread's time");
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// The system's allocator, which counts the bytes that are requested and not yet returned.
 ///
 /// Each thread counts for itself: a count that all shared would be a cache line for which the

@@ -24,6 +24,9 @@ impl Spread {
     }
 }
 
+/// So many operations are done with one guard and one reading of the clock.
+pub const BURST: usize = 32;
+
 /// `count` random 64-bit keys. Consecutive integers would flatter tables: hashes spread them evenly.
 pub fn keys(count: usize) -> Vec<u64> {
     let mut random = StdRng::seed_from_u64(0x7164_6761_7465);
@@ -44,4 +47,29 @@ pub fn sequence(keys: &[u64], spread: Spread) -> Vec<u64> {
             (0..length).map(|_| by_rank[zipf.sample(&mut random) as usize - 1]).collect()
         }
     }
+}
+
+/// One turn's part of a sequence, in chunks: from a place that depends on the thread. With each the
+/// position of its first operation, which no other turn or thread has.
+pub fn chunks(
+    sequence: &[u64],
+    thread: usize,
+    from: usize,
+    operations: usize,
+) -> impl Iterator<Item = (u64, &[u64])> {
+    let mask = sequence.len() - 1;
+    let start = from + thread * sequence.len() / 2;
+    (0..operations / BURST).map(move |chunk| {
+        let at = (start + chunk * BURST) & mask & !(BURST - 1);
+        (((thread << 40) + from + chunk * BURST) as u64, &sequence[at..at + BURST])
+    })
+}
+
+/// A key for each position, and no position's twice: every step of it can be undone (splitmix64).
+/// That it is one of the residents', which are random, is as good as impossible.
+pub fn fresh(at: u64) -> u64 {
+    let at = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let at = (at ^ (at >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let at = (at ^ (at >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    at ^ (at >> 31)
 }

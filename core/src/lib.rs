@@ -7,6 +7,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod bucket;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub mod cache;
 #[cfg(target_has_atomic = "64")]
 pub mod flight;
 pub mod hash;
@@ -46,6 +48,9 @@ pub use bucket::{BucketTable, Set, TableSweep};
 pub use bucket::{
     Decision, Keep, LocalBucketTable, LocalSet, LocalSweep, OnFull, Plan, Quota, QuotaError, Unit,
 };
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+#[doc(inline)]
+pub use cache::{Cache, CacheError, RemovalCause, Tier, Tiers};
 #[doc(inline)]
 pub use hash::SeededState;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
@@ -57,4 +62,4 @@ pub use reclaim::{Domain, Guard, Worker};
 #[doc(inline)]
 pub use sweep::{Budget, Cadence, Sweep, Sweeper, Swept};
 #[doc(inline)]
-pub use time::{Clock, Instant, ManualClock, Monotone};
+pub use time::{Clock, Instant, ManualClock, Monotone, Ttl};

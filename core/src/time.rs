@@ -87,6 +87,31 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
+/// How long something is to live.
+///
+/// Half-open: what begins at `t` and lives for `d` is there at every instant before `t + d`, and at none
+/// after. Nothing lives for a duration of zero.
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::Ttl;
+///
+/// assert_eq!(Ttl::from(Duration::from_secs(60)), Ttl::For(Duration::from_secs(60)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ttl {
+    /// For so long. What ends later than an [`Instant`] can say ends at [`Instant::MAX`].
+    For(Duration),
+    /// Until it is removed.
+    Forever,
+}
+
+impl From<Duration> for Ttl {
+    fn from(duration: Duration) -> Self {
+        Self::For(duration)
+    }
+}
+
 /// A source of [`Instant`]s. See the [module](self) for what an implementation owes.
 pub trait Clock {
     /// The current time.

@@ -3,49 +3,10 @@
 //!
 //! Bytes are counted by thread, so all that a test allocates and frees it does on its own.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod memory;
 
-use tidegate_core::{Budget, Domain, Instant, Map, SeededState, Sweep, Worker};
-
-struct Counting;
-
-thread_local! {
-    /// Bytes that this thread allocated, less those it freed.
-    static LIVE: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.set(LIVE.get().wrapping_add(layout.size()));
-        // SAFETY: the caller's promise about `layout` is the one asked for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.set(LIVE.get().wrapping_add(layout.size()));
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE.set(LIVE.get().wrapping_sub(layout.size()));
-        // SAFETY: `memory` came from here with this `layout`, by the caller's promise.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What crossbeam may keep for a while whatever the map holds: a few bags of deferred functions and
-/// a participant that is gone, 2 KiB each.
-const CROSSBEAM: usize = 12 << 10;
-
-fn live() -> usize {
-    LIVE.get()
-}
+use memory::{CROSSBEAM, drain, live};
+use tidegate_core::{Budget, Domain, Instant, Map, SeededState, Sweep};
 
 /// The process's memory in KiB, as the system counts it; 0 where it does not tell. It is reported
 /// only: what an allocator returns to the system is its own affair.
@@ -53,14 +14,6 @@ fn resident_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0)
-}
-
-/// Collects all there is, and sees to it that crossbeam runs what it was told to.
-fn drain(worker: &mut Worker, now: Instant) {
-    for _ in 0..8 {
-        worker.collect(now, Budget::UNLIMITED);
-    }
-    assert_eq!(worker.domain().gauges(now).garbage(), 0);
 }
 
 /// `resident` keys at a time, of which each stays for so many insertions; half of them are removed

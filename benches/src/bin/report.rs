@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tidegate_benches::measure::{Counting, Row};
-use tidegate_benches::{limiter, map};
+use tidegate_benches::{cache, limiter, map};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -32,6 +32,14 @@ enum Bench {
     },
     /// The map beside papaya, flurry, scc and dashmap.
     Map {
+        #[command(flatten)]
+        options: Options,
+        /// The largest number of keys.
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: usize,
+    },
+    /// The cache beside moka, mini-moka, quick_cache and scc.
+    Cache {
         #[command(flatten)]
         options: Options,
         /// The largest number of keys.
@@ -63,6 +71,10 @@ fn main() -> ExitCode {
         }
         Bench::Map { options, keys } => {
             map::run(map::Effort { turns: options.turns.max(1), keys }, row);
+            options
+        }
+        Bench::Cache { options, keys } => {
+            cache::run(cache::Effort { turns: options.turns.max(1), keys }, row);
             options
         }
     };

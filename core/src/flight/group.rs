@@ -157,7 +157,7 @@ where
         let ours = Arc::clone(&flight);
         // Before others can see it, and end it.
         let counted = Counted::new(&self.running);
-        match self.map.upsert(hash, held, flight, guard, follow) {
+        match self.map.upsert(hash, held, flight, guard, |flight, _| follow(flight)) {
             Ok(Upserted::Inserted(..)) => {
                 counted.keep();
                 Ok(Joined::Leader(Leader::new(self, key, ours)))

@@ -33,6 +33,7 @@ use core::hash::{BuildHasher, Hash};
 use core::ptr::NonNull;
 
 pub use error::{MapError, Rejected};
+pub(crate) use node::{Entry, Held, Retained};
 pub(crate) use read::GROUP;
 pub use scan::{Cursor, Iter};
 pub use sweep::MapSweep;
@@ -41,6 +42,7 @@ pub(crate) use update::Upserted;
 
 use self::count::Count;
 use self::next::Next;
+use self::node::{Farewell, Free, Leave};
 use self::table::{Head, Table};
 use crate::hash::SeededState;
 use crate::reclaim::{Domain, Guard, Limbo};
@@ -110,6 +112,8 @@ pub struct Map<K: Send + 'static, V: Send + 'static, S = SeededState> {
     next: Next<K, V>,
     count: Count,
     limbo: Limbo,
+    /// Frees a table and all that is in it, when nobody can read the map any more.
+    free_all: unsafe fn(NonNull<Head<K, V>>),
     hasher: S,
 }
 
@@ -145,15 +149,28 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     ///
     /// [`MapError::OutOfMemory`].
     pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
+        Self::parting::<Free>(domain, hasher)
+    }
+
+    /// A map whose entries can be [held](Held) beyond their time in it.
+    pub(crate) fn retaining(domain: &Domain, hasher: S) -> Result<Self, MapError>
+    where
+        V: Retained,
+    {
+        Self::parting::<Leave>(domain, hasher)
+    }
+
+    fn parting<F: Farewell<K, V>>(domain: &Domain, hasher: S) -> Result<Self, MapError> {
         // SAFETY: the function frees all that the map retires, from any thread at any time, for
         // keys and values are `Send` and borrow nothing.
-        let limbo = unsafe { Limbo::new(domain, table::release::<K, V>) }?;
+        let limbo = unsafe { Limbo::new(domain, table::release::<K, V, F>) }?;
         let table = Head::empty(resize::SMALLEST)?;
         Ok(Self {
             head: AtomicPtr::new(table.as_ptr()),
             next: Next::new(None),
             count: Count::new(),
             limbo,
+            free_all: Head::free_all::<F>,
             hasher,
         })
     }
@@ -218,7 +235,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Drop for Map<K, V, S> {
         if let Some(table) = NonNull::new(*self.head.get_mut()) {
             // SAFETY: references into the map borrow it, so there are none; what was retired is no
             // longer linked.
-            unsafe { Head::free_all(table) };
+            unsafe { (self.free_all)(table) };
         }
     }
 }

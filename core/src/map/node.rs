@@ -14,7 +14,7 @@ use crate::reclaim::{Header, OutOfMemory, Unpublished};
 /// on one cache line, however the allocator places them.
 #[repr(C)]
 pub(crate) struct Entry<K, V> {
-    pub(super) key: K,
+    pub(crate) key: K,
     pub(crate) value: V,
     header: Header,
 }
@@ -47,7 +47,7 @@ impl<K, V> Entry<K, V> {
     }
 
     /// The key's hash; anything at all once the entry was retired.
-    pub(super) fn hash(&self) -> usize {
+    pub(crate) fn hash(&self) -> usize {
         self.header.value()
     }
 
@@ -192,12 +192,72 @@ impl<K, V> Block<K, V> {
     }
 }
 
-/// Drops and frees an entry.
-///
-/// # Safety
-///
-/// Published once, and nobody's any more.
-pub(super) unsafe fn free_entry<K, V>(entry: NonNull<Entry<K, V>>) {
-    // SAFETY: `Unpublished` allocates as a box does.
-    drop(unsafe { alloc::boxed::Box::from_raw(entry.as_ptr()) });
+/// What becomes of an entry that the map has no use for any more.
+pub(super) trait Farewell<K, V> {
+    /// # Safety
+    ///
+    /// Published once, and neither in the map nor read under a guard any more.
+    unsafe fn part(entry: NonNull<Entry<K, V>>);
+}
+
+/// It is dropped and freed.
+pub(super) enum Free {}
+
+impl<K, V> Farewell<K, V> for Free {
+    unsafe fn part(entry: NonNull<Entry<K, V>>) {
+        // SAFETY: `Unpublished` allocates as a box does.
+        drop(unsafe { alloc::boxed::Box::from_raw(entry.as_ptr()) });
+    }
+}
+
+/// A value that somebody may hold on to when the map has no use for its entry any more.
+pub(crate) trait Retained {
+    /// The map, or who reads it under a guard, has no use for it any more: whether nobody has. Then the
+    /// map frees the entry; else the last of those who [hold](Held) it does.
+    fn left(&self) -> bool;
+}
+
+/// As [`Free`], unless somebody holds on to it.
+pub(super) enum Leave {}
+
+impl<K, V: Retained> Farewell<K, V> for Leave {
+    unsafe fn part(entry: NonNull<Entry<K, V>>) {
+        // SAFETY: by the caller's promise it is still there.
+        if unsafe { entry.as_ref() }.value.left() {
+            // SAFETY: by the caller's promise, and nobody holds it.
+            unsafe { Free::part(entry) };
+        }
+    }
+}
+
+/// An entry that somebody holds on to, whatever becomes of it in the map.
+pub(crate) struct Held<K, V>(NonNull<Entry<K, V>>);
+
+impl<K, V> Held<K, V> {
+    /// An entry that its value has been told of the holding of.
+    pub(crate) fn new(entry: &Entry<K, V>) -> Self {
+        // Not by the reference, which may not free it: as it was when it was published.
+        let at = core::ptr::with_exposed_provenance_mut(core::ptr::from_ref(entry).addr());
+        Self(NonNull::new(at).unwrap_or(NonNull::from(entry)))
+    }
+
+    /// The entry.
+    ///
+    /// # Safety
+    ///
+    /// It is still held.
+    pub(crate) unsafe fn entry<'a>(&self) -> &'a Entry<K, V> {
+        // SAFETY: by the caller's promise.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Drops and frees it.
+    ///
+    /// # Safety
+    ///
+    /// The map has left it, and nobody else holds it.
+    pub(crate) unsafe fn free(self) {
+        // SAFETY: by the caller's promise.
+        unsafe { Free::part(self.0) };
+    }
 }

@@ -181,6 +181,43 @@ where
 }
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// Has the bucket of a hash fetched.
+    #[inline]
+    pub(crate) fn fetch_bucket(&self, hash: usize, guard: &Guard) {
+        prefetch(self.table(guard).bucket(hash));
+    }
+
+    /// Has what that bucket points at fetched.
+    #[inline]
+    pub(crate) fn fetch_entry(&self, hash: usize, guard: &Guard) {
+        // Relaxed: nothing is read there.
+        let word = self.table(guard).bucket(hash).load(Ordering::Relaxed);
+        prefetch(Word::<K, V>::new(word).first());
+    }
+
+    /// An entry that is told by its hash, of which only the bits of `known` are, and its value.
+    ///
+    /// No table may have more buckets than the bits tell apart.
+    pub(crate) fn find_by<'g>(
+        &'g self,
+        hash: usize,
+        known: usize,
+        is_it: impl Fn(&V) -> bool,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, V>> {
+        let word = self.elsewhere(hash, guard);
+        let mut single = None;
+        // SAFETY: read under the guard.
+        let items = unsafe { word.items(&mut single) };
+        let alike = items.iter().filter(|item| item.hash & known == hash & known);
+        alike.into_iter().find_map(|item| {
+            // SAFETY: as above; of a block, whose bucket is the hash's.
+            let entry = unsafe { item.entry.as_ref() };
+            entry.read();
+            is_it(&entry.value).then_some(entry)
+        })
+    }
+
     /// The word that decides about a hash, while tables are replaced.
     #[cold]
     #[inline(never)]

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, Range};
 use core::ptr::{NonNull, null_mut};
 
-use super::node::{Item, free_entry};
+use super::node::{Farewell, Item};
 use super::word::{TABLE, TAGS, Word};
 use crate::reclaim::{Header, OutOfMemory, allocate};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, init_null};
@@ -146,7 +146,7 @@ impl<K, V> Head<K, V> {
     /// # Safety
     ///
     /// Made by [`uncleared`](Self::uncleared), and nobody's any more.
-    pub(super) unsafe fn free_all(table: NonNull<Self>) {
+    pub(super) unsafe fn free_all<F: Farewell<K, V>>(table: NonNull<Self>) {
         // SAFETY: by the caller's promise.
         let this = unsafe { Table::new(table) };
         // Relaxed, here and below: the tables are ours alone.
@@ -158,7 +158,7 @@ impl<K, V> Head<K, V> {
                 let word = Word::<K, V>::new(source.bucket(index).load(Ordering::Relaxed));
                 // SAFETY: the tables are ours alone; what has arrived in `table` is freed there.
                 unsafe {
-                    free_bucket(word, |item| {
+                    free_bucket::<K, V, F>(word, |item| {
                         this.bucket(item.hash).load(Ordering::Relaxed).is_null()
                     });
                 };
@@ -169,7 +169,7 @@ impl<K, V> Head<K, V> {
         for index in 0..this.len() {
             let word = Word::<K, V>::new(this.bucket(index).load(Ordering::Relaxed));
             // SAFETY: the table is ours alone.
-            unsafe { free_bucket(word, |_| true) };
+            unsafe { free_bucket::<K, V, F>(word, |_| true) };
         }
         // SAFETY: as above.
         unsafe { Self::free(table) };
@@ -207,13 +207,16 @@ impl<'g, K, V> Table<'g, K, V> {
 /// # Safety
 ///
 /// All of it is the caller's alone.
-unsafe fn free_bucket<K, V>(word: Word<K, V>, owns: impl Fn(&Item<K, V>) -> bool) {
+unsafe fn free_bucket<K, V, F>(word: Word<K, V>, owns: impl Fn(&Item<K, V>) -> bool)
+where
+    F: Farewell<K, V>,
+{
     let mut single = None;
     // SAFETY: by the caller's promise.
     for item in unsafe { word.items(&mut single) } {
         if owns(item) {
             // SAFETY: as above.
-            unsafe { free_entry(item.entry) };
+            unsafe { F::part(item.entry) };
         }
     }
     // SAFETY: as above.
@@ -225,7 +228,7 @@ unsafe fn free_bucket<K, V>(word: Word<K, V>, owns: impl Fn(&Item<K, V>) -> bool
 /// # Safety
 ///
 /// It was retired, and nobody can reach it any more.
-pub(super) unsafe fn release<K, V>(object: *mut Header) {
+pub(super) unsafe fn release<K, V, F: Farewell<K, V>>(object: *mut Header) {
     if object.addr() & TAGS == TABLE {
         let table = object.map_addr(|address| address & !TAGS).cast::<Head<K, V>>();
         if let Some(table) = NonNull::new(table) {
@@ -234,6 +237,6 @@ pub(super) unsafe fn release<K, V>(object: *mut Header) {
         }
     } else {
         // SAFETY: by the caller's promise.
-        unsafe { super::word::free::<K, V>(object) };
+        unsafe { super::word::free::<K, V, F>(object) };
     }
 }

@@ -14,11 +14,11 @@ use crate::reclaim::{Guard, Unpublished};
 use crate::sync::{Ordering, prefetch};
 
 /// What became of an entry that was to be inserted.
-pub(crate) enum Upserted<'g, V, R> {
+pub(crate) enum Upserted<'g, K, V, R> {
     /// Not inserted: the one that is there was accepted.
     Kept(R),
     /// Inserted, in place of another if there was one.
-    Inserted(&'g V, Option<&'g V>),
+    Inserted(&'g Entry<K, V>, Option<&'g Entry<K, V>>),
 }
 
 /// A key and value on their way in; whatever happens, they come back.
@@ -43,8 +43,8 @@ where
     ) -> Result<Option<&'g V>, Rejected<(K, V)>> {
         self.limbo.admit(guard);
         let hash = self.hash(&key);
-        match self.upsert(hash, key, value, guard, |_| None::<Infallible>)? {
-            Upserted::Inserted(_, replaced) => Ok(replaced),
+        match self.upsert(hash, key, value, guard, |_, _| None::<Infallible>)? {
+            Upserted::Inserted(_, replaced) => Ok(replaced.map(|entry| &entry.value)),
             Upserted::Kept(never) => match never {},
         }
     }
@@ -66,8 +66,9 @@ where
         if let Some(entry) = self.find(hash, &key, guard) {
             return Ok(&entry.value);
         }
-        match self.upsert(hash, key, make(), guard, Some) {
-            Ok(Upserted::Kept(value) | Upserted::Inserted(value, _)) => Ok(value),
+        match self.upsert(hash, key, make(), guard, |kept, _| Some(kept)) {
+            Ok(Upserted::Kept(value)) => Ok(value),
+            Ok(Upserted::Inserted(entry, _)) => Ok(&entry.value),
             Err(Rejected { error, value: (key, _) }) => Err(Rejected { error, value: key }),
         }
     }
@@ -130,7 +131,7 @@ where
     pub fn remove_if<'g, Q>(
         &'g self,
         key: &Q,
-        mut doomed: impl FnMut(&K, &V) -> bool,
+        doomed: impl FnMut(&K, &V) -> bool,
         guard: &'g Guard,
     ) -> Result<Option<&'g V>, MapError>
     where
@@ -138,7 +139,21 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.limbo.admit(guard);
-        let hash = self.hash(key);
+        self.remove_hashed(self.hash(key), key, doomed, guard)
+    }
+
+    /// The same of a key that was hashed.
+    pub(crate) fn remove_hashed<'g, Q>(
+        &'g self,
+        hash: usize,
+        key: &Q,
+        mut doomed: impl FnMut(&K, &V) -> bool,
+        guard: &'g Guard,
+    ) -> Result<Option<&'g V>, MapError>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
         loop {
             let table = self.table(guard);
             let word = self.settle(table, hash, guard)?;
@@ -159,15 +174,16 @@ where
         }
     }
 
-    /// Inserts an entry unless `accept` has a use for the one that is there.
+    /// Inserts an entry unless `accept`, which is shown the one that is there and the newcomer, has a
+    /// use for the former.
     pub(crate) fn upsert<'g, R>(
         &'g self,
         hash: usize,
         key: K,
         value: V,
         guard: &'g Guard,
-        accept: impl FnMut(&'g V) -> Option<R>,
-    ) -> Result<Upserted<'g, V, R>, Rejected<(K, V)>> {
+        accept: impl FnMut(&'g V, &mut V) -> Option<R>,
+    ) -> Result<Upserted<'g, K, V, R>, Rejected<(K, V)>> {
         // The bucket is on its way while the entry is made.
         prefetch(self.table(guard).bucket(hash));
         let rejected = |error, value| Rejected { error, value };
@@ -180,12 +196,10 @@ where
     fn place<'g, R>(
         &'g self,
         hash: usize,
-        new: Unpublished<Entry<K, V>>,
+        mut new: Unpublished<Entry<K, V>>,
         guard: &'g Guard,
-        mut accept: impl FnMut(&'g V) -> Option<R>,
-    ) -> Result<Upserted<'g, V, R>, Refused<K, V>> {
-        // SAFETY: ours until it is published, and then alive under the guard.
-        let entry: &'g Entry<K, V> = unsafe { new.address().as_ref() };
+        mut accept: impl FnMut(&'g V, &mut V) -> Option<R>,
+    ) -> Result<Upserted<'g, K, V, R>, Refused<K, V>> {
         loop {
             let table = self.table(guard);
             let word = match self.settle(table, hash, guard) {
@@ -196,8 +210,9 @@ where
                 continue;
             }
             // SAFETY: read under the guard.
-            let found = unsafe { word.find(hash, |held| *held == entry.key) };
-            if let Some(kept) = found.and_then(|found| accept(&found.value)) {
+            let found = unsafe { word.find(hash, |held| *held == new.get().key) };
+            let newcomer = &mut new.get_mut().value;
+            if let Some(kept) = found.and_then(|found| accept(&found.value, newcomer)) {
                 return Ok(Upserted::Kept(kept));
             }
             let leaves = |item: &Item<K, V>| {
@@ -205,13 +220,14 @@ where
             };
             match self.replace_word(table, hash, word, leaves, Some(new.address())) {
                 Ok(true) => {
-                    new.publish();
+                    // SAFETY: published just now, under the guard.
+                    let entry: &'g Entry<K, V> = unsafe { new.publish().as_ref() };
                     if found.is_none() {
                         let crowded = word.is_crowded();
                         self.resize(table, self.count.add(hash), crowded, guard);
                     }
                     self.help(table, guard);
-                    return Ok(Upserted::Inserted(&entry.value, found.map(|found| &found.value)));
+                    return Ok(Upserted::Inserted(entry, found));
                 }
                 Ok(false) => {}
                 Err(error) => return Err((error, new)),

@@ -12,7 +12,7 @@
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 
-use super::node::{Block, Entry, Item, free_entry};
+use super::node::{Block, Entry, Farewell, Item};
 use crate::reclaim::{Header, OutOfMemory};
 
 const FROZEN: usize = 0b001;
@@ -272,13 +272,13 @@ impl<K, V> Word<K, V> {
 /// # Safety
 ///
 /// It was retired, and nobody can reach it any more.
-pub(super) unsafe fn free<K, V>(object: *mut Header) {
+pub(super) unsafe fn free<K, V, F: Farewell<K, V>>(object: *mut Header) {
     let word = Word::<K, V>::new(object);
     if let Some(block) = word.as_block() {
         // SAFETY: by the caller's promise.
         unsafe { Block::free(block) };
     } else if let Some(entry) = word.as_single() {
         // SAFETY: by the caller's promise.
-        unsafe { free_entry(entry) };
+        unsafe { F::part(entry) };
     }
 }

@@ -32,14 +32,22 @@ impl<T> Unpublished<T> {
     }
 
     /// The value, before anybody else knows of it.
+    pub(crate) fn get(&self) -> &T {
+        // SAFETY: ours alone.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The same, to be changed.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         // SAFETY: ours alone.
         unsafe { self.0.as_mut() }
     }
 
-    /// Leaves it to those to whom its address was published.
+    /// Leaves it to those to whom its address was published. Whoever frees it may have nothing but the
+    /// number of its address.
     pub(crate) fn publish(self) -> NonNull<T> {
         let at = self.0;
+        at.as_ptr().expose_provenance();
         core::mem::forget(self);
         at
     }

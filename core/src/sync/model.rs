@@ -209,6 +209,20 @@ impl AtomicU32 {
         let (success, failure) = exchange(Location::caller(), success, failure);
         self.0.compare_exchange(current, new, success, failure)
     }
+
+    /// Sets bits, and returns what was there.
+    #[track_caller]
+    pub fn fetch_or(&self, value: u32, order: Ordering) -> u32 {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_or(value, order)
+    }
+
+    /// Subtracts, and returns what was there.
+    #[track_caller]
+    pub fn fetch_sub(&self, value: u32, order: Ordering) -> u32 {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_sub(value, order)
+    }
 }
 
 /// A 64-bit loom atomic.
@@ -253,6 +267,20 @@ impl AtomicU64 {
     pub fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
         self.0.fetch_add(value, order)
+    }
+
+    /// Replaces, and returns what was there.
+    #[track_caller]
+    pub fn swap(&self, value: u64, order: Ordering) -> u64 {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.swap(value, order)
+    }
+
+    /// Subtracts, and returns what was there.
+    #[track_caller]
+    pub fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_sub(value, order)
     }
 
     /// Raises, and returns what was there.

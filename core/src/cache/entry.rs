@@ -1,0 +1,215 @@
+//! What is kept of a value: until when it is fresh, and one word that says the rest.
+//!
+//! | bits of the word | |
+//! |---|---|
+//! | `DEAD` | it is no longer in the cache; for good |
+//! | `READ` | it was read since the order was last at it |
+//! | `LEFT` | the map has no use for it any more, nor has any guard; for good |
+//! | the rest | how many pins hold it; none is added once it is dead |
+
+use crate::map::Retained;
+use crate::sync::{AtomicU32, Ordering};
+use crate::time::{Instant, Ttl, nanos};
+
+use super::order::Handle;
+use super::tier::Tier;
+
+const DEAD: u32 = 0b001;
+const READ: u32 = 0b010;
+const LEFT: u32 = 0b100;
+const PIN: u32 = 0b1000;
+
+/// What never ends. What ends at this very nanosecond ends one earlier.
+const NEVER: u64 = u64::MAX;
+
+/// When something ends that begins now.
+pub(super) fn end(ttl: Ttl, now: Instant) -> u64 {
+    match ttl {
+        Ttl::For(ttl) => now.as_nanos().saturating_add(nanos(ttl)).min(NEVER - 1),
+        Ttl::Forever => NEVER,
+    }
+}
+
+pub(super) struct Object<V> {
+    state: AtomicU32,
+    /// Tells it from others that the key stands or stood for, with its tier.
+    mark: u32,
+    /// In nanoseconds: from then on it is no longer fresh.
+    end: u64,
+    weight: u64,
+    pub(super) value: V,
+}
+
+/// Who is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    /// Who is too old.
+    Expired,
+    /// The same, or who is not pinned and was not read.
+    Unread,
+    /// The same, or who is not pinned.
+    Unpinned,
+}
+
+/// What came of looking.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Killed by us, for it was too old, though it may be pinned.
+    Expired(Dead),
+    /// Killed by us, for it had to be somebody.
+    Evicted,
+    /// It was dead.
+    Gone,
+    /// It stays, and has used its chance up: it was read.
+    Read,
+    /// It stays.
+    Stays,
+}
+
+/// What was killed, by the one who did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dead {
+    /// What was reserved for it is to be given back by him.
+    Unpinned,
+    /// By whoever drops its last pin.
+    Pinned,
+}
+
+/// What the last pin leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unpinned {
+    /// What was reserved for it is to be given back.
+    pub(super) dead: bool,
+    /// Its memory is.
+    pub(super) left: bool,
+}
+
+impl<V> Object<V> {
+    pub(super) fn new(stamp: u32, tier: Tier, end: u64, weight: u64, value: V) -> Self {
+        let mark = stamp << 3 | u32::from(tier.number());
+        Self { state: AtomicU32::new(0), mark, end, weight, value }
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    pub(super) fn tier(&self) -> Tier {
+        Tier::new((self.mark & 0b111) as u8)
+    }
+
+    /// Whether a handle of the order of its tier is its own.
+    pub(super) fn is(&self, handle: Handle, tier: Tier) -> bool {
+        self.mark == handle.stamp() << 3 | u32::from(tier.number())
+    }
+
+    pub(super) fn handle(&self, hash: usize) -> Handle {
+        Handle::new(hash, self.mark >> 3)
+    }
+
+    /// Takes the place of another of the same tier in the order.
+    pub(super) fn succeed(&mut self, other: &Self) {
+        if other.tier() == self.tier() && !other.is_dead() {
+            self.mark = other.mark;
+        }
+    }
+
+    pub(super) fn succeeds(&self, other: &Self) -> bool {
+        self.mark == other.mark
+    }
+
+    fn is_dead(&self) -> bool {
+        // Relaxed: the word says nothing about anything else.
+        self.state.load(Ordering::Relaxed) & DEAD != 0
+    }
+
+    /// Whether it is in the cache, and not too old.
+    #[inline(always)]
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        now.as_nanos().min(NEVER - 1) < self.end && !self.is_dead()
+    }
+
+    /// Whether it is in the cache, and no older than it may be by so many nanoseconds.
+    pub(super) fn is_usable(&self, now: Instant, stale: u64) -> bool {
+        !self.is_past(now, stale) && !self.is_dead()
+    }
+
+    pub(super) fn is_past(&self, now: Instant, stale: u64) -> bool {
+        self.end != NEVER && self.end.saturating_add(stale) <= now.as_nanos()
+    }
+
+    /// Says that it was read.
+    #[inline(always)]
+    pub(super) fn read(&self) {
+        // Relaxed, here and below: as `is_dead`.
+        if self.state.load(Ordering::Relaxed) & READ == 0 {
+            self.state.fetch_or(READ, Ordering::Relaxed);
+        }
+    }
+
+    /// Kills it; `None` if it was dead.
+    pub(super) fn kill(&self) -> Option<Dead> {
+        // Release: whoever finds it dead finds what took its place. Acquire: the same, if that is us.
+        let before = self.state.fetch_or(DEAD, Ordering::AcqRel);
+        (before & DEAD == 0).then(|| dead(before))
+    }
+
+    /// Kills it if it is among those who are looked for.
+    pub(super) fn judge(&self, now: Instant, stale: u64, search: Search) -> Fate {
+        if self.is_past(now, stale) {
+            return self.kill().map_or(Fate::Gone, Fate::Expired);
+        }
+        // Acquire, here and where the exchange fails: pairs with `kill`.
+        let mut state = self.state.load(Ordering::Acquire);
+        loop {
+            let (next, fate) = match state {
+                dead if dead & DEAD != 0 => return Fate::Gone,
+                pinned if pinned >= PIN || search == Search::Expired => return Fate::Stays,
+                read if read & READ != 0 && search == Search::Unread => (read & !READ, Fate::Read),
+                idle => (idle | DEAD, Fate::Evicted),
+            };
+            // Relaxed: nothing took its place.
+            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
+                Ok(_) => return fate,
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    /// One more pin; `false` if it is dead, or there are 2^29.
+    pub(super) fn pin(&self) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & DEAD == 0 {
+            let Some(next) = state.checked_add(PIN) else {
+                return false;
+            };
+            let next = next | READ;
+            // Relaxed, both: as `is_dead`.
+            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => state = seen,
+            }
+        }
+        false
+    }
+
+    /// One less; what it leaves behind if it was the last. After this, others may free it, unless it is
+    /// left behind.
+    pub(super) fn unpin(&self) -> Unpinned {
+        // Release: whoever frees it does so after we are done with it. Acquire: the same, if that is us.
+        let before = self.state.fetch_sub(PIN, Ordering::AcqRel);
+        let last = before >> 3 == 1;
+        Unpinned { dead: last && before & DEAD != 0, left: last && before & LEFT != 0 }
+    }
+}
+
+fn dead(before: u32) -> Dead {
+    if before >= PIN { Dead::Pinned } else { Dead::Unpinned }
+}
+
+impl<V> Retained for Object<V> {
+    fn left(&self) -> bool {
+        // As `unpin`, of which one is the last.
+        self.state.fetch_or(LEFT, Ordering::AcqRel) < PIN
+    }
+}

@@ -1,0 +1,195 @@
+//! Choosing who must go.
+
+use core::hash::{BuildHasher, Hash};
+
+use super::entry::{Dead, Fate, Object, Search};
+use super::order::Handle;
+use super::totals::Reserved;
+use super::{Cache, RemovalCause, Tier, Tiers};
+use crate::reclaim::Guard;
+use crate::time::Instant;
+
+/// So many entries that were read are given another chance before one of them must go all the same: a
+/// search for a victim is no longer than this, but for what is dead or pinned.
+const CHANCES: usize = 64;
+
+/// After so many turns, what is fetched now is there.
+const SOON: usize = 2;
+
+/// So many handles are few.
+const FEW: usize = if cfg!(loom) { 0 } else { 64 };
+
+/// What evicting came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "there may have been too little to evict"]
+pub struct Evicted {
+    /// How many entries were removed and their bytes freed.
+    pub entries: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many bytes less than asked for: the rest was pinned, of other tiers, or not there.
+    pub shortfall: u64,
+}
+
+/// What became of the entry whose turn it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It is removed, and its room is the caller's.
+    Removed,
+    /// There is none, or it is removed and somebody's pin keeps its room.
+    Nothing,
+    /// It stays, for it was read.
+    Read,
+    /// It stays.
+    Stays,
+}
+
+/// When whose turn it is.
+#[derive(Clone, Copy)]
+struct Occasion<'g> {
+    tier: Tier,
+    cause: RemovalCause,
+    now: Instant,
+    guard: &'g Guard,
+}
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// Evicts entries of these tiers, the lowest tier first and of each the oldest, until so many bytes
+    /// are freed or nothing is left to evict. What is pinned stays; what was read gets its second
+    /// chance; what has expired goes, too, and counts.
+    ///
+    /// The cost is that of the entries evicted and of those passed over, of these tiers only.
+    pub fn evict_bytes(&self, target: u64, tiers: Tiers, now: Instant, guard: &Guard) -> Evicted {
+        self.map.admit(guard);
+        let mut evicted = Evicted::default();
+        while evicted.bytes < target {
+            let mut room = self.totals.none();
+            if !self.evict_one(tiers, RemovalCause::Pressure, &mut room, now, guard) {
+                break;
+            }
+            evicted.entries += room.held().entries;
+            evicted.bytes += room.held().bytes;
+        }
+        evicted.shortfall = target.saturating_sub(evicted.bytes);
+        evicted
+    }
+
+    /// Removes one entry of these tiers, and adds its room to what is there; `false` if there is none to
+    /// be removed.
+    pub(super) fn evict_one(
+        &self,
+        tiers: Tiers,
+        cause: RemovalCause,
+        room: &mut Reserved<'_>,
+        now: Instant,
+        guard: &Guard,
+    ) -> bool {
+        tiers.iter().any(|tier| self.evict_from(Occasion { tier, cause, now, guard }, room))
+    }
+
+    fn evict_from(&self, occasion: Occasion<'_>, room: &mut Reserved<'_>) -> bool {
+        // Two laps: what has used its chance up in the first goes in the second.
+        let laps = self.orders[occasion.tier.index()].len(occasion.guard).saturating_mul(2);
+        let mut chances = CHANCES;
+        for _ in 0..laps {
+            let search = if chances > 0 { Search::Unread } else { Search::Unpinned };
+            match self.turn(search, occasion, room) {
+                Some(Turn::Removed) => return true,
+                Some(Turn::Read) => chances -= 1,
+                Some(Turn::Stays | Turn::Nothing) => {}
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// Drops up to so many handles that are of no use any more, if there are more of them than of others,
+    /// and passes over what is in front of them. Returns how many it looked at.
+    ///
+    /// What dies otherwise than by eviction leaves its handle behind; without this, a cache that never
+    /// is full would keep the handles of all that ever expired.
+    pub(super) fn tidy(&self, tier: Tier, handles: usize, now: Instant, guard: &Guard) -> usize {
+        let (mut looked_at, mut room) = (0, self.totals.none());
+        while looked_at < handles && self.is_untidy(tier, guard) {
+            let occasion = Occasion { tier, cause: RemovalCause::Size, now, guard };
+            if self.turn(Search::Expired, occasion, &mut room).is_none() {
+                break;
+            }
+            looked_at += 1;
+        }
+        looked_at
+    }
+
+    fn is_untidy(&self, tier: Tier, guard: &Guard) -> bool {
+        let live = usize::try_from(self.totals.of(tier).entries).unwrap_or(usize::MAX);
+        self.orders[tier.index()].len(guard) > live.saturating_mul(2).saturating_add(FEW)
+    }
+
+    /// Takes the one whose turn it is, and removes it or puts it back. `None` if there is none.
+    fn turn(
+        &self,
+        search: Search,
+        occasion: Occasion<'_>,
+        room: &mut Reserved<'_>,
+    ) -> Option<Turn> {
+        let Occasion { tier, guard, .. } = occasion;
+        let order = &self.orders[tier.index()];
+        let (handle, upcoming) = order.next(&self.limbo, guard)?;
+        // Of those whose turn comes soon, the bucket and then the entry are on their way.
+        if let Some(later) = upcoming.get(2 * SOON) {
+            self.map.fetch_bucket(later.hash(), guard);
+        }
+        if let Some(later) = upcoming.get(SOON) {
+            self.map.fetch_entry(later.hash(), guard);
+        }
+        let turn = self.attempt(handle, search, occasion, room);
+        let stays = matches!(turn, Turn::Read | Turn::Stays);
+        if stays && order.keep(handle, guard).is_err() {
+            // No memory for its place: it must go, unless it is pinned.
+            return Some(self.attempt(handle, Search::Unpinned, occasion, room));
+        }
+        Some(turn)
+    }
+
+    /// Removes the entry of a handle if it is among those who are looked for.
+    fn attempt(
+        &self,
+        handle: Handle,
+        search: Search,
+        occasion: Occasion<'_>,
+        room: &mut Reserved<'_>,
+    ) -> Turn {
+        let Occasion { tier, cause, now, guard } = occasion;
+        let is_it = |object: &Object<V>| object.is(handle, tier);
+        let find = || self.map.find_by(handle.hash(), Handle::KNOWN, is_it, guard);
+        let mut found = find();
+        while let Some(entry) = found {
+            let object = &entry.value;
+            let (dead, cause) = match object.judge(now, self.rules.stale(), search) {
+                Fate::Read => return Turn::Read,
+                Fate::Stays => return Turn::Stays,
+                Fate::Evicted => (Dead::Unpinned, cause),
+                Fate::Expired(dead) => (dead, RemovalCause::Expired),
+                Fate::Gone => {
+                    // If it was killed by who took its place, and its handle, he is there by now.
+                    found = find().filter(|next| !core::ptr::eq(*next, entry));
+                    continue;
+                }
+            };
+            if dead == Dead::Unpinned {
+                room.absorb(object.tier(), object.weight());
+            }
+            let hash = self.map.hash(&entry.key);
+            self.unlink(hash, entry, guard);
+            self.report(hash, &entry.key, object, cause);
+            return if dead == Dead::Unpinned { Turn::Removed } else { Turn::Nothing };
+        }
+        Turn::Nothing
+    }
+}

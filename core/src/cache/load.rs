@@ -1,0 +1,263 @@
+//! One caller loads what is missing, and the others wait for it or make do with what was there.
+
+use alloc::borrow::ToOwned;
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+use super::counters::Event;
+use super::entry::Object;
+use super::insert::Insert;
+use super::{Cache, RemovalCause};
+use crate::flight::{Caller, Follower, JoinError, Joined, Leader, Superseded};
+use crate::map::Entry;
+use crate::reclaim::Guard;
+use crate::time::{Instant, Ttl, nanos};
+
+/// What a cache has for who asks it to load.
+#[derive(Debug)]
+pub enum Load<'c, 'g, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// A fresh value.
+    Hit(&'g V),
+    /// A value past its time, within [the window](super::Builder::stale_while_revalidate) in which it is
+    /// good enough; and if nobody loads another yet, the task of doing so.
+    Stale(&'g V, Option<Loading<'c, K, V, E, S>>),
+    /// Nothing: the caller loads it.
+    Lead(Loading<'c, K, V, E, S>),
+    /// Nothing: somebody else loads it. Whoever is told [`Ended::Again`](crate::flight::Ended::Again)
+    /// asks [once more](Cache::load_again).
+    Wait(Follower<V, E>),
+}
+
+/// A value that is the caller's to load.
+///
+/// Dropped without [`complete`](Self::complete) or [`fail`](Self::fail), in whatever way, it leaves that
+/// to one of those who wait.
+#[must_use = "a load that is dropped leaves those who wait without a result"]
+pub struct Loading<'c, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    cache: &'c Cache<K, V, E, S>,
+    leader: Leader<'c, K, V, E, S>,
+}
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// The value of a key; or the task of loading it, or of waiting for who does. Never blocks.
+    ///
+    /// Counts one hit or one miss.
+    ///
+    /// # Errors
+    ///
+    /// Any [`JoinError`]: the caller loads this key already, or there is no room for another load.
+    ///
+    /// ```
+    /// use tidegate_core::cache::Load;
+    /// use tidegate_core::flight::Caller;
+    /// use tidegate_core::{Cache, Domain, Instant, SeededState};
+    ///
+    /// let domain = Domain::new();
+    /// let pages = Cache::builder(&domain, SeededState::new(0x5eed)).build::<String>()?;
+    /// let (mut worker, now) = (domain.worker(), Instant::ORIGIN);
+    /// let guard = worker.quiescent(now);
+    ///
+    /// let Load::Lead(loading) = pages.load("home", Caller(1), now, guard)? else {
+    ///     unreachable!("nothing is there, and nobody loads it");
+    /// };
+    /// let Load::Wait(waiting) = pages.load("home", Caller(2), now, guard)? else {
+    ///     unreachable!("somebody loads it");
+    /// };
+    /// assert_eq!(loading.complete(200, now, guard), Ok(200));
+    /// assert_eq!(waiting.result(), Some(Ok(200))); // or: waiting.await
+    /// assert!(matches!(pages.load("home", Caller(2), now, guard)?, Load::Hit(200)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn load<'g, Q>(
+        &'g self,
+        key: &Q,
+        caller: Caller,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> Result<Load<'g, 'g, K, V, E, S>, JoinError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let hash = self.map.hash(key);
+        let load = self.load_again(key, caller, now, guard)?;
+        self.tally.count(hash, if matches!(load, Load::Hit(_)) { Event::Hit } else { Event::Miss });
+        if matches!(load, Load::Stale(..)) {
+            self.tally.count(hash, Event::Stale);
+        }
+        Ok(load)
+    }
+
+    /// The same, for who had to ask before: counts nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_again<'g, Q>(
+        &'g self,
+        key: &Q,
+        caller: Caller,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> Result<Load<'g, 'g, K, V, E, S>, JoinError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.map.admit(guard);
+        let hash = self.map.hash(key);
+        if let Some(entry) = self.fresh(hash, key, now, guard) {
+            return Ok(Load::Hit(read(entry)));
+        }
+        let joined = self.flights.join(key.to_owned(), caller, self.rules.lease, now, guard);
+        // Only now: who led before us has inserted before he was done.
+        let found = self.map.find(hash, key, guard);
+        let within = nanos(self.rules.revalidate);
+        let stale = found.filter(|entry| entry.value.is_usable(now, within));
+        match (joined, stale) {
+            (Ok(Joined::Leader(leader)), Some(entry)) if entry.value.is_fresh(now) => {
+                // Others may have begun to wait for us. Superseded: then not for us.
+                _ = leader.complete(entry.value.value.clone(), guard);
+                Ok(Load::Hit(read(entry)))
+            }
+            (Ok(Joined::Leader(leader)), stale) => {
+                let loading = Loading { cache: self, leader };
+                Ok(match stale {
+                    Some(entry) => Load::Stale(read(entry), Some(loading)),
+                    None => Load::Lead(loading),
+                })
+            }
+            (_, Some(entry)) if entry.value.is_fresh(now) => Ok(Load::Hit(read(entry))),
+            (_, Some(entry)) => Ok(Load::Stale(read(entry), None)),
+            (Ok(Joined::Follower(follower)), None) => Ok(Load::Wait(follower)),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// Reads a value.
+fn read<K, V>(entry: &Entry<K, Object<V>>) -> &V {
+    entry.value.read();
+    &entry.value.value
+}
+
+impl<K, V, E, S> Loading<'_, K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// The key.
+    pub fn key(&self) -> &K {
+        self.leader.key()
+    }
+
+    /// Has the [lease](super::Builder::load_lease) begin anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`]: another may be loading by now.
+    pub fn renew(&mut self, now: Instant) -> Result<(), Superseded> {
+        self.leader.renew(self.cache.rules.lease, now)
+    }
+
+    /// Puts the value into the cache, and then hands it to those who wait. What the cache would not keep
+    /// is handed to them all the same, and so is what is to live for no time at all.
+    ///
+    /// # Errors
+    ///
+    /// The value, if the lease has ended and somebody would not wait: it is not in the cache.
+    pub fn complete(self, value: V, now: Instant, guard: &Guard) -> Result<V, V> {
+        self.complete_with(value, Insert::new(), now, guard)
+    }
+
+    /// The same, and not as usual: an answer that says there is none, for instance, for a shorter time.
+    ///
+    /// # Errors
+    ///
+    /// As [`complete`](Self::complete).
+    pub fn complete_with(
+        self,
+        value: V,
+        insert: Insert,
+        now: Instant,
+        guard: &Guard,
+    ) -> Result<V, V> {
+        let Self { cache, leader } = self;
+        cache.map.admit(guard);
+        if !leader.is_leading() {
+            return Err(value);
+        }
+        let hash = cache.map.hash(leader.key());
+        let lives = insert.ttl(cache.rules.ttl) != Ttl::For(core::time::Duration::ZERO);
+        let kept = lives.then(|| {
+            let key = leader.key().clone();
+            cache.insert_hashed(hash, key, value.clone(), insert, now, guard).ok()
+        });
+        match (leader.complete(value.clone(), guard), kept.flatten()) {
+            (Ok(()), _) => Ok(value),
+            // Superseded at the last moment. Who did it may find ours, and must not take it for his.
+            (Err(value), Some(entry)) => {
+                if let Some(dead) = entry.value.kill() {
+                    cache.bury(hash, entry, dead, RemovalCause::Explicit, guard);
+                }
+                Err(value)
+            }
+            (Err(value), None) => Err(value),
+        }
+    }
+
+    /// Hands those who wait the error; or the value that was there, if it is within [the
+    /// window](super::Builder::stale_if_error) in which it is better than none. Returns what they get.
+    ///
+    /// # Errors
+    ///
+    /// The error, if it is that.
+    pub fn fail(self, error: E, now: Instant, guard: &Guard) -> Result<V, E> {
+        let Self { cache, leader } = self;
+        cache.map.admit(guard);
+        let found = cache.map.find(cache.map.hash(leader.key()), leader.key(), guard);
+        let within = nanos(cache.rules.on_error);
+        match found.filter(|entry| entry.value.is_usable(now, within)) {
+            Some(entry) => {
+                let value = entry.value.value.clone();
+                // Superseded: then they wait for another.
+                _ = leader.complete(value.clone(), guard);
+                Ok(value)
+            }
+            None => {
+                _ = leader.fail(error.clone(), guard);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for Loading<'_, K, V, E, S>
+where
+    K: Send + fmt::Debug + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loading").field("leader", &self.leader).finish_non_exhaustive()
+    }
+}

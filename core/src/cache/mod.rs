@@ -1,0 +1,347 @@
+//! Values that are kept for a while, within bounds.
+//!
+//! A [`Cache`] holds no more entries and bytes than it was told, at every instant, and hands out none
+//! that is past its time. What must go for want of room goes in the order in which it came, but for what
+//! was read since it was last its turn. [`Cache::load`] has one caller load what is missing, and the
+//! others wait for it.
+//!
+//! # Algorithm
+//!
+//! The entries are in a [`Map`]; beside its value each has one word that says whether
+//! it is dead, was read, and how many pins hold it: whatever happens to it is one compare-exchange of
+//! that word, and who kills it owns what follows. The order is a queue of handles, a tier's each, that
+//! keep nothing alive. SIEVE: Zhang et al., "SIEVE is simpler than LRU" (NSDI 2024). See [the design](crate::docs::design).
+
+mod builder;
+mod counters;
+mod entry;
+mod evict;
+mod insert;
+mod load;
+mod order;
+mod pin;
+mod queue;
+mod sweep;
+mod tier;
+mod totals;
+
+use core::borrow::Borrow;
+use core::convert::Infallible;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+pub use self::builder::Builder;
+pub use self::counters::Counters;
+pub use self::evict::Evicted;
+pub use self::insert::{Insert, Refused};
+pub use self::load::{Load, Loading};
+pub use self::pin::PinnedEntry;
+pub use self::sweep::CacheSweep;
+pub use self::tier::{Tier, Tiers};
+pub use self::totals::Usage;
+
+use self::builder::Rules;
+use self::counters::{Event, Tally};
+use self::entry::{Dead, Object};
+use self::order::Order;
+use self::totals::Totals;
+use crate::flight::Group;
+use crate::hash::SeededState;
+use crate::map::{Entry, Map, MapError};
+use crate::reclaim::{Domain, Guard, Limbo};
+use crate::time::Instant;
+
+/// A cache: a lock-free map whose entries have a time to live, and of which there are never more than it
+/// was told.
+///
+/// # Guarantees
+///
+/// * [`usage`](Self::usage) is within the bounds at every instant: an entry is in the cache only after
+///   room was reserved for it.
+/// * What is past its time is never handed out by [`get`](Self::get), whether it was swept or not.
+/// * An entry that is pinned is not evicted, and its bytes count until it is unpinned, whatever becomes
+///   of its key.
+/// * Each entry that is removed is counted once, and shown to the
+///   [listener](Builder::listener) once.
+///
+/// # Cost
+///
+/// A get is that of the map, and writes nothing but one bit of an entry that was not read since it was
+/// last its turn to go. An insertion into a full cache looks at a few handles, 64 second chances at most,
+/// and more only of what is dead or pinned. An entry takes 32 bytes beside key and value in the map, and 8
+/// in the order.
+///
+/// # Progress
+///
+/// Lock-free. A thread that stops in the middle of an eviction hides one entry from the others'
+/// evictions, until it expires or is invalidated.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{Cache, Domain, Instant, SeededState};
+///
+/// let domain = Domain::new();
+/// let cache: Cache<u32, String> = Cache::builder(&domain, SeededState::new(0x5eed))
+///     .max_entries(10_000)
+///     .time_to_live(Duration::from_secs(60))
+///     .build()?;
+/// let mut worker = domain.worker(); // one a thread
+///
+/// let now = Instant::from_secs(1);
+/// let guard = worker.quiescent(now); // once a burst
+/// cache.insert(7, "seven".to_owned(), now, guard)?;
+/// assert_eq!(cache.get(&7, now, guard).map(String::as_str), Some("seven"));
+/// assert_eq!(cache.get(&7, now + Duration::from_secs(60), guard), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Cache<K, V, E = Infallible, S = SeededState>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    map: Map<K, Object<V>, S>,
+    totals: Totals,
+    orders: [Order; Tier::COUNT],
+    /// Of the orders' segments.
+    limbo: Limbo,
+    flights: Group<K, V, E, S>,
+    tally: Tally,
+    rules: Rules<K, V>,
+}
+
+/// Why an entry was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RemovalCause {
+    /// Its time was up.
+    Expired,
+    /// It was invalidated.
+    Explicit,
+    /// Another was inserted for its key.
+    Replaced,
+    /// Another needed its room.
+    Size,
+    /// [`Cache::evict_bytes`] was asked for bytes.
+    Pressure,
+}
+
+/// Why a value was not kept. The cache is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheError {
+    /// It weighs more than all the cache may hold.
+    TooHeavy,
+    /// There is no room, and nothing to evict: all of it is pinned, or being removed by others.
+    Full,
+    /// The map refuses it.
+    Map(MapError),
+}
+
+impl fmt::Display for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooHeavy => f.write_str("cache: the entry weighs more than max_bytes"),
+            Self::Full => f.write_str("cache: full, and nothing can be evicted"),
+            Self::Map(error) => write!(f, "cache: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for CacheError {}
+
+impl<K, V> Cache<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+    /// A cache in `domain`, whose keys are hashed by `hasher`, to be described further.
+    pub fn builder<S>(domain: &Domain, hasher: S) -> Builder<K, V, S> {
+        Builder::new(domain, hasher)
+    }
+}
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// The value of a key, if it is fresh. Gives it another chance when it is its turn to go.
+    #[inline]
+    pub fn get<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map.admit(guard);
+        let hash = self.map.hash(key);
+        let found = self.fresh(hash, key, now, guard);
+        if self.rules.counts_reads {
+            self.tally.count(hash, if found.is_some() { Event::Hit } else { Event::Miss });
+        }
+        let object = &found?.value;
+        object.read();
+        Some(&object.value)
+    }
+
+    /// The same, leaving no trace: it gets no other chance for it, and is not counted.
+    pub fn peek<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map.admit(guard);
+        let found = self.fresh(self.map.hash(key), key, now, guard)?;
+        Some(&found.value.value)
+    }
+
+    #[inline(always)]
+    fn fresh<'g, Q>(
+        &'g self,
+        hash: usize,
+        key: &Q,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, Object<V>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.map.find(hash, key, guard).filter(|entry| entry.value.is_fresh(now))
+    }
+
+    /// Removes a key; its value, if it was fresh.
+    pub fn invalidate<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.invalidate_if(key, |_| true, now, guard)
+    }
+
+    /// The same if `doomed` says so of its value: of the very one that is then removed.
+    pub fn invalidate_if<'g, Q>(
+        &'g self,
+        key: &Q,
+        doomed: impl FnOnce(&V) -> bool,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> Option<&'g V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map.admit(guard);
+        let hash = self.map.hash(key);
+        let entry = self.fresh(hash, key, now, guard)?;
+        let object = &entry.value;
+        if !doomed(&object.value) {
+            return None;
+        }
+        let dead = object.kill()?;
+        self.bury(hash, entry, dead, RemovalCause::Explicit, guard);
+        Some(&object.value)
+    }
+
+    /// Removes everything that is fresh, and returns how many that were. Not at one moment: what is
+    /// inserted meanwhile may be removed or not. Looks at the whole table.
+    pub fn invalidate_all(&self, now: Instant, guard: &Guard) -> u64 {
+        let mut removed = 0;
+        for (key, _) in self.map.iter(guard) {
+            removed += u64::from(self.invalidate(key, now, guard).is_some());
+        }
+        removed
+    }
+
+    /// The entries that are fresh, as [`Map::iter`] visits them; leaves no trace.
+    pub fn iter<'g>(
+        &'g self,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> impl Iterator<Item = (&'g K, &'g V)> {
+        let fresh = move |(_, object): &(&K, &Object<V>)| object.is_fresh(now);
+        self.map.iter(guard).filter(fresh).map(|(key, object)| (key, &object.value))
+    }
+
+    /// What is left to do for whoever has killed an entry.
+    fn bury<'g>(
+        &'g self,
+        hash: usize,
+        entry: &'g Entry<K, Object<V>>,
+        dead: Dead,
+        cause: RemovalCause,
+        guard: &'g Guard,
+    ) {
+        self.release(&entry.value, dead);
+        self.unlink(hash, entry, guard);
+        self.report(hash, &entry.key, &entry.value, cause);
+    }
+
+    /// Takes an entry that is dead out of the map. Who cannot, for want of memory, leaves it to the next
+    /// who inserts its key, or to a sweep.
+    fn unlink(&self, hash: usize, entry: &Entry<K, Object<V>>, guard: &Guard) {
+        let is_it = |_: &K, object: &Object<V>| core::ptr::eq(object, &raw const entry.value);
+        _ = self.map.remove_hashed(hash, &entry.key, is_it, guard);
+    }
+}
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// The domain whose guards the calls take.
+    pub fn domain(&self) -> &Domain {
+        self.map.domain()
+    }
+
+    /// How many entries there are, and of how many bytes: fresh ones, those past their time that were
+    /// not swept, and those removed that are still pinned. Never more than the bounds.
+    pub fn usage(&self) -> Usage {
+        self.totals.usage()
+    }
+
+    /// Of those, a tier's.
+    pub fn tier_usage(&self, tier: Tier) -> Usage {
+        self.totals.of(tier)
+    }
+
+    /// How many loads are under way.
+    pub fn loading(&self) -> usize {
+        self.flights.in_flight()
+    }
+
+    /// What has happened since the cache was made.
+    pub fn counters(&self) -> Counters {
+        self.tally.counters()
+    }
+
+    /// Gives back what was reserved for an entry, if that is up to whoever killed it.
+    fn release(&self, object: &Object<V>, dead: Dead) {
+        if dead == Dead::Unpinned {
+            self.totals.give_up(object.tier(), object.weight());
+        }
+    }
+
+    /// Tells of an entry that was killed. Comes last: the listener may panic.
+    fn report(&self, hash: usize, key: &K, object: &Object<V>, cause: RemovalCause) {
+        self.tally.count(hash, Event::Removed(cause));
+        if let Some(listener) = &self.rules.listener {
+            listener(key, &object.value, cause);
+        }
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for Cache<K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}

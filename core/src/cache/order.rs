@@ -1,0 +1,102 @@
+//! Whose turn it is to go.
+//!
+//! SIEVE (Zhang et al., NSDI 2024): one goes through the entries from the oldest to the newest; who was
+//! not read goes, who was read stays where he is, until everyone had his turn. Here, who stays is moved
+//! from one queue to the end of another, and when the one is used up, the two change places.
+
+use super::queue::{After, Queue};
+use crate::reclaim::{Guard, Limbo, OutOfMemory};
+use crate::sync::{AtomicUsize, Ordering};
+
+/// Of an entry: most of its key's hash, and a number that tells it from what else the key stood for.
+/// It keeps nothing alive: to find out whether there still is such an entry is to look for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Handle(u64);
+
+/// Of the hash.
+const HASH: u32 = 40;
+const STAMP: u32 = 23;
+/// So that no handle is a small number.
+const HANDLE: u64 = 1 << 63;
+
+impl Handle {
+    /// The bits of the hash that a handle knows.
+    pub(super) const KNOWN: usize = ((1_u64 << HASH) - 1) as usize;
+
+    pub(super) fn new(hash: usize, stamp: u32) -> Self {
+        let stamp = u64::from(stamp) & ((1 << STAMP) - 1);
+        Self(HANDLE | stamp << HASH | (hash & Self::KNOWN) as u64)
+    }
+
+    pub(super) fn hash(self) -> usize {
+        self.0 as usize & Self::KNOWN
+    }
+
+    pub(super) fn stamp(self) -> u32 {
+        ((self.0 & !HANDLE) >> HASH) as u32
+    }
+}
+
+/// Whose turn comes after one that was taken.
+pub(super) struct Upcoming<'g>(After<'g>);
+
+impl Upcoming<'_> {
+    /// The handle whose turn is so many later, if it is known.
+    pub(super) fn get(&self, later: usize) -> Option<Handle> {
+        self.0.get(later).map(Handle)
+    }
+}
+
+/// The handles of one tier.
+pub(super) struct Order {
+    queues: [Queue; 2],
+    /// Which of them is gone through: the lowest bit. The other has those who stay.
+    round: AtomicUsize,
+}
+
+impl Order {
+    pub(super) fn new() -> Self {
+        Self { queues: [Queue::new(), Queue::new()], round: AtomicUsize::new(0) }
+    }
+
+    /// How many handles there are, or somewhat more.
+    pub(super) fn len(&self, guard: &Guard) -> usize {
+        self.queues.iter().map(|queue| queue.len(guard)).sum()
+    }
+
+    /// A number that is another whenever a handle was added in between.
+    pub(super) fn stamp(&self, guard: &Guard) -> u32 {
+        let pushed = self.queues.iter().map(|queue| queue.pushed(guard));
+        pushed.fold(0, usize::wrapping_add) as u32 & ((1 << STAMP) - 1)
+    }
+
+    /// Adds the newest handle, of what is to be found from now on. Returns how many were added before, or
+    /// nearly so.
+    pub(super) fn add(&self, handle: Handle, guard: &Guard) -> Result<usize, OutOfMemory> {
+        self.queues[self.round.load(Ordering::Relaxed) % 2].push(handle.0, guard)
+    }
+
+    /// Takes the handle whose turn it is, and says whose is next. `None` also if the domain takes no more
+    /// garbage.
+    pub(super) fn next<'g>(
+        &'g self,
+        limbo: &Limbo,
+        guard: &'g Guard,
+    ) -> Option<(Handle, Upcoming<'g>)> {
+        for _ in 0..2 {
+            // Relaxed, here and below: in which queue a handle is matters to the order only.
+            let round = self.round.load(Ordering::Relaxed);
+            if let Some((number, after)) = self.queues[round % 2].pop(limbo, guard) {
+                return Some((Handle(number), Upcoming(after)));
+            }
+            let (next, relaxed) = (round.wrapping_add(1), Ordering::Relaxed);
+            _ = self.round.compare_exchange(round, next, relaxed, relaxed);
+        }
+        None
+    }
+
+    /// Puts a handle back whose turn it was: until everyone had his.
+    pub(super) fn keep(&self, handle: Handle, guard: &Guard) -> Result<usize, OutOfMemory> {
+        self.queues[(self.round.load(Ordering::Relaxed) + 1) % 2].push(handle.0, guard)
+    }
+}

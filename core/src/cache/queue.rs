@@ -1,0 +1,256 @@
+//! A lock-free queue of numbers.
+//!
+//! After the array queue of Correia and Ramalhete (FAAArrayQueue): whoever pushes or pops takes a number
+//! of the last or first segment by one addition, and has the slot of that number to himself but for one
+//! other; whoever pops before the other has pushed spoils the slot, and the other takes the next.
+//! Nobody waits for anybody. Segments are retired through the domain.
+
+use core::ptr::{NonNull, null_mut};
+
+use crossbeam_utils::CachePadded;
+
+use crate::reclaim::{Guard, Header, Limbo, OutOfMemory, Unpublished};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+/// What can be queued is larger than these.
+const EMPTY: u64 = 0;
+const SPENT: u64 = 1;
+
+/// A segment takes 2 KiB.
+const SLOTS: usize = if cfg!(loom) { 2 } else { 204 };
+
+#[repr(C)]
+struct Segment {
+    header: Header,
+    next: AtomicPtr<Segment>,
+    /// How many slots all segments before have.
+    before: usize,
+    /// How many slots were given out to those who push, or more.
+    pushed: CachePadded<AtomicUsize>,
+    /// The same for those who pop.
+    popped: CachePadded<AtomicUsize>,
+    slots: [AtomicU64; SLOTS],
+}
+
+impl Segment {
+    fn new(before: usize, first: Option<u64>) -> Result<Unpublished<Self>, OutOfMemory> {
+        let slot = |index| AtomicU64::new(first.filter(|_| index == 0).unwrap_or(EMPTY));
+        Unpublished::new(Self {
+            header: Header::new(0),
+            next: AtomicPtr::new(null_mut()),
+            before,
+            pushed: CachePadded::new(AtomicUsize::new(usize::from(first.is_some()))),
+            popped: CachePadded::new(AtomicUsize::new(0)),
+            slots: core::array::from_fn(slot),
+        })
+        .map_err(|_| OutOfMemory)
+    }
+
+    /// The number of the first slot that nobody has pushed to or popped from.
+    fn position(&self, taken: &AtomicUsize) -> usize {
+        // Relaxed: an estimate.
+        self.before.wrapping_add(taken.load(Ordering::Relaxed).min(SLOTS))
+    }
+}
+
+/// What comes after a number that was popped.
+pub(super) struct After<'g> {
+    /// From that number's on.
+    slots: &'g [AtomicU64],
+}
+
+impl After<'_> {
+    /// The number so many later, if it is in the same segment and nobody has popped it yet.
+    pub(super) fn get(&self, later: usize) -> Option<u64> {
+        // Relaxed: a hint.
+        let number = self.slots.get(later)?.load(Ordering::Relaxed);
+        (number > SPENT).then_some(number)
+    }
+}
+
+/// The queue. Its segments are retired to the limbo that comes with each call.
+pub(super) struct Queue {
+    /// Null until something is pushed.
+    head: AtomicPtr<Segment>,
+    /// The last segment, or one before; never one that is retired.
+    tail: AtomicPtr<Segment>,
+}
+
+/// Frees a segment.
+///
+/// # Safety
+///
+/// It was retired, and nobody can reach it any more.
+pub(super) unsafe fn release(segment: *mut Header) {
+    // SAFETY: the header is its first field, and `Unpublished` allocates as a box does.
+    drop(unsafe { alloc::boxed::Box::from_raw(segment.cast::<Segment>()) });
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { head: AtomicPtr::new(null_mut()), tail: AtomicPtr::new(null_mut()) }
+    }
+
+    /// Where a link of ours leads.
+    fn follow<'g>(
+        link: &AtomicPtr<Segment>,
+        _guard: &'g Guard,
+    ) -> Option<(NonNull<Segment>, &'g Segment)> {
+        // Acquire: pairs with the exchange that published the segment.
+        let at = NonNull::new(link.load(Ordering::Acquire))?;
+        // SAFETY: retired only when neither `head`, `tail` nor a segment before leads to it any more:
+        // alive under the guard under which it was read.
+        let segment = unsafe { at.as_ref() };
+        segment.header.read();
+        Some((at, segment))
+    }
+
+    /// How many slots lie between the first number and the last: no less than there are numbers, but for
+    /// those being pushed.
+    pub(super) fn len(&self, guard: &Guard) -> usize {
+        let (head, tail) = (Self::follow(&self.head, guard), Self::follow(&self.tail, guard));
+        let (Some((_, head)), Some((_, tail))) = (head, tail) else {
+            return 0;
+        };
+        let (first, end) = (head.position(&head.popped), tail.position(&tail.pushed));
+        usize::try_from(end.wrapping_sub(first).cast_signed()).unwrap_or(0)
+    }
+
+    /// How many slots have been pushed to.
+    pub(super) fn pushed(&self, guard: &Guard) -> usize {
+        let tail = Self::follow(&self.tail, guard);
+        tail.map_or(0, |(_, tail)| tail.position(&tail.pushed))
+    }
+
+    /// Appends a number above 1, and returns in which slot. Allocates a segment once in 204 times.
+    pub(super) fn push(&self, number: u64, guard: &Guard) -> Result<usize, OutOfMemory> {
+        debug_assert!(number > SPENT);
+        loop {
+            let Some((at, tail)) = Self::follow(&self.tail, guard) else {
+                self.begin()?;
+                continue;
+            };
+            // Relaxed: only whose the slot is.
+            let slot = tail.pushed.fetch_add(1, Ordering::Relaxed);
+            if slot >= SLOTS {
+                if self.extend(at, tail, number)? {
+                    return Ok(tail.before.wrapping_add(SLOTS));
+                }
+                continue;
+            }
+            // Release: whoever pops it sees what was before. Relaxed: it is spoilt, by one who was early.
+            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+            if tail.slots[slot].compare_exchange(EMPTY, number, success, failure).is_ok() {
+                return Ok(tail.before.wrapping_add(slot));
+            }
+        }
+    }
+
+    /// Makes the first segment, unless it is there.
+    #[cold]
+    fn begin(&self) -> Result<(), OutOfMemory> {
+        // Acquire: pairs with the exchange below.
+        let mut first = self.head.load(Ordering::Acquire);
+        if first.is_null() {
+            let segment = Segment::new(0, None)?;
+            let at = segment.address().as_ptr();
+            // Release: publishes the segment. Acquire: so was another's.
+            let exchange = (Ordering::Release, Ordering::Acquire);
+            match self.head.compare_exchange(null_mut(), at, exchange.0, exchange.1) {
+                Ok(_) => first = segment.publish().as_ptr(),
+                Err(other) => first = other,
+            }
+        }
+        // Nothing was ever pushed, so the first is still the first, or this comes too late. Release: as
+        // above. Relaxed: loaded anew.
+        _ = self.tail.compare_exchange(null_mut(), first, Ordering::Release, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Appends a segment with the number in it to one that is full, or goes on to the one that is there
+    /// and says `false`.
+    #[cold]
+    fn extend(
+        &self,
+        at: NonNull<Segment>,
+        full: &Segment,
+        number: u64,
+    ) -> Result<bool, OutOfMemory> {
+        // Acquire: pairs with the exchange below.
+        let mut next = full.next.load(Ordering::Acquire);
+        let mut appended = false;
+        if next.is_null() {
+            let segment = Segment::new(full.before.wrapping_add(SLOTS), Some(number))?;
+            let new = segment.address().as_ptr();
+            // Release: publishes the segment, and what was before the push. Acquire: so was another's.
+            let exchange = (Ordering::Release, Ordering::Acquire);
+            match full.next.compare_exchange(null_mut(), new, exchange.0, exchange.1) {
+                Ok(_) => (next, appended) = (segment.publish().as_ptr(), true),
+                Err(other) => next = other,
+            }
+        }
+        // Release: hands on what the exchange above published. Relaxed: somebody else went on.
+        _ = self.tail.compare_exchange(at.as_ptr(), next, Ordering::Release, Ordering::Relaxed);
+        Ok(appended)
+    }
+
+    /// Takes the first number, and says what comes after it. `None` also if the domain takes no more
+    /// garbage, and the segments before it are used up.
+    pub(super) fn pop<'g>(&'g self, limbo: &Limbo, guard: &'g Guard) -> Option<(u64, After<'g>)> {
+        loop {
+            let (at, head) = Self::follow(&self.head, guard)?;
+            // Relaxed, all three: so that nobody spoils slots of a queue in which there is nothing;
+            // whether there is, the slot says.
+            let popped = head.popped.load(Ordering::Relaxed);
+            let pushed = head.pushed.load(Ordering::Relaxed);
+            if popped >= pushed.min(SLOTS) && pushed < SLOTS {
+                return None;
+            }
+            let slot = match popped {
+                spent if spent >= SLOTS => spent,
+                _ => head.popped.fetch_add(1, Ordering::Relaxed),
+            };
+            if slot >= SLOTS {
+                self.advance(at, head, limbo)?;
+                continue;
+            }
+            // Acquire: pairs with the push.
+            let number = head.slots[slot].swap(SPENT, Ordering::Acquire);
+            if number != EMPTY {
+                return Some((number, After { slots: &head.slots[slot..] }));
+            }
+        }
+    }
+
+    /// Goes on to the segment after one that is used up, and retires that; `None` if there is none, or
+    /// no room for it among what is retired.
+    #[cold]
+    fn advance(&self, at: NonNull<Segment>, spent: &Segment, limbo: &Limbo) -> Option<()> {
+        // Acquire: pairs with the exchange that published it.
+        let next = NonNull::new(spent.next.load(Ordering::Acquire))?.as_ptr();
+        limbo.reserve(1).ok()?;
+        let at = at.as_ptr();
+        // First the end, so that nobody comes to a segment from there that is retired. Release: hands on
+        // what the exchange published that appended it; below, too. Relaxed: somebody else went on.
+        _ = self.tail.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed);
+        match self.head.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed) {
+            // SAFETY: reserved for. No longer reached from `head`, by our exchange, nor from `tail`,
+            // which was at it no more before that, and never goes back.
+            Ok(_) => unsafe { limbo.retire(spent.before, [at.cast::<Header>()]) },
+            Err(_) => limbo.give_back(1),
+        }
+        Some(())
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let mut at = *self.head.get_mut();
+        while !at.is_null() {
+            // SAFETY: ours alone, and not retired.
+            let segment = unsafe { alloc::boxed::Box::from_raw(at) };
+            // Relaxed: as above.
+            at = segment.next.load(Ordering::Relaxed);
+        }
+    }
+}

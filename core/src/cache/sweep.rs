@@ -1,0 +1,99 @@
+//! Giving back what is past its time.
+
+use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
+
+use super::entry::Object;
+use super::{Cache, RemovalCause, Tiers};
+use crate::map::{Cursor, step};
+use crate::reclaim::Worker;
+use crate::sweep::{Budget, Sweep, Swept};
+use crate::time::Instant;
+
+/// A pass over a [`Cache`] that removes what is past its time, and frees what was removed, so many at a
+/// time. See [`Map::sweeper`](crate::Map::sweeper) for what a step does; up to half of it may go to
+/// handles of the order that are of no use any more.
+///
+/// `T` is whatever derefs to the cache: a reference, an `Arc` for a thread of its own.
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{Budget, Cache, Domain, Instant, SeededState, Sweep};
+///
+/// let domain = Domain::new();
+/// let cache: Cache<u32, u32> = Cache::builder(&domain, SeededState::new(0x5eed))
+///     .time_to_live(Duration::from_secs(60))
+///     .build()?;
+/// let (mut worker, start) = (domain.worker(), Instant::from_secs(1));
+/// cache.insert(1, 1, start, worker.quiescent(start))?;
+///
+/// let mut sweep = cache.sweeper(domain.worker());
+/// let step = sweep.sweep(start + Duration::from_secs(60), Budget::entries(256));
+/// assert_eq!((step.removed, cache.usage().entries), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct CacheSweep<T> {
+    cache: T,
+    worker: Worker,
+    cursor: Cursor,
+}
+
+impl<T> CacheSweep<T> {
+    /// A pass that begins at the cache's first entry.
+    ///
+    /// # Panics
+    ///
+    /// On the first step, if the worker is of another domain.
+    pub fn new(cache: T, worker: Worker) -> Self {
+        Self { cache, worker, cursor: Cursor::START }
+    }
+}
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// A [sweep](CacheSweep) of this cache.
+    pub fn sweeper(&self, worker: Worker) -> CacheSweep<&Self> {
+        CacheSweep::new(self, worker)
+    }
+
+    /// Whether an entry is to be taken out of the map; kills it if it is past its time.
+    fn is_done(&self, key: &K, object: &Object<V>, now: Instant) -> bool {
+        if object.is_past(now, self.rules.stale())
+            && let Some(dead) = object.kill()
+        {
+            self.release(object, dead);
+            self.report(self.map.hash(key), key, object, RemovalCause::Expired);
+        }
+        !object.is_usable(now, self.rules.stale())
+    }
+}
+
+impl<T, K, V, E, S> Sweep for CacheSweep<T>
+where
+    T: Deref<Target = Cache<K, V, E, S>>,
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        let cache = &*self.cache;
+        let mut tidied = 0;
+        let pinned = self.worker.pin();
+        for tier in Tiers::ALL.iter() {
+            tidied += cache.tidy(tier, budget.get() / 2 - tidied, now, &pinned);
+        }
+        drop(pinned);
+        let stale = |key: &K, object: &Object<V>, now| cache.is_done(key, object, now);
+        let budget = budget.less(tidied);
+        let mut done = step(&cache.map, &mut self.worker, &mut self.cursor, stale, now, budget);
+        done.visited += tidied;
+        done
+    }
+}

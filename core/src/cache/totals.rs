@@ -1,0 +1,188 @@
+//! How much there is, and how much there may be.
+
+use crossbeam_utils::CachePadded;
+
+use super::tier::Tier;
+use crate::sync::{AtomicU64, Ordering};
+
+/// How many entries there are, of how many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Entries that are in the cache, and those removed that are still pinned.
+    pub entries: u64,
+    /// What the weigher says of them.
+    pub bytes: u64,
+}
+
+/// A usage that is kept up to date.
+struct Gauge {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Gauge {
+    fn new() -> Self {
+        Self { entries: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    fn usage(&self) -> Usage {
+        // Relaxed, here and below: counts, each exact by itself.
+        Usage {
+            entries: self.entries.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn add(&self, usage: Usage) {
+        self.entries.fetch_add(usage.entries, Ordering::Relaxed);
+        self.bytes.fetch_add(usage.bytes, Ordering::Relaxed);
+    }
+
+    fn sub(&self, usage: Usage) {
+        if usage.entries > 0 {
+            self.entries.fetch_sub(usage.entries, Ordering::Relaxed);
+        }
+        if usage.bytes > 0 {
+            self.bytes.fetch_sub(usage.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What all entries are reserved from: never more than there may be. And what of it is which tier's.
+pub(super) struct Totals {
+    gauge: CachePadded<Gauge>,
+    tiers: [CachePadded<Gauge>; Tier::COUNT],
+    max: Usage,
+}
+
+impl Totals {
+    pub(super) fn new(max: Usage) -> Self {
+        let gauge = || CachePadded::new(Gauge::new());
+        Self { gauge: gauge(), tiers: core::array::from_fn(|_| gauge()), max }
+    }
+
+    pub(super) fn max(&self) -> Usage {
+        self.max
+    }
+
+    pub(super) fn of(&self, tier: Tier) -> Usage {
+        self.tier(tier).usage()
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.gauge.usage()
+    }
+
+    /// Nothing yet.
+    pub(super) fn none(&self) -> Reserved<'_> {
+        Reserved { totals: self, tier: None, held: Usage::default() }
+    }
+
+    /// Gives back what was reserved for an entry that is dead and not pinned.
+    pub(super) fn give_up(&self, tier: Tier, bytes: u64) {
+        self.none().absorb(tier, bytes);
+    }
+
+    fn tier(&self, tier: Tier) -> &Gauge {
+        &self.tiers[tier.index()]
+    }
+}
+
+/// Adds to a count if it then is no more than `max`.
+fn take(count: &AtomicU64, more: u64, max: u64) -> bool {
+    let mut seen = count.load(Ordering::Relaxed);
+    while seen.checked_add(more).is_some_and(|sum| sum <= max) {
+        match count.compare_exchange(seen, seen + more, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(now) => seen = now,
+        }
+    }
+    false
+}
+
+/// A part of the totals that is somebody's, and given back unless he [keeps](Self::keep) it.
+pub(super) struct Reserved<'a> {
+    totals: &'a Totals,
+    /// The one in which it is counted.
+    tier: Option<Tier>,
+    held: Usage,
+}
+
+impl Reserved<'_> {
+    /// Makes it room for one entry of so many bytes: gives back what is too much, and takes what is
+    /// missing; `false` if there is not enough.
+    #[inline]
+    pub(super) fn settle(&mut self, bytes: u64) -> bool {
+        let wanted = Usage { entries: 1, bytes };
+        if self.held == wanted {
+            return true;
+        }
+        self.leave();
+        let (gauge, max) = (&self.totals.gauge, self.totals.max);
+        if self.held.entries == 0 {
+            if !take(&gauge.entries, 1, max.entries) {
+                return false;
+            }
+            self.held.entries = 1;
+        }
+        if bytes > self.held.bytes {
+            if !take(&gauge.bytes, bytes - self.held.bytes, max.bytes) {
+                return false;
+            }
+            self.held.bytes = bytes;
+        }
+        let entries = self.held.entries - 1;
+        gauge.sub(Usage { entries, bytes: self.held.bytes - bytes });
+        self.held = wanted;
+        true
+    }
+
+    /// Adds what was reserved for an entry that is dead and not pinned.
+    #[inline]
+    pub(super) fn absorb(&mut self, tier: Tier, bytes: u64) {
+        if self.held.entries > 0 && self.tier != Some(tier) {
+            self.leave();
+            self.totals.tier(tier).sub(Usage { entries: 1, bytes });
+        } else {
+            self.tier = Some(tier);
+        }
+        self.held.entries += 1;
+        self.held.bytes += bytes;
+    }
+
+    /// How much it is.
+    pub(super) fn held(&self) -> Usage {
+        self.held
+    }
+
+    /// Counts it in a tier.
+    #[inline]
+    pub(super) fn enter(&mut self, tier: Tier) {
+        if self.tier != Some(tier) {
+            self.leave();
+            self.totals.tier(tier).add(self.held);
+            self.tier = Some(tier);
+        }
+    }
+
+    /// Counts it in none.
+    fn leave(&mut self) {
+        if let Some(tier) = self.tier.take() {
+            self.totals.tier(tier).sub(self.held);
+        }
+    }
+
+    /// Leaves it to the entry that it was for.
+    #[inline]
+    pub(super) fn keep(mut self) {
+        self.tier = None;
+        self.held = Usage::default();
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.leave();
+        self.totals.gauge.sub(self.held);
+    }
+}

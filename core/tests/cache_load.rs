@@ -1,0 +1,278 @@
+//! Loading through a cache: who does it, what the others get, and what the cache keeps of it. Cases of a
+//! Haskell single-flight cache carry their ids.
+
+mod wakers;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Barrier;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tidegate_core::cache::{Builder, Insert, Load, Loading};
+use tidegate_core::flight::{Caller, Ended, Follower, JoinError, Superseded};
+use tidegate_core::{Budget, Cache, Domain, Guard, Instant, SeededState, Sweep};
+use wakers::{counting, panicking};
+
+const NOW: Instant = Instant::from_secs(100);
+const TTL: Duration = Duration::from_secs(60);
+
+type Pages = Cache<&'static str, u64, &'static str>;
+type Task<'a> = Loading<'a, &'static str, u64, &'static str, SeededState>;
+type Waiting = Follower<u64, &'static str>;
+
+fn builder(domain: &Domain) -> Builder<&'static str, u64, SeededState> {
+    Cache::builder(domain, SeededState::new(0x5eed)).time_to_live(TTL)
+}
+
+fn pages(domain: &Domain) -> Pages {
+    builder(domain).build().expect("memory")
+}
+
+fn after(seconds: u64) -> Instant {
+    NOW + Duration::from_secs(seconds)
+}
+
+#[derive(Debug)]
+enum Got<'a> {
+    Hit(u64),
+    Stale(u64, Option<Task<'a>>),
+    Lead(Task<'a>),
+    Wait(Waiting),
+}
+
+fn load<'a>(pages: &'a Pages, caller: u32, now: Instant, guard: &'a Guard) -> Got<'a> {
+    match pages.load(&"hot", Caller(caller), now, guard) {
+        Ok(Load::Hit(&value)) => Got::Hit(value),
+        Ok(Load::Stale(&value, task)) => Got::Stale(value, task),
+        Ok(Load::Lead(task)) => Got::Lead(task),
+        Ok(Load::Wait(waiting)) => Got::Wait(waiting),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn lead<'a>(pages: &'a Pages, caller: u32, now: Instant, guard: &'a Guard) -> Task<'a> {
+    match load(pages, caller, now, guard) {
+        Got::Lead(task) => task,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn wait(pages: &Pages, caller: u32, now: Instant, guard: &Guard) -> Waiting {
+    match load(pages, caller, now, guard) {
+        Got::Wait(waiting) => waiting,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn i_c8_what_was_loaded_is_there_before_anybody_is_told() {
+    let domain = Domain::new();
+    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let task = lead(&pages, 1, NOW, guard);
+    assert_eq!((task.key(), pages.loading()), (&"hot", 1));
+    let (told, waker) = counting();
+    let mut waiting = wait(&pages, 2, NOW, guard);
+    assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(task.complete(7, NOW, guard), Ok(7));
+    assert_eq!((told.get(), pages.peek("hot", NOW, guard), pages.loading()), (1, Some(&7), 0));
+    assert_eq!(Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(7)));
+    assert!(matches!(load(&pages, 3, NOW, guard), Got::Hit(7)), "and is not loaded again");
+}
+
+/// I8: what a waker does is no reason to keep anything back.
+#[test]
+fn a_waker_that_panics_keeps_neither_value_nor_flight() {
+    let domain = Domain::new();
+    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let task = lead(&pages, 1, NOW, guard);
+    let mut waiting = wait(&pages, 2, NOW, guard);
+    assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(&panicking())).is_pending());
+    let complete = std::panic::AssertUnwindSafe(|| task.complete(7, NOW, guard));
+    assert!(std::panic::catch_unwind(complete).is_err());
+    assert_eq!((waiting.result(), pages.loading()), (Some(Ok(7)), 0));
+    assert!(matches!(load(&pages, 3, NOW, guard), Got::Hit(7)));
+}
+
+/// I-C5, I-C13: whoever led gives it back on the way out, and one of those who waited leads; nobody
+/// counts twice.
+#[test]
+fn i_c13_who_has_to_ask_again_counts_no_second_miss() {
+    let domain = Domain::new();
+    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let task = lead(&pages, 1, NOW, guard);
+    let waiting = wait(&pages, 2, NOW, guard);
+    drop(task);
+    assert_eq!((waiting.result(), pages.loading()), (Some(Err(Ended::Again)), 0));
+    let Ok(Load::Lead(task)) = pages.load_again(&"hot", Caller(2), NOW, guard) else {
+        panic!("nobody else leads");
+    };
+    assert_eq!(task.complete(7, NOW, guard), Ok(7));
+    let counters = pages.counters();
+    assert_eq!((counters.misses, counters.hits), (2, 0));
+}
+
+/// I-C10: the error is everybody's, and nothing is kept of it.
+#[test]
+fn i_c10_an_error_reaches_all_and_is_not_cached() {
+    let domain = Domain::new();
+    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let task = lead(&pages, 1, NOW, guard);
+    let waiting = wait(&pages, 2, NOW, guard);
+    assert_eq!(task.fail("escaped", NOW, guard), Err("escaped"));
+    assert_eq!(waiting.result(), Some(Err(Ended::Failed("escaped"))));
+    assert_eq!((pages.loading(), pages.usage().entries), (0, 0));
+    drop(lead(&pages, 3, NOW, guard));
+}
+
+#[test]
+fn who_loads_a_key_does_not_wait_for_himself() {
+    let domain = Domain::new();
+    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let _task = lead(&pages, 1, NOW, guard);
+    let again = pages.load(&"hot", Caller(1), NOW, guard);
+    assert_eq!(again.expect_err("ours already"), JoinError::Reentrant);
+    assert_eq!(pages.counters().misses, 1);
+}
+
+/// I10: a time to live of zero makes one run of many calls, and keeps nothing.
+#[test]
+fn what_lives_for_no_time_is_handed_on_and_not_kept() {
+    let domain = Domain::new();
+    let pages: Pages = builder(&domain).time_to_live(Duration::ZERO).build().expect("memory");
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let task = lead(&pages, 1, NOW, guard);
+    let waiting = wait(&pages, 2, NOW, guard);
+    assert_eq!(task.complete(7, NOW, guard), Ok(7));
+    assert_eq!((waiting.result(), pages.usage().entries), (Some(Ok(7)), 0));
+    drop(lead(&pages, 3, NOW, guard));
+}
+
+/// I11: that there is nothing is a value with a time of its own.
+#[test]
+fn an_answer_that_there_is_none_is_kept_for_its_own_time() {
+    let domain = Domain::new();
+    let pages: Pages = pages(&domain);
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let negative = Insert::new().time_to_live(Duration::from_secs(5));
+    let task = lead(&pages, 1, NOW, guard);
+    assert_eq!(task.complete_with(404, negative, NOW, guard), Ok(404));
+    assert!(matches!(load(&pages, 2, after(4), guard), Got::Hit(404)));
+    drop(lead(&pages, 2, after(5), guard));
+}
+
+#[test]
+fn what_is_too_heavy_is_handed_on_and_not_kept() {
+    let domain = Domain::new();
+    let pages: Pages =
+        builder(&domain).max_bytes(10).weigher(|_, &bytes| bytes).build().expect("memory");
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let task = lead(&pages, 1, NOW, guard);
+    let waiting = wait(&pages, 2, NOW, guard);
+    assert_eq!(task.complete(11, NOW, guard), Ok(11));
+    assert_eq!((waiting.result(), pages.usage().entries), (Some(Ok(11)), 0));
+    assert_eq!(pages.counters().refused, 1);
+}
+
+/// I11, I-B8: past its time a value is good enough for a while, and one caller loads another.
+#[test]
+fn a_stale_value_is_handed_out_while_one_loads_another() {
+    let domain = Domain::new();
+    let window = Duration::from_secs(30);
+    let pages: Pages = builder(&domain).stale_while_revalidate(window).build().expect("memory");
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    pages.insert("hot", 1, NOW, guard).expect("room");
+    assert_eq!(pages.get("hot", after(60), guard), None, "a get hands out nothing that is stale");
+
+    let Got::Stale(1, Some(task)) = load(&pages, 1, after(60), guard) else {
+        panic!("there is a stale value, and nobody loads another");
+    };
+    assert!(matches!(load(&pages, 2, after(60), guard), Got::Stale(1, None)));
+    assert!(matches!(load(&pages, 1, after(60), guard), Got::Stale(1, None)), "nor for himself");
+    assert_eq!(task.complete(2, after(61), guard), Ok(2));
+    assert!(matches!(load(&pages, 2, after(61), guard), Got::Hit(2)));
+    let counters = pages.counters();
+    assert_eq!((counters.hits, counters.misses, counters.stale), (1, 3, 3));
+
+    // At the window's end it is of no use any more, and a sweep takes it.
+    let mut sweep = pages.sweeper(domain.worker());
+    let unlimited = Budget::UNLIMITED;
+    assert_eq!(sweep.sweep(after(61 + 60 + 29), unlimited).removed, 0);
+    assert!(matches!(load(&pages, 1, after(61 + 60 + 29), guard), Got::Stale(2, Some(_))));
+    drop(lead(&pages, 1, after(61 + 60 + 30), guard));
+    assert_eq!(sweep.sweep(after(61 + 60 + 30), unlimited).removed, 1);
+}
+
+/// I11: where loading fails, an old value may be better than none.
+#[test]
+fn a_stale_value_stands_in_for_one_that_cannot_be_loaded() {
+    let domain = Domain::new();
+    let pages: Pages =
+        builder(&domain).stale_if_error(Duration::from_secs(600)).build().expect("memory");
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    pages.insert("hot", 1, NOW, guard).expect("room");
+    let task = lead(&pages, 1, after(60), guard);
+    let waiting = wait(&pages, 2, after(60), guard);
+    assert_eq!(task.fail("origin", after(65), guard), Ok(1));
+    assert_eq!(waiting.result(), Some(Ok(1)));
+    let task = lead(&pages, 1, after(660), guard);
+    assert_eq!(task.fail("origin", after(660), guard), Err("origin"), "too old by now");
+}
+
+/// I7: a leader that hangs is superseded after its lease, and what it then comes with is refused.
+#[test]
+fn what_comes_after_the_lease_is_refused_and_not_cached() {
+    let domain = Domain::new();
+    let lease = Duration::from_secs(5);
+    let pages: Pages = builder(&domain).load_lease(lease).build().expect("memory");
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let mut hung = lead(&pages, 1, NOW, guard);
+    drop(wait(&pages, 2, after(4), guard));
+    assert_eq!(hung.renew(after(4)), Ok(()));
+    drop(wait(&pages, 2, after(8), guard));
+    let task = lead(&pages, 2, after(9), guard);
+    assert_eq!(hung.renew(after(9)), Err(Superseded));
+    assert_eq!(hung.complete(1, after(9), guard), Err(1));
+    assert_eq!(pages.peek("hot", after(9), guard), None);
+    assert_eq!(task.complete(2, after(9), guard), Ok(2));
+    assert_eq!(pages.peek("hot", after(9), guard), Some(&2));
+}
+
+/// I-C20: leaders that come to an end together do not exceed the bytes together.
+#[test]
+fn i_c20_eight_leaders_at_once_stay_within_the_bytes() {
+    const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for _ in 0..200 {
+        let domain = Domain::new();
+        let pages: Pages =
+            builder(&domain).max_bytes(300).weigher(|_, &bytes| bytes).build().expect("memory");
+        let gate = Barrier::new(KEYS.len());
+        std::thread::scope(|scope| {
+            for key in KEYS {
+                let (pages, gate, mut worker) = (&pages, &gate, domain.worker());
+                scope.spawn(move || {
+                    let guard = worker.quiescent(NOW);
+                    let Ok(Load::Lead(task)) = pages.load(&key, Caller(1), NOW, guard) else {
+                        panic!("nobody else comes for {key}");
+                    };
+                    gate.wait();
+                    assert_eq!(task.complete(100, NOW, guard), Ok(100));
+                    assert!(pages.usage().bytes <= 300);
+                });
+            }
+        });
+        assert!(pages.usage().bytes <= 300 && pages.usage().entries >= 1);
+        assert_eq!(pages.loading(), 0);
+    }
+}

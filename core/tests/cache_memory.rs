@@ -1,0 +1,95 @@
+//! What a cache holds is bounded by what is in it, whatever passed through it, and comes back when that
+//! has gone.
+//!
+//! Bytes are counted by thread, so all that a test allocates and frees it does on its own.
+
+mod memory;
+
+use std::time::Duration;
+
+use memory::{CROSSBEAM, drain, live};
+use tidegate_core::cache::Builder;
+use tidegate_core::{Budget, Cache, Domain, Instant, SeededState, Sweep, Tiers};
+
+const NOW: Instant = Instant::from_secs(100);
+
+fn builder(domain: &Domain) -> Builder<u64, u64, SeededState> {
+    Cache::builder(domain, SeededState::new(0x5eed))
+}
+
+/// A number as a key, 64 KiB of whose handles would be noticed.
+const ROUNDS: u64 = 50_000;
+
+/// What dies otherwise than by eviction leaves its handle in the order, and in a cache that is never
+/// full nobody takes handles out of it but to tidy up.
+#[test]
+fn handles_of_what_died_otherwise_are_bounded() {
+    let domain = Domain::new();
+    let mut worker = domain.worker();
+    let cache: Cache<u64, u64> = builder(&domain).build().expect("memory");
+    // One that stays, in front of all the others.
+    cache.insert(u64::MAX, 0, NOW, worker.quiescent(NOW)).expect("room");
+    let mut round = |key| {
+        let guard = worker.quiescent(NOW);
+        cache.insert(key, 0, NOW, guard).expect("room");
+        cache.insert(1 << 40, key, NOW, guard).expect("room");
+        cache.invalidate(&key, NOW, guard);
+        worker.collect(NOW, Budget::entries(64));
+    };
+    (0..1_000).for_each(&mut round);
+    let before = live();
+    (1_000..ROUNDS).for_each(&mut round);
+    let more = live().saturating_sub(before);
+    assert!(more <= CROSSBEAM + (4 << 10), "{more} bytes more, with two entries");
+    assert_eq!(cache.usage().entries, 2);
+    let guard = worker.quiescent(NOW);
+    assert_eq!(cache.evict_bytes(u64::MAX, Tiers::ALL, NOW, guard).entries, 2, "both are in it");
+}
+
+/// I-B9, S-C29: what expires in a cache that nobody inserts into any more is given back by sweeping.
+#[test]
+fn an_idle_cache_gives_back_what_has_expired() {
+    let domain = Domain::new();
+    let (mut worker, mut sweeping) = (domain.worker(), domain.worker());
+    drain(&mut sweeping, NOW);
+    let before = live();
+    let ttl = Duration::from_secs(60);
+    let cache: Cache<u64, u64> = builder(&domain).time_to_live(ttl).build().expect("memory");
+    let empty = live();
+    for key in 0..100_000 {
+        cache.insert(key, key, NOW, worker.quiescent(NOW)).expect("room");
+    }
+    worker.offline(|| ());
+    let (full, now) = (live(), NOW + ttl);
+    let mut sweep = cache.sweeper(sweeping);
+    for _ in 0..40 {
+        while !sweep.sweep(now, Budget::entries(1_000)).wrapped {}
+    }
+    assert_eq!(cache.usage().entries, 0);
+    assert_eq!(cache.counters().expired, 100_000);
+    drop(sweep);
+    drain(&mut worker, now);
+    let left = live().saturating_sub(empty);
+    let an_entry = (full - empty) / 100_000;
+    assert!(an_entry <= 133, "{an_entry} bytes an entry");
+    assert!(left <= (full - empty) / 100 + CROSSBEAM, "{left} of {} bytes left", full - empty);
+    drop(cache);
+    drain(&mut worker, now);
+    assert!(live() <= before + CROSSBEAM, "{} bytes leak", live() - before);
+}
+
+/// Entries that come and go by eviction take no more memory than those that are there.
+#[test]
+fn what_was_evicted_is_freed() {
+    let domain = Domain::new();
+    let mut worker = domain.worker();
+    let cache: Cache<u64, u64> = builder(&domain).max_entries(1_000).build().expect("memory");
+    let mut insert = |key| {
+        cache.insert(key, 0, NOW, worker.quiescent(NOW)).expect("room");
+        worker.collect(NOW, Budget::entries(8));
+    };
+    (0..10_000).for_each(&mut insert);
+    let before = live();
+    (10_000..200_000).for_each(&mut insert);
+    assert!(live() <= before + CROSSBEAM, "{} bytes more", live() - before);
+}
