@@ -16,6 +16,8 @@ pub mod hash;
 pub mod map;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod reclaim;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub mod registry;
 pub mod sweep;
 mod sync;
 pub mod time;
@@ -59,6 +61,9 @@ pub use map::{Map, MapError, MapSweep};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 #[doc(inline)]
 pub use reclaim::{Domain, Guard, Worker};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+#[doc(inline)]
+pub use registry::Registry;
 #[doc(inline)]
 pub use sweep::{Budget, Cadence, Sweep, Sweeper, Swept};
 #[doc(inline)]

@@ -679,3 +679,104 @@ fn a_search_for_a_victim_is_bounded_though_all_was_read() {
     assert!(cache.peek(&64, now, guard).is_none(), "the first without a chance left");
     assert_eq!(cache.usage().entries, 1_000);
 }
+
+/// To invalidate is to remove, also what is past its time and kept for those who would rather have that.
+#[test]
+fn what_is_invalidated_is_not_served_stale() {
+    let domain = Domain::new();
+    let cache: Text = builder(&domain)
+        .time_to_live(Duration::from_secs(1))
+        .stale_while_revalidate(Duration::from_secs(100))
+        .build()
+        .unwrap();
+    let (mut worker, now) = parts(&domain);
+    let guard = worker.quiescent(now);
+    fill(&cache, [("a", "1"), ("b", "1")], guard);
+    assert_eq!(cache.invalidate("a", after(1.0), guard), None, "it was not fresh");
+    assert_eq!(cache.usage().entries, 1);
+    assert_eq!(cache.invalidate_all(after(1.0), guard), 0);
+    assert_eq!((cache.usage().entries, cache.counters().invalidated), (0, 2));
+}
+
+/// A reader who is never done does not keep a small cache full of what was read.
+#[test]
+fn a_hot_reader_keeps_nobody_out() {
+    let domain = Domain::new();
+    for entries in [1, 2, 4, 8, 16] {
+        let cache: Cache<u64, u64> = builder(&domain).max_entries(entries).build().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (mut reading, mut worker) = (domain.worker(), domain.worker());
+            let (cache, done) = (&cache, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let guard = reading.quiescent(NOW);
+                    for (key, _) in cache.iter(NOW, guard) {
+                        cache.get(key, NOW, guard);
+                    }
+                }
+            });
+            let inserted = (0..20_000)
+                .map(|key| cache.insert(key, key, NOW, worker.quiescent(NOW)).is_ok())
+                .collect::<Vec<_>>();
+            done.store(true, Ordering::Relaxed);
+            assert!(inserted.iter().all(|&inserted| inserted), "of {entries} entries");
+        });
+    }
+}
+
+/// A key that is replaced, over and over, is never missed.
+#[test]
+fn what_is_replaced_is_there_all_the_while() {
+    let domain = Domain::new();
+    let cache: Cache<u64, u64> = builder(&domain).build().unwrap();
+    let (mut reading, mut worker) = (domain.worker(), domain.worker());
+    cache.insert(1, 0, NOW, worker.quiescent(NOW)).expect("room");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..200_000 {
+                cache.insert(1, round, NOW, worker.quiescent(NOW)).expect("room");
+                worker.collect(NOW, Budget::entries(4));
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        while !done.load(Ordering::Relaxed) {
+            let guard = reading.quiescent(NOW);
+            assert!(cache.get(&1, NOW, guard).is_some());
+            assert!(cache.pin(&1, NOW, guard).is_some());
+        }
+    });
+    let guard = reading.quiescent(NOW);
+    assert_eq!(cache.evict_bytes(u64::MAX, Tiers::ALL, NOW, guard).entries, 1);
+}
+
+/// E12: whatever the listener does, room that was given up is given back.
+#[test]
+fn a_listener_that_panics_keeps_no_room() {
+    let domain = Domain::new();
+    let cache: Cache<u64, u64> = builder(&domain)
+        .time_to_live(Duration::from_secs(1))
+        .listener(|key, _, _| assert!(key % 3 != 0, "a listener's own"))
+        .build()
+        .unwrap();
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    for round in 0..2_000_u64 {
+        let at = NOW + Duration::from_millis(10 * round);
+        let tier = Tier::new((round % 3) as u8);
+        let put = |key| {
+            let insert = Insert::new().tier(tier);
+            _ = cache.insert_with(key, round, insert, at, guard);
+        };
+        _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| put(round % 7)));
+        _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| put(1_000 + round)));
+    }
+    let end = NOW + Duration::from_secs(1_000);
+    let sweep = || while sweep_all(&cache, end) > 0 {};
+    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(sweep)).is_err() {}
+    assert_eq!(cache.usage(), Usage::default());
+    let counters = cache.counters();
+    let removed = counters.expired + counters.replaced + counters.evicted;
+    assert_eq!((counters.inserted, removed), (4_000, 4_000));
+}

@@ -41,17 +41,17 @@ enum Got<'a> {
     Wait(Waiting),
 }
 
-fn load<'a>(pages: &'a Pages, caller: u32, now: Instant, guard: &'a Guard) -> Got<'a> {
+fn load<'a>(pages: &'a Pages, caller: u32, now: Instant, guard: &Guard) -> Got<'a> {
     match pages.load(&"hot", Caller(caller), now, guard) {
-        Ok(Load::Hit(&value)) => Got::Hit(value),
-        Ok(Load::Stale(&value, task)) => Got::Stale(value, task),
+        Ok(Load::Hit(value)) => Got::Hit(value),
+        Ok(Load::Stale(value, task)) => Got::Stale(value, task),
         Ok(Load::Lead(task)) => Got::Lead(task),
         Ok(Load::Wait(waiting)) => Got::Wait(waiting),
         Err(error) => panic!("{error}"),
     }
 }
 
-fn lead<'a>(pages: &'a Pages, caller: u32, now: Instant, guard: &'a Guard) -> Task<'a> {
+fn lead<'a>(pages: &'a Pages, caller: u32, now: Instant, guard: &Guard) -> Task<'a> {
     match load(pages, caller, now, guard) {
         Got::Lead(task) => task,
         other => panic!("{other:?}"),
@@ -247,6 +247,27 @@ fn what_comes_after_the_lease_is_refused_and_not_cached() {
     assert_eq!(pages.peek("hot", after(9), guard), None);
     assert_eq!(task.complete(2, after(9), guard), Ok(2));
     assert_eq!(pages.peek("hot", after(9), guard), Some(&2));
+}
+
+/// Loads that nobody finishes leave nothing behind once the cache is swept.
+#[test]
+fn abandoned_loads_are_swept() {
+    let domain = Domain::new();
+    let key = std::sync::Arc::new(7_u64);
+    let cache: Cache<(u64, std::sync::Arc<u64>), u64> =
+        Cache::builder(&domain, SeededState::new(1)).build().expect("memory");
+    let mut worker = domain.worker();
+    for number in 0..1_000 {
+        let key = (number, std::sync::Arc::clone(&key));
+        drop(cache.load(&key, Caller(1), NOW, worker.quiescent(NOW)));
+    }
+    assert_eq!(cache.loading(), 0);
+    worker.offline(|| ());
+    let mut sweep = cache.sweeper(domain.worker());
+    for _ in 0..100 {
+        sweep.sweep(NOW, Budget::entries(1_000));
+    }
+    assert_eq!(std::sync::Arc::strong_count(&key), 1);
 }
 
 /// I-C20: leaders that come to an end together do not exceed the bytes together.

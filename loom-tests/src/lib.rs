@@ -14,6 +14,7 @@
 #![cfg(loom)]
 
 pub mod bucket;
+pub mod cache;
 pub mod flight;
 #[path = "../../core/tests/identity/mod.rs"]
 mod identity;
@@ -44,6 +45,7 @@ pub struct Model {
 /// The models of each module of the core.
 pub const MODULES: &[(&str, &[Model])] = &[
     ("bucket", bucket::MODELS),
+    ("cache", cache::MODELS),
     ("flight", flight::MODELS),
     ("map", map::MODELS),
     ("reclaim", reclaim::MODELS),

@@ -164,7 +164,11 @@ fn run<C: Expiring>(expired: &[u64], live: &[u64]) -> (Gets, Gets) {
     assert!(cache.len() <= live.len() as u64, "{} left", cache.len());
     // The other processor is as busy as it was, with something else.
     let read_as_many = AtomicBool::new(false);
-    let spin = || while !read_as_many.load(Ordering::Relaxed) {};
+    let spin = || {
+        while !read_as_many.load(Ordering::Relaxed) {
+            std::hint::spin_loop()
+        }
+    };
     while_another(spin, || {
         cache.read(live, &mut quiet);
         read_as_many.store(quiet.len() >= times.len(), Ordering::Relaxed);
@@ -181,7 +185,9 @@ fn while_another(theirs: impl FnOnce() + Send, mut ours: impl FnMut()) {
             theirs();
             done.store(true, Ordering::Relaxed);
         });
-        while !begun.load(Ordering::Relaxed) {}
+        while !begun.load(Ordering::Relaxed) {
+            std::hint::spin_loop()
+        }
         while !done.load(Ordering::Relaxed) {
             ours();
         }

@@ -339,14 +339,15 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
             let ready = earliest.saturating_add(self.grace);
             return self.overflow.answer(place, plan, &charge, ready);
         }
-        let accept =
-            |bucket: &BucketTime, _: &mut BucketTime| bucket.change(|time| charge.on(time));
+        let accept = |bucket: Option<&BucketTime>, _: &mut BucketTime| {
+            bucket?.change(|time| charge.on(time))
+        };
         match self.map.upsert(hash, key, BucketTime::new(time), guard, accept) {
             Ok(Upserted::Inserted(_, replaced)) => {
                 self.give_back(usize::from(replaced.is_some()));
                 Verdict::admitted(time)
             }
-            Ok(Upserted::Kept(change)) => {
+            Ok(Upserted::Kept(change, _)) => {
                 self.give_back(1);
                 verdict(change, &charge)
             }

@@ -7,6 +7,8 @@
 //! | `LEFT` | the map has no use for it any more, nor has any guard; for good |
 //! | the rest | how many pins hold it; none is added once it is dead |
 
+use core::ptr::NonNull;
+
 use crate::map::Retained;
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Instant, Ttl, nanos};
@@ -31,7 +33,7 @@ pub(super) fn end(ttl: Ttl, now: Instant) -> u64 {
 }
 
 pub(super) struct Object<V> {
-    state: AtomicU32,
+    pub(super) state: AtomicU32,
     /// Tells it from others that the key stands or stood for, with its tier.
     mark: u32,
     /// In nanoseconds: from then on it is no longer fresh.
@@ -49,15 +51,17 @@ pub(super) enum Search {
     Unread,
     /// The same, or who is not pinned.
     Unpinned,
+    /// Anybody: there is no place for him any more.
+    Anyone,
 }
 
 /// What came of looking.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Killed by us, for it was too old, though it may be pinned.
+    /// Killed by us, for it was too old.
     Expired(Dead),
     /// Killed by us, for it had to be somebody.
-    Evicted,
+    Evicted(Dead),
     /// It was dead.
     Gone,
     /// It stays, and has used its chance up: it was read.
@@ -86,8 +90,7 @@ pub(super) struct Unpinned {
 
 impl<V> Object<V> {
     pub(super) fn new(stamp: u32, tier: Tier, end: u64, weight: u64, value: V) -> Self {
-        let mark = stamp << 3 | u32::from(tier.number());
-        Self { state: AtomicU32::new(0), mark, end, weight, value }
+        Self { state: AtomicU32::new(0), mark: mark(stamp, tier), end, weight, value }
     }
 
     pub(super) fn weight(&self) -> u64 {
@@ -100,40 +103,39 @@ impl<V> Object<V> {
 
     /// Whether a handle of the order of its tier is its own.
     pub(super) fn is(&self, handle: Handle, tier: Tier) -> bool {
-        self.mark == handle.stamp() << 3 | u32::from(tier.number())
+        self.mark == mark(handle.stamp(), tier)
     }
 
     pub(super) fn handle(&self, hash: usize) -> Handle {
         Handle::new(hash, self.mark >> 3)
     }
 
-    /// Takes the place of another of the same tier in the order.
-    pub(super) fn succeed(&mut self, other: &Self) {
-        if other.tier() == self.tier() && !other.is_dead() {
-            self.mark = other.mark;
-        }
+    /// Takes the place of another in the order, if there is one of the same tier that lives; else one of
+    /// its own.
+    pub(super) fn succeed(&mut self, other: Option<&Self>, stamp: u32) {
+        let tier = self.tier();
+        let other = other.filter(|other| other.tier() == tier && !other.is_dead());
+        self.mark = other.map_or(mark(stamp, tier), |other| other.mark);
     }
 
     pub(super) fn succeeds(&self, other: &Self) -> bool {
         self.mark == other.mark
     }
 
-    fn is_dead(&self) -> bool {
-        // Relaxed: the word says nothing about anything else.
-        self.state.load(Ordering::Relaxed) & DEAD != 0
+    /// Whether it is no longer in the cache.
+    #[inline(always)]
+    pub(super) fn is_dead(&self) -> bool {
+        // Acquire: pairs with `kill`.
+        self.state.load(Ordering::Acquire) & DEAD != 0
     }
 
-    /// Whether it is in the cache, and not too old.
+    /// Whether its time is not up.
     #[inline(always)]
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        now.as_nanos().min(NEVER - 1) < self.end && !self.is_dead()
+        now.as_nanos().min(NEVER - 1) < self.end
     }
 
-    /// Whether it is in the cache, and no older than it may be by so many nanoseconds.
-    pub(super) fn is_usable(&self, now: Instant, stale: u64) -> bool {
-        !self.is_past(now, stale) && !self.is_dead()
-    }
-
+    /// Whether its time was up so many nanoseconds ago.
     pub(super) fn is_past(&self, now: Instant, stale: u64) -> bool {
         self.end != NEVER && self.end.saturating_add(stale) <= now.as_nanos()
     }
@@ -141,7 +143,7 @@ impl<V> Object<V> {
     /// Says that it was read.
     #[inline(always)]
     pub(super) fn read(&self) {
-        // Relaxed, here and below: as `is_dead`.
+        // Relaxed, both: the bit says nothing about anything else.
         if self.state.load(Ordering::Relaxed) & READ == 0 {
             self.state.fetch_or(READ, Ordering::Relaxed);
         }
@@ -164,9 +166,10 @@ impl<V> Object<V> {
         loop {
             let (next, fate) = match state {
                 dead if dead & DEAD != 0 => return Fate::Gone,
+                found if search == Search::Anyone => (found | DEAD, Fate::Evicted(dead(found))),
                 pinned if pinned >= PIN || search == Search::Expired => return Fate::Stays,
                 read if read & READ != 0 && search == Search::Unread => (read & !READ, Fate::Read),
-                idle => (idle | DEAD, Fate::Evicted),
+                idle => (idle | DEAD, Fate::Evicted(Dead::Unpinned)),
             };
             // Relaxed: nothing took its place.
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
@@ -178,38 +181,45 @@ impl<V> Object<V> {
 
     /// One more pin; `false` if it is dead, or there are 2^29.
     pub(super) fn pin(&self) -> bool {
-        let mut state = self.state.load(Ordering::Relaxed);
+        // Acquire, here and where the exchange fails: pairs with `kill`.
+        let mut state = self.state.load(Ordering::Acquire);
         while state & DEAD == 0 {
             let Some(next) = state.checked_add(PIN) else {
                 return false;
             };
             let next = next | READ;
-            // Relaxed, both: as `is_dead`.
-            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+            // Relaxed: a count, of who holds a guard.
+            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(seen) => state = seen,
             }
         }
         false
     }
+}
 
-    /// One less; what it leaves behind if it was the last. After this, others may free it, unless it is
-    /// left behind.
-    pub(super) fn unpin(&self) -> Unpinned {
-        // Release: whoever frees it does so after we are done with it. Acquire: the same, if that is us.
-        let before = self.state.fetch_sub(PIN, Ordering::AcqRel);
-        let last = before >> 3 == 1;
-        Unpinned { dead: last && before & DEAD != 0, left: last && before & LEFT != 0 }
-    }
+fn mark(stamp: u32, tier: Tier) -> u32 {
+    stamp << 3 | u32::from(tier.number())
 }
 
 fn dead(before: u32) -> Dead {
     if before >= PIN { Dead::Pinned } else { Dead::Unpinned }
 }
 
+/// One pin less; what it leaves behind if it was the last. After this, others may free the object,
+/// unless it is left behind: so it is told of its word only.
+pub(super) fn unpin(state: &AtomicU32) -> Unpinned {
+    // Release: whoever frees it does so after we are done with it. Acquire: the same, if that is us.
+    let before = state.fetch_sub(PIN, Ordering::AcqRel);
+    let last = before >> 3 == 1;
+    Unpinned { dead: last && before & DEAD != 0, left: last && before & LEFT != 0 }
+}
+
 impl<V> Retained for Object<V> {
-    fn left(&self) -> bool {
+    unsafe fn left(this: NonNull<Self>) -> bool {
+        // SAFETY: by the caller's promise.
+        let state = unsafe { &(*this.as_ptr()).state };
         // As `unpin`, of which one is the last.
-        self.state.fetch_or(LEFT, Ordering::AcqRel) < PIN
+        state.fetch_or(LEFT, Ordering::AcqRel) < PIN
     }
 }

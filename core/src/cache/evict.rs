@@ -73,8 +73,8 @@ where
             if !self.evict_one(tiers, RemovalCause::Pressure, &mut room, now, guard) {
                 break;
             }
-            evicted.entries += room.held().entries;
-            evicted.bytes += room.held().bytes;
+            evicted.entries = evicted.entries.saturating_add(room.held().entries);
+            evicted.bytes = evicted.bytes.saturating_add(room.held().bytes);
         }
         evicted.shortfall = target.saturating_sub(evicted.bytes);
         evicted
@@ -94,10 +94,11 @@ where
     }
 
     fn evict_from(&self, occasion: Occasion<'_>, room: &mut Reserved<'_>) -> bool {
-        // Two laps: what has used its chance up in the first goes in the second.
-        let laps = self.orders[occasion.tier.index()].len(occasion.guard).saturating_mul(2);
+        // Two laps: what has used its chance up in the first goes in the second. Who is read again all the
+        // time goes when the chances are used up.
+        let len = self.orders[occasion.tier.index()].len(occasion.guard);
         let mut chances = CHANCES;
-        for _ in 0..laps {
+        for _ in 0..len.saturating_mul(2).saturating_add(CHANCES) {
             let search = if chances > 0 { Search::Unread } else { Search::Unpinned };
             match self.turn(search, occasion, room) {
                 Some(Turn::Removed) => return true,
@@ -151,10 +152,16 @@ where
         let turn = self.attempt(handle, search, occasion, room);
         let stays = matches!(turn, Turn::Read | Turn::Stays);
         if stays && order.keep(handle, guard).is_err() {
-            // No memory for its place: it must go, unless it is pinned.
-            return Some(self.attempt(handle, Search::Unpinned, occasion, room));
+            // No memory for its place: it must go.
+            return Some(self.attempt(handle, Search::Anyone, occasion, room));
         }
         Some(turn)
+    }
+
+    /// Removes the one that bears a handle for which there is no place.
+    pub(super) fn expel(&self, handle: Handle, tier: Tier, now: Instant, guard: &Guard) {
+        let occasion = Occasion { tier, cause: RemovalCause::Size, now, guard };
+        self.attempt(handle, Search::Anyone, occasion, &mut self.totals.none());
     }
 
     /// Removes the entry of a handle if it is among those who are looked for.
@@ -169,23 +176,22 @@ where
         let is_it = |object: &Object<V>| object.is(handle, tier);
         let find = || self.map.find_by(handle.hash(), Handle::KNOWN, is_it, guard);
         let mut found = find();
-        while let Some(entry) = found {
+        while let Some((hash, entry)) = found {
             let object = &entry.value;
             let (dead, cause) = match object.judge(now, self.rules.stale(), search) {
                 Fate::Read => return Turn::Read,
                 Fate::Stays => return Turn::Stays,
-                Fate::Evicted => (Dead::Unpinned, cause),
+                Fate::Evicted(dead) => (dead, cause),
                 Fate::Expired(dead) => (dead, RemovalCause::Expired),
                 Fate::Gone => {
                     // If it was killed by who took its place, and its handle, he is there by now.
-                    found = find().filter(|next| !core::ptr::eq(*next, entry));
+                    found = find().filter(|(_, next)| !core::ptr::eq(*next, entry));
                     continue;
                 }
             };
             if dead == Dead::Unpinned {
                 room.absorb(object.tier(), object.weight());
             }
-            let hash = self.map.hash(&entry.key);
             self.unlink(hash, entry, guard);
             self.report(hash, &entry.key, object, cause);
             return if dead == Dead::Unpinned { Turn::Removed } else { Turn::Nothing };

@@ -87,13 +87,14 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Inserts a value, in place of the key's if there is one, and returns it as it is in the cache.
-    /// Evicts what must go for it. Allocates an entry, at times a segment of the order, and what
+    /// Inserts a value, in place of the key's if there is one, and returns it as it was put in. Evicts what
+    /// must go for it: into a full cache that is another even if the key is there, for old and new are
+    /// both there for a moment. Without memory for its place in the order it is evicted at once. Allocates an entry, at times a segment of the order, and what
     /// [a map's changes](crate::Map) do.
     ///
     /// # Errors
     ///
-    /// Any [`CacheError`], with key and value handed back. What the key stood for is then still there.
+    /// Any [`CacheError`], with key and value handed back. What was evicted by then is gone.
     pub fn insert<'g>(
         &'g self,
         key: K,
@@ -119,13 +120,16 @@ where
     ) -> Result<&'g V, Refused<K, V>> {
         self.map.admit(guard);
         let hash = self.map.hash(&key);
-        let entry = self.insert_hashed(hash, key, value, insert, now, guard)?;
+        let entry = self.insert_if(|_| true, hash, key, value, insert, now, guard)?;
         Ok(&entry.value.value)
     }
 
-    /// The same, of a key that was hashed, with the entry as it is in the cache.
-    pub(super) fn insert_hashed<'g>(
+    /// The same, of a key that was hashed, with the entry as it was put in; only if `may` says so of what
+    /// lives there.
+    #[expect(clippy::too_many_arguments, reason = "what an insertion is about, and nothing else")]
+    pub(super) fn insert_if<'g>(
         &'g self,
+        may: impl Fn(Option<&Object<V>>) -> bool,
         hash: usize,
         key: K,
         value: V,
@@ -146,14 +150,18 @@ where
         room.enter(insert.tier);
         let order = &self.orders[insert.tier.index()];
         let end = self.end(hash, insert.ttl(self.rules.ttl), now);
-        let object = Object::new(order.stamp(guard), insert.tier, end, weight, value);
-        let succeed = |old: &Object<V>, new: &mut Object<V>| {
-            new.succeed(old);
-            None::<core::convert::Infallible>
+        let stamp = order.stamp(guard);
+        let object = Object::new(stamp, insert.tier, end, weight, value);
+        let succeed = |old: Option<&Object<V>>, new: &mut Object<V>| {
+            new.succeed(old, stamp);
+            (!may(old.filter(|old| !old.is_dead()))).then_some(())
         };
         let (new, replaced) = match self.map.upsert(hash, key, object, guard, succeed) {
             Ok(Upserted::Inserted(new, replaced)) => (new, replaced),
-            Ok(Upserted::Kept(never)) => match never {},
+            // There is no room for two: that is no failure.
+            Ok(Upserted::Kept((), (key, Object { value, .. }))) => {
+                return Err(Refused { error: CacheError::Full, key, value });
+            }
             Err(Rejected { error, value: (key, object) }) => {
                 return Err(refuse(CacheError::Map(error), key, object.value));
             }
@@ -161,30 +169,31 @@ where
         room.keep();
         self.tally.count(hash, Event::Inserted);
         let killed = replaced.and_then(|old| Some((old, old.value.kill()?)));
+        if let Some((old, dead)) = killed {
+            self.release(&old.value, dead);
+        }
         // Who dies by us leaves its handle to us: whoever evicts finds us by it, for we were there
         // before it died.
-        if killed.is_some_and(|(old, _)| new.value.succeeds(&old.value)) {
+        let added = if killed.is_some_and(|(old, _)| new.value.succeeds(&old.value)) {
             // It was seen to be wanted: as if it had been read.
             new.value.read();
+            None
         } else {
-            match order.add(new.value.handle(hash), guard) {
-                Ok(number) if number.is_multiple_of(LOOK) => {
-                    self.tidy(insert.tier, 2 * LOOK, now, guard);
-                }
-                Ok(_) => {}
-                // No memory for its place in the order: it cannot stay.
-                Err(_) => {
-                    if let Some(dead) = new.value.kill() {
-                        self.bury(hash, new, dead, RemovalCause::Size, guard);
-                    }
-                }
-            }
-        }
-        if let Some((old, dead)) = killed {
+            Some(order.add(new.value.handle(hash), guard))
+        };
+        // From here on, code of the user's may panic.
+        if let Some((old, _)) = killed {
             let is_past = old.value.is_past(now, 0);
             let cause = if is_past { RemovalCause::Expired } else { RemovalCause::Replaced };
-            self.release(&old.value, dead);
             self.report(hash, &old.key, &old.value, cause);
+        }
+        match added {
+            Some(Ok(number)) if number.is_multiple_of(LOOK) => {
+                self.tidy(insert.tier, 2 * LOOK, now, guard);
+            }
+            // No memory for its place in the order: it cannot stay, nor who has taken its place since.
+            Some(Err(_)) => self.expel(new.value.handle(hash), insert.tier, now, guard),
+            _ => {}
         }
         Ok(new)
     }

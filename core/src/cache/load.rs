@@ -4,6 +4,7 @@ use alloc::borrow::ToOwned;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
 
 use super::counters::Event;
 use super::entry::Object;
@@ -14,21 +15,22 @@ use crate::map::Entry;
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl, nanos};
 
-/// What a cache has for who asks it to load.
+/// What a cache has for who asks it to load. Values are clones, so no guard need live while one is
+/// loaded.
 #[derive(Debug)]
-pub enum Load<'c, 'g, K, V, E, S>
+pub enum Load<'a, K, V, E, S>
 where
     K: Send + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
     /// A fresh value.
-    Hit(&'g V),
+    Hit(V),
     /// A value past its time, within [the window](super::Builder::stale_while_revalidate) in which it is
     /// good enough; and if nobody loads another yet, the task of doing so.
-    Stale(&'g V, Option<Loading<'c, K, V, E, S>>),
+    Stale(V, Option<Loading<'a, K, V, E, S>>),
     /// Nothing: the caller loads it.
-    Lead(Loading<'c, K, V, E, S>),
+    Lead(Loading<'a, K, V, E, S>),
     /// Nothing: somebody else loads it. Whoever is told [`Ended::Again`](crate::flight::Ended::Again)
     /// asks [once more](Cache::load_again).
     Wait(Follower<V, E>),
@@ -39,14 +41,14 @@ where
 /// Dropped without [`complete`](Self::complete) or [`fail`](Self::fail), in whatever way, it leaves that
 /// to one of those who wait.
 #[must_use = "a load that is dropped leaves those who wait without a result"]
-pub struct Loading<'c, K, V, E, S>
+pub struct Loading<'a, K, V, E, S>
 where
     K: Send + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    cache: &'c Cache<K, V, E, S>,
-    leader: Leader<'c, K, V, E, S>,
+    cache: &'a Cache<K, V, E, S>,
+    leader: Leader<'a, K, V, E, S>,
 }
 
 impl<K, V, E, S> Cache<K, V, E, S>
@@ -58,7 +60,8 @@ where
 {
     /// The value of a key; or the task of loading it, or of waiting for who does. Never blocks.
     ///
-    /// Counts one hit or one miss.
+    /// Counts one hit or one miss. Where cloning a value is dear, [get](Self::get) it first, and
+    /// [load it without counting](Self::load_again) if it is not there.
     ///
     /// # Errors
     ///
@@ -85,13 +88,13 @@ where
     /// assert!(matches!(pages.load("home", Caller(2), now, guard)?, Load::Hit(200)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn load<'g, Q>(
-        &'g self,
+    pub fn load<Q>(
+        &self,
         key: &Q,
         caller: Caller,
         now: Instant,
-        guard: &'g Guard,
-    ) -> Result<Load<'g, 'g, K, V, E, S>, JoinError>
+        guard: &Guard,
+    ) -> Result<Load<'_, K, V, E, S>, JoinError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -110,13 +113,13 @@ where
     /// # Errors
     ///
     /// As [`load`](Self::load).
-    pub fn load_again<'g, Q>(
-        &'g self,
+    pub fn load_again<Q>(
+        &self,
         key: &Q,
         caller: Caller,
         now: Instant,
-        guard: &'g Guard,
-    ) -> Result<Load<'g, 'g, K, V, E, S>, JoinError>
+        guard: &Guard,
+    ) -> Result<Load<'_, K, V, E, S>, JoinError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -128,9 +131,8 @@ where
         }
         let joined = self.flights.join(key.to_owned(), caller, self.rules.lease, now, guard);
         // Only now: who led before us has inserted before he was done.
-        let found = self.map.find(hash, key, guard);
         let within = nanos(self.rules.revalidate);
-        let stale = found.filter(|entry| entry.value.is_usable(now, within));
+        let stale = self.entry(hash, key, guard).filter(|entry| !entry.value.is_past(now, within));
         match (joined, stale) {
             (Ok(Joined::Leader(leader)), Some(entry)) if entry.value.is_fresh(now) => {
                 // Others may have begun to wait for us. Superseded: then not for us.
@@ -153,9 +155,9 @@ where
 }
 
 /// Reads a value.
-fn read<K, V>(entry: &Entry<K, Object<V>>) -> &V {
+fn read<K, V: Clone>(entry: &Entry<K, Object<V>>) -> V {
     entry.value.read();
-    &entry.value.value
+    entry.value.value.clone()
 }
 
 impl<K, V, E, S> Loading<'_, K, V, E, S>
@@ -184,7 +186,9 @@ where
     ///
     /// # Errors
     ///
-    /// The value, if the lease has ended and somebody would not wait: it is not in the cache.
+    /// The value, if the lease has ended and somebody would not wait: it is not in the cache. To put it in
+    /// begins the lease anew; only if that takes as long as the lease was it there for a while, and may
+    /// have been handed out.
     pub fn complete(self, value: V, now: Instant, guard: &Guard) -> Result<V, V> {
         self.complete_with(value, Insert::new(), now, guard)
     }
@@ -201,28 +205,31 @@ where
         now: Instant,
         guard: &Guard,
     ) -> Result<V, V> {
-        let Self { cache, leader } = self;
+        let Self { cache, mut leader } = self;
         cache.map.admit(guard);
-        if !leader.is_leading() {
+        let (ours, theirs, key) = (value.clone(), value.clone(), leader.key().clone());
+        // From here on nobody supersedes us, unless to put it in takes as long as the lease.
+        if leader.renew(cache.rules.lease, now).is_err() {
             return Err(value);
         }
-        let hash = cache.map.hash(leader.key());
-        let lives = insert.ttl(cache.rules.ttl) != Ttl::For(core::time::Duration::ZERO);
-        let kept = lives.then(|| {
-            let key = leader.key().clone();
-            cache.insert_hashed(hash, key, value.clone(), insert, now, guard).ok()
-        });
-        match (leader.complete(value.clone(), guard), kept.flatten()) {
-            (Ok(()), _) => Ok(value),
-            // Superseded at the last moment. Who did it may find ours, and must not take it for his.
-            (Err(value), Some(entry)) => {
-                if let Some(dead) = entry.value.kill() {
-                    cache.bury(hash, entry, dead, RemovalCause::Explicit, guard);
-                }
-                Err(value)
-            }
-            (Err(value), None) => Err(value),
+        let hash = cache.map.hash(&key);
+        let old = cache.entry(hash, &key, guard).map(|entry| &raw const entry.value);
+        // Then whoever did has put in his own, which stays.
+        let may = |found: Option<&Object<V>>| {
+            found.is_none_or(|found| Some(core::ptr::from_ref(found)) == old)
+        };
+        let lives = insert.ttl(cache.rules.ttl) != Ttl::For(Duration::ZERO);
+        let kept = lives.then(|| cache.insert_if(may, hash, key, ours, insert, now, guard));
+        let superseded = leader.complete(theirs, guard).is_err();
+        if !superseded {
+            return Ok(value);
         }
+        if let Some(Ok(entry)) = kept
+            && let Some(dead) = entry.value.kill()
+        {
+            cache.bury(hash, entry, dead, RemovalCause::Explicit, guard);
+        }
+        Err(value)
     }
 
     /// Hands those who wait the error; or the value that was there, if it is within [the
@@ -234,9 +241,9 @@ where
     pub fn fail(self, error: E, now: Instant, guard: &Guard) -> Result<V, E> {
         let Self { cache, leader } = self;
         cache.map.admit(guard);
-        let found = cache.map.find(cache.map.hash(leader.key()), leader.key(), guard);
+        let found = cache.entry(cache.map.hash(leader.key()), leader.key(), guard);
         let within = nanos(cache.rules.on_error);
-        match found.filter(|entry| entry.value.is_usable(now, within)) {
+        match found.filter(|entry| !entry.value.is_past(now, within)) {
             Some(entry) => {
                 let value = entry.value.value.clone();
                 // Superseded: then they wait for another.

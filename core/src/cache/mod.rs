@@ -68,13 +68,16 @@ use crate::time::Instant;
 ///
 /// A get is that of the map, and writes nothing but one bit of an entry that was not read since it was
 /// last its turn to go. An insertion into a full cache looks at a few handles, 64 second chances at most,
-/// and more only of what is dead or pinned. An entry takes 32 bytes beside key and value in the map, and 8
-/// in the order.
+/// and more only of what is dead or pinned. An entry takes 24 bytes beside what it takes in
+/// [the map](crate::Map), and 8 in the order, or 16 where much has died otherwise than by eviction.
+/// What is removed is freed by whoever collects or [sweeps](Self::sweeper); if the domain is
+/// [capped](crate::Domain::capped) and full, it stays in the map, uncounted, until a sweep finds room.
 ///
 /// # Progress
 ///
-/// Lock-free. A thread that stops in the middle of an eviction hides one entry from the others'
-/// evictions, until it expires or is invalidated.
+/// Lock-free. A thread that stops in the middle of an insertion keeps the room that it has made for it,
+/// and in the middle of an eviction hides one entry from the others', until it expires or is
+/// invalidated.
 ///
 /// # Examples
 ///
@@ -127,12 +130,12 @@ pub enum RemovalCause {
     Pressure,
 }
 
-/// Why a value was not kept. The cache is as it was.
+/// Why a value was not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheError {
     /// It weighs more than all the cache may hold.
     TooHeavy,
-    /// There is no room, and nothing to evict: all of it is pinned, or being removed by others.
+    /// There is no room, and nothing to evict: all of it is pinned, or in the hands of others.
     Full,
     /// The map refuses it.
     Map(MapError),
@@ -197,6 +200,7 @@ where
         Some(&found.value.value)
     }
 
+    /// The entry of a key, if it is fresh.
     #[inline(always)]
     fn fresh<'g, Q>(
         &'g self,
@@ -209,7 +213,28 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.map.find(hash, key, guard).filter(|entry| entry.value.is_fresh(now))
+        self.entry(hash, key, guard).filter(|entry| entry.value.is_fresh(now))
+    }
+
+    /// The entry of a key, if there is one; it may be past its time.
+    #[inline(always)]
+    fn entry<'g, Q>(
+        &'g self,
+        hash: usize,
+        key: &Q,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, Object<V>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let find = || self.map.find(hash, key, guard);
+        let mut found = find()?;
+        while found.value.is_dead() {
+            // If it was killed by who took its place, he is there by now.
+            found = find().filter(|next| !core::ptr::eq(*next, found))?;
+        }
+        Some(found)
     }
 
     /// Removes a key; its value, if it was fresh.
@@ -225,7 +250,7 @@ where
     pub fn invalidate_if<'g, Q>(
         &'g self,
         key: &Q,
-        doomed: impl FnOnce(&V) -> bool,
+        doomed: impl FnMut(&V) -> bool,
         now: Instant,
         guard: &'g Guard,
     ) -> Option<&'g V>
@@ -234,18 +259,39 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.map.admit(guard);
-        let hash = self.map.hash(key);
-        let entry = self.fresh(hash, key, now, guard)?;
-        let object = &entry.value;
-        if !doomed(&object.value) {
-            return None;
-        }
-        let dead = object.kill()?;
-        self.bury(hash, entry, dead, RemovalCause::Explicit, guard);
-        Some(&object.value)
+        let object = self.kill(self.map.hash(key), key, doomed, now, guard)?;
+        object.is_fresh(now).then_some(&object.value)
     }
 
-    /// Removes everything that is fresh, and returns how many that were. Not at one moment: what is
+    /// Kills the entry of a key, fresh or not.
+    fn kill<'g, Q>(
+        &'g self,
+        hash: usize,
+        key: &Q,
+        mut doomed: impl FnMut(&V) -> bool,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> Option<&'g Object<V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        loop {
+            let entry = self.entry(hash, key, guard)?;
+            if !doomed(&entry.value.value) {
+                return None;
+            }
+            if let Some(dead) = entry.value.kill() {
+                let is_past = entry.value.is_past(now, self.rules.stale());
+                let cause = if is_past { RemovalCause::Expired } else { RemovalCause::Explicit };
+                self.bury(hash, entry, dead, cause, guard);
+                return Some(&entry.value);
+            }
+            // Dead by now: another may have taken its place.
+        }
+    }
+
+    /// Removes everything, and returns how many values that were fresh. Not at one moment: what is
     /// inserted meanwhile may be removed or not. Looks at the whole table.
     pub fn invalidate_all(&self, now: Instant, guard: &Guard) -> u64 {
         let mut removed = 0;
@@ -261,7 +307,7 @@ where
         now: Instant,
         guard: &'g Guard,
     ) -> impl Iterator<Item = (&'g K, &'g V)> {
-        let fresh = move |(_, object): &(&K, &Object<V>)| object.is_fresh(now);
+        let fresh = move |(_, object): &(&K, &Object<V>)| object.is_fresh(now) && !object.is_dead();
         self.map.iter(guard).filter(fresh).map(|(key, object)| (key, &object.value))
     }
 
@@ -282,8 +328,7 @@ where
     /// Takes an entry that is dead out of the map. Who cannot, for want of memory, leaves it to the next
     /// who inserts its key, or to a sweep.
     fn unlink(&self, hash: usize, entry: &Entry<K, Object<V>>, guard: &Guard) {
-        let is_it = |_: &K, object: &Object<V>| core::ptr::eq(object, &raw const entry.value);
-        _ = self.map.remove_hashed(hash, &entry.key, is_it, guard);
+        _ = self.map.remove_entry(hash, entry, guard);
     }
 }
 

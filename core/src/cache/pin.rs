@@ -7,7 +7,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 
 use super::Cache;
-use super::entry::Object;
+use super::entry::{Object, unpin};
 use super::totals::Totals;
 use crate::map::Held;
 use crate::reclaim::Guard;
@@ -61,10 +61,18 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.map.admit(guard);
-        let entry = self.fresh(self.map.hash(key), key, now, guard)?;
-        let pinned = entry.value.pin();
-        let held = || ManuallyDrop::new(Held::new(entry));
-        pinned.then(|| PinnedEntry { held: held(), totals: &self.totals })
+        let hash = self.map.hash(key);
+        loop {
+            let entry = self.fresh(hash, key, now, guard)?;
+            if entry.value.pin() {
+                let held = ManuallyDrop::new(Held::new(entry));
+                return Some(PinnedEntry { held, totals: &self.totals });
+            }
+            // Dead by now: another may have taken its place.
+            if !entry.value.is_dead() {
+                return None;
+            }
+        }
     }
 }
 
@@ -93,7 +101,7 @@ impl<K, V> Drop for PinnedEntry<'_, K, V> {
     fn drop(&mut self) {
         let object = self.object();
         let (tier, weight) = (object.tier(), object.weight());
-        let unpinned = object.unpin();
+        let unpinned = unpin(&object.state);
         if unpinned.dead {
             self.totals.give_up(tier, weight);
         }

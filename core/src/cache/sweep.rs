@@ -10,8 +10,8 @@ use crate::reclaim::Worker;
 use crate::sweep::{Budget, Sweep, Swept};
 use crate::time::Instant;
 
-/// A pass over a [`Cache`] that removes what is past its time, and frees what was removed, so many at a
-/// time. See [`Map::sweeper`](crate::Map::sweeper) for what a step does; up to half of it may go to
+/// A pass over a [`Cache`] that removes what is past its time and loads that were abandoned, and frees
+/// what was removed, so many at a time. See [`Map::sweeper`](crate::Map::sweeper) for what a step does; up to half of it may go to
 /// handles of the order that are of no use any more.
 ///
 /// `T` is whatever derefs to the cache: a reference, an `Arc` for a thread of its own.
@@ -37,6 +37,8 @@ pub struct CacheSweep<T> {
     cache: T,
     worker: Worker,
     cursor: Cursor,
+    /// Whether it is at the loads, after the entries.
+    at_loads: bool,
 }
 
 impl<T> CacheSweep<T> {
@@ -45,8 +47,10 @@ impl<T> CacheSweep<T> {
     /// # Panics
     ///
     /// On the first step, if the worker is of another domain.
-    pub fn new(cache: T, worker: Worker) -> Self {
-        Self { cache, worker, cursor: Cursor::START }
+    pub fn new(cache: T, mut worker: Worker) -> Self {
+        // A guard that stays would hold back everything between the steps.
+        worker.offline(|| ());
+        Self { cache, worker, cursor: Cursor::START, at_loads: false }
     }
 }
 
@@ -64,13 +68,14 @@ where
 
     /// Whether an entry is to be taken out of the map; kills it if it is past its time.
     fn is_done(&self, key: &K, object: &Object<V>, now: Instant) -> bool {
-        if object.is_past(now, self.rules.stale())
-            && let Some(dead) = object.kill()
-        {
-            self.release(object, dead);
-            self.report(self.map.hash(key), key, object, RemovalCause::Expired);
+        if object.is_past(now, self.rules.stale()) {
+            let hash = self.map.hash(key);
+            if let Some(dead) = object.kill() {
+                self.release(object, dead);
+                self.report(hash, key, object, RemovalCause::Expired);
+            }
         }
-        !object.is_usable(now, self.rules.stale())
+        object.is_dead()
     }
 }
 
@@ -83,17 +88,29 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        let cache = &*self.cache;
-        let mut tidied = 0;
-        let pinned = self.worker.pin();
+        let Self { cache, worker, cursor, at_loads } = self;
+        let mut done = Swept::default();
+        let pinned = worker.pin();
         for tier in Tiers::ALL.iter() {
-            tidied += cache.tidy(tier, budget.get() / 2 - tidied, now, &pinned);
+            done.visited += cache.tidy(tier, budget.get() / 2 - done.visited, now, &pinned);
         }
         drop(pinned);
-        let stale = |key: &K, object: &Object<V>, now| cache.is_done(key, object, now);
-        let budget = budget.less(tidied);
-        let mut done = step(&cache.map, &mut self.worker, &mut self.cursor, stale, now, budget);
-        done.visited += tidied;
+        let mut left = budget.less(done.visited);
+        while left.get() > 0 && !done.wrapped {
+            let step = if *at_loads {
+                // No entries: looked at, and not counted as removed.
+                Swept { removed: 0, ..cache.flights.step(worker, cursor, now, left) }
+            } else {
+                let stale = |key: &K, object: &Object<V>, now| cache.is_done(key, object, now);
+                step(&cache.map, worker, cursor, stale, now, left)
+            };
+            left = left.less(step.visited + step.freed);
+            done.add(step);
+            if step.wrapped {
+                done.wrapped = *at_loads;
+                *at_loads = !*at_loads;
+            }
+        }
         done
     }
 }

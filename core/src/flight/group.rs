@@ -10,9 +10,9 @@ use super::leader::Leader;
 use super::shared::{Flight, Standing};
 use super::slot::Caller;
 use crate::hash::SeededState;
-use crate::map::{Map, MapError, Rejected, Upserted};
+use crate::map::{Cursor, Map, MapError, Rejected, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
-use crate::sweep::Sweep;
+use crate::sweep::{Budget, Sweep, Swept};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::time::Instant;
 
@@ -157,12 +157,12 @@ where
         let ours = Arc::clone(&flight);
         // Before others can see it, and end it.
         let counted = Counted::new(&self.running);
-        match self.map.upsert(hash, held, flight, guard, |flight, _| follow(flight)) {
+        match self.map.upsert(hash, held, flight, guard, |flight, _| follow(flight?)) {
             Ok(Upserted::Inserted(..)) => {
                 counted.keep();
                 Ok(Joined::Leader(Leader::new(self, key, ours)))
             }
-            Ok(Upserted::Kept(followed)) => followed.map(Joined::Follower),
+            Ok(Upserted::Kept(followed, _)) => followed.map(Joined::Follower),
             Err(Rejected { error, .. }) => Err(JoinError::Map(error)),
         }
     }
@@ -188,15 +188,6 @@ where
         }
     }
 
-    fn supersede(&self, flight: &Flight<V, E>, now: Instant) -> bool {
-        let superseded = flight.supersede(now);
-        if superseded {
-            self.ended();
-            flight.waiters.wake_all();
-        }
-        superseded
-    }
-
     pub(super) fn admit(&self, guard: &Guard) {
         self.map.admit(guard);
     }
@@ -209,9 +200,7 @@ where
 
     /// A sweep that removes flights which have ended, and ends those whose lease has.
     pub fn sweeper(&self, worker: Worker) -> impl Sweep + '_ {
-        self.map.sweeper(worker, |_, flight: &Arc<Flight<V, E>>, now| {
-            matches!(flight.standing(now), Standing::Ended) || self.supersede(flight, now)
-        })
+        self.map.sweeper(worker, |_, flight: &Arc<Flight<V, E>>, now| self.is_done(flight, now))
     }
 }
 
@@ -221,6 +210,30 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
+    /// One step of a [sweep](Self::sweeper).
+    pub(crate) fn step(
+        &self,
+        worker: &mut Worker,
+        cursor: &mut Cursor,
+        now: Instant,
+        budget: Budget,
+    ) -> Swept {
+        step(&self.map, worker, cursor, |_, flight, now| self.is_done(flight, now), now, budget)
+    }
+
+    fn is_done(&self, flight: &Flight<V, E>, now: Instant) -> bool {
+        matches!(flight.standing(now), Standing::Ended) || self.supersede(flight, now)
+    }
+
+    fn supersede(&self, flight: &Flight<V, E>, now: Instant) -> bool {
+        let superseded = flight.supersede(now);
+        if superseded {
+            self.ended();
+            flight.waiters.wake_all();
+        }
+        superseded
+    }
+
     /// How many flights are running.
     pub fn in_flight(&self) -> usize {
         // Relaxed: a count.

@@ -45,11 +45,6 @@ where
         &self.key
     }
 
-    /// Whether what it comes to would still be taken.
-    pub(crate) fn is_leading(&self) -> bool {
-        self.flight.ended().is_none()
-    }
-
     /// Has the lease begin anew.
     ///
     /// # Errors

@@ -212,9 +212,13 @@ impl<K, V> Farewell<K, V> for Free {
 
 /// A value that somebody may hold on to when the map has no use for its entry any more.
 pub(crate) trait Retained {
-    /// The map, or who reads it under a guard, has no use for it any more: whether nobody has. Then the
-    /// map frees the entry; else the last of those who [hold](Held) it does.
-    fn left(&self) -> bool;
+    /// Neither the map nor anybody under a guard has a use for it any more: whether nobody has. Then the
+    /// map frees the entry; else the last of those who [hold](Held) it does, perhaps before this returns.
+    ///
+    /// # Safety
+    ///
+    /// It was there until now.
+    unsafe fn left(this: NonNull<Self>) -> bool;
 }
 
 /// As [`Free`], unless somebody holds on to it.
@@ -223,7 +227,9 @@ pub(super) enum Leave {}
 impl<K, V: Retained> Farewell<K, V> for Leave {
     unsafe fn part(entry: NonNull<Entry<K, V>>) {
         // SAFETY: by the caller's promise it is still there.
-        if unsafe { entry.as_ref() }.value.left() {
+        let value = NonNull::from(unsafe { &(*entry.as_ptr()).value });
+        // SAFETY: as above.
+        if unsafe { V::left(value) } {
             // SAFETY: by the caller's promise, and nobody holds it.
             unsafe { Free::part(entry) };
         }
@@ -238,7 +244,8 @@ impl<K, V> Held<K, V> {
     pub(crate) fn new(entry: &Entry<K, V>) -> Self {
         // Not by the reference, which may not free it: as it was when it was published.
         let at = core::ptr::with_exposed_provenance_mut(core::ptr::from_ref(entry).addr());
-        Self(NonNull::new(at).unwrap_or(NonNull::from(entry)))
+        // SAFETY: the address of a reference.
+        Self(unsafe { NonNull::new_unchecked(at) })
     }
 
     /// The entry.

@@ -195,7 +195,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         prefetch(Word::<K, V>::new(word).first());
     }
 
-    /// An entry that is told by its hash, of which only the bits of `known` are, and its value.
+    /// An entry that is told by its hash, of which only the bits of `known` are, and its value; with the
+    /// whole hash.
     ///
     /// No table may have more buckets than the bits tell apart.
     pub(crate) fn find_by<'g>(
@@ -204,18 +205,29 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         known: usize,
         is_it: impl Fn(&V) -> bool,
         guard: &'g Guard,
-    ) -> Option<&'g Entry<K, V>> {
-        let word = self.elsewhere(hash, guard);
-        let mut single = None;
-        // SAFETY: read under the guard.
-        let items = unsafe { word.items(&mut single) };
-        let alike = items.iter().filter(|item| item.hash & known == hash & known);
-        alike.into_iter().find_map(|item| {
-            // SAFETY: as above; of a block, whose bucket is the hash's.
-            let entry = unsafe { item.entry.as_ref() };
-            entry.read();
-            is_it(&entry.value).then_some(entry)
-        })
+    ) -> Option<(usize, &'g Entry<K, V>)> {
+        let mut word = self.elsewhere(hash, guard);
+        loop {
+            let mut single = None;
+            // SAFETY: read under the guard.
+            let items = unsafe { word.items(&mut single) };
+            let alike = items.iter().filter(|item| item.hash & known == hash & known);
+            let found = alike.into_iter().find_map(|item| {
+                // SAFETY: as above; of a block, whose bucket is the hash's.
+                let entry = unsafe { item.entry.as_ref() };
+                entry.read();
+                is_it(&entry.value).then_some((item.hash, entry))
+            });
+            if found.is_some() {
+                return found;
+            }
+            // Of an entry that was retired the hash may be gone: then another word is there.
+            let again = self.elsewhere(hash, guard);
+            if again.0 == word.0 {
+                return None;
+            }
+            word = again;
+        }
     }
 
     /// The word that decides about a hash, while tables are replaced.

@@ -15,8 +15,8 @@ use crate::sync::{Ordering, prefetch};
 
 /// What became of an entry that was to be inserted.
 pub(crate) enum Upserted<'g, K, V, R> {
-    /// Not inserted: the one that is there was accepted.
-    Kept(R),
+    /// Not inserted: what is there was accepted. With what was to be inserted.
+    Kept(R, (K, V)),
     /// Inserted, in place of another if there was one.
     Inserted(&'g Entry<K, V>, Option<&'g Entry<K, V>>),
 }
@@ -45,7 +45,7 @@ where
         let hash = self.hash(&key);
         match self.upsert(hash, key, value, guard, |_, _| None::<Infallible>)? {
             Upserted::Inserted(_, replaced) => Ok(replaced.map(|entry| &entry.value)),
-            Upserted::Kept(never) => match never {},
+            Upserted::Kept(never, _) => match never {},
         }
     }
 
@@ -66,8 +66,8 @@ where
         if let Some(entry) = self.find(hash, &key, guard) {
             return Ok(&entry.value);
         }
-        match self.upsert(hash, key, make(), guard, |kept, _| Some(kept)) {
-            Ok(Upserted::Kept(value)) => Ok(value),
+        match self.upsert(hash, key, make(), guard, |kept, _| kept) {
+            Ok(Upserted::Kept(value, _)) => Ok(value),
             Ok(Upserted::Inserted(entry, _)) => Ok(&entry.value),
             Err(Rejected { error, value: (key, _) }) => Err(Rejected { error, value: key }),
         }
@@ -96,7 +96,7 @@ where
             let new = Entry::new(hash, key, value).map_err(|_| MapError::OutOfMemory)?;
             // Only in place of the very one that was read.
             let is_old = |entry: &Entry<K, V>| core::ptr::eq(entry, old);
-            if self.exchange(hash, is_old, &new, guard)? {
+            if self.exchange(hash, is_old, Some(new.address()), guard)? {
                 // SAFETY: published just now, under the guard.
                 return Ok(Some(unsafe { &(*new.publish().as_ptr()).value }));
             }
@@ -131,7 +131,7 @@ where
     pub fn remove_if<'g, Q>(
         &'g self,
         key: &Q,
-        doomed: impl FnMut(&K, &V) -> bool,
+        mut doomed: impl FnMut(&K, &V) -> bool,
         guard: &'g Guard,
     ) -> Result<Option<&'g V>, MapError>
     where
@@ -139,21 +139,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.limbo.admit(guard);
-        self.remove_hashed(self.hash(key), key, doomed, guard)
-    }
-
-    /// The same of a key that was hashed.
-    pub(crate) fn remove_hashed<'g, Q>(
-        &'g self,
-        hash: usize,
-        key: &Q,
-        mut doomed: impl FnMut(&K, &V) -> bool,
-        guard: &'g Guard,
-    ) -> Result<Option<&'g V>, MapError>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
+        let hash = self.hash(key);
         loop {
             let table = self.table(guard);
             let word = self.settle(table, hash, guard)?;
@@ -174,15 +160,15 @@ where
         }
     }
 
-    /// Inserts an entry unless `accept`, which is shown the one that is there and the newcomer, has a
-    /// use for the former.
+    /// Inserts an entry unless `accept`, which is shown the one that is there, if any, and the newcomer,
+    /// would rather have it as it is.
     pub(crate) fn upsert<'g, R>(
         &'g self,
         hash: usize,
         key: K,
         value: V,
         guard: &'g Guard,
-        accept: impl FnMut(&'g V, &mut V) -> Option<R>,
+        accept: impl FnMut(Option<&'g V>, &mut V) -> Option<R>,
     ) -> Result<Upserted<'g, K, V, R>, Rejected<(K, V)>> {
         // The bucket is on its way while the entry is made.
         prefetch(self.table(guard).bucket(hash));
@@ -198,7 +184,7 @@ where
         hash: usize,
         mut new: Unpublished<Entry<K, V>>,
         guard: &'g Guard,
-        mut accept: impl FnMut(&'g V, &mut V) -> Option<R>,
+        mut accept: impl FnMut(Option<&'g V>, &mut V) -> Option<R>,
     ) -> Result<Upserted<'g, K, V, R>, Refused<K, V>> {
         loop {
             let table = self.table(guard);
@@ -212,8 +198,8 @@ where
             // SAFETY: read under the guard.
             let found = unsafe { word.find(hash, |held| *held == new.get().key) };
             let newcomer = &mut new.get_mut().value;
-            if let Some(kept) = found.and_then(|found| accept(&found.value, newcomer)) {
-                return Ok(Upserted::Kept(kept));
+            if let Some(kept) = accept(found.map(|found| &found.value), newcomer) {
+                return Ok(Upserted::Kept(kept, new.into_inner().into_parts()));
             }
             let leaves = |item: &Item<K, V>| {
                 found.is_some_and(|found| core::ptr::eq(item.entry.as_ptr(), found))
@@ -234,13 +220,29 @@ where
             }
         }
     }
+}
 
-    /// Puts `new` in the place of an entry, if that is still there.
+impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
+    /// Takes this very entry out, if it is still there; calls nothing of the user's.
+    pub(crate) fn remove_entry(
+        &self,
+        hash: usize,
+        entry: &Entry<K, V>,
+        guard: &Guard,
+    ) -> Result<bool, MapError> {
+        let removed = self.exchange(hash, |held| core::ptr::eq(held, entry), None, guard)?;
+        if removed {
+            self.resize(self.table(guard), self.count.sub(hash), false, guard);
+        }
+        Ok(removed)
+    }
+
+    /// Puts `new`, or nothing, in the place of an entry, if that is still there.
     fn exchange(
         &self,
         hash: usize,
         is_old: impl Fn(&Entry<K, V>) -> bool,
-        new: &Unpublished<Entry<K, V>>,
+        new: Option<NonNull<Entry<K, V>>>,
         guard: &Guard,
     ) -> Result<bool, MapError> {
         loop {
@@ -257,15 +259,13 @@ where
             if !items.iter().any(leaves) {
                 return Ok(false);
             }
-            if self.replace_word(table, hash, word, leaves, Some(new.address()))? {
+            if self.replace_word(table, hash, word, leaves, new)? {
                 self.help(table, guard);
                 return Ok(true);
             }
         }
     }
-}
 
-impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Replaces a bucket's word by one without the items that leave and with a new entry, and retires
     /// what is then in no word. `false` if somebody was faster.
     ///

@@ -66,6 +66,16 @@ pub struct Swept {
     pub wrapped: bool,
 }
 
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+impl Swept {
+    /// Counts a step of a part in that of the whole, which is not complete for that.
+    pub(crate) fn add(&mut self, part: Self) {
+        self.visited += part.visited;
+        self.removed += part.removed;
+        self.freed += part.freed;
+    }
+}
+
 /// Something that can be swept in steps, carrying its position.
 pub trait Sweep {
     /// Goes on with the pass: removes what has gone stale by `now`, within `budget`.

@@ -283,6 +283,20 @@ impl AtomicU64 {
         self.0.fetch_sub(value, order)
     }
 
+    /// Keeps bits, and returns what was there.
+    #[track_caller]
+    pub fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_and(value, order)
+    }
+
+    /// Sets bits, and returns what was there.
+    #[track_caller]
+    pub fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
+        let (order, _) = exchange(Location::caller(), order, Ordering::Relaxed);
+        self.0.fetch_or(value, order)
+    }
+
     /// Raises, and returns what was there.
     #[track_caller]
     pub fn fetch_max(&self, value: u64, order: Ordering) -> u64 {

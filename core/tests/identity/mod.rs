@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 /// The hasher, and its state.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Identity(u64);
 
 impl BuildHasher for Identity {

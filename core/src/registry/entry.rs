@@ -1,0 +1,118 @@
+//! What is kept of an entry: one word that says until when it lives, whether it is dead, and who has it.
+//!
+//! | bits | |
+//! |---|---|
+//! | 61 | its end in the namespace's time, in nanoseconds; all of them set: never |
+//! | `DEAD` | it is no longer in the registry; for good |
+//! | `LEASED` | somebody holds its lease |
+//! | `LEFT` | the map has no use for it any more, nor has any guard; for good |
+
+use core::ptr::NonNull;
+
+use crate::map::Retained;
+use crate::sync::{AtomicU64, Ordering};
+use crate::time::{Ttl, nanos};
+
+const DEAD: u64 = 0b001;
+const LEASED: u64 = 0b010;
+const LEFT: u64 = 0b100;
+const FLAGS: u32 = 3;
+const NEVER: u64 = u64::MAX >> FLAGS;
+
+/// How long in nanoseconds; [`NEVER`] is for ever.
+fn length(ttl: Ttl) -> u64 {
+    match ttl {
+        Ttl::For(ttl) => nanos(ttl).min(NEVER - 1),
+        Ttl::Forever => NEVER,
+    }
+}
+
+fn end(ttl: u64, time: u64) -> u64 {
+    if ttl == NEVER { NEVER } else { time.saturating_add(ttl).min(NEVER - 1) }
+}
+
+/// A word of an entry, as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life(u64);
+
+impl Life {
+    pub(super) fn is_dead(self) -> bool {
+        self.0 & DEAD != 0
+    }
+
+    pub(super) fn end(self) -> u64 {
+        self.0 >> FLAGS
+    }
+
+    pub(super) fn is_past(self, time: u64) -> bool {
+        self.end() != NEVER && self.end() <= time
+    }
+}
+
+pub(super) struct Leased<V> {
+    pub(super) life: AtomicU64,
+    /// In nanoseconds: what a renewal is good for.
+    pub(super) ttl: u64,
+    pub(super) value: V,
+}
+
+impl<V> Leased<V> {
+    pub(super) fn new(ttl: Ttl, time: u64, leased: bool, value: V) -> Self {
+        let ttl = length(ttl);
+        let flags = if leased { LEASED } else { 0 };
+        Self { life: AtomicU64::new(end(ttl, time) << FLAGS | flags), ttl, value }
+    }
+
+    pub(super) fn seen(&self) -> Life {
+        // Acquire: pairs with `change`: what took its place is found.
+        Life(self.life.load(Ordering::Acquire))
+    }
+
+    fn change(&self, change: impl Fn(Life) -> Option<u64>) -> Result<Life, Life> {
+        let mut life = self.seen();
+        while let Some(next) = change(life) {
+            // Release: whoever finds it dead finds what took its place. Acquire: as `life`.
+            let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+            match self.life.compare_exchange(life.0, next, success, failure) {
+                Ok(_) => return Ok(life),
+                Err(seen) => life = Life(seen),
+            }
+        }
+        Err(life)
+    }
+
+    /// Has it live anew from this time on, unless it is dead or its time is up. Its ends, before and
+    /// after.
+    pub(super) fn renew(&self, time: u64) -> Option<(u64, u64)> {
+        let later = end(self.ttl, time);
+        let renew = |life: Life| {
+            let lives = !life.is_dead() && !life.is_past(time);
+            // A renewal of an earlier time shortens nothing.
+            lives.then_some(life.end().max(later) << FLAGS | life.0 & !(NEVER << FLAGS))
+        };
+        let before = self.change(renew).ok()?.end();
+        Some((before, before.max(later)))
+    }
+
+    /// Kills it if `doomed` says so of its word. Its end, if we did.
+    pub(super) fn kill(&self, doomed: impl Fn(Life) -> bool) -> Option<u64> {
+        let kill = |life: Life| (!life.is_dead() && doomed(life)).then_some(life.0 | DEAD);
+        self.change(kill).ok().map(Life::end)
+    }
+}
+
+/// Nobody holds the lease any more. Whether nobody has a use for the entry at all; if somebody has, he
+/// may free it after this, so it is told of its word only.
+pub(super) fn let_go(life: &AtomicU64) -> bool {
+    // Release: whoever frees it does so after we are done with it. Acquire: the same, if that is us.
+    life.fetch_and(!LEASED, Ordering::AcqRel) & LEFT != 0
+}
+
+impl<V> Retained for Leased<V> {
+    unsafe fn left(this: NonNull<Self>) -> bool {
+        // SAFETY: by the caller's promise.
+        let life = unsafe { &(*this.as_ptr()).life };
+        // As `let_go`, of which one is the last.
+        life.fetch_or(LEFT, Ordering::AcqRel) & LEASED == 0
+    }
+}

@@ -1,0 +1,106 @@
+//! Who holds a service.
+
+use core::fmt;
+use core::mem::ManuallyDrop;
+
+use super::entry::{Leased, let_go};
+use super::namespace::Namespace;
+use crate::map::Held;
+use crate::time::Instant;
+
+/// The right to renew one entry: the very one that it was given for, whatever its key stands for later.
+/// Needs no guard.
+///
+/// Dropped, it leaves the entry to its time, or withdraws it if it was [told to](Self::withdraw_on_drop).
+#[must_use = "a lease that is dropped cannot be renewed"]
+pub struct Lease<'a, K: Send + 'static, V: Send + 'static, S> {
+    namespace: &'a Namespace<K, V, S>,
+    held: ManuallyDrop<Held<K, Leased<V>>>,
+    replaced: bool,
+    withdraws: bool,
+}
+
+// SAFETY: shares key and value, and may drop them where it is dropped itself.
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Send for Lease<'_, K, V, S> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Sync for Lease<'_, K, V, S> {}
+
+/// The entry has ended, or is no longer there: advertise it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lapsed;
+
+impl fmt::Display for Lapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the lease has ended")
+    }
+}
+
+impl core::error::Error for Lapsed {}
+
+impl<'a, K: Send + 'static, V: Send + 'static, S> Lease<'a, K, V, S> {
+    /// The lease of an entry that was entered as leased.
+    pub(super) fn new(
+        namespace: &'a Namespace<K, V, S>,
+        held: Held<K, Leased<V>>,
+        replaced: bool,
+    ) -> Self {
+        Self { namespace, held: ManuallyDrop::new(held), replaced, withdraws: false }
+    }
+
+    /// Whether the entry took the place of one that lived.
+    pub fn has_replaced(&self) -> bool {
+        self.replaced
+    }
+
+    /// Has the entry withdrawn when this is dropped.
+    pub fn withdraw_on_drop(mut self) -> Self {
+        self.withdraws = true;
+        self
+    }
+
+    fn leased(&self) -> &Leased<V> {
+        // SAFETY: held until this is dropped.
+        &unsafe { self.held.entry() }.value
+    }
+
+    /// The key.
+    pub fn key(&self) -> &K {
+        // SAFETY: held until this is dropped.
+        &unsafe { self.held.entry() }.key
+    }
+
+    /// The value.
+    pub fn value(&self) -> &V {
+        &self.leased().value
+    }
+
+    /// Has the entry live anew, for as long as it was to live at first. Lock-free.
+    ///
+    /// # Errors
+    ///
+    /// [`Lapsed`]: a renewal brings nothing back.
+    pub fn renew(&self, now: Instant) -> Result<(), Lapsed> {
+        if self.namespace.renew(self.leased(), now) { Ok(()) } else { Err(Lapsed) }
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Drop for Lease<'_, K, V, S> {
+    fn drop(&mut self) {
+        if self.withdraws {
+            // SAFETY: held until this is dropped.
+            self.namespace.give_up(unsafe { self.held.entry() });
+        }
+        if let_go(&self.leased().life) {
+            // SAFETY: not used after this.
+            let held = unsafe { ManuallyDrop::take(&mut self.held) };
+            // SAFETY: by the entry's word the map has left it, and this was its lease.
+            unsafe { held.free() };
+        }
+    }
+}
+
+impl<K: Send + fmt::Debug + 'static, V: Send + 'static, S> fmt::Debug for Lease<'_, K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("key", self.key()).finish_non_exhaustive()
+    }
+}

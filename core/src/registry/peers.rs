@@ -1,0 +1,119 @@
+//! Lists of peers.
+
+use alloc::boxed::Box;
+use alloc::collections::TryReserveError;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::time::{Instant, Ttl};
+
+/// One who provides a service, or subscribes to a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer<N, P> {
+    /// What it is known by: of those of one node, a list has one.
+    pub node: N,
+    /// What is known of it.
+    pub info: P,
+    ttl: Option<Ttl>,
+    /// In the namespace's time; set when it is entered.
+    end: Option<Instant>,
+}
+
+impl<N, P> Peer<N, P> {
+    /// A peer that is known for as long as its list.
+    pub const fn new(node: N, info: P) -> Self {
+        Self { node, info, ttl: None, end: None }
+    }
+
+    /// The same for no longer than this.
+    #[must_use]
+    pub fn time_to_live(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.ttl = Some(ttl.into());
+        self
+    }
+
+    fn is_past(&self, time: u64) -> bool {
+        self.end.is_some_and(|end| end.as_nanos() <= time)
+    }
+}
+
+/// What a key stands for in the lists.
+pub(super) struct List<N, P>(Box<[Peer<N, P>]>);
+
+impl<N, P> List<N, P> {
+    pub(super) fn new(mut peers: Vec<Peer<N, P>>, time: u64) -> Self {
+        for peer in &mut peers {
+            if let (Some(Ttl::For(ttl)), None) = (peer.ttl, peer.end) {
+                peer.end = Some(Instant::from_nanos(time) + ttl);
+            }
+        }
+        Self(peers.into_boxed_slice())
+    }
+
+    pub(super) fn peers(&self) -> &[Peer<N, P>] {
+        &self.0
+    }
+
+    pub(super) fn into_peers(self) -> Vec<Peer<N, P>> {
+        self.0.into_vec()
+    }
+}
+
+impl<N: Clone + Eq, P: Clone> List<N, P> {
+    /// Those that are there, each as a newcomer of the same node has it, and the other newcomers.
+    pub(super) fn merged(
+        &self,
+        newcomers: &[Peer<N, P>],
+        time: u64,
+    ) -> Result<Vec<Peer<N, P>>, TryReserveError> {
+        let mut merged = Vec::new();
+        merged.try_reserve_exact(self.0.len() + newcomers.len())?;
+        let of_node = |node: &N| newcomers.iter().find(|newcomer| newcomer.node == *node);
+        let staying = self.0.iter().filter(|peer| !peer.is_past(time));
+        merged.extend(staying.map(|peer| of_node(&peer.node).unwrap_or(peer).clone()));
+        let known = merged.len();
+        for newcomer in newcomers {
+            if merged[..known].iter().all(|peer| peer.node != newcomer.node) {
+                merged.push(newcomer.clone());
+            }
+        }
+        Ok(merged)
+    }
+}
+
+/// The peers of a list that live, in their order. None is an answer, too.
+pub struct Peers<'g, N, P> {
+    list: &'g [Peer<N, P>],
+    time: u64,
+}
+
+impl<N, P> Clone for Peers<'_, N, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N, P> Copy for Peers<'_, N, P> {}
+
+impl<'g, N, P> Peers<'g, N, P> {
+    pub(super) fn new(list: &'g List<N, P>, time: u64) -> Self {
+        Self { list: &list.0, time }
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &'g Peer<N, P>> + use<'g, N, P> {
+        let time = self.time;
+        self.list.iter().filter(move |peer| !peer.is_past(time))
+    }
+
+    /// Whether there is none: it is known that nobody is there.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+impl<N: fmt::Debug, P: fmt::Debug> fmt::Debug for Peers<'_, N, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,107 @@
+//! Giving back what has ended, in all namespaces in turn.
+
+use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
+
+use super::Registry;
+use crate::map::Cursor;
+use crate::reclaim::Worker;
+use crate::sweep::{Budget, Sweep, Swept};
+use crate::time::Instant;
+
+/// A pass over a [`Registry`] that removes what has ended, and frees what was removed, so many at a time;
+/// one namespace after the other. See [`Map::sweeper`](crate::Map::sweeper) for what a step does.
+///
+/// `T` is whatever derefs to the registry: a reference, an `Arc` for a thread of its own.
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{Budget, Domain, Instant, Registry, SeededState, Sweep};
+///
+/// let domain = Domain::new();
+/// let registry: Registry<&str, u32, u64, ()> =
+///     Registry::builder().build(&domain, SeededState::new(0x5eed))?;
+/// let (mut worker, start) = (domain.worker(), Instant::from_secs(1));
+/// drop(registry.advertise("adder", 7, start, worker.quiescent(start))?);
+///
+/// let mut sweep = registry.sweeper(domain.worker());
+/// let step = sweep.sweep(start + Duration::from_secs(300), Budget::entries(256));
+/// assert_eq!((step.removed, step.wrapped), (1, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct RegistrySweep<T> {
+    registry: T,
+    worker: Worker,
+    cursor: Cursor,
+    at: At,
+}
+
+/// Which namespace is swept.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Services,
+    Discovered,
+    Subscribers,
+}
+
+impl<T> RegistrySweep<T> {
+    /// A pass that begins with the services.
+    ///
+    /// # Panics
+    ///
+    /// On the first step, if the worker is of another domain.
+    pub fn new(registry: T, mut worker: Worker) -> Self {
+        // A guard that stays would hold back everything between the steps.
+        worker.offline(|| ());
+        Self { registry, worker, cursor: Cursor::START, at: At::Services }
+    }
+}
+
+impl<K, V, N, P, S> Registry<K, V, N, P, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// A [sweep](RegistrySweep) of this registry.
+    pub fn sweeper(&self, worker: Worker) -> RegistrySweep<&Self> {
+        RegistrySweep::new(self, worker)
+    }
+}
+
+impl<T, K, V, N, P, S> Sweep for RegistrySweep<T>
+where
+    T: Deref<Target = Registry<K, V, N, P, S>>,
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        let Self { registry, worker, cursor, at } = self;
+        let mut done = Swept::default();
+        let mut left = budget;
+        while left.get() > 0 && !done.wrapped {
+            let (step, next) = match at {
+                At::Services => (registry.services.step(worker, cursor, now, left), At::Discovered),
+                At::Discovered => {
+                    (registry.discovered.step(worker, cursor, now, left), At::Subscribers)
+                }
+                At::Subscribers => {
+                    (registry.subscribers.step(worker, cursor, now, left), At::Services)
+                }
+            };
+            done.add(step);
+            left = left.less(step.visited + step.freed);
+            if step.wrapped {
+                done.wrapped = matches!(next, At::Services);
+                *at = next;
+            }
+        }
+        done
+    }
+}

@@ -1,0 +1,637 @@
+//! The registry from outside. Cases of an Erlang service registry carry their ids; where ours differs on
+//! purpose, the comment says which of its defects is the reason.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidegate_core::registry::{
+    Builder, Departure, Discovered, Lapsed, Lookup, Peer, Peers, Pruned, RegistryError, Terms,
+    WhenFull,
+};
+use tidegate_core::{Budget, Domain, Guard, Instant, Registry, SeededState, Sweep, Ttl};
+
+type Services = Registry<&'static str, u32, u64, &'static str>;
+type Plan = Builder<&'static str, u32, u64, &'static str>;
+
+const NOW: Instant = Instant::from_secs(1_000);
+
+fn build(domain: &Domain, builder: Plan) -> Services {
+    builder.build(domain, SeededState::new(0x5eed)).expect("memory")
+}
+
+fn plain(domain: &Domain) -> Services {
+    build(domain, Registry::builder())
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn after(seconds: u64) -> Instant {
+    NOW + secs(seconds)
+}
+
+fn nodes(peers: Peers<'_, u64, &'static str>) -> Vec<u64> {
+    peers.iter().map(|peer| peer.node).collect()
+}
+
+fn peers(nodes: &[u64]) -> Vec<Peer<u64, &'static str>> {
+    nodes.iter().map(|&node| Peer::new(node, "somewhere")).collect()
+}
+
+/// Who is known to provide a service; `None` for a miss.
+fn discover(registry: &Services, key: &str, now: Instant, guard: &Guard) -> Option<Vec<u64>> {
+    match registry.discover(key, Lookup::Known, now, guard) {
+        Discovered::Hit(peers) => Some(nodes(peers)),
+        Discovered::Miss(_) => None,
+    }
+}
+
+fn cache(registry: &Services, key: &'static str, list: &[u64], ttl: Option<Ttl>, guard: &Guard) {
+    registry.cache_service(key, peers(list), ttl, NOW, guard).expect("room");
+}
+
+type Log = Arc<Mutex<Vec<(&'static str, u32, Departure)>>>;
+
+fn logging(log: &Log) -> impl Fn(&&'static str, &u32, Departure) + Send + Sync + 'static {
+    let log = Arc::clone(log);
+    move |key, value, cause| log.lock().expect("no panic").push((*key, *value, cause))
+}
+
+fn told(log: &Log) -> Vec<(&'static str, u32, Departure)> {
+    std::mem::take(&mut log.lock().expect("no panic"))
+}
+
+#[test]
+fn m_c1_m_c2_the_usual_times_and_others() {
+    let domain = Domain::new();
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let lives = |registry: &Services| {
+        _ = registry.advertise("s", 1, NOW, guard).expect("room");
+        cache(registry, "s", &[1], None, guard);
+        let service = (0..=400).find(|&at| registry.resolve("s", after(at), guard).is_none());
+        let list = (0..=400).find(|&at| discover(registry, "s", after(at), guard).is_none());
+        (service.expect("ends"), list.expect("ends"))
+    };
+    let registry = plain(&domain);
+    assert_eq!(registry.prune_all(NOW, guard), Pruned::default());
+    assert_eq!(lives(&registry), (300, 60), "M-C1");
+    let lists = Terms::new(secs(45));
+    assert_eq!(lives(&build(&domain, Registry::builder().discovered(lists))), (300, 45), "M-C2");
+}
+
+#[test]
+fn m_c4_m_c5_what_is_not_there_or_withdrawn_is_not_found() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    assert_eq!(registry.resolve("nonexistent", NOW, guard), None, "M-C4");
+    let lease = registry.advertise("s", 7, NOW, guard).expect("room");
+    assert_eq!((lease.key(), lease.value(), lease.has_replaced()), (&"s", &7, false));
+    assert_eq!(registry.withdraw("s", NOW, guard), Some(&7));
+    assert_eq!(registry.resolve("s", NOW, guard), None, "M-C5");
+    assert_eq!(registry.withdraw("s", NOW, guard), None);
+    assert_eq!(lease.renew(NOW), Err(Lapsed), "a renewal brings nothing back");
+}
+
+/// M2, M3: nothing lives for no time, and nobody is shown what has ended; to prune counts it.
+#[test]
+fn m_c7_a_time_to_live_of_zero_ends_at_once() {
+    let domain = Domain::new();
+    let registry = build(&domain, Registry::builder().services(Terms::new(Duration::ZERO)));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    for key in ["a", "b"] {
+        drop(registry.advertise(key, 1, NOW, guard).expect("room"));
+        assert_eq!(registry.resolve(key, NOW, guard), None);
+    }
+    assert_eq!(registry.services(NOW, guard).count(), 0);
+    assert_eq!(registry.prune_services(NOW, guard), 2);
+    assert_eq!(registry.services_len(), 0);
+}
+
+/// M5.
+#[test]
+fn m_c8_m_c10_pruning_is_exact() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    drop(registry.advertise("s", 1, NOW, guard).expect("room"));
+    assert_eq!(registry.prune_services(after(299), guard), 0);
+    let just_before = Instant::from_nanos(after(300).as_nanos() - 1);
+    assert_eq!(registry.prune_services(just_before, guard), 0, "to the nanosecond (M-B8)");
+    assert_eq!(registry.prune_services(after(300), guard), 1);
+    assert_eq!(registry.prune_services(after(300), guard), 0, "M-C10");
+}
+
+#[test]
+fn m_c11_m_c13_m_c17_lists_keep_their_order_and_end() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    cache(&registry, "s", &[2, 1], None, guard);
+    assert_eq!(discover(&registry, "s", NOW, guard), Some(vec![2, 1]), "M-C11");
+    assert_eq!(discover(&registry, "s", after(59), guard), Some(vec![2, 1]), "M-C17");
+    assert_eq!(discover(&registry, "s", after(60), guard), None, "M-C17");
+
+    let registry = build(&domain, Registry::builder().discovered(Terms::new(Duration::ZERO)));
+    cache(&registry, "s", &[1], None, guard);
+    assert_eq!(discover(&registry, "s", NOW, guard), None, "M-C13");
+}
+
+/// M12: to ask anew is to miss, and leaves what is known to others.
+#[test]
+fn m_c14_to_ask_anew_is_to_miss() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    cache(&registry, "s", &[1], None, guard);
+    let Discovered::Miss(Some(last)) = registry.discover("s", Lookup::Anew, NOW, guard) else {
+        panic!("a miss, with what is known");
+    };
+    assert_eq!(nodes(last), [1]);
+    assert_eq!(discover(&registry, "s", NOW, guard), Some(vec![1]), "it is still there");
+}
+
+/// M4: what is done in one namespace changes nothing in another.
+#[test]
+fn m_c16_m_c20_m_c22_providers_and_subscribers_are_independent() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    cache(&registry, "a", &[1], None, guard);
+    cache(&registry, "b", &[2], None, guard);
+    let all = peers(&[5, 4, 3, 2, 1]);
+    assert!(registry.cache_subscribers("a", all, None, NOW, guard) == Ok(false));
+    let subscribed = |registry: &Services| registry.subscribers("a", NOW, guard).map(nodes);
+    assert_eq!(subscribed(&registry), Some(vec![5, 4, 3, 2, 1]), "M-C20");
+    assert_eq!(registry.clear_discovered(NOW, guard), 2, "M-C16");
+    assert_eq!(discover(&registry, "a", NOW, guard), None);
+    assert_eq!(subscribed(&registry), Some(vec![5, 4, 3, 2, 1]), "M-C22");
+    cache(&registry, "a", &[1], None, guard);
+    assert_eq!(registry.clear_subscribers(NOW, guard), 1);
+    assert_eq!(subscribed(&registry), None);
+    assert_eq!(discover(&registry, "a", NOW, guard), Some(vec![1]), "M-C22");
+    assert!(!registry.forget_subscribers("a", NOW, guard));
+    assert!(registry.forget_service("a", NOW, guard));
+}
+
+/// M-C19: an entry's own time to live counts (M-B5), and overflows into nothing worse than for ever.
+#[test]
+fn m_c19_each_entry_has_its_own_time() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    cache(&registry, "long", &[1], Some(Ttl::For(secs(300))), guard);
+    cache(&registry, "short", &[1], Some(Ttl::For(secs(5))), guard);
+    cache(&registry, "ever", &[1], Some(Ttl::Forever), guard);
+    cache(&registry, "far", &[1], Some(Ttl::For(Duration::MAX)), guard);
+    let known = |key, at| discover(&registry, key, at, guard).is_some();
+    assert!(known("long", after(100)) && !known("long", after(300)));
+    assert!(known("short", after(4)) && !known("short", after(5)));
+    assert!(known("far", after(1 << 30)) && known("ever", after(1 << 30)));
+    assert_eq!(registry.prune_all(after(1 << 30), guard).discovered, 2);
+    let day = secs(86_400);
+    drop(registry.advertise_for("service", 1, day, NOW, guard).expect("room"));
+    assert!(registry.resolve("service", after(86_399), guard).is_some());
+    assert!(registry.resolve("service", after(86_400), guard).is_none());
+}
+
+#[test]
+fn m_c23_a_whole_life() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let lease = registry.advertise("double", 2, NOW, guard).expect("room");
+    assert_eq!(registry.resolve("double", NOW, guard).map(|by| by * 21), Some(42));
+    cache(&registry, "double", &[9], None, guard);
+    assert_eq!(discover(&registry, "double", after(1), guard), Some(vec![9]));
+    lease.renew(after(250)).expect("in time");
+    assert_eq!(registry.services(after(549), guard).collect::<Vec<_>>(), [(&"double", &2)]);
+    assert_eq!(registry.withdraw("double", after(500), guard), Some(&2));
+    assert_eq!(registry.services(after(500), guard).count(), 0);
+}
+
+/// M1, M-C26: a service that is renewed lives on (M-B1), by its lease or by its key; one that was
+/// advertised again is another, and the old lease is good for nothing.
+#[test]
+fn m_c26_a_renewed_service_outlives_its_time() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let lease = registry.advertise("s", 1, NOW, guard).expect("room");
+    assert_eq!(lease.renew(after(240)), Ok(()));
+    assert_eq!(registry.prune_services(after(360), guard), 0);
+    assert_eq!(registry.resolve("s", after(360), guard), Some(&1));
+    assert_eq!(registry.renew("s", after(480), guard), Ok(()));
+    assert_eq!(registry.resolve("s", after(779), guard), Some(&1));
+    assert_eq!(lease.renew(after(780)), Err(Lapsed), "not a nanosecond too late");
+    assert_eq!(registry.renew("s", after(780), guard), Err(Lapsed));
+
+    let again = registry.advertise("s", 2, after(780), guard).expect("room");
+    assert!(!again.has_replaced(), "the one before had ended");
+    let third = registry.advertise("s", 3, after(781), guard).expect("room");
+    assert!(third.has_replaced());
+    assert_eq!(again.renew(after(782)), Err(Lapsed));
+    assert_eq!((third.renew(after(782)), *again.value()), (Ok(()), 2));
+    assert_eq!(registry.services_len(), 1);
+}
+
+#[test]
+fn a_renewal_of_an_earlier_time_shortens_nothing() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let lease = registry.advertise("s", 1, after(100), guard).expect("room");
+    lease.renew(NOW).expect("it lives");
+    assert!(registry.resolve("s", after(399), guard).is_some());
+}
+
+/// M6: each entry that goes is told of once, with the reason.
+#[test]
+fn the_hook_is_told_of_each_departure_once() {
+    let domain = Domain::new();
+    let log = Log::default();
+    let registry = build(&domain, Registry::builder().on_service(logging(&log)));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let put = |key, value, now| registry.advertise(key, value, now, guard).expect("room");
+    drop(put("a", 1, NOW));
+    drop(put("a", 2, NOW));
+    assert_eq!(told(&log), [("a", 1, Departure::Replaced)]);
+    registry.withdraw("a", NOW, guard);
+    assert_eq!(told(&log), [("a", 2, Departure::Withdrawn)]);
+    drop(put("b", 3, NOW));
+    drop(put("b", 4, after(300)));
+    assert_eq!(told(&log), [("b", 3, Departure::Expired)]);
+    drop(put("c", 5, NOW));
+    assert_eq!(registry.prune_services(after(600), guard), 2);
+    let mut gone = told(&log);
+    gone.sort_unstable_by_key(|&(key, ..)| key);
+    assert_eq!(gone, [("b", 4, Departure::Expired), ("c", 5, Departure::Expired)]);
+    drop(put("d", 6, NOW).withdraw_on_drop());
+    assert_eq!(told(&log), [("d", 6, Departure::Withdrawn)]);
+    assert_eq!(registry.resolve("d", NOW, guard), None);
+    assert_eq!((registry.services_len(), registry.prune_services(NOW, guard)), (0, 0));
+}
+
+#[test]
+fn hooks_of_lists_are_shown_the_whole_list() {
+    let domain = Domain::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let registry = build(
+        &domain,
+        Registry::builder().on_discovered(move |&key, list, cause| {
+            log.lock().expect("no panic").push((key, list.len(), cause));
+        }),
+    );
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    cache(&registry, "s", &[1, 2], None, guard);
+    assert_eq!(registry.prune_all(after(60), guard).discovered, 1);
+    assert_eq!(*seen.lock().expect("no panic"), [("s", 2, Departure::Expired)]);
+}
+
+/// M9: a hard bound, and what becomes of a newcomer; who is there already is none.
+#[test]
+fn a_full_registry_refuses_newcomers_and_no_others() {
+    let domain = Domain::new();
+    let terms = Terms::new(secs(300)).max_entries(2, WhenFull::Refuse);
+    let registry = build(&domain, Registry::builder().services(terms));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let put = |key, value, now| registry.advertise(key, value, now, guard).map(drop);
+    put("a", 1, NOW).expect("room");
+    put("b", 2, NOW).expect("room");
+    let refused = put("c", 3, NOW).expect_err("full");
+    assert_eq!((refused.error, refused.value), (RegistryError::Full, ("c", 3)));
+    put("a", 4, NOW).expect("in its own place");
+    assert_eq!((registry.resolve("a", NOW, guard), registry.services_len()), (Some(&4), 2));
+    assert!(put("c", 3, after(300)).is_err(), "what has ended holds its room until it is pruned");
+    assert_eq!(registry.prune_services(after(300), guard), 2);
+    put("c", 3, after(300)).expect("room");
+}
+
+/// M9.
+#[test]
+fn in_a_full_registry_the_one_that_ends_soonest_goes_if_told_so() {
+    let domain = Domain::new();
+    let log = Log::default();
+    let terms = Terms::new(secs(300)).max_entries(3, WhenFull::EvictSoonest);
+    let builder = Registry::builder().services(terms).on_service(logging(&log));
+    let registry = build(&domain, builder);
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let leases = [("a", 10), ("b", 5), ("c", 20)].map(|(key, seconds)| {
+        registry.advertise_for(key, 1, secs(seconds), NOW, guard).expect("room")
+    });
+    drop(registry.advertise("d", 1, NOW, guard).expect("in the place of another"));
+    assert_eq!(told(&log), [("b", 1, Departure::Evicted)]);
+    assert_eq!(leases[1].renew(NOW), Err(Lapsed));
+    leases[0].renew(after(9)).expect("it lives");
+    leases[0].renew(after(18)).expect("it lives");
+    drop(registry.advertise("e", 1, after(18), guard).expect("in the place of another"));
+    assert_eq!(told(&log), [("c", 1, Departure::Evicted)], "who was renewed ends later");
+    assert_eq!(registry.services_len(), 3);
+}
+
+/// M12, M-B13: an answer that is out of date hides nobody.
+#[test]
+fn providers_are_merged_by_node() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let merge = |list: Vec<Peer<u64, &'static str>>, now| {
+        registry.merge_service("s", list, now, guard).expect("room")
+    };
+    assert!(!merge(peers(&[1, 2]), NOW));
+    assert!(merge(vec![Peer::new(2, "moved"), Peer::new(3, "new")], after(30)));
+    let Discovered::Hit(found) = registry.discover("s", Lookup::Known, after(89), guard) else {
+        panic!("the list began anew");
+    };
+    let found: Vec<_> = found.iter().map(|peer| (peer.node, peer.info)).collect();
+    assert_eq!(found, [(1, "somewhere"), (2, "moved"), (3, "new")]);
+    assert!(registry.merge_subscribers("s", peers(&[1]), NOW, guard) == Ok(false));
+}
+
+/// M12: a provider may be known for a shorter time than its list.
+#[test]
+fn a_provider_ends_before_its_list() {
+    let domain = Domain::new();
+    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let list = vec![Peer::new(1, "here").time_to_live(secs(10)), Peer::new(2, "there")];
+    registry.cache_service("s", list, None, NOW, guard).expect("room");
+    assert_eq!(discover(&registry, "s", after(9), guard), Some(vec![1, 2]));
+    assert_eq!(discover(&registry, "s", after(10), guard), Some(vec![2]));
+    registry.merge_service("s", peers(&[3]), after(20), guard).expect("room");
+    assert_eq!(discover(&registry, "s", after(20), guard), Some(vec![2, 3]));
+}
+
+/// M12: that there is nobody is an answer, and the last that was known is kept if asked for.
+#[test]
+fn nobody_is_an_answer_and_the_last_known_is_kept_for_a_while() {
+    let domain = Domain::new();
+    let terms = Terms::new(secs(60)).keep_last_known(secs(600));
+    let registry = build(&domain, Registry::builder().discovered(terms));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    cache(&registry, "nobody", &[], None, guard);
+    assert_eq!(discover(&registry, "nobody", NOW, guard), Some(vec![]));
+    cache(&registry, "s", &[1], None, guard);
+    let Discovered::Miss(Some(last)) = registry.discover("s", Lookup::Known, after(60), guard)
+    else {
+        panic!("a miss, with the last that was known");
+    };
+    assert_eq!(nodes(last), [1]);
+    assert_eq!(registry.prune_discovered(after(659), guard), 0);
+    assert!(registry.last_known("s", after(659), guard).is_some());
+    assert!(registry.last_known("s", after(660), guard).is_none());
+    assert_eq!(registry.prune_discovered(after(660), guard), 2);
+}
+
+/// M7: a pass is done in steps, and its count is exact over all of them.
+#[test]
+fn a_sweep_removes_what_has_ended_in_steps() {
+    let domain = Domain::new();
+    let registry: Registry<u32, u32, u64, ()> =
+        Registry::builder().build(&domain, SeededState::new(1)).expect("memory");
+    let mut worker = domain.worker();
+    for key in 0..1_000 {
+        let now = if key % 2 == 0 { NOW } else { after(10) };
+        drop(registry.advertise(key, key, now, worker.quiescent(now)).expect("room"));
+        registry.cache_service(key, Vec::new(), None, now, worker.quiescent(now)).expect("room");
+    }
+    worker.offline(|| ());
+    let mut sweep = registry.sweeper(domain.worker());
+    let (mut removed, mut steps) = (0, 0);
+    loop {
+        let step = sweep.sweep(after(300), Budget::entries(64));
+        assert!(step.visited + step.freed <= 64 + 8, "{step:?}");
+        (removed, steps) = (removed + step.removed, steps + 1);
+        if step.wrapped {
+            break;
+        }
+    }
+    assert_eq!((removed, registry.services_len(), registry.discovered_len()), (1_500, 500, 0));
+    assert!(steps > 20);
+}
+
+/// M13: readers see what is there all the while, whatever is pruned beside them; and no renewal is lost
+/// to a prune that is on its way (M5).
+#[test]
+fn renewed_services_are_there_all_the_while() {
+    let domain = Domain::new();
+    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
+        .services(Terms::new(Duration::from_nanos(8)))
+        .build(&domain, SeededState::new(1))
+        .expect("memory");
+    let clock = tidegate_core::ManualClock::new();
+    let done = AtomicBool::new(false);
+    let mut worker = domain.worker();
+    std::thread::scope(|scope| {
+        let (registry, clock, done) = (&registry, &clock, &done);
+        let mut pruning = domain.worker();
+        scope.spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                use tidegate_core::Clock;
+                let now = clock.now();
+                registry.prune_services(now, pruning.quiescent(now));
+                pruning.collect(now, Budget::entries(64));
+            }
+        });
+        use tidegate_core::Clock;
+        let lease = {
+            let guard = worker.quiescent(clock.now());
+            registry.advertise(1, 1, clock.now(), guard).expect("room")
+        };
+        for round in 0..200_000_u32 {
+            clock.advance(Duration::from_nanos(1));
+            let now = clock.now();
+            let guard = worker.quiescent(now);
+            if round % 4 == 0 {
+                lease.renew(now).expect("in time");
+                _ = registry.advertise(2, round, now, guard).expect("room");
+            }
+            assert_eq!(registry.resolve(&1, now, guard), Some(&1));
+            assert!(registry.resolve(&2, now, guard).is_some(), "{round}");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+mod mass_expiry {
+    use super::*;
+
+    /// So many tenants, who renew every so many seconds; a second at a time.
+    struct World {
+        registry: Registry<u32, u32, u64, ()>,
+        domain: Domain,
+        second: u64,
+    }
+
+    const TTL: u64 = 320;
+    const TENANTS: u32 = 100;
+
+    impl World {
+        fn new(terms: Terms) -> Self {
+            let domain = Domain::new();
+            let registry = Registry::builder().services(terms);
+            let registry = registry.build(&domain, SeededState::new(1)).expect("memory");
+            let world = Self { registry, domain, second: 1_000 };
+            let mut worker = world.domain.worker();
+            let now = world.now();
+            for tenant in 0..TENANTS {
+                let guard = worker.quiescent(now);
+                drop(world.registry.advertise(tenant, tenant, now, guard).expect("room"));
+            }
+            world
+        }
+
+        fn now(&self) -> Instant {
+            Instant::from_secs(self.second)
+        }
+
+        fn there(&self) -> usize {
+            let worker = self.domain.worker();
+            self.registry.services(self.now(), &worker.pin()).count()
+        }
+
+        /// For so long, those who renew do so every `every` seconds, each at a second of his own.
+        fn run(&mut self, seconds: u64, every: u64, renews: impl Fn(u32) -> bool) {
+            let mut worker = self.domain.worker();
+            for _ in 0..seconds {
+                self.second += 1;
+                let (now, guard) = (self.now(), worker.quiescent(self.now()));
+                for tenant in (0..TENANTS).filter(|&tenant| renews(tenant)) {
+                    let turn = u64::from(tenant) * every / u64::from(TENANTS);
+                    if self.second % every == turn
+                        && self.registry.renew(&tenant, now, guard).is_err()
+                    {
+                        drop(self.registry.advertise(tenant, 0, now, guard).expect("room"));
+                    }
+                }
+                if self.second % 20 == 0 {
+                    self.registry.prune_services(now, guard);
+                }
+            }
+        }
+
+        fn held(&self) -> (bool, u64) {
+            let status = self.registry.services_time();
+            (status.holding, status.holds)
+        }
+    }
+
+    fn terms() -> Terms {
+        Terms::new(secs(TTL))
+    }
+
+    fn held() -> Terms {
+        terms().hold_mass_expiry(secs(2 * TTL))
+    }
+
+    #[test]
+    fn without_a_hold_all_that_are_silent_go() {
+        let mut world = World::new(terms());
+        world.run(TTL, 100, |_| true);
+        world.run(TTL, 100, |_| false);
+        assert_eq!(world.there(), 0);
+    }
+
+    #[test]
+    fn tenants_who_renew_in_whatever_rhythm_are_never_held() {
+        for every in [40, 107, 160, 220, 256] {
+            let mut world = World::new(held());
+            world.run(10 * TTL, every, |_| true);
+            assert_eq!((world.there(), world.held()), (100, (false, 0)), "every {every} s");
+        }
+    }
+
+    #[test]
+    fn tenants_who_renew_all_at_once_are_not_held_either() {
+        let mut world = World::new(held());
+        let mut worker = world.domain.worker();
+        for second in 1..10 * TTL {
+            world.second += 1;
+            let (now, guard) = (world.now(), worker.quiescent(world.now()));
+            if second % 240 == 0 {
+                (0..TENANTS).for_each(|it| world.registry.renew(&it, now, guard).expect("lives"));
+            }
+            world.registry.prune_services(now, guard);
+        }
+        assert_eq!((world.there(), world.held()), (100, (false, 0)));
+    }
+
+    #[test]
+    fn a_few_who_go_are_not_held() {
+        let mut world = World::new(held());
+        world.run(TTL, 100, |_| true);
+        world.run(2 * TTL, 100, |tenant| tenant >= 30);
+        assert_eq!((world.there(), world.held()), (70, (false, 0)));
+    }
+
+    /// The registry's network is gone for a while: its tenants are not.
+    #[test]
+    fn a_silence_is_held_and_ends_when_the_tenants_are_back() {
+        for every in [40, 107, 220, 256] {
+            let mut world = World::new(held());
+            world.run(2 * TTL, every, |_| true);
+            world.run(2 * TTL, every, |_| false);
+            assert!(world.held().0, "every {every} s");
+            assert!(world.there() >= 95, "{} are there, every {every} s", world.there());
+            world.run(2 * TTL, every, |_| true);
+            assert_eq!((world.there(), world.held()), (100, (false, 1)), "every {every} s");
+        }
+    }
+
+    /// What others lack: a true scale-down is held once, and then it is over.
+    #[test]
+    fn a_true_scale_down_ends_after_the_longest_hold() {
+        for every in [40, 220] {
+            let mut world = World::new(held());
+            world.run(2 * TTL, every, |_| true);
+            world.run(8 * TTL, every, |tenant| tenant < 5);
+            assert_eq!((world.there(), world.held()), (5, (false, 1)), "every {every} s");
+            let mut worker = world.domain.worker();
+            let guard = worker.quiescent(world.now());
+            world.registry.prune_services(world.now(), guard);
+            assert_eq!(world.registry.services_len(), 5);
+        }
+    }
+
+    /// Nobody who was shown an entry's end is shown it alive again.
+    #[test]
+    fn what_has_ended_once_stays_ended() {
+        let mut world = World::new(held());
+        world.run(2 * TTL, 220, |_| true);
+        let mut before = world.there();
+        for _ in 0..6 * TTL {
+            world.run(1, 220, |_| false);
+            let now = world.there();
+            assert!(now <= before, "{now} after {before} at {}", world.second);
+            before = now;
+        }
+        assert_eq!(before, 0);
+    }
+
+    /// Time in which the registry itself stood still is not charged, beyond the allowance.
+    #[test]
+    fn a_stopped_process_charges_nobody() {
+        let mut world = World::new(terms().allow_for_stalls(secs(60)));
+        world.run(TTL, 100, |_| true);
+        world.second += 10 * TTL;
+        assert_eq!(world.there(), 100, "also before anybody looks");
+        world.run(1, 100, |_| true);
+        assert_eq!(world.there(), 100);
+        world.run(200, 100, |_| true);
+        assert_eq!(world.there(), 100);
+        let credit = Duration::from_nanos(world.registry.services_time().credit);
+        assert!(credit >= secs(10 * TTL - 61) && credit <= secs(10 * TTL), "{credit:?}");
+        world.run(TTL, 100, |_| false);
+        assert_eq!(world.there(), 0, "and time goes on");
+    }
+}

@@ -1,0 +1,598 @@
+//! The cache: what becomes of an entry that several want something of at once.
+//!
+//! Keys are their own hashes, and a segment of the order has two slots. At the end of every model what
+//! is still there must be found by whoever evicts, and what was counted must be what is there: each
+//! removal once, and nothing reserved for what is gone.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use loom::cell::UnsafeCell;
+use loom::thread::Thread;
+use tidegate_core::cache::{Load, Usage};
+use tidegate_core::flight::{Caller, Ended};
+use tidegate_core::{
+    Budget, Cache, Domain, Guard, Instant, RemovalCause, Sweep, Tiers, Worker, model,
+};
+
+use crate::identity::Identity;
+use crate::{Model, race};
+
+/// The models of this module.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "c01_insert_at_capacity_races_insert",
+        preemptions: 2,
+        run: insert_at_capacity_races_insert,
+        expected: &["kept [true, true]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c02_pin_races_eviction",
+        preemptions: 3,
+        run: pin_races_eviction,
+        expected: &["pinned, evicted 0", "pinned, evicted 1", "missed, evicted 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c03_replace_races_pin",
+        preemptions: 3,
+        run: replace_races_pin,
+        expected: &["old", "new"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c04_expiry_races_replacement",
+        preemptions: 3,
+        run: expiry_races_replacement,
+        expected: &["swept 0", "swept 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c05_second_chance_races_read",
+        preemptions: 3,
+        run: second_chance_races_read,
+        expected: &["read, gone [1]", "read, gone [2]"],
+        only_in_rmw: &["missed, gone [1]"],
+    },
+    Model {
+        name: "c06_two_evictors_one_victim",
+        preemptions: 3,
+        run: two_evictors_one_victim,
+        expected: &["[0, 1]", "[1, 0]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c07_replace_races_eviction",
+        preemptions: 3,
+        run: replace_races_eviction,
+        expected: &["evicted old", "evicted new"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c08_listener_exactly_once",
+        preemptions: 2,
+        run: listener_exactly_once,
+        expected: &["Explicit", "Expired", "Pressure"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c09_last_unpin_races_the_collector",
+        preemptions: 2,
+        run: last_unpin_races_the_collector,
+        expected: &["freed by the collector", "freed by the pin"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c10_segment_ends_while_it_is_pushed_to",
+        preemptions: 3,
+        run: segment_ends_while_it_is_pushed_to,
+        expected: &["evicted [1, 2]", "evicted [1, 2, 3]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c11_first_two_begin_the_order",
+        preemptions: 3,
+        run: first_two_begin_the_order,
+        expected: &["[1, 2]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c12_load_completes_while_another_asks",
+        preemptions: 2,
+        run: load_completes_while_another_asks,
+        expected: &["hit", "waited", "led"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "c13_late_value_meets_new_load",
+        preemptions: 1,
+        run: late_value_meets_new_load,
+        expected: &["completed", "superseded"],
+        only_in_rmw: &[],
+    },
+];
+
+const NOW: Instant = Instant::from_secs(1);
+const TTL: Duration = Duration::from_secs(1);
+const LATER: Instant = Instant::from_secs(2);
+
+/// A value that loom watches, and that is dropped once.
+struct Value {
+    content: UnsafeCell<u64>,
+    drops: Arc<AtomicU64>,
+}
+
+// SAFETY: written where it is made and where it is dropped; loom notices whoever reads it then.
+unsafe impl Send for Value {}
+// SAFETY: as above.
+unsafe impl Sync for Value {}
+
+impl Value {
+    fn get(&self) -> u64 {
+        // SAFETY: written only where it is made and where it is dropped.
+        self.content.with(|content| unsafe { *content })
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // SAFETY: nobody reads it any more, as loom checks.
+        self.content.with_mut(|content| unsafe { *content = 0 });
+        self.drops.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+type Values = Cache<u64, Value, u64, Identity>;
+type Removed = Arc<std::sync::Mutex<Vec<(u64, RemovalCause)>>>;
+
+struct Setting {
+    cache: Values,
+    /// What the listener was told, by value.
+    removed: Removed,
+    drops: Arc<AtomicU64>,
+    made: AtomicU64,
+}
+
+impl Setting {
+    fn new(domain: &Domain, entries: u64) -> Arc<Self> {
+        let removed = Removed::default();
+        let log = Arc::clone(&removed);
+        let listener = move |_: &u64, value: &Value, cause| {
+            log.lock().expect("no panic").push((value.get(), cause));
+        };
+        let builder = Cache::builder(domain, Identity::default()).max_entries(entries);
+        let cache = builder.time_to_live(TTL).listener(listener).build().expect("memory");
+        Arc::new(Self { cache, removed, drops: Arc::default(), made: AtomicU64::new(0) })
+    }
+
+    fn value(&self, content: u64) -> Value {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Value { content: UnsafeCell::new(content), drops: Arc::clone(&self.drops) }
+    }
+
+    /// Inserts a key as its own value, or as another; `false` if it was handed back.
+    fn put(&self, key: u64, content: u64, now: Instant, guard: &Guard) -> bool {
+        self.cache.insert(key, self.value(content), now, guard).is_ok()
+    }
+
+    fn keys(&self, guard: &Guard) -> Vec<u64> {
+        let mut keys: Vec<_> = self.cache.iter(NOW, guard).map(|(&key, _)| key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// What was removed so far, by value and cause.
+    fn removed(&self) -> Vec<(u64, RemovalCause)> {
+        self.removed.lock().expect("no panic").clone()
+    }
+}
+
+fn evict(setting: &Setting, bytes: u64, guard: &Guard) -> u64 {
+    setting.cache.evict_bytes(bytes, Tiers::ALL, NOW, guard).entries
+}
+
+/// What threads do with a cache, each with a worker of its own, made before it starts; after `prepare`.
+fn with<T: 'static>(
+    domain: fn() -> Domain,
+    entries: u64,
+    prepare: fn(&Setting, &Guard),
+    deeds: Vec<fn(&Setting, &mut Worker) -> T>,
+) -> (Arc<Setting>, Worker, Vec<T>) {
+    model::forget_live();
+    let domain = domain();
+    let setting = Setting::new(&domain, entries);
+    let mut worker = domain.worker();
+    prepare(&setting, worker.quiescent(NOW));
+    worker.offline(|| ());
+    let threads = deeds
+        .into_iter()
+        .map(|deed| -> Box<dyn FnOnce() -> T> {
+            let (setting, mut worker) = (Arc::clone(&setting), domain.worker());
+            Box::new(move || deed(&setting, &mut worker))
+        })
+        .collect();
+    drop(domain);
+    let ends = race(threads);
+    (setting, worker, ends)
+}
+
+/// Whatever must hold at the end, and an end to everything.
+fn finish(setting: Arc<Setting>, mut worker: Worker) {
+    let guard = worker.quiescent(NOW);
+    let cache = &setting.cache;
+    let live = cache.iter(NOW, guard).count() as u64;
+    assert_eq!(cache.usage(), Usage { entries: live, bytes: live }, "what is there is counted");
+    let counters = cache.counters();
+    let gone = counters.expired
+        + counters.invalidated
+        + counters.replaced
+        + counters.evicted
+        + counters.shed;
+    assert_eq!((counters.inserted, gone), (live + gone, setting.removed().len() as u64));
+    assert_eq!(evict(&setting, u64::MAX, guard), live, "whoever evicts finds what is there");
+    assert_eq!(cache.usage(), Usage::default());
+    let mut told: Vec<_> = setting.removed().into_iter().map(|(value, _)| value).collect();
+    told.sort_unstable();
+    let before = told.len();
+    told.dedup();
+    assert_eq!(told.len(), before, "each removal is told once");
+    let (made, drops) = (setting.made.load(Ordering::Relaxed), Arc::clone(&setting.drops));
+    drop((setting, worker));
+    assert_eq!(drops.load(Ordering::Relaxed), made, "each value is dropped once");
+    assert_eq!(model::live(), 0, "something was never retired");
+}
+
+fn insert_at_capacity_races_insert() -> String {
+    fn insert(setting: &Setting, key: u64, guard: &Guard) -> bool {
+        let kept = setting.put(key, key, NOW, guard);
+        assert!(setting.cache.usage().entries <= 1);
+        assert!(setting.cache.iter(NOW, guard).count() <= 1, "more than there may be");
+        kept
+    }
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        1,
+        |setting, guard| assert!(setting.put(1, 1, NOW, guard)),
+        vec![|setting, worker| insert(setting, 2, worker.quiescent(NOW)), |setting, worker| {
+            insert(setting, 3, worker.quiescent(NOW))
+        }],
+    );
+    finish(setting, worker);
+    format!("kept {ends:?}")
+}
+
+fn pin_races_eviction() -> String {
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![
+            |setting, worker| match setting.cache.pin(&1, NOW, worker.quiescent(NOW)) {
+                Some(pin) => {
+                    worker.offline(|| ());
+                    assert_eq!((pin.get(), setting.cache.usage().entries), (10, 1));
+                    "pinned".to_owned()
+                }
+                None => "missed".to_owned(),
+            },
+            |setting, worker| format!("evicted {}", evict(setting, 1, worker.quiescent(NOW))),
+        ],
+    );
+    finish(setting, worker);
+    ends.join(", ")
+}
+
+fn replace_races_pin() -> String {
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![
+            |setting, worker| {
+                assert!(setting.put(1, 11, NOW, worker.quiescent(NOW)));
+                ""
+            },
+            |setting, worker| {
+                let pin = setting.cache.pin(&1, NOW, worker.quiescent(NOW)).expect("either");
+                worker.offline(|| ());
+                if pin.get() == 10 { "old" } else { "new" }
+            },
+        ],
+    );
+    finish(setting, worker);
+    ends.concat()
+}
+
+fn expiry_races_replacement() -> String {
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| assert!(setting.put(1, 10, NOW - TTL, guard)),
+        vec![
+            |setting, worker| {
+                let mut sweep = setting.cache.sweeper(setting.cache.domain().worker());
+                assert!(sweep.sweep(NOW, Budget::UNLIMITED).wrapped);
+                let fresh = setting.cache.get(&1, NOW, worker.quiescent(NOW));
+                assert!(fresh.is_none_or(|value| value.get() == 11), "it has expired");
+                format!("swept {}", u64::from(setting.cache.counters().expired == 1))
+            },
+            |setting, worker| {
+                assert!(setting.put(1, 11, NOW, worker.quiescent(NOW)));
+                let guard = worker.quiescent(NOW);
+                let value = setting.cache.get(&1, NOW, guard).map(Value::get);
+                assert_eq!(value, Some(11), "what is fresh stays");
+                String::new()
+            },
+        ],
+    );
+    assert_eq!(setting.removed(), [(10, RemovalCause::Expired)]);
+    finish(setting, worker);
+    ends.concat()
+}
+
+fn second_chance_races_read() -> String {
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| {
+            assert!(setting.put(1, 1, NOW, guard));
+            assert!(setting.put(2, 2, NOW, guard));
+        },
+        vec![
+            |setting, worker| {
+                let value = setting.cache.get(&1, NOW, worker.quiescent(NOW));
+                if value.is_some_and(|value| value.get() == 1) { "read" } else { "missed" }
+            },
+            |setting, worker| {
+                assert_eq!(evict(setting, 1, worker.quiescent(NOW)), 1);
+                ""
+            },
+        ],
+    );
+    let gone: Vec<_> = setting.removed().into_iter().map(|(value, _)| value).collect();
+    finish(setting, worker);
+    format!("{}, gone {gone:?}", ends.concat())
+}
+
+fn two_evictors_one_victim() -> String {
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| assert!(setting.put(1, 1, NOW, guard)),
+        vec![|setting, worker| evict(setting, 1, worker.quiescent(NOW)), |setting, worker| {
+            evict(setting, 1, worker.quiescent(NOW))
+        }],
+    );
+    assert_eq!(setting.removed(), [(1, RemovalCause::Pressure)]);
+    finish(setting, worker);
+    format!("{ends:?}")
+}
+
+/// Who takes another's place takes his handle, too: it must neither be lost nor be there for nobody.
+fn replace_races_eviction() -> String {
+    let (setting, worker, _) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![
+            |setting, worker| _ = setting.put(1, 11, NOW, worker.quiescent(NOW)),
+            |setting, worker| _ = evict(setting, 1, worker.quiescent(NOW)),
+        ],
+    );
+    let pressure =
+        |&(value, cause): &(u64, RemovalCause)| (cause == RemovalCause::Pressure).then_some(value);
+    let end = match setting.removed().iter().find_map(pressure) {
+        Some(10) => "evicted old",
+        Some(_) => "evicted new",
+        None => "evicted none",
+    };
+    finish(setting, worker);
+    end.to_owned()
+}
+
+fn listener_exactly_once() -> String {
+    let (setting, worker, _) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![
+            |setting, worker| {
+                setting.cache.invalidate(&1, NOW, worker.quiescent(NOW));
+            },
+            |setting, _| {
+                let mut sweep = setting.cache.sweeper(setting.cache.domain().worker());
+                sweep.sweep(LATER, Budget::UNLIMITED);
+            },
+            |setting, worker| _ = evict(setting, 1, worker.quiescent(NOW)),
+        ],
+    );
+    let removed = setting.removed();
+    assert_eq!(removed.len(), 1, "one removal");
+    finish(setting, worker);
+    format!("{:?}", removed[0].1)
+}
+
+/// Over the real collector: the entry is freed by it, or by whoever held on to it.
+fn last_unpin_races_the_collector() -> String {
+    let (setting, mut worker, ends) = with(
+        Domain::new,
+        2,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![
+            |setting, worker| {
+                let guard = worker.quiescent(NOW);
+                let pin = setting.cache.pin(&1, NOW, guard).expect("nobody else removes it");
+                setting.cache.invalidate(&1, NOW, guard);
+                worker.offline(|| ());
+                loom::thread::yield_now();
+                assert_eq!(pin.get(), 10);
+                let before = setting.drops.load(Ordering::Relaxed);
+                drop(pin);
+                setting.drops.load(Ordering::Relaxed) - before
+            },
+            |_, worker| {
+                for _ in 0..4 {
+                    worker.collect(NOW, Budget::UNLIMITED);
+                }
+                0
+            },
+        ],
+    );
+    worker.offline(|| ());
+    let by_pin = ends[0] == 1;
+    finish(setting, worker);
+    (if by_pin { "freed by the pin" } else { "freed by the collector" }).to_owned()
+}
+
+fn segment_ends_while_it_is_pushed_to() -> String {
+    let (setting, worker, _) = with(
+        Domain::quarantine,
+        8,
+        |setting, guard| {
+            assert!(setting.put(1, 1, NOW, guard));
+            assert!(setting.put(2, 2, NOW, guard));
+        },
+        vec![
+            |setting, worker| assert!(setting.put(3, 3, NOW, worker.quiescent(NOW))),
+            |setting, worker| _ = evict(setting, 3, worker.quiescent(NOW)),
+        ],
+    );
+    let gone: Vec<_> = setting.removed().into_iter().map(|(value, _)| value).collect();
+    finish(setting, worker);
+    format!("evicted {gone:?}")
+}
+
+fn first_two_begin_the_order() -> String {
+    let (setting, mut worker, _) = with(
+        Domain::quarantine,
+        8,
+        |_, _| {},
+        vec![
+            |setting, worker| assert!(setting.put(1, 1, NOW, worker.quiescent(NOW))),
+            |setting, worker| assert!(setting.put(2, 2, NOW, worker.quiescent(NOW))),
+        ],
+    );
+    let keys = setting.keys(worker.quiescent(NOW));
+    finish(setting, worker);
+    format!("{keys:?}")
+}
+
+type Loads = Cache<u64, u64, u64, Identity>;
+
+fn loading<T: 'static>(
+    lease: Option<Duration>,
+    deeds: Vec<fn(&Loads, &mut Worker) -> T>,
+) -> (Arc<Loads>, Worker, Vec<T>) {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let mut builder = Cache::builder(&domain, Identity::default());
+    if let Some(lease) = lease {
+        builder = builder.load_lease(lease);
+    }
+    let loads: Arc<Loads> = Arc::new(builder.build().expect("memory"));
+    let threads = deeds
+        .into_iter()
+        .map(|deed| -> Box<dyn FnOnce() -> T> {
+            let (loads, mut worker) = (Arc::clone(&loads), domain.worker());
+            Box::new(move || deed(&loads, &mut worker))
+        })
+        .collect();
+    let worker = domain.worker();
+    drop(domain);
+    let ends = race(threads);
+    assert_eq!(loads.loading(), 0, "nobody loads any more");
+    (loads, worker, ends)
+}
+
+/// Who loads is woken by whoever completes, in loom's own way.
+struct Woken(Thread);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Woken(loom::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => loom::thread::park(),
+        }
+    }
+}
+
+fn load_completes_while_another_asks() -> String {
+    fn load(loads: &Loads, worker: &mut Worker, caller: u32) -> &'static str {
+        loop {
+            match loads.load(&1, Caller(caller), NOW, worker.quiescent(NOW)) {
+                Ok(Load::Hit(value)) => {
+                    assert_eq!(value, 7);
+                    return "hit";
+                }
+                Ok(Load::Lead(loading)) => {
+                    assert_eq!(loading.complete(7, NOW, worker.quiescent(NOW)), Ok(7));
+                    return "led";
+                }
+                Ok(Load::Wait(waiting)) => match block_on(waiting) {
+                    Ok(value) => {
+                        assert_eq!(value, 7);
+                        return "waited";
+                    }
+                    Err(Ended::Again) => {}
+                    Err(Ended::Failed(error)) => panic!("nobody fails: {error}"),
+                },
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let (_, _, ends) =
+        loading(None, vec![|it, worker| load(it, worker, 1), |it, worker| load(it, worker, 2)]);
+    // Before the flight is over the value is there: nobody loads it again.
+    assert_eq!(ends.iter().filter(|&&end| end == "led").count(), 1);
+    ends[1].to_owned()
+}
+
+fn late_value_meets_new_load() -> String {
+    let (loads, mut worker, ends) = loading(
+        Some(TTL),
+        vec![
+            |loads: &Loads, worker: &mut Worker| match loads.load(
+                &1,
+                Caller(1),
+                NOW,
+                worker.quiescent(NOW),
+            ) {
+                Ok(Load::Lead(loading)) => match loading.complete(7, NOW, worker.quiescent(NOW)) {
+                    Ok(_) => "completed",
+                    Err(_) => "superseded",
+                },
+                _ => "",
+            },
+            |loads, worker| match loads.load(&1, Caller(2), LATER, worker.quiescent(NOW)) {
+                Ok(Load::Lead(loading)) => {
+                    assert_eq!(loading.complete(8, LATER, worker.quiescent(NOW)), Ok(8));
+                    "new"
+                }
+                Ok(Load::Hit(7)) => "old",
+                other => panic!("{other:?}"),
+            },
+        ],
+    );
+    let kept = loads.peek(&1, LATER, worker.quiescent(NOW)).copied();
+    if ends[0] == "superseded" {
+        assert_ne!(kept, Some(7), "it was refused");
+    }
+    // Whoever found the old one while it was there took it for a hit.
+    assert!(ends[1] == "new" || ends[0] == "superseded" || kept == Some(7));
+    drop((loads, worker));
+    assert_eq!(model::live(), 0, "something was never retired");
+    ends[0].to_owned()
+}
