@@ -16,7 +16,6 @@ pub mod hash;
 pub mod map;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod reclaim;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod registry;
 pub mod sweep;
 mod sync;
@@ -61,6 +60,8 @@ pub use map::{Map, MapError, MapSweep};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 #[doc(inline)]
 pub use reclaim::{Domain, Guard, Worker};
+#[doc(inline)]
+pub use registry::FixedRegistry;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 #[doc(inline)]
 pub use registry::Registry;

@@ -514,7 +514,7 @@ mod mass_expiry {
                         drop(self.registry.advertise(tenant, 0, now, guard).expect("room"));
                     }
                 }
-                if self.second % 20 == 0 {
+                if self.second.is_multiple_of(20) {
                     self.registry.prune_services(now, guard);
                 }
             }

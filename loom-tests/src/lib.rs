@@ -20,6 +20,7 @@ pub mod flight;
 mod identity;
 pub mod map;
 pub mod reclaim;
+pub mod registry;
 pub mod time;
 
 use std::collections::BTreeSet;
@@ -49,6 +50,7 @@ pub const MODULES: &[(&str, &[Model])] = &[
     ("flight", flight::MODELS),
     ("map", map::MODELS),
     ("reclaim", reclaim::MODELS),
+    ("registry", registry::MODELS),
     ("time", time::MODELS),
 ];
 

@@ -5,8 +5,9 @@ use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
 use super::namespace::{Expected, Namespace, New, Unmet};
+use super::namespaces::rejected;
 use super::peers::List;
-use super::{Peer, Peers, Registry, Rejected, TimeStatus, rejected};
+use super::{Peer, Peers, Registry, Rejected, TimeStatus};
 use crate::map::MapError;
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl};

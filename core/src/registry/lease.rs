@@ -3,6 +3,7 @@
 use core::fmt;
 use core::mem::ManuallyDrop;
 
+use super::Lapsed;
 use super::entry::{Leased, let_go};
 use super::namespace::Namespace;
 use crate::map::Held;
@@ -24,18 +25,6 @@ pub struct Lease<'a, K: Send + 'static, V: Send + 'static, S> {
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Send for Lease<'_, K, V, S> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Sync for Lease<'_, K, V, S> {}
-
-/// The entry has ended, or is no longer there: advertise it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lapsed;
-
-impl fmt::Display for Lapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the lease has ended")
-    }
-}
-
-impl core::error::Error for Lapsed {}
 
 impl<'a, K: Send + 'static, V: Send + 'static, S> Lease<'a, K, V, S> {
     /// The lease of an entry that was entered as leased.

@@ -1,330 +1,54 @@
 //! Who offers what, for how long: services, what is known of others', and who subscribes to what.
 //!
-//! A [`Registry`] holds three independent namespaces: local services under leases, lists of those who
+//! A `Registry` holds three independent namespaces: local services under leases, lists of those who
 //! provide a service elsewhere, and lists of those who subscribe to a topic. Whoever reads is shown
 //! nothing that has ended; pruning and sweeping only give the memory back, and tell a hook of each
-//! entry that goes, once.
+//! entry that goes, once. A [`FixedRegistry`] is one namespace for one owner, without a heap.
 //!
 //! # Algorithm
 //!
-//! Each namespace is a [`Map`](crate::Map) whose entries have one word beside the value: until when it
+//! Each namespace is a growing map whose entries have one word beside the value: until when it
 //! lives, and whether it is dead. A renewal, an expiry and a withdrawal are each one compare-exchange of
 //! that word, so one of them comes first. Everything is judged by the namespace's own time, which lags
-//! behind the clock by what must not be charged to tenants: see [`Terms::hold_mass_expiry`] and
+//! behind the clock by what must not be charged to tenants: see `Terms::hold_mass_expiry` and
 //! [the design](crate::docs::design).
 
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod clock;
+mod departure;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod discovery;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod entry;
+mod fixed;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod lease;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod namespace;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+mod namespaces;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod peers;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod services;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod sweep;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod terms;
 
-use alloc::boxed::Box;
-use core::fmt;
-use core::hash::{BuildHasher, Hash};
-use core::time::Duration;
-
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::clock::TimeStatus;
+pub use self::departure::{Departure, Lapsed, WhenFull};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::discovery::{Discovered, Lookup};
-pub use self::lease::{Lapsed, Lease};
+pub use self::fixed::{Displaced, FixedError, FixedRegistry};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub use self::lease::Lease;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub use self::namespaces::{Builder, Pruned, Registry, RegistryError, Rejected};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::peers::{Peer, Peers};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::sweep::RegistrySweep;
-pub use self::terms::{Terms, WhenFull};
-
-use self::namespace::{Hook, Namespace, Unmet};
-use self::peers::List;
-use crate::hash::SeededState;
-use crate::map::MapError;
-use crate::reclaim::{Domain, Guard};
-use crate::time::Instant;
-
-/// A registry of local services `V`, of the peers (`N`, what they are known by, and `P`, what is known of
-/// them) that provide services elsewhere, and of those that subscribe to topics; services and topics
-/// are known by `K`.
-///
-/// # Guarantees
-///
-/// * What has ended is never handed out, whether it was pruned or not, and an entry that is renewed in
-///   time is never removed.
-/// * Each entry that goes is shown to its namespace's hook exactly once, with the reason, by whoever
-///   removes it, when nothing is held that others could wait for. The registry stays whole if the hook
-///   panics.
-/// * There are never more entries in a namespace than its [terms](Terms) say.
-/// * To do something in one namespace changes nothing in another.
-///
-/// # Time
-///
-/// Instants are those of one clock, within 73 years of its origin.
-///
-/// # Progress and cost
-///
-/// Lock-free. Resolving a service is a get of the map; nothing is cloned. An entry takes two words beside
-/// key and value in the map.
-///
-/// # Examples
-///
-/// ```
-/// use core::time::Duration;
-/// use tidegate_core::{Domain, Instant, Registry, SeededState};
-///
-/// let domain = Domain::new();
-/// let registry: Registry<String, fn(u32) -> u32, u64, &str> =
-///     Registry::builder().build(&domain, SeededState::new(0x5eed))?;
-/// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
-///
-/// let lease = registry.advertise("double".to_owned(), |x| 2 * x, now, worker.quiescent(now))?;
-/// let later = now + Duration::from_secs(200);
-/// lease.renew(later)?;
-/// let guard = worker.quiescent(later);
-/// assert_eq!(registry.resolve("double", later, guard).map(|f| f(21)), Some(42));
-/// let end = later + Duration::from_secs(300);
-/// assert!(registry.resolve("double", end, guard).is_none());
-/// assert_eq!(registry.prune_services(end, guard), 1);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Registry<K, V, N, P, S = SeededState>
-where
-    K: Send + 'static,
-    V: Send + 'static,
-    N: Send + 'static,
-    P: Send + 'static,
-{
-    services: Namespace<K, V, S>,
-    discovered: Namespace<K, List<N, P>, S>,
-    subscribers: Namespace<K, List<N, P>, S>,
-}
-
-/// Why an entry is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Departure {
-    /// Its time was up.
-    Expired,
-    /// It was withdrawn, cleared or forgotten.
-    Withdrawn,
-    /// Another was entered for its key.
-    Replaced,
-    /// Another needed its room: [`WhenFull::EvictSoonest`].
-    Evicted,
-}
-
-/// Why an entry was not entered. The namespace is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RegistryError {
-    /// There are as many entries as there may be, and nobody goes.
-    Full,
-    /// The map refuses it.
-    Map(MapError),
-}
-
-impl fmt::Display for RegistryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("registry: as many entries as max_entries allows"),
-            Self::Map(error) => write!(f, "registry: {error}"),
-        }
-    }
-}
-
-impl core::error::Error for RegistryError {}
-
-/// What a registry would not take, handed back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejected<T> {
-    /// Why.
-    pub error: RegistryError,
-    /// What.
-    pub value: T,
-}
-
-impl<T> fmt::Display for Rejected<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl<T: fmt::Debug> core::error::Error for Rejected<T> {}
-
-/// How many entries were pruned of each namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Local services.
-    pub services: usize,
-    /// Lists of providers.
-    pub discovered: usize,
-    /// Lists of subscribers.
-    pub subscribers: usize,
-}
-
-/// What a [`Registry`] is to be like: [`Registry::builder`].
-#[must_use = "a builder builds nothing until it is told to"]
-pub struct Builder<K, V, N, P> {
-    services: Kind<K, V>,
-    discovered: Kind<K, List<N, P>>,
-    subscribers: Kind<K, List<N, P>>,
-}
-
-/// What a namespace is to be like.
-struct Kind<K, V> {
-    terms: Terms,
-    hook: Option<Hook<K, V>>,
-}
-
-impl<K, V> Kind<K, V> {
-    fn new(ttl: Duration) -> Self {
-        Self { terms: Terms::new(ttl), hook: None }
-    }
-}
-
-impl<K, V, N, P> Builder<K, V, N, P>
-where
-    K: Send + 'static,
-    V: Send + 'static,
-    N: Send + Sync + 'static,
-    P: Send + Sync + 'static,
-{
-    /// On what terms services are held. For 300 seconds, as many as there are, unless set.
-    pub fn services(mut self, terms: Terms) -> Self {
-        self.services.terms = terms;
-        self
-    }
-
-    /// On what terms lists of providers are held. For 60 seconds, unless set.
-    pub fn discovered(mut self, terms: Terms) -> Self {
-        self.discovered.terms = terms;
-        self
-    }
-
-    /// On what terms lists of subscribers are held. For 60 seconds, unless set.
-    pub fn subscribers(mut self, terms: Terms) -> Self {
-        self.subscribers.terms = terms;
-        self
-    }
-
-    /// Is told of every service that goes: to cancel its timers, for instance.
-    pub fn on_service(mut self, hook: impl Fn(&K, &V, Departure) + Send + Sync + 'static) -> Self {
-        self.services.hook = Some(Box::new(hook));
-        self
-    }
-
-    /// Is told of every list of providers that goes, with all that were in it.
-    pub fn on_discovered(
-        mut self,
-        hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
-    ) -> Self {
-        self.discovered.hook =
-            Some(Box::new(move |key, list, cause| hook(key, list.peers(), cause)));
-        self
-    }
-
-    /// The same of every list of subscribers.
-    pub fn on_subscribers(
-        mut self,
-        hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
-    ) -> Self {
-        self.subscribers.hook =
-            Some(Box::new(move |key, list, cause| hook(key, list.peers(), cause)));
-        self
-    }
-}
-
-impl<K, V, N, P> Builder<K, V, N, P>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    N: Eq + Send + Sync + 'static,
-    P: Send + Sync + 'static,
-{
-    /// The registry, in `domain`, whose keys are hashed by `hasher`.
-    ///
-    /// # Errors
-    ///
-    /// [`MapError::OutOfMemory`].
-    pub fn build<S: BuildHasher + Clone>(
-        self,
-        domain: &Domain,
-        hasher: S,
-    ) -> Result<Registry<K, V, N, P, S>, MapError> {
-        let Self { services, discovered, subscribers } = self;
-        Ok(Registry {
-            services: Namespace::new(domain, hasher.clone(), services.terms, services.hook)?,
-            discovered: Namespace::new(domain, hasher.clone(), discovered.terms, discovered.hook)?,
-            subscribers: Namespace::new(domain, hasher, subscribers.terms, subscribers.hook)?,
-        })
-    }
-}
-
-impl<K, V, N, P> Registry<K, V, N, P>
-where
-    K: Send + 'static,
-    V: Send + 'static,
-    N: Send + 'static,
-    P: Send + 'static,
-{
-    /// A registry to be described further.
-    pub fn builder() -> Builder<K, V, N, P> {
-        let lists = Duration::from_secs(60);
-        Builder {
-            services: Kind::new(Duration::from_secs(300)),
-            discovered: Kind::new(lists),
-            subscribers: Kind::new(lists),
-        }
-    }
-}
-
-impl<K, V, N, P, S> Registry<K, V, N, P, S>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    N: Eq + Send + Sync + 'static,
-    P: Send + Sync + 'static,
-    S: BuildHasher,
-{
-    /// Removes everything that has ended, and returns how many that was. Looks at all tables whole: for
-    /// steps within a budget, see [`sweeper`](Self::sweeper).
-    pub fn prune_all(&self, now: Instant, guard: &Guard) -> Pruned {
-        Pruned {
-            services: self.prune_services(now, guard),
-            discovered: self.prune_discovered(now, guard),
-            subscribers: self.prune_subscribers(now, guard),
-        }
-    }
-}
-
-impl<K, V, N, P, S> fmt::Debug for Registry<K, V, N, P, S>
-where
-    K: Send + 'static,
-    V: Send + 'static,
-    N: Send + 'static,
-    P: Send + 'static,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry")
-            .field("services", &self.services.len())
-            .field("discovered", &self.discovered.len())
-            .field("subscribers", &self.subscribers.len())
-            .finish()
-    }
-}
-
-impl<K, V, N, P> fmt::Debug for Builder<K, V, N, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("services", &self.services.terms)
-            .field("discovered", &self.discovered.terms)
-            .field("subscribers", &self.subscribers.terms)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What is handed back when something was not entered.
-fn rejected<T>(unmet: Unmet, value: T) -> Rejected<T> {
-    let error = match unmet {
-        Unmet::Full | Unmet::Changed => RegistryError::Full,
-        Unmet::Map(error) => RegistryError::Map(error),
-    };
-    Rejected { error, value }
-}
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub use self::terms::Terms;

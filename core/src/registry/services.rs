@@ -4,7 +4,8 @@ use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
 use super::namespace::{Expected, New, Put};
-use super::{Lapsed, Lease, Registry, Rejected, TimeStatus, rejected};
+use super::namespaces::rejected;
+use super::{Lapsed, Lease, Registry, Rejected, TimeStatus};
 use crate::map::Held;
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl};

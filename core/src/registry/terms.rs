@@ -2,18 +2,8 @@
 
 use core::time::Duration;
 
+use super::WhenFull;
 use crate::time::Ttl;
-
-/// What becomes of a newcomer when a namespace holds as many entries as it may.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum WhenFull {
-    /// It is handed back.
-    #[default]
-    Refuse,
-    /// The entry that would expire soonest goes for it: of all, where there are few; of those that a
-    /// hand passes in 256 steps, where there are many.
-    EvictSoonest,
-}
 
 /// On what terms a namespace holds its entries.
 ///

@@ -1,0 +1,233 @@
+//! One namespace for one owner, in fixed memory.
+
+use core::fmt;
+
+use heapless::{LinearMap, String};
+
+use super::{Departure, Lapsed, WhenFull};
+use crate::time::{Instant, Ttl};
+
+/// A registry for up to `N` entries with ids of up to `ID` bytes: no heap, no atomics, for firmware.
+///
+/// One namespace: a device that needs several holds several. What has ended is never handed out, whether
+/// it was [pruned](Self::prune) or not; where there is no room, it goes first. To look an id up is to
+/// compare it with all: up to `N` comparisons, and no hash that could be attacked.
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::registry::WhenFull;
+/// use tidegate_core::{FixedRegistry, Instant};
+///
+/// let mut services: FixedRegistry<fn(u8) -> u8, 8> =
+///     FixedRegistry::new(Duration::from_secs(300), WhenFull::Refuse);
+/// let now = Instant::from_secs(1);
+/// services.advertise("double", |x| 2 * x, now)?;
+/// assert_eq!(services.resolve("double", now).map(|f| f(21)), Some(42));
+///
+/// services.renew("double", now + Duration::from_secs(200))?;
+/// let end = now + Duration::from_secs(500);
+/// assert!(services.resolve("double", end).is_none());
+/// assert_eq!(services.prune(end, |_, _| ()), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FixedRegistry<V, const N: usize, const ID: usize = 32> {
+    entries: LinearMap<String<ID>, Leased<V>, N>,
+    ttl: Ttl,
+    when_full: WhenFull,
+}
+
+#[derive(Clone, Debug)]
+struct Leased<V> {
+    ttl: Ttl,
+    /// `None`: never.
+    end: Option<Instant>,
+    value: V,
+}
+
+impl<V> Leased<V> {
+    fn is_past(&self, now: Instant) -> bool {
+        self.end.is_some_and(|end| end <= now)
+    }
+
+    /// Of two, the one that ends soonest has the smaller.
+    fn rank(&self) -> u64 {
+        self.end.map_or(u64::MAX, Instant::as_nanos)
+    }
+}
+
+fn end(ttl: Ttl, now: Instant) -> Option<Instant> {
+    match ttl {
+        Ttl::For(ttl) => Some(now + ttl),
+        Ttl::Forever => None,
+    }
+}
+
+/// What had to go for a newcomer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Displaced<V, const ID: usize> {
+    /// Its id.
+    pub id: String<ID>,
+    /// What it was.
+    pub value: V,
+    /// Why it went.
+    pub cause: Departure,
+}
+
+/// Why something was not entered. The registry is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FixedError<V> {
+    /// The id has too many bytes. With the value.
+    IdTooLong(V),
+    /// There are as many entries as there may be, and nobody goes. With the value.
+    Full(V),
+}
+
+impl<V> fmt::Display for FixedError<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IdTooLong(_) => "registry: the id is too long",
+            Self::Full(_) => "registry: full",
+        })
+    }
+}
+
+impl<V: fmt::Debug> core::error::Error for FixedError<V> {}
+
+/// What an entry displaced, if it was entered.
+type Entered<V, const ID: usize> = Result<Option<Displaced<V, ID>>, FixedError<V>>;
+
+impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
+    /// A registry without entries, which live for so long unless it is said otherwise.
+    pub fn new(ttl: impl Into<Ttl>, when_full: WhenFull) -> Self {
+        Self { entries: LinearMap::new(), ttl: ttl.into(), when_full }
+    }
+
+    /// Enters a value, in place of the id's if there is one, for the usual time. Returns what had to go.
+    ///
+    /// # Errors
+    ///
+    /// Any [`FixedError`], with the value.
+    pub fn advertise(&mut self, id: &str, value: V, now: Instant) -> Entered<V, ID> {
+        self.advertise_for(id, value, self.ttl, now)
+    }
+
+    /// The same for this time.
+    ///
+    /// # Errors
+    ///
+    /// As [`advertise`](Self::advertise).
+    pub fn advertise_for(
+        &mut self,
+        id: &str,
+        value: V,
+        ttl: impl Into<Ttl>,
+        now: Instant,
+    ) -> Entered<V, ID> {
+        let Ok(key) = String::try_from(id) else {
+            return Err(FixedError::IdTooLong(value));
+        };
+        let displaced = match self.goes_for(id, now) {
+            Ok(goes) => goes.and_then(|(id, cause)| self.take(&id, cause)),
+            Err(Full) => return Err(FixedError::Full(value)),
+        };
+        let ttl = ttl.into();
+        match self.entries.insert(key, Leased { ttl, end: end(ttl, now), value }) {
+            Ok(_) => Ok(displaced),
+            Err((_, leased)) => Err(FixedError::Full(leased.value)),
+        }
+    }
+
+    /// Who has to go for an id, and why.
+    fn goes_for(&self, id: &str, now: Instant) -> Result<Option<(String<ID>, Departure)>, Full> {
+        let cause = |leased: &Leased<V>, cause| {
+            if leased.is_past(now) { Departure::Expired } else { cause }
+        };
+        if let Some((id, leased)) = self.entries.iter().find(|(held, _)| *held == id) {
+            return Ok(Some((id.clone(), cause(leased, Departure::Replaced))));
+        }
+        if self.entries.len() < N {
+            return Ok(None);
+        }
+        let soonest = self.entries.iter().min_by_key(|(_, leased)| leased.rank());
+        match soonest {
+            Some((id, leased))
+                if self.when_full == WhenFull::EvictSoonest || leased.is_past(now) =>
+            {
+                Ok(Some((id.clone(), cause(leased, Departure::Evicted))))
+            }
+            _ => Err(Full),
+        }
+    }
+
+    fn take(&mut self, id: &str, cause: Departure) -> Option<Displaced<V, ID>> {
+        let (id, _) = self.entries.iter().find(|(held, _)| *held == id)?;
+        let id = id.clone();
+        let value = self.entries.remove(&id)?.value;
+        Some(Displaced { id, value, cause })
+    }
+
+    fn find(&self, id: &str) -> Option<&Leased<V>> {
+        self.entries.iter().find(|(held, _)| *held == id).map(|(_, leased)| leased)
+    }
+
+    /// The value that an id stands for.
+    pub fn resolve(&self, id: &str, now: Instant) -> Option<&V> {
+        let leased = self.find(id)?;
+        (!leased.is_past(now)).then_some(&leased.value)
+    }
+
+    /// Has an entry live anew, for as long as it was to live at first.
+    ///
+    /// # Errors
+    ///
+    /// [`Lapsed`], also if there is none: a renewal brings nothing back.
+    pub fn renew(&mut self, id: &str, now: Instant) -> Result<(), Lapsed> {
+        let (_, leased) = self.entries.iter_mut().find(|(held, _)| *held == id).ok_or(Lapsed)?;
+        if leased.is_past(now) {
+            return Err(Lapsed);
+        }
+        // A renewal of an earlier time shortens nothing; what never ends does not begin to.
+        leased.end = leased.end.max(end(leased.ttl, now));
+        Ok(())
+    }
+
+    /// Removes an entry; its value, if it lived.
+    pub fn withdraw(&mut self, id: &str, now: Instant) -> Option<V> {
+        self.resolve(id, now)?;
+        self.take(id, Departure::Withdrawn).map(|displaced| displaced.value)
+    }
+
+    /// Removes what has ended, hands each of it to `gone`, and returns how many that was. Looks at all
+    /// `N`.
+    pub fn prune(&mut self, now: Instant, mut gone: impl FnMut(&str, V)) -> usize {
+        let mut pruned = 0;
+        while let Some((id, _)) = self.entries.iter().find(|(_, leased)| leased.is_past(now)) {
+            let id = id.clone();
+            if let Some(leased) = self.entries.remove(&id) {
+                pruned += 1;
+                gone(&id, leased.value);
+            }
+        }
+        pruned
+    }
+
+    /// Every entry that lives.
+    pub fn iter(&self, now: Instant) -> impl Iterator<Item = (&str, &V)> {
+        let live = self.entries.iter().filter(move |(_, leased)| !leased.is_past(now));
+        live.map(|(id, leased)| (id.as_str(), &leased.value))
+    }
+
+    /// How many entries there are, those included that have ended and were not pruned.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none. As [`len`](Self::len).
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// Nobody goes.
+struct Full;

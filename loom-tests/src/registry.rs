@@ -1,0 +1,372 @@
+//! The registry: who comes first of those who renew, replace, withdraw and prune an entry, and when the
+//! time is held.
+//!
+//! Keys are their own hashes. At the end of every model each entry has gone once, or is there, and what
+//! is counted is what is there.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidegate_core::registry::{Departure, Discovered, Lookup, Peer, Registry, Terms, WhenFull};
+use tidegate_core::{Domain, Guard, Instant, Worker, model};
+
+use crate::identity::Identity;
+use crate::{Model, race};
+
+/// The models of this module.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "g01_renewal_races_expiry",
+        preemptions: 3,
+        run: renewal_races_expiry,
+        expected: &["renewed, pruned 0", "lapsed, pruned 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g02_renewal_races_readvertise",
+        preemptions: 3,
+        run: renewal_races_readvertise,
+        expected: &["renewed", "lapsed"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g03_withdraw_races_renewal",
+        preemptions: 3,
+        run: withdraw_races_renewal,
+        expected: &["renewed", "lapsed"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g04_prune_exactly_once",
+        preemptions: 3,
+        run: prune_exactly_once,
+        expected: &["[0, 1]", "[1, 0]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g05_readvertise_races_resolve",
+        preemptions: 3,
+        run: readvertise_races_resolve,
+        expected: &["10", "11"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g06_two_newcomers_one_room",
+        preemptions: 3,
+        run: two_newcomers_one_room,
+        expected: &["[false, true]", "[true, false]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g07_readvertise_in_a_full_registry",
+        preemptions: 3,
+        run: readvertise_in_a_full_registry,
+        expected: &["newcomer refused"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g08_lease_goes_while_the_entry_does",
+        preemptions: 3,
+        run: lease_goes_while_the_entry_does,
+        expected: &["Withdrawn", "Replaced"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g09_two_merge_a_list",
+        preemptions: 2,
+        run: two_merge_a_list,
+        expected: &["[1, 2]", "[2, 1]"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g10_hold_ends_while_time_is_read",
+        preemptions: 3,
+        run: hold_ends_while_time_is_read,
+        expected: &["there then there"],
+        only_in_rmw: &[],
+    },
+];
+
+const NOW: Instant = Instant::from_secs(100);
+const TTL: Duration = Duration::from_secs(16);
+
+type Services = Registry<u64, u64, u64, (), Identity>;
+type Gone = Arc<Mutex<Vec<(u64, Departure)>>>;
+
+struct Setting {
+    services: Services,
+    gone: Gone,
+}
+
+impl Setting {
+    fn gone(&self) -> Vec<(u64, Departure)> {
+        self.gone.lock().expect("no panic").clone()
+    }
+
+    fn put(&self, key: u64, value: u64, now: Instant, guard: &Guard) -> bool {
+        self.services.advertise(key, value, now, guard).is_ok()
+    }
+}
+
+/// What threads do with a registry, each with a worker of its own, made before it starts; after `prepare`.
+fn with<T: 'static>(
+    terms: Terms,
+    prepare: fn(&Setting, &Guard),
+    deeds: Vec<fn(&Setting, &mut Worker) -> T>,
+) -> (Arc<Setting>, Worker, Vec<T>) {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let gone = Gone::default();
+    let log = Arc::clone(&gone);
+    let services = Registry::builder()
+        .services(terms)
+        .on_service(move |_, &value, cause| log.lock().expect("no panic").push((value, cause)))
+        .build(&domain, Identity::default())
+        .expect("memory");
+    let setting = Arc::new(Setting { services, gone });
+    let mut worker = domain.worker();
+    prepare(&setting, worker.quiescent(NOW));
+    worker.offline(|| ());
+    let threads = deeds
+        .into_iter()
+        .map(|deed| -> Box<dyn FnOnce() -> T> {
+            let (setting, mut worker) = (Arc::clone(&setting), domain.worker());
+            Box::new(move || deed(&setting, &mut worker))
+        })
+        .collect();
+    drop(domain);
+    let ends = race(threads);
+    (setting, worker, ends)
+}
+
+/// Whatever must hold at the end, and an end to everything.
+fn finish(setting: Arc<Setting>, mut worker: Worker, entered: usize) {
+    let guard = worker.quiescent(NOW);
+    let there = setting.services.services(Instant::ORIGIN, guard).count();
+    assert_eq!(setting.services.services_len(), there, "what is there is counted");
+    let mut gone: Vec<_> = setting.gone().into_iter().map(|(value, _)| value).collect();
+    assert_eq!(gone.len() + there, entered, "each is there or has gone");
+    gone.sort_unstable();
+    gone.dedup();
+    assert_eq!(gone.len() + there, entered, "each has gone once");
+    drop((setting, worker));
+    assert_eq!(model::live(), 0, "something was never retired");
+}
+
+fn usual() -> Terms {
+    Terms::new(TTL)
+}
+
+fn one(setting: &Setting, guard: &Guard) {
+    assert!(setting.put(1, 10, NOW, guard));
+}
+
+/// A nanosecond before the end of what was entered at `NOW`.
+fn just_in_time() -> Instant {
+    NOW + (TTL - Duration::from_nanos(1))
+}
+
+fn renewal_races_expiry() -> String {
+    let (setting, worker, ends) = with(
+        usual(),
+        one,
+        vec![
+            |it, worker| {
+                let renewed = it.services.renew(&1, just_in_time(), worker.quiescent(NOW));
+                (if renewed.is_ok() { "renewed" } else { "lapsed" }).to_owned()
+            },
+            |it, worker| {
+                format!("pruned {}", it.services.prune_services(NOW + TTL, worker.quiescent(NOW)))
+            },
+        ],
+    );
+    finish(setting, worker, 1);
+    ends.join(", ")
+}
+
+fn renewal_races_readvertise() -> String {
+    let (setting, mut worker, ends) = with(
+        usual(),
+        |_, _| {},
+        vec![
+            |it, worker| {
+                let lease = it.services.advertise(1, 10, NOW, worker.quiescent(NOW));
+                let lease = lease.expect("room");
+                worker.offline(|| ());
+                (if lease.renew(NOW).is_ok() { "renewed" } else { "lapsed" }).to_owned()
+            },
+            |it, worker| {
+                assert!(it.put(1, 11, NOW, worker.quiescent(NOW)));
+                String::new()
+            },
+        ],
+    );
+    let guard = worker.quiescent(NOW);
+    assert!(setting.services.resolve(&1, NOW, guard).is_some());
+    finish(setting, worker, 2);
+    ends.concat()
+}
+
+fn withdraw_races_renewal() -> String {
+    let (setting, mut worker, ends) = with(
+        usual(),
+        one,
+        vec![
+            |it, worker| {
+                let renewed = it.services.renew(&1, NOW, worker.quiescent(NOW));
+                (if renewed.is_ok() { "renewed" } else { "lapsed" }).to_owned()
+            },
+            |it, worker| {
+                let value = it.services.withdraw(&1, NOW, worker.quiescent(NOW)).copied();
+                assert_eq!(value, Some(10), "a renewal is no reason to stay");
+                String::new()
+            },
+        ],
+    );
+    assert_eq!(setting.services.resolve(&1, NOW, worker.quiescent(NOW)), None);
+    finish(setting, worker, 1);
+    ends.concat()
+}
+
+fn prune_exactly_once() -> String {
+    let (setting, worker, ends) = with(
+        usual(),
+        one,
+        vec![
+            |it, worker| it.services.prune_services(NOW + TTL, worker.quiescent(NOW)),
+            |it, worker| it.services.prune_services(NOW + TTL, worker.quiescent(NOW)),
+        ],
+    );
+    assert_eq!(setting.gone(), [(10, Departure::Expired)]);
+    finish(setting, worker, 1);
+    format!("{ends:?}")
+}
+
+fn readvertise_races_resolve() -> String {
+    let (setting, worker, ends) = with(
+        usual(),
+        one,
+        vec![
+            |it, worker| {
+                assert!(it.put(1, 11, NOW, worker.quiescent(NOW)));
+                0
+            },
+            |it, worker| {
+                let value = it.services.resolve(&1, NOW, worker.quiescent(NOW)).copied();
+                value.expect("one or the other is there")
+            },
+        ],
+    );
+    finish(setting, worker, 2);
+    ends[1].to_string()
+}
+
+fn two_newcomers_one_room() -> String {
+    let (setting, worker, ends) = with(
+        usual().max_entries(1, WhenFull::Refuse),
+        |_, _| {},
+        vec![|it, worker| it.put(1, 10, NOW, worker.quiescent(NOW)), |it, worker| {
+            it.put(2, 20, NOW, worker.quiescent(NOW))
+        }],
+    );
+    finish(setting, worker, 1);
+    format!("{ends:?}")
+}
+
+/// Who is known keeps his place; between the old and the new nobody else gets it.
+fn readvertise_in_a_full_registry() -> String {
+    let (setting, mut worker, ends) = with(
+        usual().max_entries(1, WhenFull::Refuse),
+        one,
+        vec![|it, worker| it.put(1, 11, NOW, worker.quiescent(NOW)), |it, worker| {
+            let entered = it.put(2, 20, NOW, worker.quiescent(NOW));
+            assert!(it.services.services_len() <= 1);
+            entered
+        }],
+    );
+    let guard = worker.quiescent(NOW);
+    assert!(ends[0] && !ends[1], "the place is taken");
+    assert_eq!(setting.services.resolve(&1, NOW, guard), Some(&11));
+    finish(setting, worker, 2);
+    "newcomer refused".to_owned()
+}
+
+fn lease_goes_while_the_entry_does() -> String {
+    let (setting, worker, _) = with(
+        usual(),
+        |_, _| {},
+        vec![
+            |it, worker| {
+                let lease = it.services.advertise(1, 10, NOW, worker.quiescent(NOW));
+                let lease = lease.expect("room").withdraw_on_drop();
+                worker.offline(|| ());
+                drop(lease);
+            },
+            |it, worker| assert!(it.put(1, 11, NOW, worker.quiescent(NOW))),
+        ],
+    );
+    let how = setting.gone().iter().find(|(value, _)| *value == 10).map(|&(_, cause)| cause);
+    let left = setting.gone().len();
+    finish(setting, worker, 2);
+    assert!(left >= 1);
+    format!("{:?}", how.expect("it has gone"))
+}
+
+fn two_merge_a_list() -> String {
+    let (setting, mut worker, _) = with(
+        usual(),
+        |_, _| {},
+        vec![
+            |it, worker| {
+                let merged = it.services.merge_service(
+                    1,
+                    vec![Peer::new(1, ())],
+                    NOW,
+                    worker.quiescent(NOW),
+                );
+                assert!(merged.is_ok());
+            },
+            |it, worker| {
+                let merged = it.services.merge_service(
+                    1,
+                    vec![Peer::new(2, ())],
+                    NOW,
+                    worker.quiescent(NOW),
+                );
+                assert!(merged.is_ok());
+            },
+        ],
+    );
+    let guard = worker.quiescent(NOW);
+    let Discovered::Hit(peers) = setting.services.discover(&1, Lookup::Known, NOW, guard) else {
+        panic!("both have merged");
+    };
+    let nodes: Vec<_> = peers.iter().map(|peer| peer.node).collect();
+    finish(setting, worker, 0);
+    format!("{nodes:?}")
+}
+
+/// Who reads the time while a stall's credit and the new limit are set sees both or neither: nothing ends
+/// by the time that was not charged.
+fn hold_ends_while_time_is_read() -> String {
+    const STALLED: Instant = Instant::from_secs(1_000);
+    let (setting, worker, ends) = with(
+        usual().allow_for_stalls(Duration::from_secs(2)),
+        one,
+        vec![
+            |it, worker| {
+                _ = it.services.renew(&1, STALLED, worker.quiescent(NOW));
+                String::new()
+            },
+            |it, worker| {
+                let there = |it: &Setting, worker: &mut Worker| {
+                    let value = it.services.resolve(&1, STALLED, worker.quiescent(NOW));
+                    if value.is_some() { "there" } else { "gone" }
+                };
+                format!("{} then {}", there(it, worker), there(it, worker))
+            },
+        ],
+    );
+    finish(setting, worker, 1);
+    ends.concat()
+}
