@@ -89,7 +89,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "c10_segment_ends_while_it_is_pushed_to",
-        preemptions: 3,
+        preemptions: 2,
         run: segment_ends_while_it_is_pushed_to,
         expected: &["evicted [1, 2]", "evicted [1, 2, 3]"],
         only_in_rmw: &[],

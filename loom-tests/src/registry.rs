@@ -4,11 +4,13 @@
 //! Keys are their own hashes. At the end of every model each entry has gone once, or is there, and what
 //! is counted is what is there.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use loom::cell::UnsafeCell;
 use tidegate_core::registry::{Departure, Discovered, Lookup, Peer, Registry, Terms, WhenFull};
-use tidegate_core::{Domain, Guard, Instant, Worker, model};
+use tidegate_core::{Budget, Domain, Guard, Instant, Worker, model};
 
 use crate::identity::Identity;
 use crate::{Model, race};
@@ -83,6 +85,13 @@ pub const MODELS: &[Model] = &[
         preemptions: 3,
         run: hold_ends_while_time_is_read,
         expected: &["there then there"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "g11_lease_outlives_the_entry",
+        preemptions: 2,
+        run: lease_outlives_the_entry,
+        expected: &["freed by the collector", "freed by the lease"],
         only_in_rmw: &[],
     },
 ];
@@ -181,7 +190,9 @@ fn renewal_races_expiry() -> String {
         ],
     );
     finish(setting, worker, 1);
-    ends.join(", ")
+    let end = ends.join(", ");
+    assert!(end != "renewed, pruned 1", "what is renewed in time is not pruned");
+    end
 }
 
 fn renewal_races_readvertise() -> String {
@@ -342,8 +353,66 @@ fn two_merge_a_list() -> String {
         panic!("both have merged");
     };
     let nodes: Vec<_> = peers.iter().map(|peer| peer.node).collect();
+    assert_eq!(nodes.len(), 2, "neither hides the other");
     finish(setting, worker, 0);
     format!("{nodes:?}")
+}
+
+/// A value that loom watches, and that says when it is dropped.
+struct Watched {
+    content: UnsafeCell<u64>,
+    drops: Arc<AtomicU64>,
+}
+
+// SAFETY: written where it is made and where it is dropped; loom notices whoever reads it then.
+unsafe impl Send for Watched {}
+// SAFETY: as above.
+unsafe impl Sync for Watched {}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // SAFETY: nobody reads it any more, as loom checks.
+        self.content.with_mut(|content| unsafe { *content = 0 });
+        self.drops.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Over the real collector: the entry is freed by it, or by whoever holds its lease.
+fn lease_outlives_the_entry() -> String {
+    type Holding = Registry<u64, Watched, u64, (), Identity>;
+    model::forget_live();
+    let domain = Domain::new();
+    let built = Registry::builder().build(&domain, Identity::default());
+    let services: Arc<Holding> = Arc::new(built.expect("memory"));
+    let drops = Arc::<AtomicU64>::default();
+    let (holder, mut worker, mut collector) =
+        (Arc::clone(&services), domain.worker(), domain.worker());
+    let seen = Arc::clone(&drops);
+    let ends = race(vec![
+        Box::new(move || {
+            let value = Watched { content: UnsafeCell::new(10), drops: Arc::clone(&seen) };
+            let guard = worker.quiescent(NOW);
+            let lease = holder.advertise(1, value, NOW, guard).ok().expect("room");
+            assert!(holder.withdraw(&1, NOW, guard).is_some(), "nobody else does");
+            worker.offline(|| ());
+            loom::thread::yield_now();
+            // SAFETY: written only where it is made and where it is dropped.
+            assert_eq!(lease.value().content.with(|content| unsafe { *content }), 10);
+            let before = seen.load(Ordering::Relaxed);
+            drop(lease);
+            seen.load(Ordering::Relaxed) - before
+        }),
+        Box::new(move || {
+            for _ in 0..4 {
+                collector.collect(NOW, Budget::UNLIMITED);
+            }
+            0
+        }),
+    ]);
+    drop((services, domain));
+    assert_eq!(drops.load(Ordering::Relaxed), 1, "the value is dropped once");
+    assert_eq!(model::live(), 0, "something was never retired");
+    (if ends[0] == 1 { "freed by the lease" } else { "freed by the collector" }).to_owned()
 }
 
 /// Who reads the time while a stall's credit and the new limit are set sees both or neither: nothing ends

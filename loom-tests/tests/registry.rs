@@ -60,6 +60,11 @@ mod plain {
     fn g10_hold_ends_while_time_is_read() {
         check(10, Mode::Plain);
     }
+
+    #[test]
+    fn g11_lease_outlives_the_entry() {
+        check(11, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -113,5 +118,10 @@ mod rmw {
     #[test]
     fn g10_hold_ends_while_time_is_read() {
         check(10, Mode::Rmw);
+    }
+
+    #[test]
+    fn g11_lease_outlives_the_entry() {
+        check(11, Mode::Rmw);
     }
 }
