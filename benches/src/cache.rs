@@ -13,7 +13,7 @@ use std::hint::black_box;
 use tidegate::Budget;
 
 use self::contenders::{Contender, MiniMoka, Moka, Ours, QuickCache, SccCache};
-use crate::measure::{Contestant, Counting, Row, race};
+use crate::measure::{Contestant, Counting, Row, race, rows};
 use crate::workload::{BURST, Spread, chunks, fresh, keys, sequence};
 
 /// How much of it to run.
@@ -41,29 +41,6 @@ pub fn run(effort: Effort, mut row: impl FnMut(Row)) {
     }
     expiry::pauses(effort, &mut row);
     traces::hit_ratios(effort, &mut row);
-}
-
-/// The rows of one race in which ours was the first.
-fn rows(
-    case: &str,
-    size: usize,
-    threads: usize,
-    rivals: &[&'static str],
-    times: &[(f64, f64)],
-) -> Vec<Row> {
-    let theirs = rivals.iter().zip(&times[1..]);
-    let row = |(rival, (rival_ns, ratio)): (&&'static str, &(f64, f64))| Row {
-        bench: "cache",
-        case: case.to_owned(),
-        keys: size,
-        threads,
-        ours_ns: times[0].0,
-        rival,
-        rival_ns: *rival_ns,
-        ratio: *ratio,
-        unit: None,
-    };
-    theirs.map(row).collect()
 }
 
 /// A cache with room for so many, that holds these.
@@ -105,7 +82,7 @@ fn gets(effort: Effort, keys: &[u64], row: &mut impl FnMut(Row)) {
         ];
         let times = race(&contestants, threads, effort.turns, 1 << 20);
         let case = format!("get {}", spread.word());
-        rows(&case, keys.len(), threads, &RIVALS, &times).into_iter().for_each(&mut *row);
+        rows("cache", &case, keys.len(), threads, &RIVALS, &times).for_each(&mut *row);
     }
 }
 
@@ -136,7 +113,7 @@ fn inserts(effort: Effort, keys: &[u64], row: &mut impl FnMut(Row)) {
             &|thread, from, operations| insert(&scc, thread, from, operations),
         ];
         let times = race(&contestants, threads, effort.turns, 1 << 19);
-        rows("insert-at-capacity", size, threads, &RIVALS, &times).into_iter().for_each(&mut *row);
+        rows("cache", "insert-at-capacity", size, threads, &RIVALS, &times).for_each(&mut *row);
     }
 }
 
@@ -166,7 +143,7 @@ fn bytes(keys: &[u64], row: &mut impl FnMut(Row)) {
     ];
     let ours = requested[0] as f64 / entries;
     let bytes = requested.map(|bytes| bytes as f64 / entries).map(|bytes| (bytes, bytes / ours));
-    for figure in rows("bytes", keys.len(), 1, &RIVALS, &bytes) {
+    for figure in rows("cache", "bytes", keys.len(), 1, &RIVALS, &bytes) {
         row(Row { unit: Some("bytes"), ..figure });
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! One module a module of the core, plus [`measure`], which times, and [`workload`], which makes
 //! keys. `cargo run --release -p tidegate-benches -- limiter` prints the
-//! table of the limiter, `-- map` and `-- cache` those of map and cache.
+//! table of the limiter, `-- map`, `-- cache`, `-- flight` and
+//! `-- registry` those of the others.
 
 pub mod cache;
+pub mod flight;
 pub mod limiter;
 pub mod map;
 pub mod measure;
+pub mod registry;
 pub mod workload;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tidegate::Budget;
 
 use self::contenders::{Contender, DashMap, Flurry, Ours, Papaya, SccIndex, SccMap};
-use crate::measure::{Contestant, Counting, Row, medians, micros, race, thread_time};
+use crate::measure::{Contestant, Counting, Row, medians, micros, race, rows, thread_time};
 use crate::workload::{BURST, Spread, chunks, fresh, keys, sequence};
 
 /// How much of it to run.
@@ -201,27 +201,6 @@ fn bursts<M: Contender>(map: &M, keys: &[u64], f: impl Fn(&M, u64, &M::Guard<'_>
     }
 }
 
-/// The rows of one race in which ours was the first.
-fn rows<'a>(
-    case: &'a str,
-    size: usize,
-    threads: usize,
-    rivals: &'a [&'static str],
-    times: &'a [(f64, f64)],
-) -> impl Iterator<Item = Row> + 'a {
-    rivals.iter().zip(&times[1..]).map(move |(rival, (rival_ns, ratio))| Row {
-        bench: "map",
-        case: case.to_owned(),
-        keys: size,
-        threads,
-        ours_ns: times[0].0,
-        rival,
-        rival_ns: *rival_ns,
-        ratio: *ratio,
-        unit: None,
-    })
-}
-
 fn gets(effort: Effort, keys: &[u64], row: &mut impl FnMut(Row)) {
     let size = keys.len();
     let arena = Arena::new(keys);
@@ -236,7 +215,7 @@ fn gets(effort: Effort, keys: &[u64], row: &mut impl FnMut(Row)) {
     ] {
         let work = Work { deed, sequence: &sequence(keys, spread) };
         let times = arena.race(&work, threads, effort.turns, operations);
-        rows(case, size, threads, &RIVALS, &times).for_each(&mut *row);
+        rows("map", case, size, threads, &RIVALS, &times).for_each(&mut *row);
     }
     let sequence = sequence(keys, Spread::Uniform);
     let work = Work { deed: Deed::Get, sequence: &sequence };
@@ -247,7 +226,7 @@ fn gets(effort: Effort, keys: &[u64], row: &mut impl FnMut(Row)) {
     ];
     let times = race(&contestants, 1, effort.turns, operations);
     let rivals = ["tidegate 32 x get", "papaya"];
-    rows("get-many uniform", size, 1, &rivals, &times).for_each(row);
+    rows("map", "get-many uniform", size, 1, &rivals, &times).for_each(row);
 }
 
 /// One turn of gets, a burst at a time.
@@ -282,7 +261,7 @@ fn changes(effort: Effort, keys: &[u64], row: &mut impl FnMut(Row)) {
                 _ => operations,
             };
             let times = arena.race(&work, threads, effort.turns, operations);
-            rows(case, size, threads, &RIVALS, &times).for_each(&mut *row);
+            rows("map", case, size, threads, &RIVALS, &times).for_each(&mut *row);
         }
     }
 }
@@ -309,7 +288,7 @@ fn fills(effort: Effort, keys: &[u64], row: &mut impl FnMut(Row)) {
             }
         }
     }
-    rows("insert new", keys.len(), 1, &RIVALS, &medians(&times)).for_each(row);
+    rows("map", "insert new", keys.len(), 1, &RIVALS, &medians(&times)).for_each(row);
 }
 
 fn fill<M: Contender>(keys: &[u64]) -> Duration {
@@ -334,7 +313,7 @@ fn bytes(keys: &[u64], row: &mut impl FnMut(Row)) {
     .map(|bytes| bytes as f64 / entries);
     let times: Vec<_> =
         [ours].into_iter().chain(theirs).map(|bytes| (bytes, bytes / ours)).collect();
-    for figure in rows("bytes", keys.len(), 1, &RIVALS, &times) {
+    for figure in rows("map", "bytes", keys.len(), 1, &RIVALS, &times) {
         row(Row { unit: Some("bytes"), ..figure });
     }
 }
@@ -398,7 +377,7 @@ fn grow(effort: Effort, row: &mut impl FnMut(Row)) {
     let runs = 9.min(effort.turns + 2);
     let slowest: Vec<_> = contestants.iter().map(|contestant| contestant(runs, &keys)).collect();
     let mut figures = |case, rivals: &[&'static str], figures: &[Vec<f64>]| {
-        for figure in rows(case, keys.len(), 1, rivals, &medians(figures)) {
+        for figure in rows("map", case, keys.len(), 1, rivals, &medians(figures)) {
             row(Row { unit: Some("us worst"), ..figure });
         }
     };

@@ -34,6 +34,28 @@ pub struct Row {
     pub unit: Option<&'static str>,
 }
 
+/// The rows of one race in which ours was the first.
+pub fn rows<'a>(
+    bench: &'static str,
+    case: &'a str,
+    size: usize,
+    threads: usize,
+    rivals: &'a [&'static str],
+    times: &'a [(f64, f64)],
+) -> impl Iterator<Item = Row> + 'a {
+    rivals.iter().zip(&times[1..]).map(move |(rival, (rival_ns, ratio))| Row {
+        bench,
+        case: case.to_owned(),
+        keys: size,
+        threads,
+        ours_ns: times[0].0,
+        rival,
+        rival_ns: *rival_ns,
+        ratio: *ratio,
+        unit: None,
+    })
+}
+
 /// One who takes turns: does so many operations on thread `thread`, from position `from` on.
 pub type Contestant<'a> = &'a (dyn Fn(usize, usize, usize) + Sync);
 

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tidegate_benches::measure::{Counting, Row};
-use tidegate_benches::{cache, limiter, map};
+use tidegate_benches::{cache, flight, limiter, map, registry};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -37,6 +37,16 @@ enum Bench {
         /// The largest number of keys.
         #[arg(long, default_value_t = 1_000_000)]
         keys: usize,
+    },
+    /// Loading through a cache beside moka and quick_cache.
+    Flight {
+        #[command(flatten)]
+        options: Options,
+    },
+    /// The registry beside maps that people keep leases in: dashmap and `scc::HashMap`.
+    Registry {
+        #[command(flatten)]
+        options: Options,
     },
     /// The cache beside moka, mini-moka, quick_cache and scc.
     Cache {
@@ -71,6 +81,14 @@ fn main() -> ExitCode {
         }
         Bench::Map { options, keys } => {
             map::run(map::Effort { turns: options.turns.max(1), keys }, row);
+            options
+        }
+        Bench::Flight { options } => {
+            flight::run(options.turns.max(1), row);
+            options
+        }
+        Bench::Registry { options } => {
+            registry::run(options.turns.max(1), row);
             options
         }
         Bench::Cache { options, keys } => {
