@@ -274,7 +274,8 @@ fn the_hook_is_told_of_each_departure_once() {
     drop(put("d", 6, NOW).withdraw_on_drop());
     assert_eq!(told(&log), [("d", 6, Departure::Withdrawn)]);
     assert_eq!(registry.resolve("d", NOW, guard), None);
-    assert_eq!((registry.services_len(), registry.prune_services(NOW, guard)), (0, 0));
+    assert_eq!(registry.prune_services(NOW, guard), 0, "it has gone already");
+    assert_eq!(registry.services_len(), 0);
 }
 
 #[test]
@@ -463,6 +464,184 @@ fn renewed_services_are_there_all_the_while() {
     });
 }
 
+/// M12: a list that has ended is as good as none, whether it was pruned or not.
+#[test]
+fn merging_into_what_has_ended_begins_anew() {
+    let domain = Domain::new();
+    let terms = Terms::new(secs(60)).keep_last_known(secs(600));
+    let registry = build(&domain, Registry::builder().discovered(terms));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    cache(&registry, "s", &[1], None, guard);
+    assert!(registry.merge_service("s", peers(&[2]), after(60), guard) == Ok(false));
+    assert_eq!(discover(&registry, "s", after(60), guard), Some(vec![2]));
+    let twice = vec![Peer::new(3, "first"), Peer::new(3, "second")];
+    registry.merge_service("s", twice, after(60), guard).expect("room");
+    assert_eq!(discover(&registry, "s", after(60), guard), Some(vec![2, 3]));
+}
+
+#[test]
+fn what_is_forgotten_is_not_the_last_known() {
+    let domain = Domain::new();
+    let terms = Terms::new(secs(60)).keep_last_known(secs(600));
+    let registry = build(&domain, Registry::builder().discovered(terms));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    for at in [1, 61] {
+        cache(&registry, "s", &[1], None, guard);
+        assert_eq!(registry.forget_service("s", after(at), guard), at < 60);
+        assert!(registry.last_known("s", after(at), guard).is_none());
+    }
+}
+
+#[test]
+fn peers_are_kept_and_handed_back_as_they_were_given() {
+    let domain = Domain::new();
+    let terms = Terms::new(secs(60)).max_entries(1, WhenFull::Refuse).keep_last_known(secs(600));
+    let registry = build(&domain, Registry::builder().discovered(terms));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let list = || vec![Peer::new(1, "here").time_to_live(secs(10)), Peer::new(2, "there")];
+    registry.cache_service("s", list(), None, NOW, guard).expect("room");
+    let refused = registry.cache_service("t", list(), None, NOW, guard).expect_err("full");
+    assert_eq!(refused.value, ("t", list()));
+    let Discovered::Hit(known) = registry.discover("s", Lookup::Known, NOW, guard) else {
+        panic!("just entered");
+    };
+    let again: Vec<_> = known.iter().map(|peer| peer.clone().time_to_live(secs(50))).collect();
+    registry.cache_service("s", again, None, after(5), guard).expect("in its own place");
+    assert_eq!(discover(&registry, "s", after(54), guard), Some(vec![1, 2]));
+    let last = registry.last_known("s", after(56), guard).expect("still fresh");
+    assert_eq!(nodes(last), [] as [u64; 0], "both had fifty seconds");
+}
+
+/// M9: two who advertise one key have one place, and whoever comes beside them gets his.
+#[test]
+fn who_is_known_is_never_refused_and_takes_no_second_place() {
+    let domain = Domain::new();
+    for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
+        let evicted = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&evicted);
+        let terms = Terms::new(secs(300)).max_entries(2, when_full);
+        let registry: Registry<u32, u32, u64, ()> = Registry::builder()
+            .services(terms)
+            .on_service(move |_, _, cause| {
+                *count.lock().expect("no panic") += u32::from(cause == Departure::Evicted);
+            })
+            .build(&domain, SeededState::new(1))
+            .expect("memory");
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (registry, mut worker) = (&registry, domain.worker());
+                scope.spawn(move || {
+                    for round in 0..20_000 {
+                        let guard = worker.quiescent(NOW);
+                        drop(registry.advertise(thread % 2, round, NOW, guard).expect("known"));
+                        assert!(registry.services_len() <= 2);
+                        worker.collect(NOW, Budget::entries(8));
+                    }
+                });
+            }
+        });
+        assert_eq!((registry.services_len(), *evicted.lock().expect("no panic")), (2, 0));
+    }
+}
+
+/// M6: at capacity, too, beside one who prunes, each that was entered is there or was told of.
+#[test]
+fn at_capacity_nobody_goes_untold() {
+    let domain = Domain::new();
+    let told = Arc::new(Mutex::new(0_u32));
+    let count = Arc::clone(&told);
+    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
+        .services(Terms::new(Duration::from_nanos(3)).max_entries(1, WhenFull::Refuse))
+        .on_service(move |_, _, _| *count.lock().expect("no panic") += 1)
+        .build(&domain, SeededState::new(1))
+        .expect("memory");
+    let done = AtomicBool::new(false);
+    let mut entered = 0;
+    std::thread::scope(|scope| {
+        let (registry, done, mut pruning) = (&registry, &done, domain.worker());
+        scope.spawn(move || {
+            for nanos in 0.. {
+                let now = NOW + Duration::from_nanos(nanos);
+                registry.prune_services(now, pruning.quiescent(now));
+                pruning.collect(now, Budget::entries(8));
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let mut worker = domain.worker();
+        for round in 0..50_000 {
+            let now = NOW + Duration::from_nanos(u64::from(round));
+            let guard = worker.quiescent(now);
+            entered += u32::from(registry.advertise(round % 2, round, now, guard).is_ok());
+            worker.collect(now, Budget::entries(8));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let mut worker = domain.worker();
+    registry.prune_services(after(300), worker.quiescent(NOW));
+    assert_eq!((registry.services_len(), *told.lock().expect("no panic")), (0, entered));
+}
+
+/// A hook that panics keeps no entry from being freed.
+#[test]
+fn a_hook_that_panics_holds_nothing() {
+    let value = Arc::new(());
+    let domain = Domain::new();
+    let registry: Registry<u32, Arc<()>, u64, ()> = Registry::builder()
+        .on_service(|_, _, _| panic!("a hook's own"))
+        .build(&domain, SeededState::new(1))
+        .expect("memory");
+    let mut worker = domain.worker();
+    for withdraws in [false, true] {
+        let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let guard = worker.quiescent(NOW);
+            let put = || registry.advertise(1, Arc::clone(&value), NOW, guard).expect("room");
+            let first = put();
+            if withdraws {
+                drop(first.withdraw_on_drop());
+            } else {
+                drop(first);
+                drop(put());
+            }
+        }));
+        assert!(panics.is_err());
+        _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            registry.withdraw(&1, NOW, worker.quiescent(NOW));
+        }));
+    }
+    drop(registry);
+    worker.offline(|| ());
+    while domain.gauges(NOW).garbage() > 0 {
+        worker.collect(NOW, Budget::UNLIMITED);
+    }
+    drop((worker, domain));
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+/// A thread whose clock is behind does not turn the time back.
+#[test]
+fn who_is_late_does_not_turn_the_time_back() {
+    let domain = Domain::new();
+    let terms = Terms::new(secs(20)).allow_for_stalls(secs(10));
+    let registry = build(&domain, Registry::builder().services(terms));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    drop(registry.advertise("a", 1, NOW, guard).expect("room"));
+    for at in (5..=95).step_by(5) {
+        registry.prune_discovered(after(at), guard);
+        drop(registry.advertise("other", 1, after(at), guard).expect("room"));
+    }
+    assert_eq!(registry.resolve("a", after(95), guard), None);
+    drop(registry.advertise("late", 1, after(5), guard).expect("room"));
+    for at in 95..200 {
+        assert_eq!(registry.resolve("a", after(at), guard), None);
+    }
+}
+
 mod mass_expiry {
     use super::*;
 
@@ -616,6 +795,28 @@ mod mass_expiry {
             before = now;
         }
         assert_eq!(before, 0);
+    }
+
+    /// Entries that ended long ago, and were not removed, do not count as silent.
+    #[test]
+    fn the_long_dead_do_not_hold_the_time() {
+        let mut world = World::new(held().keep_last_known(secs(25 * TTL)));
+        world.run(TTL, 128, |_| true);
+        // Nothing is pruned, and only a few are left: they are not to be held again and again.
+        world.run(20 * TTL, 128, |tenant| tenant < 16);
+        assert_eq!((world.there(), world.held()), (16, (false, 1)));
+    }
+
+    /// A process that was stopped gives its tenants the time that it took from them, also with a hold.
+    #[test]
+    fn a_stop_is_not_charged_where_there_is_a_hold_either() {
+        let mut world = World::new(held().allow_for_stalls(secs(60)));
+        world.run(TTL, 100, |_| true);
+        world.second += 10 * TTL;
+        assert_eq!(world.there(), 100);
+        world.run(2 * TTL, 100, |_| true);
+        assert_eq!(world.there(), 100);
+        assert!(!world.held().0);
     }
 
     /// Time in which the registry itself stood still is not charged, beyond the allowance.

@@ -82,7 +82,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "c09_last_unpin_races_the_collector",
-        preemptions: 2,
+        preemptions: 1,
         run: last_unpin_races_the_collector,
         expected: &["freed by the collector", "freed by the pin"],
         only_in_rmw: &[],
@@ -435,7 +435,12 @@ fn last_unpin_races_the_collector() -> String {
                 drop(pin);
                 setting.drops.load(Ordering::Relaxed) - before
             },
-            |_, worker| {
+            |setting, worker| {
+                let guard = worker.quiescent(NOW);
+                if let Some(value) = setting.cache.peek(&1, NOW, guard) {
+                    assert_eq!(value.get(), 10);
+                }
+                worker.offline(|| ());
                 for _ in 0..4 {
                     worker.collect(NOW, Budget::UNLIMITED);
                 }

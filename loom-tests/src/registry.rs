@@ -89,7 +89,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "g11_lease_outlives_the_entry",
-        preemptions: 2,
+        preemptions: 1,
         run: lease_outlives_the_entry,
         expected: &["freed by the collector", "freed by the lease"],
         only_in_rmw: &[],
@@ -151,6 +151,8 @@ fn with<T: 'static>(
 /// Whatever must hold at the end, and an end to everything.
 fn finish(setting: Arc<Setting>, mut worker: Worker, entered: usize) {
     let guard = worker.quiescent(NOW);
+    // What was killed by one without a guard, or not taken out for another reason, is taken out now.
+    setting.services.prune_services(Instant::ORIGIN, guard);
     let there = setting.services.services(Instant::ORIGIN, guard).count();
     assert_eq!(setting.services.services_len(), there, "what is there is counted");
     let mut gone: Vec<_> = setting.gone().into_iter().map(|(value, _)| value).collect();
@@ -284,7 +286,7 @@ fn two_newcomers_one_room() -> String {
     format!("{ends:?}")
 }
 
-/// Who is known keeps his place; between the old and the new nobody else gets it.
+/// Who is known keeps his place, and nobody else gets it.
 fn readvertise_in_a_full_registry() -> String {
     let (setting, mut worker, ends) = with(
         usual().max_entries(1, WhenFull::Refuse),
@@ -387,7 +389,7 @@ fn lease_outlives_the_entry() -> String {
     let drops = Arc::<AtomicU64>::default();
     let (holder, mut worker, mut collector) =
         (Arc::clone(&services), domain.worker(), domain.worker());
-    let seen = Arc::clone(&drops);
+    let (seen, reader) = (Arc::clone(&drops), Arc::clone(&services));
     let ends = race(vec![
         Box::new(move || {
             let value = Watched { content: UnsafeCell::new(10), drops: Arc::clone(&seen) };
@@ -403,6 +405,12 @@ fn lease_outlives_the_entry() -> String {
             seen.load(Ordering::Relaxed) - before
         }),
         Box::new(move || {
+            let guard = collector.quiescent(NOW);
+            if let Some(value) = reader.resolve(&1, NOW, guard) {
+                // SAFETY: written only where it is made and where it is dropped.
+                assert_eq!(value.content.with(|content| unsafe { *content }), 10);
+            }
+            collector.offline(|| ());
             for _ in 0..4 {
                 collector.collect(NOW, Budget::UNLIMITED);
             }
@@ -420,7 +428,8 @@ fn lease_outlives_the_entry() -> String {
 fn hold_ends_while_time_is_read() -> String {
     const STALLED: Instant = Instant::from_secs(1_000);
     let (setting, worker, ends) = with(
-        usual().allow_for_stalls(Duration::from_secs(2)),
+        // The end lies between the limit that was and the one that comes.
+        usual().allow_for_stalls(Duration::from_secs(10)),
         one,
         vec![
             |it, worker| {
@@ -432,7 +441,9 @@ fn hold_ends_while_time_is_read() -> String {
                     let value = it.services.resolve(&1, STALLED, worker.quiescent(NOW));
                     if value.is_some() { "there" } else { "gone" }
                 };
-                format!("{} then {}", there(it, worker), there(it, worker))
+                let seen = format!("{} then {}", there(it, worker), there(it, worker));
+                assert!(!seen.contains("gone"), "ended by time that was not charged: {seen}");
+                seen
             },
         ],
     );

@@ -182,7 +182,8 @@ where
     }
 
     /// Puts the value into the cache, and then hands it to those who wait. What the cache would not keep
-    /// is handed to them all the same, and so is what is to live for no time at all.
+    /// is handed to them all the same, and so is what is to live for no time at all; then nothing is kept,
+    /// of what was there neither.
     ///
     /// # Errors
     ///
@@ -219,7 +220,13 @@ where
             found.is_none_or(|found| Some(core::ptr::from_ref(found)) == old)
         };
         let lives = insert.ttl(cache.rules.ttl) != Ttl::For(Duration::ZERO);
-        let kept = lives.then(|| cache.insert_if(may, hash, key, ours, insert, now, guard));
+        let kept = if lives {
+            Some(cache.insert_if(may, hash, key, ours, insert, now, guard))
+        } else {
+            // What was there is out of date, though nothing takes its place.
+            cache.kill(hash, &key, |_| true, now, guard);
+            None
+        };
         let superseded = leader.complete(theirs, guard).is_err();
         if !superseded {
             return Ok(value);

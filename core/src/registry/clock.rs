@@ -3,23 +3,23 @@
 //! It is the caller's, less a credit that only grows, and never beyond a limit that is set ahead of it.
 //! Where the limit holds the time, the credit is what makes it go on from there.
 
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Instant, Ttl, nanos};
 
 use super::Terms;
 
 /// Into so many parts the usual time to live is divided.
 const PARTS: u64 = 16;
-/// Ends are counted by the part in which they lie; twice as many again as can lie ahead.
-const SLOTS: usize = 4 * PARTS as usize;
+/// Ends are counted by the part in which they lie; a power of two, and more than can lie ahead.
+const SLOTS: usize = 32;
 /// What ends within so many parts is about to; what was renewed in as many was renewed of late.
 const NEAR: u64 = 3;
 /// Fewer entries than this can all be gone.
-const FEW: usize = 8;
+const FEW: u64 = 8;
 
 const HOLDING: u64 = 1;
-/// As good as none: 292 years.
-const NO_LIMIT: u64 = u64::MAX >> 1;
+/// Beyond every time: 146 years.
+const NO_LIMIT: u64 = 1 << 62;
 
 /// What a namespace's time is up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,12 +42,13 @@ pub(super) struct EffectiveClock {
     credit: AtomicU64,
     /// `{ time: 63, holding: 1 }`
     limit: AtomicU64,
+    /// The latest time at which somebody watched.
+    watched: AtomicU64,
     /// Until then it is not held again.
     again: AtomicU64,
     holds: AtomicU64,
-    /// How many entries of the usual time to live end in which part.
-    ends: [AtomicUsize; SLOTS],
-    population: AtomicUsize,
+    /// `{ part: 32, count: 32 }`, each: how many entries of the usual time to live end in a part.
+    ends: [AtomicU64; SLOTS],
 }
 
 /// How it stands at one moment.
@@ -58,13 +59,13 @@ struct Standing {
 }
 
 impl Standing {
-    fn time(self, now: Instant) -> u64 {
-        now.as_nanos().saturating_sub(self.credit).min(self.limit >> 1)
+    fn time(self, now: u64) -> u64 {
+        now.saturating_sub(self.credit).min(self.limit >> 1)
     }
 
     /// The credit with which the time goes on from the limit.
-    fn credit_from_limit(self, now: Instant) -> u64 {
-        now.as_nanos().saturating_sub(self.limit >> 1)
+    fn credit_from_limit(self, now: u64) -> u64 {
+        now.saturating_sub(self.limit >> 1)
     }
 }
 
@@ -81,16 +82,16 @@ impl EffectiveClock {
             allowance: terms.allowance.map(nanos),
             credit: AtomicU64::new(0),
             limit: AtomicU64::new(NO_LIMIT << 1),
+            watched: AtomicU64::new(0),
             again: AtomicU64::new(0),
             holds: AtomicU64::new(0),
-            ends: core::array::from_fn(|_| AtomicUsize::new(0)),
-            population: AtomicUsize::new(0),
+            ends: core::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
     /// The time by which everything is judged.
     pub(super) fn time(&self, now: Instant) -> u64 {
-        self.standing().time(now)
+        self.standing().time(now.as_nanos())
     }
 
     pub(super) fn status(&self) -> TimeStatus {
@@ -117,10 +118,35 @@ impl EffectiveClock {
     /// Looks whether the time is to be held, or to go on. To be called before anything is changed or
     /// removed. Returns the time.
     pub(super) fn watch(&self, now: Instant) -> u64 {
-        let standing = self.standing();
+        if self.part > 0 || self.allowance.is_some() {
+            // Relaxed: the limit is what orders. Whoever's clock is behind looks as the others do.
+            let before = self.watched.fetch_max(now.as_nanos(), Ordering::Relaxed);
+            self.look(before, before.max(now.as_nanos()));
+        }
+        self.time(now)
+    }
+
+    fn look(&self, before: u64, now: u64) {
+        let mut standing = self.standing();
+        let is_held = standing.limit & HOLDING != 0;
+        if let Some(allowance) = self.allowance {
+            // What nobody is charged for. While the time is held, it is not charged to the hold either.
+            let credit = if is_held {
+                let stalled = if before == 0 { 0 } else { now - before };
+                standing.credit.saturating_add(stalled.saturating_sub(allowance))
+            } else {
+                standing.credit_from_limit(now)
+            };
+            if credit > standing.credit {
+                if !self.set_credit(standing, credit) {
+                    return;
+                }
+                standing.credit = credit;
+            }
+        }
         let time = standing.time(now);
-        if standing.limit & HOLDING != 0 {
-            self.watch_hold(standing, time, now);
+        if is_held {
+            self.look_at_hold(standing, time, now);
         } else if self.part > 0 && self.is_silent(time) {
             // Ahead of the time, so that nobody has seen what comes after it.
             let limit = (time.saturating_add(self.part).min(NO_LIMIT) << 1) | HOLDING;
@@ -128,30 +154,31 @@ impl EffectiveClock {
                 // Relaxed: a count.
                 self.holds.fetch_add(1, Ordering::Relaxed);
             }
-        } else if let Some(allowance) = self.allowance {
-            let credit = standing.credit_from_limit(now);
-            if credit <= standing.credit || self.set_credit(standing, credit) {
-                self.set_limit(standing, time.saturating_add(allowance).min(NO_LIMIT) << 1);
-            }
+        } else {
+            self.set_limit(standing, self.ahead(time));
         }
-        self.time(now)
     }
 
-    fn watch_hold(&self, standing: Standing, time: u64, now: Instant) {
+    /// How far the time may go on, as a limit: where nothing stops it, another in each part, so that who
+    /// was stopped before he could hold it does not do so later.
+    fn ahead(&self, time: u64) -> u64 {
+        let free = || NO_LIMIT + time.checked_div(self.part).unwrap_or(0);
+        self.allowance.map_or_else(free, |ahead| time.saturating_add(ahead).min(NO_LIMIT)) << 1
+    }
+
+    fn look_at_hold(&self, standing: Standing, time: u64, now: u64) {
         let credit = standing.credit_from_limit(now);
         let held = credit.saturating_sub(standing.credit);
-        let half = self.population.load(Ordering::Relaxed).div_ceil(2);
-        let is_back = self.renewed_of_late(time) >= half;
+        let is_back = self.renewed_of_late(time) >= self.population(time).div_ceil(2);
         if !is_back && held < self.longest {
             return;
         }
         if !is_back {
             // Relaxed: published with the limit. All that are silent now have ended by then.
-            self.again.store(time.saturating_add(self.usual), Ordering::Relaxed);
+            self.again.fetch_max(time.saturating_add(self.usual), Ordering::Relaxed);
         }
         if held == 0 || self.set_credit(standing, credit) {
-            let ahead = self.allowance.map_or(NO_LIMIT, |ahead| time.saturating_add(ahead));
-            self.set_limit(standing, ahead.min(NO_LIMIT) << 1);
+            self.set_limit(standing, self.ahead(time));
         }
     }
 
@@ -162,6 +189,9 @@ impl EffectiveClock {
     }
 
     fn set_limit(&self, standing: Standing, limit: u64) -> bool {
+        if limit == standing.limit {
+            return true;
+        }
         // Release: whoever sees the limit sees the credit that was set before. Relaxed: as above.
         let (success, failure) = (Ordering::Release, Ordering::Relaxed);
         self.limit.compare_exchange(standing.limit, limit, success, failure).is_ok()
@@ -169,56 +199,85 @@ impl EffectiveClock {
 
     /// Whether nearly everybody has stopped renewing, and the first are about to end.
     fn is_silent(&self, time: u64) -> bool {
-        // Relaxed, here and below: counts, of which the sum need not be of one moment.
-        let population = self.population.load(Ordering::Relaxed);
+        let population = self.population(time);
+        // Relaxed: published with the limit.
         if population < FEW || time < self.again.load(Ordering::Relaxed) {
             return false;
         }
         let now = time / self.part;
         let near = self.sum(now, now + NEAR - 1);
-        let owed = population.saturating_mul(NEAR as usize) / PARTS as usize;
-        near.saturating_mul(10) >= population && self.renewed_of_late(time) < owed.div_ceil(2)
+        let owed = population * NEAR / PARTS;
+        near * 10 >= population && self.renewed_of_late(time) < owed.div_ceil(2)
+    }
+
+    /// How many live.
+    fn population(&self, time: u64) -> u64 {
+        let now = time / self.part.max(1);
+        self.sum(now, now + PARTS + 1)
     }
 
     /// How many end so late that they were renewed within the last parts.
-    fn renewed_of_late(&self, time: u64) -> usize {
+    fn renewed_of_late(&self, time: u64) -> u64 {
         let last = time.saturating_add(self.usual) / self.part.max(1);
         self.sum(last.saturating_sub(NEAR - 1), last)
     }
 
-    fn sum(&self, first: u64, last: u64) -> usize {
-        (first..=last).map(|part| self.slot(part).load(Ordering::Relaxed)).sum()
+    fn sum(&self, first: u64, last: u64) -> u64 {
+        // Relaxed: counts, of which the sum need not be of one moment.
+        let count = |part: u64| {
+            let word = self.slot(part).load(Ordering::Relaxed);
+            if word >> 32 == part & PART { word & COUNT } else { 0 }
+        };
+        (first..=last).map(count).sum()
     }
 
-    fn slot(&self, part: u64) -> &AtomicUsize {
+    fn slot(&self, part: u64) -> &AtomicU64 {
         &self.ends[(part % SLOTS as u64) as usize]
     }
 
     /// An entry of this time to live, which ends at `end`, has come.
     pub(super) fn enter(&self, ttl: u64, end: u64) {
-        if let Some(slot) = self.watched(ttl, end) {
-            slot.fetch_add(1, Ordering::Relaxed);
-            self.population.fetch_add(1, Ordering::Relaxed);
-        }
+        self.count(ttl, end, |held, count| if held { count + 1 } else { 1 });
     }
 
-    /// It has gone.
+    /// It has gone. If its part is over, it is no longer counted.
     pub(super) fn leave(&self, ttl: u64, end: u64) {
-        if let Some(slot) = self.watched(ttl, end) {
-            slot.fetch_sub(1, Ordering::Relaxed);
-            self.population.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.count(ttl, end, |held, count| if held { count.saturating_sub(1) } else { 0 });
     }
 
     /// It ends at another time.
     pub(super) fn put_off(&self, ttl: u64, end: u64, later: u64) {
-        if let (Some(before), Some(after)) = (self.watched(ttl, end), self.watched(ttl, later)) {
-            after.fetch_add(1, Ordering::Relaxed);
-            before.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.enter(ttl, later);
+        self.leave(ttl, end);
     }
 
-    fn watched(&self, ttl: u64, end: u64) -> Option<&AtomicUsize> {
-        (self.part > 0 && ttl == self.usual).then(|| self.slot(end / self.part))
+    /// Changes the count of the part in which an entry ends, unless the slot is a later part's by now.
+    ///
+    /// Who renews and who removes an entry count one after the other and in any order, so a count may be
+    /// off by one for as long as its part lasts, and no longer.
+    fn count(&self, ttl: u64, end: u64, count: impl Fn(bool, u64) -> u64) {
+        if self.part == 0 || ttl != self.usual {
+            return;
+        }
+        let part = end / self.part;
+        let slot = self.slot(part);
+        // Relaxed, all: a count.
+        let mut word = slot.load(Ordering::Relaxed);
+        loop {
+            let behind = (part as u32).wrapping_sub((word >> 32) as u32).cast_signed();
+            if behind < 0 {
+                return;
+            }
+            let next = (part & PART) << 32 | count(behind == 0, word & COUNT) & COUNT;
+            let relaxed = Ordering::Relaxed;
+            match slot.compare_exchange(word, next, relaxed, relaxed) {
+                Ok(_) => return,
+                Err(seen) => word = seen,
+            }
+        }
     }
 }
+
+/// Of a part's number, what tells it from others for 2^32 parts.
+const PART: u64 = u32::MAX as u64;
+const COUNT: u64 = u32::MAX as u64;

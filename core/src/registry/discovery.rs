@@ -91,8 +91,9 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let entry = self.discovered.last_known(key, now, guard)?;
-        // As they were when the list ended.
-        Some(Peers::new(&entry.value.value, 0))
+        // As they were when the list ended, if it has.
+        let time = self.discovered.clock().time(now).min(entry.value.seen().end());
+        Some(Peers::new(&entry.value.value, time))
     }
 
     /// Forgets who provides a service; `false` if nothing was known.
@@ -114,7 +115,7 @@ where
         self.discovered.prune(now, guard)
     }
 
-    /// How many lists of providers there are, those included that have ended and were not pruned.
+    /// How many lists of providers there are, those included that have gone and were not pruned.
     pub fn discovered_len(&self) -> usize {
         self.discovered.len()
     }
@@ -173,7 +174,7 @@ where
         self.subscribers.prune(now, guard)
     }
 
-    /// How many lists of subscribers there are, those included that have ended and were not pruned.
+    /// How many lists of subscribers there are, those included that have gone and were not pruned.
     pub fn subscribers_len(&self) -> usize {
         self.subscribers.len()
     }
@@ -279,13 +280,15 @@ where
 {
     loop {
         let time = lists.clock().time(now);
-        let old = lists.get(&key, now, guard);
-        let none = List::new(Vec::new(), time);
-        let before = old.map_or(&none, |entry| &entry.value.value);
+        // It may have ended: then nothing of it stays.
+        let old = lists.find(&key, guard);
+        let none = List::of(Vec::new());
+        let live = old.filter(|entry| !entry.value.seen().is_past(time));
+        let before = live.map_or(&none, |entry| &entry.value.value);
         let Ok(merged) = before.merged(&newcomers, time) else {
             return Err(rejected(Unmet::Map(MapError::OutOfMemory), (key, newcomers)));
         };
-        let new = New { key, value: List::new(merged, time), ttl: None, leased: false };
+        let new = New { key, value: List::of(merged), ttl: None, leased: false };
         match lists.put(new, Expected::Exactly(old), now, guard) {
             Ok(put) => return Ok(put.replaced),
             Err((Unmet::Changed, back, _)) => key = back,

@@ -44,6 +44,11 @@ impl Life {
         self.0 >> FLAGS
     }
 
+    /// Of two, the one that is dead or ends sooner has the smaller.
+    pub(super) fn rank(self) -> u64 {
+        if self.is_dead() { 0 } else { self.end() }
+    }
+
     pub(super) fn is_past(self, time: u64) -> bool {
         self.end() != NEVER && self.end() <= time
     }
@@ -71,8 +76,9 @@ impl<V> Leased<V> {
     fn change(&self, change: impl Fn(Life) -> Option<u64>) -> Result<Life, Life> {
         let mut life = self.seen();
         while let Some(next) = change(life) {
-            // Release: whoever finds it dead finds what took its place. Acquire: as `life`.
-            let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+            // Release: whoever finds it dead finds what took its place. Relaxed: who then finds it dead looks
+            // again by `seen`.
+            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
             match self.life.compare_exchange(life.0, next, success, failure) {
                 Ok(_) => return Ok(life),
                 Err(seen) => life = Life(seen),

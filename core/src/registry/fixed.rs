@@ -199,7 +199,7 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
     }
 
     /// Removes what has ended, hands each of it to `gone`, and returns how many that was. Looks at all
-    /// `N`.
+    /// `N`, for each that goes.
     pub fn prune(&mut self, now: Instant, mut gone: impl FnMut(&str, V)) -> usize {
         let mut pruned = 0;
         while let Some((id, _)) = self.entries.iter().find(|(_, leased)| leased.is_past(now)) {

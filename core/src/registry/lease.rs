@@ -41,7 +41,9 @@ impl<'a, K: Send + 'static, V: Send + 'static, S> Lease<'a, K, V, S> {
         self.replaced
     }
 
-    /// Has the entry withdrawn when this is dropped.
+    /// Has the entry withdrawn when this is dropped: nobody is shown it after that, and the hook is told
+    /// ([`Departure::Withdrawn`](super::Departure::Withdrawn), also if its time was up). Its room is given
+    /// back by whoever prunes, sweeps or advertises its key.
     pub fn withdraw_on_drop(mut self) -> Self {
         self.withdraws = true;
         self
@@ -75,13 +77,26 @@ impl<'a, K: Send + 'static, V: Send + 'static, S> Lease<'a, K, V, S> {
 
 impl<K: Send + 'static, V: Send + 'static, S> Drop for Lease<'_, K, V, S> {
     fn drop(&mut self) {
+        // SAFETY: not used after this.
+        let held = Holding(ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut self.held) }));
         if self.withdraws {
-            // SAFETY: held until this is dropped.
-            self.namespace.give_up(unsafe { self.held.entry() });
+            // The hook may panic; the entry is let go of all the same.
+            // SAFETY: held until `held` is dropped.
+            self.namespace.give_up(unsafe { held.0.entry() });
         }
-        if let_go(&self.leased().life) {
+    }
+}
+
+/// Lets go of an entry when it is dropped.
+struct Holding<K, V>(ManuallyDrop<Held<K, Leased<V>>>);
+
+impl<K, V> Drop for Holding<K, V> {
+    fn drop(&mut self) {
+        // SAFETY: held until now.
+        let life = unsafe { &self.0.entry().value.life };
+        if let_go(life) {
             // SAFETY: not used after this.
-            let held = unsafe { ManuallyDrop::take(&mut self.held) };
+            let held = unsafe { ManuallyDrop::take(&mut self.0) };
             // SAFETY: by the entry's word the map has left it, and this was its lease.
             unsafe { held.free() };
         }

@@ -5,7 +5,7 @@ use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
 use super::clock::EffectiveClock;
-use super::entry::{Leased, Life};
+use super::entry::{Leased, Life, let_go};
 use super::{Departure, Terms, WhenFull};
 use crate::map::{Cursor, Entry, Map, MapError, Rejected, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
@@ -64,7 +64,7 @@ pub(super) struct Put<'g, K, V> {
 pub(super) struct Namespace<K: Send + 'static, V: Send + 'static, S> {
     map: Map<K, Leased<V>, S>,
     clock: EffectiveClock,
-    /// Entries that are not dead, or about to be entered.
+    /// In the map, or about to be put there.
     entries: AtomicUsize,
     terms: Terms,
     hook: Option<Hook<K, V>>,
@@ -122,7 +122,12 @@ where
         self.find(key, guard).filter(|entry| !entry.value.seen().is_past(time))
     }
 
-    fn find<'g, Q>(&'g self, key: &Q, guard: &'g Guard) -> Option<&'g Entry<K, Leased<V>>>
+    /// The entry of a key, if it is not dead; it may have ended.
+    pub(super) fn find<'g, Q>(
+        &'g self,
+        key: &Q,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, Leased<V>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -170,46 +175,48 @@ where
     ) -> Result<Put<'g, K, V>, (Unmet, K, V)> {
         self.map.admit(guard);
         let (time, hash) = (self.clock.watch(now), self.map.hash(&new.key));
-        let mut room = Room { entries: &self.entries, taken: false };
-        if !room.take(self.terms.max_entries) && self.terms.when_full == WhenFull::EvictSoonest {
-            let found = self.map.find(hash, &new.key, guard);
-            let is_known = found.is_some_and(|entry| !entry.value.seen().is_dead());
-            room.taken = !is_known && self.evict_soonest(guard);
-        }
         let leased = Leased::new(new.ttl.unwrap_or(self.terms.ttl), time, new.leased, new.value);
-        let mut old = None;
+        // Before others can renew or remove it.
+        let counted = Counted::new(&self.clock, leased.ttl, leased.seen().end());
+        let mut room = Room { entries: &self.entries, taken: false };
+        let mut evicted = None;
         let accept = |found: Option<&'g Leased<V>>, _: &mut Leased<V>| {
-            let live = found.filter(|old| !old.seen().is_dead());
-            if !expected.is_met_by(live) {
+            if !expected.is_met_by(found.filter(|old| !old.seen().is_dead())) {
                 return Some(Unmet::Changed);
             }
-            if !room.taken {
-                // Only in the room of the one that is there: out of sight until his place is taken.
-                old = live.and_then(|live| self.kill(live, |_| true));
-                room.taken = old.is_some();
+            // Whoever takes another's place takes his room, too, be he alive or dead.
+            if found.is_none() && !room.take(self.terms.max_entries) && evicted.is_none() {
+                evicted = self.evict_soonest(time, guard);
+                room.taken = evicted.is_some();
             }
-            (!room.taken).then_some(Unmet::Full)
+            (found.is_none() && !room.taken).then_some(Unmet::Full)
         };
-        match self.map.upsert(hash, new.key, leased, guard, accept) {
+        let put = match self.map.upsert(hash, new.key, leased, guard, accept) {
             Ok(Upserted::Inserted(entry, replaced)) => {
-                room.keep();
-                self.clock.enter(entry.value.ttl, entry.value.seen().end());
+                counted.keep();
+                if replaced.is_none() {
+                    room.keep();
+                }
                 let killed = replaced.and_then(|old| self.kill(&old.value, |_| true));
-                if killed.is_some() {
-                    self.give_back();
-                }
-                let gone = old.or(killed);
-                if let (Some(entry), Some(end)) = (replaced, gone) {
-                    let cause = if end <= time { Departure::Expired } else { Departure::Replaced };
-                    self.report(&entry.key, &entry.value, cause);
-                }
-                Ok(Put { entry, replaced: gone.is_some_and(|end| end > time) })
+                Ok((entry, replaced, killed))
             }
             Ok(Upserted::Kept(unmet, (key, leased))) => Err((unmet, key, leased.value)),
             Err(Rejected { error, value: (key, leased) }) => {
                 Err((Unmet::Map(error), key, leased.value))
             }
+        };
+        // From here on, code of the user's may panic.
+        let unclaimed = put.as_ref().ok().map(|(entry, ..)| Unclaimed(&entry.value));
+        if let Some((entry, cause)) = evicted {
+            self.report(&entry.key, &entry.value, cause);
         }
+        let (entry, replaced, killed) = put?;
+        if let (Some(old), Some(end)) = (replaced, killed) {
+            let cause = if end <= time { Departure::Expired } else { Departure::Replaced };
+            self.report(&old.key, &old.value, cause);
+        }
+        core::mem::forget(unclaimed);
+        Ok(Put { entry, replaced: killed.is_some_and(|end| end > time) })
     }
 
     /// Removes a key; its value, if it lived.
@@ -221,14 +228,12 @@ where
         let (time, hash) = (self.clock.watch(now), self.map.hash(key));
         loop {
             let entry = self.find(key, guard)?;
-            if entry.value.seen().is_past(time) {
-                return None;
-            }
-            if self.kill(&entry.value, |_| true).is_some() {
-                self.give_back();
+            if let Some(end) = self.kill(&entry.value, |_| true) {
+                let lived = end > time;
+                let cause = if lived { Departure::Withdrawn } else { Departure::Expired };
                 self.unlink(hash, entry, guard);
-                self.report(&entry.key, &entry.value, Departure::Withdrawn);
-                return Some(&entry.value.value);
+                self.report(&entry.key, &entry.value, cause);
+                return lived.then_some(&entry.value.value);
             }
             // Dead by now: another may have taken its place.
         }
@@ -242,7 +247,8 @@ where
         loop {
             let is_done =
                 |key: &K, leased: &Leased<V>| self.is_done(key, leased, time, &mut pruned);
-            self.map.sweep_bucket(&mut cursor, is_done, guard);
+            let (_, unlinked) = self.map.sweep_bucket(&mut cursor, is_done, guard);
+            self.give_back(unlinked);
             if cursor == Cursor::START {
                 return pruned;
             }
@@ -265,59 +271,77 @@ where
     ) -> Swept {
         let time = self.prune_time(self.clock.watch(now));
         let stale = |key: &K, leased: &Leased<V>, _| self.is_done(key, leased, time, &mut 0);
-        step(&self.map, worker, cursor, stale, now, budget)
+        let done = step(&self.map, worker, cursor, stale, now, budget);
+        self.give_back(done.removed);
+        done
     }
 
     /// Whether an entry is to be taken out of the map; kills it if it has ended.
     fn is_done(&self, key: &K, leased: &Leased<V>, time: u64, pruned: &mut usize) -> bool {
         if self.kill(leased, |life| life.is_past(time)).is_some() {
             *pruned += 1;
-            self.give_back();
             self.report(key, leased, Departure::Expired);
         }
         leased.seen().is_dead()
     }
 
-    /// Kills the entry that ends soonest, of those looked at; its room is then the caller's.
-    fn evict_soonest<'g>(&'g self, guard: &'g Guard) -> bool {
-        // Relaxed: anybody's place will do.
-        let hand = self.hand.load(Ordering::Relaxed);
-        // Where there are few, all of them.
-        let cursor = if self.len() <= LOOK / 4 { Cursor::START } else { Cursor::at(hand) };
-        let mut soonest: Option<(&'g K, &'g Leased<V>, Life)> = None;
-        let look = |key: &'g K, leased: &'g Leased<V>| {
-            let life = leased.seen();
-            if !life.is_dead() && soonest.is_none_or(|(.., least)| life.end() < least.end()) {
-                soonest = Some((key, leased, life));
-            }
-        };
-        let next = self.map.scan(cursor, Budget::entries(LOOK), look, guard);
-        self.hand.store(next.position(), Ordering::Relaxed);
-        let Some((key, leased, seen)) = soonest else {
-            return false;
-        };
+    /// Takes the entry that ends soonest out of the map, of those looked at, or one that is dead; its room
+    /// is then the caller's. Nobody if that is not wanted, or others were faster.
+    fn evict_soonest<'g>(
+        &'g self,
+        time: u64,
+        guard: &'g Guard,
+    ) -> Option<(&'g Entry<K, Leased<V>>, Departure)> {
+        if self.terms.when_full == WhenFull::Refuse {
+            return None;
+        }
+        let (key, leased, seen) = self.soonest(guard)?;
         let hash = self.map.hash(key);
         let found = self.map.find(hash, key, guard);
-        let entry = found.filter(|entry| core::ptr::eq(&raw const entry.value, leased));
-        // If it was renewed or replaced meanwhile, nobody goes: the newcomer is handed back.
-        let Some(entry) = entry.filter(|_| self.kill(leased, |life| life == seen).is_some()) else {
-            return false;
-        };
-        self.unlink(hash, entry, guard);
-        let room = Room { entries: &self.entries, taken: true };
-        self.report(key, leased, Departure::Evicted);
-        room.keep();
-        true
+        let entry = found.filter(|entry| core::ptr::eq(&raw const entry.value, leased))?;
+        // If it was renewed meanwhile, nobody goes.
+        let end = self.kill(leased, |life| life == seen);
+        let is_ours = end.is_some() || seen.is_dead();
+        if !is_ours || self.map.remove_entry(hash, entry, guard) != Ok(true) {
+            return None;
+        }
+        let cause = if seen.is_past(time) { Departure::Expired } else { Departure::Evicted };
+        Some((entry, cause))
+    }
+
+    /// The entry that ends soonest, or a dead one, of those that a hand passes: of all where there are
+    /// few, else in so many steps, and in more until there is one.
+    fn soonest<'g>(&'g self, guard: &'g Guard) -> Option<(&'g K, &'g Leased<V>, Life)> {
+        // Relaxed: anybody's place will do.
+        let hand = self.hand.load(Ordering::Relaxed);
+        let is_few = self.len() <= LOOK / 4;
+        let mut cursor = if is_few { Cursor::START } else { Cursor::at(hand) };
+        let mut soonest: Option<(&'g K, &'g Leased<V>, Life)> = None;
+        let mut laps = 0;
+        while laps < 2 && soonest.is_none() {
+            let look = |key: &'g K, leased: &'g Leased<V>| {
+                let life = leased.seen();
+                if soonest.is_none_or(|(.., least)| life.rank() < least.rank()) {
+                    soonest = Some((key, leased, life));
+                }
+            };
+            cursor = self.map.scan(cursor, Budget::entries(LOOK), look, guard);
+            laps += usize::from(cursor == Cursor::START);
+        }
+        self.hand.store(cursor.position(), Ordering::Relaxed);
+        soonest
     }
 
     /// Takes an entry that is dead out of the map. Who cannot, for want of memory, leaves it to a sweep.
     fn unlink(&self, hash: usize, entry: &Entry<K, Leased<V>>, guard: &Guard) {
-        _ = self.map.remove_entry(hash, entry, guard);
+        if self.map.remove_entry(hash, entry, guard) == Ok(true) {
+            self.give_back(1);
+        }
     }
 }
 
 impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
-    /// How many entries there are that were not removed.
+    /// How many entries there are in the map: those included that have ended or are dead.
     pub(super) fn len(&self) -> usize {
         // Relaxed, here and below: a count.
         self.entries.load(Ordering::Relaxed)
@@ -339,8 +363,11 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
         Some(end)
     }
 
-    fn give_back(&self) {
-        self.entries.fetch_sub(1, Ordering::Relaxed);
+    /// So many entries were taken out of the map.
+    fn give_back(&self, entries: usize) {
+        if entries > 0 {
+            self.entries.fetch_sub(entries, Ordering::Relaxed);
+        }
     }
 
     /// Tells of an entry that was killed. Comes last: the hook may panic.
@@ -354,9 +381,42 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
     /// comes by.
     pub(super) fn give_up(&self, entry: &Entry<K, Leased<V>>) {
         if self.kill(&entry.value, |_| true).is_some() {
-            self.give_back();
             self.report(&entry.key, &entry.value, Departure::Withdrawn);
         }
+    }
+}
+
+/// An entry that is counted by its end before it is there, and no more if it does not come to that.
+struct Counted<'a> {
+    clock: &'a EffectiveClock,
+    ttl: u64,
+    end: u64,
+}
+
+impl<'a> Counted<'a> {
+    fn new(clock: &'a EffectiveClock, ttl: u64, end: u64) -> Self {
+        clock.enter(ttl, end);
+        Self { clock, ttl, end }
+    }
+
+    fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.clock.leave(self.ttl, self.end);
+    }
+}
+
+/// An entry whose lease nobody has yet, and never will if somebody else's code panics.
+struct Unclaimed<'a, V>(&'a Leased<V>);
+
+impl<V> Drop for Unclaimed<'_, V> {
+    fn drop(&mut self) {
+        // The map, or a guard, still has it.
+        let_go(&self.0.life);
     }
 }
 

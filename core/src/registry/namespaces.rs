@@ -69,7 +69,7 @@ where
     pub(super) subscribers: Namespace<K, List<N, P>, S>,
 }
 
-/// Why an entry was not entered. The namespace is as it was.
+/// Why an entry was not entered. The namespace is as it was, but for one that may have been evicted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegistryError {
     /// There are as many entries as there may be, and nobody goes.

@@ -10,7 +10,8 @@ use crate::time::{Instant, Ttl};
 /// One who provides a service, or subscribes to a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer<N, P> {
-    /// What it is known by: of those of one node, a list has one.
+    /// What it is known by: of those of one node, a list to which was [merged](super::Registry::merge_service)
+    /// has one.
     pub node: N,
     /// What is known of it.
     pub info: P,
@@ -32,6 +33,14 @@ impl<N, P> Peer<N, P> {
         self
     }
 
+    /// Its own time begins.
+    fn begin(&mut self, time: u64) {
+        self.end = match self.ttl {
+            Some(Ttl::For(ttl)) => Some(Instant::from_nanos(time) + ttl),
+            _ => None,
+        };
+    }
+
     fn is_past(&self, time: u64) -> bool {
         self.end.is_some_and(|end| end.as_nanos() <= time)
     }
@@ -42,11 +51,12 @@ pub(super) struct List<N, P>(Box<[Peer<N, P>]>);
 
 impl<N, P> List<N, P> {
     pub(super) fn new(mut peers: Vec<Peer<N, P>>, time: u64) -> Self {
-        for peer in &mut peers {
-            if let (Some(Ttl::For(ttl)), None) = (peer.ttl, peer.end) {
-                peer.end = Some(Instant::from_nanos(time) + ttl);
-            }
-        }
+        peers.iter_mut().for_each(|peer| peer.begin(time));
+        Self(peers.into_boxed_slice())
+    }
+
+    /// A list of peers whose times have begun.
+    pub(super) fn of(peers: Vec<Peer<N, P>>) -> Self {
         Self(peers.into_boxed_slice())
     }
 
@@ -54,27 +64,35 @@ impl<N, P> List<N, P> {
         &self.0
     }
 
+    /// As they were before their times began.
     pub(super) fn into_peers(self) -> Vec<Peer<N, P>> {
-        self.0.into_vec()
+        let mut peers = self.0.into_vec();
+        peers.iter_mut().for_each(|peer| peer.end = None);
+        peers
     }
 }
 
 impl<N: Clone + Eq, P: Clone> List<N, P> {
-    /// Those that are there, each as a newcomer of the same node has it, and the other newcomers.
+    /// Those that are there, each as the first newcomer of the same node has it, and the other newcomers.
     pub(super) fn merged(
         &self,
         newcomers: &[Peer<N, P>],
         time: u64,
     ) -> Result<Vec<Peer<N, P>>, TryReserveError> {
-        let mut merged = Vec::new();
+        let mut merged: Vec<Peer<N, P>> = Vec::new();
         merged.try_reserve_exact(self.0.len() + newcomers.len())?;
-        let of_node = |node: &N| newcomers.iter().find(|newcomer| newcomer.node == *node);
-        let staying = self.0.iter().filter(|peer| !peer.is_past(time));
-        merged.extend(staying.map(|peer| of_node(&peer.node).unwrap_or(peer).clone()));
-        let known = merged.len();
+        let new = |newcomer: &Peer<N, P>| {
+            let mut newcomer = newcomer.clone();
+            newcomer.begin(time);
+            newcomer
+        };
+        for peer in self.0.iter().filter(|peer| !peer.is_past(time)) {
+            let newcomer = newcomers.iter().find(|newcomer| newcomer.node == peer.node);
+            merged.push(newcomer.map_or_else(|| peer.clone(), new));
+        }
         for newcomer in newcomers {
-            if merged[..known].iter().all(|peer| peer.node != newcomer.node) {
-                merged.push(newcomer.clone());
+            if merged.iter().all(|peer| peer.node != newcomer.node) {
+                merged.push(new(newcomer));
             }
         }
         Ok(merged)

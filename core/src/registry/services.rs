@@ -117,7 +117,7 @@ where
         self.services.prune(now, guard)
     }
 
-    /// How many services there are, those included that have ended and were not pruned.
+    /// How many services there are, those included that have gone and were not pruned.
     pub fn services_len(&self) -> usize {
         self.services.len()
     }

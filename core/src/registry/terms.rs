@@ -56,7 +56,8 @@ impl Terms {
     /// stands still. It goes on when half of the entries were renewed. It does so, too, at the end of
     /// `longest`, and is not held again for a time to live: who was silent all the while expires, and who
     /// is left is the new population. A hold is begun and ended by whoever advertises, renews, prunes or
-    /// sweeps, so one of these must happen several times in a time to live.
+    /// sweeps, so one of these must happen several times in a time to live; and threads' clocks must agree
+    /// within a sixteenth of it.
     pub fn hold_mass_expiry(mut self, longest: Duration) -> Self {
         self.hold = Some(longest);
         self
