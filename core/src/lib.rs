@@ -9,7 +9,6 @@ extern crate std;
 pub mod bucket;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod cache;
-#[cfg(target_has_atomic = "64")]
 pub mod flight;
 pub mod hash;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]

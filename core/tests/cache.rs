@@ -726,6 +726,7 @@ fn a_hot_reader_keeps_nobody_out() {
 }
 
 /// A key that is replaced, over and over, is never missed.
+/// S12.
 #[test]
 fn what_is_replaced_is_there_all_the_while() {
     let domain = Domain::new();

@@ -65,6 +65,7 @@ fn wait(pages: &Pages, caller: u32, now: Instant, guard: &Guard) -> Waiting {
     }
 }
 
+/// I3.
 #[test]
 fn i_c8_what_was_loaded_is_there_before_anybody_is_told() {
     let domain = Domain::new();
@@ -249,7 +250,7 @@ fn what_comes_after_the_lease_is_refused_and_not_cached() {
     assert_eq!(pages.peek("hot", after(9), guard), Some(&2));
 }
 
-/// Loads that nobody finishes leave nothing behind once the cache is swept.
+/// E13: loads that nobody finishes leave nothing behind once the cache is swept.
 #[test]
 fn abandoned_loads_are_swept() {
     let domain = Domain::new();

@@ -38,6 +38,7 @@ fn wait<const N: usize>(slot: &Slot<N>, caller: Caller) -> Freed<'_, N> {
     }
 }
 
+/// I2.
 #[test]
 fn i_c1_a_body_that_returns_gives_it_back_once() {
     let slot = Slot::<4>::new();
@@ -71,6 +72,7 @@ fn i_c2_a_body_that_fails_gives_it_back_and_its_error_comes_out() {
     assert!(!slot.is_held(NOW));
 }
 
+/// I2, I5.
 #[test]
 fn i_c4_a_cancelled_leader_wakes_who_waits() {
     let slot = Slot::<4>::new();
@@ -89,6 +91,7 @@ fn i_c4_a_cancelled_leader_wakes_who_waits() {
     assert!(!slot.is_held(NOW));
 }
 
+/// I9.
 #[test]
 fn ones_own_claim_is_not_waited_for() {
     let slot = Slot::<4>::new();
@@ -103,6 +106,7 @@ fn ones_own_claim_is_not_waited_for() {
     drop(claim(&slot, ALICE));
 }
 
+/// I7.
 #[test]
 fn a_lease_ends_and_not_before() {
     let slot = Slot::<4>::new();
@@ -178,6 +182,7 @@ fn a_lease_of_any_length_and_at_any_time_will_do() {
     }
 }
 
+/// I6.
 #[test]
 fn a_late_release_frees_no_later_claim() {
     let slot = Slot::<4>::new();
@@ -217,6 +222,7 @@ fn whoever_finds_no_place_polls() {
     assert!(poll(waits.as_mut(), &first_waker).is_ready());
 }
 
+/// I5.
 #[test]
 fn a_waiter_that_goes_leaves_no_trace() {
     let slot = Slot::<1>::new();
@@ -248,6 +254,7 @@ fn the_last_waker_is_the_one_that_is_called() {
     assert_eq!((old.get(), new.get()), (0, 1));
 }
 
+/// I8.
 #[test]
 fn a_waker_that_panics_keeps_nobody_asleep() {
     let slot = Slot::<4>::new();

@@ -47,6 +47,7 @@ fn poll(follower: &mut Following, waker: &Waker) -> Poll<Result<u32, Ended<&'sta
     Pin::new(follower).poll(&mut Context::from_waker(waker))
 }
 
+/// I1, I4, I14.
 #[test]
 fn i_c7_of_eight_who_come_for_a_key_one_leads_and_all_get_its_value() {
     let domain = Domain::new();
@@ -73,6 +74,7 @@ fn i_c7_of_eight_who_come_for_a_key_one_leads_and_all_get_its_value() {
     drop(lead(&loads, 1, guard));
 }
 
+/// I4.
 #[test]
 fn a_leader_s_error_is_everybody_s() {
     let domain = Domain::new();
@@ -86,6 +88,7 @@ fn a_leader_s_error_is_everybody_s() {
     assert_eq!(follower.result(), Some(Err(Ended::Failed("no route"))));
 }
 
+/// I2, I4.
 #[test]
 fn i_c11_one_of_those_who_followed_a_cancelled_leader_leads() {
     let domain = Domain::new();
@@ -108,6 +111,7 @@ fn i_c11_one_of_those_who_followed_a_cancelled_leader_leads() {
     assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Ok(42)));
 }
 
+/// I9.
 #[test]
 fn a_leader_that_would_follow_itself_is_told() {
     let domain = Domain::new();
@@ -120,6 +124,7 @@ fn a_leader_that_would_follow_itself_is_told() {
     drop(lead(&loads, 7, guard));
 }
 
+/// I7.
 #[test]
 fn a_leader_whose_lease_has_ended_is_superseded() {
     let domain = Domain::new();
@@ -158,6 +163,7 @@ fn a_renewed_lease_is_not_superseded() {
     assert_eq!(leader.complete(1, guard), Ok(()));
 }
 
+/// I5.
 #[test]
 fn a_follower_that_goes_leaves_no_trace() {
     let domain = Domain::new();
@@ -263,6 +269,7 @@ fn a_guard_of_another_domain_is_refused() {
 
 /// 1,000 callers come for one cold key, in any order; the first 100 who lead are cancelled after a
 /// while.
+/// I1, I14, E13.
 #[test]
 fn all_of_a_thousand_are_answered_though_a_hundred_leaders_are_cancelled() {
     enum Visitor<'a> {

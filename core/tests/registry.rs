@@ -112,7 +112,7 @@ fn m_c7_a_time_to_live_of_zero_ends_at_once() {
     assert_eq!(registry.services_len(), 0);
 }
 
-/// M5.
+/// M5, M8.
 #[test]
 fn m_c8_m_c10_pruning_is_exact() {
     let domain = Domain::new();

@@ -304,3 +304,12 @@ fn a_sweeper_of_nothing_waits() {
     sweeper.poll(Instant::ORIGIN, Budget::UNLIMITED);
     assert_eq!(sweeper.next_due(Instant::ORIGIN), Instant::from_secs(1));
 }
+
+/// S13: a fifth of the time to live, and never so often, or so seldom, that it does harm.
+#[test]
+fn how_often_to_sweep_follows_from_the_time_to_live() {
+    use tidegate_core::Cadence;
+    let seconds = |ttl| Cadence::interval_for(Duration::from_secs(ttl)).as_secs();
+    assert_eq!((seconds(300), seconds(60), seconds(1 << 40)), (60, 12, 3_600));
+    assert_eq!(Cadence::interval_for(Duration::ZERO), Duration::from_millis(1));
+}

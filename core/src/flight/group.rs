@@ -5,10 +5,10 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
+use super::caller::Caller;
 use super::follower::Follower;
 use super::leader::Leader;
 use super::shared::{Flight, Standing};
-use super::slot::Caller;
 use crate::hash::SeededState;
 use crate::map::{Cursor, Map, MapError, Rejected, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};

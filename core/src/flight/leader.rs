@@ -5,9 +5,9 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
+use super::caller::Superseded;
 use super::group::Group;
 use super::shared::{End, Flight};
-use super::slot::Superseded;
 use crate::reclaim::Guard;
 use crate::time::Instant;
 

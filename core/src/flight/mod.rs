@@ -1,28 +1,35 @@
 //! One run for many callers.
 //!
-//! A [`Slot`] is claimed by one caller at a time; the others wait until it is free, and decide again.
-//! A [`Group`] does the same for each of any number of keys, and hands what the leader has come to
-//! to those who waited. Either is given back on every way out, and one that never comes back can be
-//! told by its lease.
+//! A [`LocalSlot`] is claimed by one caller at a time; the others wait until it is free, and decide again.
+//! A `Slot` is the same for threads, and a `Group` does it for each of any number of keys, and hands what
+//! the leader has come to to those who waited. Each is given back on every way out, and one that never
+//! comes back can be told by its lease.
 
-#[cfg(feature = "alloc")]
+mod caller;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod follower;
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod group;
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod leader;
+mod local;
+#[cfg(target_has_atomic = "64")]
 mod place;
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod shared;
+#[cfg(target_has_atomic = "64")]
 mod slot;
 mod state;
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod waiters;
 
-#[cfg(feature = "alloc")]
+pub use caller::{Caller, Superseded};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use follower::{Ended, Follower};
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use group::{Group, JoinError, Joined};
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use leader::Leader;
-pub use slot::{Caller, Claim, Freed, Refused, Slot, Superseded};
+pub use local::{LocalClaim, LocalRefused, LocalSlot};
+#[cfg(target_has_atomic = "64")]
+pub use slot::{Claim, Freed, Refused, Slot};

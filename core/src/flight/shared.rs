@@ -3,7 +3,7 @@
 use core::cell::UnsafeCell;
 use core::time::Duration;
 
-use super::slot::Caller;
+use super::caller::Caller;
 use super::waiters::Waiters;
 use crate::sync::{AtomicU64, Ordering, Witness};
 use crate::time::Instant;

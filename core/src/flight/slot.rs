@@ -6,14 +6,11 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+use super::caller::{Caller, Superseded};
 use super::place::{Place, Ticket, wake_all};
 use super::state::State;
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Instant;
-
-/// Who claims: any number that tells those apart who could wait for one another, threads or tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Caller(pub u32);
 
 /// What one caller at a time may have, for which up to `WAITERS` can wait without polling.
 ///
@@ -225,18 +222,6 @@ impl<const WAITERS: usize> fmt::Debug for Slot<WAITERS> {
         f.debug_struct("Slot").field("is_free", &state.is_free()).finish_non_exhaustive()
     }
 }
-
-/// The lease of a claim, or of a leader, has ended, and somebody else has come since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Superseded;
-
-impl fmt::Display for Superseded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the lease has ended, and somebody else has come since")
-    }
-}
-
-impl core::error::Error for Superseded {}
 
 /// A slot that is somebody's. Given back when it is dropped, and whoever waits is woken.
 #[must_use = "a claim that is dropped is given back"]

@@ -39,6 +39,8 @@ pub(super) struct EffectiveClock {
     usual: u64,
     longest: u64,
     allowance: Option<u64>,
+    /// Nobody looks again within so many nanoseconds.
+    grain: u64,
     credit: AtomicU64,
     /// `{ time: 63, holding: 1 }`
     limit: AtomicU64,
@@ -75,11 +77,15 @@ impl EffectiveClock {
             Ttl::For(ttl) => nanos(ttl),
             Ttl::Forever => 0,
         };
+        let part = if terms.hold.is_some() { usual / PARTS } else { 0 };
+        let allowance = terms.allowance.map(nanos);
+        let shortest = allowance.into_iter().chain((part > 0).then_some(part)).min();
         Self {
-            part: if terms.hold.is_some() { usual / PARTS } else { 0 },
+            part,
+            grain: shortest.unwrap_or(0) / 64,
             usual,
             longest: terms.hold.map_or(0, nanos),
-            allowance: terms.allowance.map(nanos),
+            allowance,
             credit: AtomicU64::new(0),
             limit: AtomicU64::new(NO_LIMIT << 1),
             watched: AtomicU64::new(0),
@@ -119,9 +125,12 @@ impl EffectiveClock {
     /// removed. Returns the time.
     pub(super) fn watch(&self, now: Instant) -> u64 {
         if self.part > 0 || self.allowance.is_some() {
-            // Relaxed: the limit is what orders. Whoever's clock is behind looks as the others do.
-            let before = self.watched.fetch_max(now.as_nanos(), Ordering::Relaxed);
-            self.look(before, before.max(now.as_nanos()));
+            // Relaxed, both: the limit is what orders. Whoever's clock is behind looks as the others do.
+            let before = self.watched.load(Ordering::Relaxed);
+            if now.as_nanos().saturating_sub(before) >= self.grain {
+                let before = self.watched.fetch_max(now.as_nanos(), Ordering::Relaxed);
+                self.look(before, before.max(now.as_nanos()));
+            }
         }
         self.time(now)
     }
@@ -247,8 +256,10 @@ impl EffectiveClock {
 
     /// It ends at another time.
     pub(super) fn put_off(&self, ttl: u64, end: u64, later: u64) {
-        self.enter(ttl, later);
-        self.leave(ttl, end);
+        if self.part > 0 && end / self.part != later / self.part {
+            self.enter(ttl, later);
+            self.leave(ttl, end);
+        }
     }
 
     /// Changes the count of the part in which an entry ends, unless the slot is a later part's by now.

@@ -37,6 +37,21 @@ impl Cadence {
         Self { next: start, interval, missed: 0 }
     }
 
+    /// How often to sweep what lives for so long: five times in that time, at least once an hour, and at
+    /// most 1,000 times a second.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::Cadence;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// assert_eq!(Cadence::interval_for(Duration::from_secs(300)), minute);
+    /// ```
+    #[must_use]
+    pub fn interval_for(ttl: Duration) -> Duration {
+        (ttl / 5).clamp(Duration::from_millis(1), Duration::from_secs(3_600))
+    }
+
     /// The interval.
     pub fn interval(&self) -> Duration {
         Duration::from_nanos(self.interval)

@@ -1,0 +1,166 @@
+//! A claim on one thing, for one owner.
+
+use core::fmt;
+use core::task::Waker;
+use core::time::Duration;
+
+use super::caller::{Caller, Superseded};
+use super::state::State;
+use crate::time::Instant;
+
+/// What one caller at a time may have: the shared `Slot` for one owner, without atomics. On a
+/// microcontroller it is shared with interrupts as `critical_section::Mutex<RefCell<LocalSlot>>`.
+///
+/// A claim is given back by [`release`](Self::release), not by being dropped, for that would need the slot;
+/// one that is lost without a lease is never given back. Leases are those of the shared slot.
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::flight::{Caller, LocalRefused, LocalSlot};
+/// use tidegate_core::Instant;
+///
+/// let mut slot: LocalSlot = LocalSlot::new();
+/// let (alice, bob) = (Caller(1), Caller(2));
+/// let (now, lease) = (Instant::from_secs(1), Some(Duration::from_secs(30)));
+///
+/// let claim = slot.claim(alice, lease, now)?;
+/// assert_eq!(slot.claim(bob, lease, now).err(), Some(LocalRefused::Held));
+/// let later = slot.claim(bob, None, now + Duration::from_secs(31))?; // alice's lease has ended
+/// assert!(slot.release(claim).is_err());
+/// assert!(slot.release(later).is_ok());
+/// # Ok::<(), LocalRefused>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct LocalSlot<const WAITERS: usize = 4> {
+    state: State,
+    holder: Caller,
+    wakers: [Option<Waker>; WAITERS],
+}
+
+/// A claim on a [`LocalSlot`]: which it is.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a claim is to be given back"]
+pub struct LocalClaim(u32);
+
+/// Why a claim was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalRefused {
+    /// Another caller has it: [wait](LocalSlot::wait), or come again.
+    Held,
+    /// This caller has it already.
+    Reentrant,
+}
+
+impl fmt::Display for LocalRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Held => "another caller has it",
+            Self::Reentrant => "the caller has it, and would wait for itself",
+        })
+    }
+}
+
+impl core::error::Error for LocalRefused {}
+
+impl<const WAITERS: usize> LocalSlot<WAITERS> {
+    /// A slot that nobody has.
+    pub const fn new() -> Self {
+        Self { state: State::NEW, holder: Caller(0), wakers: [const { None }; WAITERS] }
+    }
+
+    /// Claims the slot, until it is given back, or for the length of a lease, after which others may
+    /// have it. The end of a lease is rounded up, by at most 17 ms; one of 208 days or more never ends.
+    ///
+    /// # Errors
+    ///
+    /// Any [`LocalRefused`].
+    pub fn claim(
+        &mut self,
+        caller: Caller,
+        lease: Option<Duration>,
+        now: Instant,
+    ) -> Result<LocalClaim, LocalRefused> {
+        let is_free = self.state.is_free();
+        if !is_free && !self.state.is_lapsed(now) {
+            let is_ours = self.holder == caller;
+            return Err(if is_ours { LocalRefused::Reentrant } else { LocalRefused::Held });
+        }
+        self.state = self.state.claimed(lease, now);
+        self.holder = caller;
+        if !is_free {
+            // Superseded: what they waited for is over.
+            self.wake_all();
+        }
+        Ok(LocalClaim(self.state.generation()))
+    }
+
+    /// Leaves a waker, to be called when the slot is free, or the claim is superseded; `false` if there is
+    /// no place for it, or nobody has the slot: then come again.
+    #[must_use = "who has no place must come again"]
+    pub fn wait(&mut self, waker: &Waker) -> bool {
+        if self.state.is_free() {
+            return false;
+        }
+        let mut places = self.wakers.iter_mut();
+        let known = places.any(|place| place.as_ref().is_some_and(|held| held.will_wake(waker)));
+        known
+            || match self.wakers.iter_mut().find(|place| place.is_none()) {
+                Some(place) => {
+                    *place = Some(waker.clone());
+                    true
+                }
+                None => false,
+            }
+    }
+
+    /// How long until the claim can be superseded; `None` if it never can, or nobody has the slot.
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        self.state.left(now)
+    }
+
+    /// Has the lease of a claim begin anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`]: then nothing is changed.
+    pub fn renew(
+        &mut self,
+        claim: &LocalClaim,
+        lease: Option<Duration>,
+        now: Instant,
+    ) -> Result<(), Superseded> {
+        self.check(claim)?;
+        self.state = self.state.leased(lease, now);
+        Ok(())
+    }
+
+    /// Gives a claim back, and wakes those who wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`]: what was done under it may have been done by another, too.
+    #[expect(clippy::needless_pass_by_value, reason = "a claim is given back once")]
+    pub fn release(&mut self, claim: LocalClaim) -> Result<(), Superseded> {
+        self.check(&claim)?;
+        self.state = self.state.freed();
+        self.wake_all();
+        Ok(())
+    }
+
+    fn check(&self, claim: &LocalClaim) -> Result<(), Superseded> {
+        let is_current = !self.state.is_free() && self.state.generation() == claim.0;
+        if is_current { Ok(()) } else { Err(Superseded) }
+    }
+
+    fn wake_all(&mut self) {
+        // Taken first: a waker that panics keeps nobody's place.
+        let wakers = core::mem::replace(&mut self.wakers, [const { None }; WAITERS]);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl<const WAITERS: usize> Default for LocalSlot<WAITERS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
