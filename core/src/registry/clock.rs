@@ -139,12 +139,15 @@ impl EffectiveClock {
         let mut standing = self.standing();
         let is_held = standing.limit & HOLDING != 0;
         if let Some(allowance) = self.allowance {
-            // What nobody is charged for. While the time is held, it is not charged to the hold either.
+            // What nobody is charged for. While the time is held, it is not charged to the hold either; but
+            // the time, which may have been read meanwhile, stays where it is.
+            let from_limit = standing.credit_from_limit(now);
             let credit = if is_held {
                 let stalled = if before == 0 { 0 } else { now - before };
-                standing.credit.saturating_add(stalled.saturating_sub(allowance))
+                let more = stalled.saturating_sub(allowance);
+                standing.credit.saturating_add(more).min(from_limit)
             } else {
-                standing.credit_from_limit(now)
+                from_limit
             };
             if credit > standing.credit {
                 if !self.set_credit(standing, credit) {
