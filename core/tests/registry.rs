@@ -586,6 +586,92 @@ fn at_capacity_nobody_goes_untold() {
     assert_eq!((registry.services_len(), *told.lock().expect("no panic")), (0, entered));
 }
 
+/// M6, M9: who was gone already is not told of again, and makes room.
+#[test]
+fn a_dead_entry_s_room_is_taken_without_another_word() {
+    let domain = Domain::new();
+    let log = Log::default();
+    let terms = Terms::new(secs(300)).max_entries(1, WhenFull::EvictSoonest);
+    let registry = build(&domain, Registry::builder().services(terms).on_service(logging(&log)));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    drop(registry.advertise("a", 1, NOW, guard).expect("room").withdraw_on_drop());
+    drop(registry.advertise("b", 2, NOW, guard).expect("its room"));
+    assert_eq!(told(&log), [("a", 1, Departure::Withdrawn)]);
+}
+
+/// M6: whoever is killed is told of, though the domain has no room to take it out.
+#[test]
+fn who_must_go_is_told_of_though_the_domain_is_full() {
+    for cap in [1, 2, 4] {
+        let domain = Domain::capped(cap);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&told);
+        let registry: Registry<u32, u32, u64, ()> = Registry::builder()
+            .services(Terms::new(secs(300)).max_entries(3, WhenFull::EvictSoonest))
+            .on_service(move |&key, _, _| log.lock().expect("no panic").push(key))
+            .build(&domain, SeededState::new(1))
+            .expect("memory");
+        let mut worker = domain.worker();
+        let guard = worker.quiescent(NOW);
+        let mut entered = Vec::new();
+        for key in 0..10 {
+            let put = registry.advertise_for(key, key, secs(10 + u64::from(key)), NOW, guard);
+            entered.extend(put.is_ok().then_some(key));
+        }
+        let mut seen: Vec<_> = registry.services(NOW, guard).map(|(&key, _)| key).collect();
+        seen.extend(told.lock().expect("no panic").iter());
+        seen.sort_unstable();
+        assert_eq!(seen, entered, "with a cap of {cap}");
+    }
+}
+
+/// M9: newcomers do not refuse one another.
+#[test]
+fn newcomers_who_evict_at_once_are_all_entered() {
+    let domain = Domain::new();
+    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
+        .services(Terms::new(secs(300)).max_entries(16, WhenFull::EvictSoonest))
+        .build(&domain, SeededState::new(1))
+        .expect("memory");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (registry, mut worker) = (&registry, domain.worker());
+            scope.spawn(move || {
+                for round in 0..5_000 {
+                    let guard = worker.quiescent(NOW);
+                    let key = thread << 16 | round;
+                    drop(registry.advertise(key, key, NOW, guard).expect("in another's place"));
+                    assert!(registry.services_len() <= 16);
+                    worker.collect(NOW, Budget::entries(8));
+                }
+            });
+        }
+    });
+    assert_eq!(registry.services_len(), 16);
+}
+
+/// A hook that panics in the middle of a sweep keeps no room.
+#[test]
+fn a_hook_that_panics_in_a_sweep_keeps_no_room() {
+    let domain = Domain::new();
+    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
+        .on_service(|&key, _, _| assert!(key != 50, "a hook's own"))
+        .build(&domain, SeededState::new(1))
+        .expect("memory");
+    let mut worker = domain.worker();
+    for key in 0..100 {
+        drop(registry.advertise(key, key, NOW, worker.quiescent(NOW)).expect("room"));
+    }
+    worker.offline(|| ());
+    let mut sweep = registry.sweeper(domain.worker());
+    for _ in 0..3 {
+        let step = || sweep.sweep(after(300), Budget::UNLIMITED);
+        _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
+    }
+    assert_eq!(registry.services_len(), 0);
+}
+
 /// A hook that panics keeps no entry from being freed.
 #[test]
 fn a_hook_that_panics_holds_nothing() {
@@ -795,6 +881,22 @@ mod mass_expiry {
             before = now;
         }
         assert_eq!(before, 0);
+    }
+
+    /// The clock's origin may be far away.
+    #[test]
+    fn a_silence_is_held_however_late_it_is() {
+        let mut world = World::new(held());
+        world.second = 2_000_000_000;
+        let mut worker = world.domain.worker();
+        let now = world.now();
+        for tenant in 0..TENANTS {
+            drop(world.registry.advertise(tenant, 0, now, worker.quiescent(now)).expect("room"));
+        }
+        drop(worker);
+        world.run(2 * TTL, 107, |_| true);
+        world.run(2 * TTL, 107, |_| false);
+        assert!(world.held().0 && world.there() >= 95);
     }
 
     /// Entries that ended long ago, and were not removed, do not count as silent.

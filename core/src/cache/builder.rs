@@ -109,7 +109,9 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// How long loading may take before another caller may take over. For ever until set.
+    /// How long loading may take before another caller may take over. For ever until set. The end of a lease
+    /// wakes nobody: those who wait are told when somebody asks for the key, or the cache is swept; a
+    /// [follower](crate::flight::Follower::left) says how long to wait.
     pub fn load_lease(mut self, lease: Duration) -> Self {
         self.rules.lease = Some(lease);
         self

@@ -179,7 +179,7 @@ impl<V> Object<V> {
         }
     }
 
-    /// One more pin; `false` if it is dead, or there are 2^29.
+    /// One more pin; `false` if it is dead, or there are 2^29 - 1.
     pub(super) fn pin(&self) -> bool {
         // Acquire, here and where the exchange fails: pairs with `kill`.
         let mut state = self.state.load(Ordering::Acquire);

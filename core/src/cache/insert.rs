@@ -183,7 +183,7 @@ where
         };
         // From here on, code of the user's may panic.
         if let Some((old, _)) = killed {
-            let is_past = old.value.is_past(now, 0);
+            let is_past = old.value.is_past(now, self.rules.stale());
             let cause = if is_past { RemovalCause::Expired } else { RemovalCause::Replaced };
             self.report(hash, &old.key, &old.value, cause);
         }

@@ -65,7 +65,8 @@ where
     ///
     /// # Errors
     ///
-    /// Any [`JoinError`]: the caller loads this key already, or there is no room for another load.
+    /// Any [`JoinError`], if there is no stale value either: the caller loads this key already, or there is
+    /// no room for another load. Then nothing is counted.
     ///
     /// ```
     /// use tidegate_core::cache::Load;
@@ -181,7 +182,8 @@ where
         self.leader.renew(self.cache.rules.lease, now)
     }
 
-    /// Puts the value into the cache, and then hands it to those who wait. What the cache would not keep
+    /// Puts the value into the cache, in place of whatever the key stands for by then, and then hands it to
+    /// those who wait: what was invalidated while it was being loaded is there again. What the cache would not keep
     /// is handed to them all the same, and so is what is to live for no time at all; then nothing is kept,
     /// of what was there neither.
     ///

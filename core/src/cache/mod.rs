@@ -59,7 +59,7 @@ use crate::time::Instant;
 /// * [`usage`](Self::usage) is within the bounds at every instant: an entry is in the cache only after
 ///   room was reserved for it.
 /// * What is past its time is never handed out by [`get`](Self::get), whether it was swept or not.
-/// * An entry that is pinned is not evicted, and its bytes count until it is unpinned, whatever becomes
+/// * An entry that is pinned is not evicted, unless there is no memory for its place in the order, and its bytes count until it is unpinned, whatever becomes
 ///   of its key.
 /// * Each entry that is removed is counted once, and shown to the
 ///   [listener](Builder::listener) once.
@@ -118,7 +118,7 @@ where
 /// Why an entry was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RemovalCause {
-    /// Its time was up.
+    /// Its time was up, and the time for which stale values are kept.
     Expired,
     /// It was invalidated.
     Explicit,

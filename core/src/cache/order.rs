@@ -73,6 +73,7 @@ impl Order {
     /// Adds the newest handle, of what is to be found from now on. Returns how many were added before, or
     /// nearly so.
     pub(super) fn add(&self, handle: Handle, guard: &Guard) -> Result<usize, OutOfMemory> {
+        // Relaxed, here and below: in which queue a handle is matters to the order only.
         self.queues[self.round.load(Ordering::Relaxed) % 2].push(handle.0, guard)
     }
 
@@ -84,7 +85,7 @@ impl Order {
         guard: &'g Guard,
     ) -> Option<(Handle, Upcoming<'g>)> {
         for _ in 0..2 {
-            // Relaxed, here and below: in which queue a handle is matters to the order only.
+            // Relaxed: as above.
             let round = self.round.load(Ordering::Relaxed);
             if let Some((number, after)) = self.queues[round % 2].pop(limbo, guard) {
                 return Some((Handle(number), Upcoming(after)));

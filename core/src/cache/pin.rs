@@ -13,7 +13,8 @@ use crate::map::Held;
 use crate::reclaim::Guard;
 use crate::time::Instant;
 
-/// An entry that is not evicted, and can be read without a guard, until this is dropped.
+/// An entry that is not evicted, and can be read without a guard, until this is dropped. (Without memory
+/// for its place in the order it is evicted; it can be read all the same.)
 ///
 /// It is the entry that is pinned, not its key: if another takes the key's place, or the key is
 /// invalidated or expires, the cache hands this one out no more, but here it is still to be read. Until
@@ -54,7 +55,7 @@ where
     S: BuildHasher,
 {
     /// Pins the entry of a key, if it is fresh. As a [get](Self::get), uncounted. `None` also if it is
-    /// pinned 2^29 times.
+    /// pinned 2^29 - 1 times.
     pub fn pin<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Option<PinnedEntry<'_, K, V>>
     where
         K: Borrow<Q>,

@@ -102,7 +102,7 @@ where
                 Swept { removed: 0, ..cache.flights.step(worker, cursor, now, left) }
             } else {
                 let stale = |key: &K, object: &Object<V>, now| cache.is_done(key, object, now);
-                step(&cache.map, worker, cursor, stale, now, left)
+                step(&cache.map, worker, cursor, stale, |_| (), now, left)
             };
             left = left.less(step.visited + step.freed);
             done.add(step);

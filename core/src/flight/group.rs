@@ -218,7 +218,8 @@ where
         now: Instant,
         budget: Budget,
     ) -> Swept {
-        step(&self.map, worker, cursor, |_, flight, now| self.is_done(flight, now), now, budget)
+        let ended = |_: &K, flight: &Arc<Flight<V, E>>, now| self.is_done(flight, now);
+        step(&self.map, worker, cursor, ended, |_| (), now, budget)
     }
 
     fn is_done(&self, flight: &Flight<V, E>, now: Instant) -> bool {

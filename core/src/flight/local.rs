@@ -12,7 +12,11 @@ use crate::time::Instant;
 /// microcontroller it is shared with interrupts as `critical_section::Mutex<RefCell<LocalSlot>>`.
 ///
 /// A claim is given back by [`release`](Self::release), not by being dropped, for that would need the slot;
-/// one that is lost without a lease is never given back. Leases are those of the shared slot.
+/// one that is lost without a lease is never given back. Leases are those of the shared slot. The end of a
+/// lease wakes nobody: whoever would not wait longer sets a timer, for as long as [`left`](Self::left) says.
+///
+/// Wakers are called while the slot is borrowed: a waker must not look at it, and one that panics keeps the
+/// rest from being called.
 ///
 /// ```
 /// use core::time::Duration;
@@ -37,7 +41,7 @@ pub struct LocalSlot<const WAITERS: usize = 4> {
     wakers: [Option<Waker>; WAITERS],
 }
 
-/// A claim on a [`LocalSlot`]: which it is.
+/// A claim on a [`LocalSlot`]: its number, which says nothing about which slot it is of.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a claim is to be given back"]
 pub struct LocalClaim(u32);

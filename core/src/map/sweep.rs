@@ -168,7 +168,7 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        step(&self.map, &mut self.worker, &mut self.cursor, &mut self.stale, now, budget)
+        step(&self.map, &mut self.worker, &mut self.cursor, &mut self.stale, |_| (), now, budget)
     }
 }
 
@@ -178,12 +178,13 @@ const CLEARED: usize = 64;
 /// After so many removals a sweep looks whether the table still fits.
 const CHANGES: usize = 64;
 
-/// One step of a sweep.
+/// One step of a sweep. `unlinked` is told at once how many entries were taken out.
 pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
     map: &Map<K, V, S>,
     worker: &mut Worker,
     cursor: &mut Cursor,
     mut stale: impl FnMut(&K, &V, Instant) -> bool,
+    mut unlinked: impl FnMut(usize),
     now: Instant,
     budget: Budget,
 ) -> Swept {
@@ -206,6 +207,7 @@ pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
         }
         let (visited, removed) =
             map.sweep_bucket(cursor, |key, value| stale(key, value, now), &pinned);
+        unlinked(removed);
         changes += removed;
         left = left.less(visited);
         done.visited += visited;

@@ -279,7 +279,7 @@ impl EffectiveClock {
         let mut word = slot.load(Ordering::Relaxed);
         loop {
             let behind = (part as u32).wrapping_sub((word >> 32) as u32).cast_signed();
-            if behind < 0 {
+            if behind < 0 && word & COUNT != 0 {
                 return;
             }
             let next = (part & PART) << 32 | count(behind == 0, word & COUNT) & COUNT;

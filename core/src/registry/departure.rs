@@ -18,7 +18,8 @@ pub enum Departure {
 /// What becomes of a newcomer when a namespace holds as many entries as it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WhenFull {
-    /// It is handed back.
+    /// It is handed back. In a `Registry`, what has ended or was withdrawn without a guard holds its room
+    /// until it is pruned or swept.
     #[default]
     Refuse,
     /// The entry that would expire soonest goes for it: of all, where there are few or they are in fixed

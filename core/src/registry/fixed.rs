@@ -100,7 +100,12 @@ type Entered<V, const ID: usize> = Result<Option<Displaced<V, ID>>, FixedError<V
 impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
     /// A registry without entries, which live for so long unless it is said otherwise.
     pub fn new(ttl: impl Into<Ttl>, when_full: WhenFull) -> Self {
-        Self { entries: LinearMap::new(), ttl: ttl.into(), when_full }
+        Self::with(ttl.into(), when_full)
+    }
+
+    /// The same, for a `static`.
+    pub const fn with(ttl: Ttl, when_full: WhenFull) -> Self {
+        Self { entries: LinearMap::new(), ttl, when_full }
     }
 
     /// Enters a value, in place of the id's if there is one, for the usual time. Returns what had to go.

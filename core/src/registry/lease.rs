@@ -10,7 +10,8 @@ use crate::map::Held;
 use crate::time::Instant;
 
 /// The right to renew one entry: the very one that it was given for, whatever its key stands for later.
-/// Needs no guard.
+/// Needs no guard. It borrows the registry: a task that must own what it has renews [by
+/// key](super::Registry::renew).
 ///
 /// Dropped, it leaves the entry to its time, or withdraws it if it was [told to](Self::withdraw_on_drop).
 #[must_use = "a lease that is dropped cannot be renewed"]
@@ -21,7 +22,8 @@ pub struct Lease<'a, K: Send + 'static, V: Send + 'static, S> {
     withdraws: bool,
 }
 
-// SAFETY: shares key and value, and may drop them where it is dropped itself.
+// SAFETY: shares key and value, and may drop them where it is dropped itself; and shares the namespace, of
+// which the hasher is not used, and the hook is `Sync` by its type.
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Send for Lease<'_, K, V, S> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Sync for Lease<'_, K, V, S> {}

@@ -72,6 +72,9 @@ pub(super) struct Namespace<K: Send + 'static, V: Send + 'static, S> {
     hand: AtomicUsize,
 }
 
+/// So many times others may be faster before a newcomer is refused.
+const TRIES: u32 = 64;
+
 /// In so many steps a newcomer looks for one to take the place of.
 const LOOK: usize = if cfg!(loom) { 4 } else { 256 };
 
@@ -179,17 +182,25 @@ where
         // Before others can renew or remove it.
         let counted = Counted::new(&self.clock, leased.ttl, leased.seen().end());
         let mut room = Room { entries: &self.entries, taken: false };
-        let mut evicted = None;
         let accept = |found: Option<&'g Leased<V>>, _: &mut Leased<V>| {
             if !expected.is_met_by(found.filter(|old| !old.seen().is_dead())) {
                 return Some(Unmet::Changed);
             }
             // Whoever takes another's place takes his room, too, be he alive or dead.
-            if found.is_none() && !room.take(self.terms.max_entries) && evicted.is_none() {
-                evicted = self.evict_soonest(time, guard);
-                room.taken = evicted.is_some();
+            let mut tries = 0;
+            while found.is_none() && !room.take(self.terms.max_entries) {
+                tries += 1;
+                let is_wanted = self.terms.when_full == WhenFull::EvictSoonest;
+                if !is_wanted || tries > TRIES {
+                    return Some(Unmet::Full);
+                }
+                match self.evict_soonest(time, guard) {
+                    Ok(Some(unlinked)) => room.taken = unlinked,
+                    Ok(None) => return Some(Unmet::Full),
+                    Err(error) => return Some(Unmet::Map(error)),
+                }
             }
-            (found.is_none() && !room.taken).then_some(Unmet::Full)
+            None
         };
         let put = match self.map.upsert(hash, new.key, leased, guard, accept) {
             Ok(Upserted::Inserted(entry, replaced)) => {
@@ -207,9 +218,6 @@ where
         };
         // From here on, code of the user's may panic.
         let unclaimed = put.as_ref().ok().map(|(entry, ..)| Unclaimed(&entry.value));
-        if let Some((entry, cause)) = evicted {
-            self.report(&entry.key, &entry.value, cause);
-        }
         let (entry, replaced, killed) = put?;
         if let (Some(old), Some(end)) = (replaced, killed) {
             let cause = if end <= time { Departure::Expired } else { Departure::Replaced };
@@ -271,9 +279,7 @@ where
     ) -> Swept {
         let time = self.prune_time(self.clock.watch(now));
         let stale = |key: &K, leased: &Leased<V>, _| self.is_done(key, leased, time, &mut 0);
-        let done = step(&self.map, worker, cursor, stale, now, budget);
-        self.give_back(done.removed);
-        done
+        step(&self.map, worker, cursor, stale, |unlinked| self.give_back(unlinked), now, budget)
     }
 
     /// Whether an entry is to be taken out of the map; kills it if it has ended.
@@ -285,28 +291,32 @@ where
         leased.seen().is_dead()
     }
 
-    /// Takes the entry that ends soonest out of the map, of those looked at, or one that is dead; its room
-    /// is then the caller's. Nobody if that is not wanted, or others were faster.
-    fn evict_soonest<'g>(
-        &'g self,
-        time: u64,
-        guard: &'g Guard,
-    ) -> Option<(&'g Entry<K, Leased<V>>, Departure)> {
-        if self.terms.when_full == WhenFull::Refuse {
-            return None;
-        }
-        let (key, leased, seen) = self.soonest(guard)?;
+    /// Takes the entry that ends soonest, of those looked at, or one that is dead, out of the map: then its
+    /// room is the caller's. `Some(false)` if others were faster; `None` if there is nobody.
+    fn evict_soonest(&self, time: u64, guard: &Guard) -> Result<Option<bool>, MapError> {
+        let Some((key, leased, seen)) = self.soonest(guard) else {
+            return Ok(None);
+        };
         let hash = self.map.hash(key);
         let found = self.map.find(hash, key, guard);
-        let entry = found.filter(|entry| core::ptr::eq(&raw const entry.value, leased))?;
-        // If it was renewed meanwhile, nobody goes.
-        let end = self.kill(leased, |life| life == seen);
-        let is_ours = end.is_some() || seen.is_dead();
-        if !is_ours || self.map.remove_entry(hash, entry, guard) != Ok(true) {
-            return None;
+        let Some(entry) = found.filter(|entry| core::ptr::eq(&raw const entry.value, leased))
+        else {
+            return Ok(Some(false));
+        };
+        let killed = self.kill(leased, |life| life == seen).is_some();
+        if !killed && !seen.is_dead() {
+            return Ok(Some(false));
         }
-        let cause = if seen.is_past(time) { Departure::Expired } else { Departure::Evicted };
-        Some((entry, cause))
+        let mut room = Room { entries: &self.entries, taken: false };
+        let unlinked = self.map.remove_entry(hash, entry, guard);
+        room.taken = unlinked == Ok(true);
+        if killed {
+            let is_past = seen.is_past(time);
+            let cause = if is_past { Departure::Expired } else { Departure::Evicted };
+            self.report(&entry.key, &entry.value, cause);
+        }
+        room.keep();
+        unlinked.map(Some)
     }
 
     /// The entry that ends soonest, or a dead one, of those that a hand passes: of all where there are

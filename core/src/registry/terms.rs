@@ -65,7 +65,8 @@ impl Terms {
 
     /// Does not charge entries for time in which nobody advertised, renewed, pruned or swept, beyond this
     /// allowance: three cadences of the sweeper, for instance. The process may have been stopped, and
-    /// then no tenant could renew.
+    /// then no tenant could renew. Between two such calls time goes on by no more than the allowance, so
+    /// where it is shorter than they are apart, everything lives longer.
     pub fn allow_for_stalls(mut self, allowance: Duration) -> Self {
         self.allowance = Some(allowance);
         self

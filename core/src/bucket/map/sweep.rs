@@ -96,8 +96,7 @@ where
         let buckets = &*self.buckets;
         let units = buckets.unit.scale().units(now.as_nanos());
         let stale = |key: &K, bucket: &BucketTime, _| buckets.kill(key, bucket, units);
-        let done = step(&buckets.map, &mut self.worker, &mut self.cursor, stale, now, budget);
-        buckets.give_back(done.removed);
-        done
+        let unlinked = |keys| buckets.give_back(keys);
+        step(&buckets.map, &mut self.worker, &mut self.cursor, stale, unlinked, now, budget)
     }
 }
