@@ -441,6 +441,8 @@ fn last_unpin_races_the_collector() -> String {
                     assert_eq!(value.get(), 10);
                 }
                 worker.offline(|| ());
+                // What was read was read before the other goes on.
+                loom::thread::yield_now();
                 for _ in 0..4 {
                     worker.collect(NOW, Budget::UNLIMITED);
                 }

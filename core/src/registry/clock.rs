@@ -108,12 +108,14 @@ impl EffectiveClock {
     }
 
     fn standing(&self) -> Standing {
-        // Acquire, here and below: pairs with the exchange, so that a limit is not seen without the credit
-        // that was to come with it.
-        let mut credit = self.credit.load(Ordering::Acquire);
+        // Relaxed: compared with what is read after the limit.
+        let mut credit = self.credit.load(Ordering::Relaxed);
         loop {
+            // Acquire: pairs with its exchange, so that a limit is not seen without the credit that was to
+            // come with it.
             let limit = self.limit.load(Ordering::Acquire);
-            let again = self.credit.load(Ordering::Acquire);
+            // Relaxed: ordered by the limit's Acquire.
+            let again = self.credit.load(Ordering::Relaxed);
             if again == credit {
                 return Standing { credit, limit };
             }
@@ -195,16 +197,17 @@ impl EffectiveClock {
     }
 
     fn set_credit(&self, standing: Standing, credit: u64) -> bool {
-        // Release: pairs with `standing`. Relaxed: somebody else is at it.
-        let (success, failure) = (Ordering::Release, Ordering::Relaxed);
-        self.credit.compare_exchange(standing.credit, credit, success, failure).is_ok()
+        // Relaxed: published with the limit, by whoever sets that next, who has seen it.
+        let relaxed = Ordering::Relaxed;
+        self.credit.compare_exchange(standing.credit, credit, relaxed, relaxed).is_ok()
     }
 
     fn set_limit(&self, standing: Standing, limit: u64) -> bool {
         if limit == standing.limit {
             return true;
         }
-        // Release: whoever sees the limit sees the credit that was set before. Relaxed: as above.
+        // Release: whoever sees the limit sees the credit that was set before. Relaxed: somebody else is at
+        // it.
         let (success, failure) = (Ordering::Release, Ordering::Relaxed);
         self.limit.compare_exchange(standing.limit, limit, success, failure).is_ok()
     }

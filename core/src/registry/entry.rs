@@ -118,7 +118,8 @@ impl<V> Retained for Leased<V> {
     unsafe fn left(this: NonNull<Self>) -> bool {
         // SAFETY: by the caller's promise.
         let life = unsafe { &(*this.as_ptr()).life };
-        // As `let_go`, of which one is the last.
+        // As `let_go`, of which one is the last. Its Release is beyond loom: in no execution that the models
+        // reach is the grace period over without ordering the same.
         life.fetch_or(LEFT, Ordering::AcqRel) & LEASED == 0
     }
 }
