@@ -151,7 +151,8 @@ impl<V> Object<V> {
 
     /// Kills it; `None` if it was dead.
     pub(super) fn kill(&self) -> Option<Dead> {
-        // Release: whoever finds it dead finds what took its place. Acquire: the same, if that is us.
+        // Release: whoever finds it dead finds what took its place. Acquire, beyond loom: the same, if that
+        // is us, and it is past its time, of which no model replaces one.
         let before = self.state.fetch_or(DEAD, Ordering::AcqRel);
         (before & DEAD == 0).then(|| dead(before))
     }
@@ -181,15 +182,14 @@ impl<V> Object<V> {
 
     /// One more pin; `false` if it is dead, or there are 2^29 - 1.
     pub(super) fn pin(&self) -> bool {
-        // Acquire, here and where the exchange fails: pairs with `kill`.
-        let mut state = self.state.load(Ordering::Acquire);
+        // Relaxed, here and below: who finds it dead looks again by `is_dead`. A count, of who holds a guard.
+        let mut state = self.state.load(Ordering::Relaxed);
         while state & DEAD == 0 {
             let Some(next) = state.checked_add(PIN) else {
                 return false;
             };
             let next = next | READ;
-            // Relaxed: a count, of who holds a guard.
-            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
+            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => state = seen,
             }

@@ -176,14 +176,16 @@ impl Queue {
         full: &Segment,
         number: u64,
     ) -> Result<bool, OutOfMemory> {
-        // Acquire: pairs with the exchange below.
+        // Acquire, beyond loom: pairs with the exchange below, to be handed on. For it to matter a third must
+        // come to the segment, and the models afford two.
         let mut next = full.next.load(Ordering::Acquire);
         let mut appended = false;
         if next.is_null() {
             let segment = Segment::new(full.before.wrapping_add(SLOTS), Some(number))?;
             let new = segment.address().as_ptr();
-            // Release: publishes the segment, and what was before the push. Acquire: so was another's.
             let exchange = (Ordering::Release, Ordering::Acquire);
+            // Release: publishes the segment, and what was before the push. Acquire, beyond loom: so was
+            // another's, to be handed on as above.
             match full.next.compare_exchange(null_mut(), new, exchange.0, exchange.1) {
                 Ok(_) => (next, appended) = (segment.publish().as_ptr(), true),
                 Err(other) => next = other,
@@ -230,9 +232,11 @@ impl Queue {
         let next = NonNull::new(spent.next.load(Ordering::Acquire))?.as_ptr();
         limbo.reserve(1).ok()?;
         let at = at.as_ptr();
-        // First the end, so that nobody comes to a segment from there that is retired. Release: hands on
-        // what the exchange published that appended it; below, too. Relaxed: somebody else went on.
+        // First the end, so that nobody comes to a segment from there that is retired. Release, beyond loom:
+        // hands on what the exchange published that appended it, to a third, as in `extend`. Relaxed:
+        // somebody else went on.
         _ = self.tail.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed);
+        // Release, beyond loom: the same. Relaxed: as above.
         match self.head.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed) {
             // SAFETY: reserved for. No longer reached from `head`, by our exchange, nor from `tail`,
             // which was at it no more before that, and never goes back.
