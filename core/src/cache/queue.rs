@@ -236,6 +236,8 @@ impl Queue {
         // hands on what the exchange published that appended it, to a third, as in `extend`. Relaxed:
         // somebody else went on.
         _ = self.tail.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed);
+        // Relaxed: no older than what the exchange has seen.
+        debug_assert_ne!(self.tail.load(Ordering::Relaxed), at, "the end is behind the beginning");
         // Release, beyond loom: the same. Relaxed: as above.
         match self.head.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed) {
             // SAFETY: reserved for. No longer reached from `head`, by our exchange, nor from `tail`,
