@@ -20,7 +20,7 @@ use tidegate_core::{
 };
 
 use crate::identity::Identity;
-use crate::{Model, race};
+use crate::{Model, together};
 
 /// The models of this module.
 pub const MODELS: &[Model] = &[
@@ -209,15 +209,8 @@ fn with<T: 'static>(
     let mut worker = domain.worker();
     prepare(&setting, worker.quiescent(NOW));
     worker.offline(|| ());
-    let threads = deeds
-        .into_iter()
-        .map(|deed| -> Box<dyn FnOnce() -> T> {
-            let (setting, mut worker) = (Arc::clone(&setting), domain.worker());
-            Box::new(move || deed(&setting, &mut worker))
-        })
-        .collect();
+    let ends = together(&domain, &setting, deeds);
     drop(domain);
-    let ends = race(threads);
     (setting, worker, ends)
 }
 
@@ -502,16 +495,9 @@ fn loading<T: 'static>(
         builder = builder.load_lease(lease);
     }
     let loads: Arc<Loads> = Arc::new(builder.build().expect("memory"));
-    let threads = deeds
-        .into_iter()
-        .map(|deed| -> Box<dyn FnOnce() -> T> {
-            let (loads, mut worker) = (Arc::clone(&loads), domain.worker());
-            Box::new(move || deed(&loads, &mut worker))
-        })
-        .collect();
+    let ends = together(&domain, &loads, deeds);
     let worker = domain.worker();
     drop(domain);
-    let ends = race(threads);
     assert_eq!(loads.loading(), 0, "nobody loads any more");
     (loads, worker, ends)
 }

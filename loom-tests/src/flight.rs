@@ -12,7 +12,7 @@ use tidegate_core::flight::{Caller, Claim, Ended, Group, Joined, Refused, Slot, 
 use tidegate_core::{Domain, Instant, Worker, model};
 
 use crate::identity::Identity;
-use crate::{Model, race};
+use crate::{Model, race, together};
 
 /// The models of this module.
 pub const MODELS: &[Model] = &[
@@ -357,15 +357,8 @@ fn joining<T: 'static>(deeds: Vec<fn(&Shared, &mut Worker) -> T>) -> (Arc<Shared
         loads: Group::with(&domain, Identity::default()),
         led: UnsafeCell::new(0),
     });
-    let threads = deeds
-        .into_iter()
-        .map(|deed| -> Box<dyn FnOnce() -> T> {
-            let (shared, mut worker) = (Arc::clone(&shared), domain.worker());
-            Box::new(move || deed(&shared, &mut worker))
-        })
-        .collect();
+    let ends = together(&domain, &shared, deeds);
     drop(domain);
-    let ends = race(threads);
     assert_eq!(shared.loads.in_flight(), 0, "nobody leads any more");
     (shared, ends)
 }

@@ -26,7 +26,7 @@ pub mod time;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidegate_core::model;
+use tidegate_core::{Domain, Worker, model};
 
 /// One scenario, explored in all interleavings with so many preemptions.
 #[derive(Clone, Copy)]
@@ -94,6 +94,23 @@ impl Model {
             assert!(seen.1.contains(*expected), "{}: never saw {expected:?}", self.name);
         }
     }
+}
+
+/// Runs each of `deeds` on a thread of its own, with what they share and a worker of its own that was made
+/// before any of them started. Returns what they return, in their order.
+pub fn together<S: Send + Sync + 'static, T: 'static>(
+    domain: &Domain,
+    shared: &Arc<S>,
+    deeds: Vec<fn(&S, &mut Worker) -> T>,
+) -> Vec<T> {
+    let threads = deeds
+        .into_iter()
+        .map(|deed| -> Box<dyn FnOnce() -> T> {
+            let (shared, mut worker) = (Arc::clone(shared), domain.worker());
+            Box::new(move || deed(&shared, &mut worker))
+        })
+        .collect();
+    race(threads)
 }
 
 /// Runs each of `threads` on a thread of its own, and returns what they return, in their order.

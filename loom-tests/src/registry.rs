@@ -13,7 +13,7 @@ use tidegate_core::registry::{Departure, Discovered, Lookup, Peer, Registry, Ter
 use tidegate_core::{Budget, Domain, Guard, Instant, Worker, model};
 
 use crate::identity::Identity;
-use crate::{Model, race};
+use crate::{Model, race, together};
 
 /// The models of this module.
 pub const MODELS: &[Model] = &[
@@ -81,9 +81,9 @@ pub const MODELS: &[Model] = &[
         only_in_rmw: &[],
     },
     Model {
-        name: "g10_hold_ends_while_time_is_read",
+        name: "g10_stall_is_credited_while_time_is_read",
         preemptions: 3,
-        run: hold_ends_while_time_is_read,
+        run: stall_is_credited_while_time_is_read,
         expected: &["there then there"],
         only_in_rmw: &[],
     },
@@ -136,15 +136,8 @@ fn with<T: 'static>(
     let mut worker = domain.worker();
     prepare(&setting, worker.quiescent(NOW));
     worker.offline(|| ());
-    let threads = deeds
-        .into_iter()
-        .map(|deed| -> Box<dyn FnOnce() -> T> {
-            let (setting, mut worker) = (Arc::clone(&setting), domain.worker());
-            Box::new(move || deed(&setting, &mut worker))
-        })
-        .collect();
+    let ends = together(&domain, &setting, deeds);
     drop(domain);
-    let ends = race(threads);
     (setting, worker, ends)
 }
 
@@ -427,7 +420,7 @@ fn lease_outlives_the_entry() -> String {
 
 /// Who reads the time while a stall's credit and the new limit are set sees both or neither: nothing ends
 /// by the time that was not charged.
-fn hold_ends_while_time_is_read() -> String {
+fn stall_is_credited_while_time_is_read() -> String {
     const STALLED: Instant = Instant::from_secs(1_000);
     let (setting, worker, ends) = with(
         // The end lies between the limit that was and the one that comes.

@@ -57,7 +57,7 @@ mod plain {
     }
 
     #[test]
-    fn g10_hold_ends_while_time_is_read() {
+    fn g10_stall_is_credited_while_time_is_read() {
         check(10, Mode::Plain);
     }
 
@@ -116,7 +116,7 @@ mod rmw {
     }
 
     #[test]
-    fn g10_hold_ends_while_time_is_read() {
+    fn g10_stall_is_credited_while_time_is_read() {
         check(10, Mode::Rmw);
     }
 

@@ -88,9 +88,10 @@ where
     S: BuildHasher,
 {
     /// Inserts a value, in place of the key's if there is one, and returns it as it was put in. Evicts what
-    /// must go for it: into a full cache that is another even if the key is there, for old and new are
-    /// both there for a moment. Without memory for its place in the order it is evicted at once. Allocates an entry, at times a segment of the order, and what
-    /// [a map's changes](crate::Map) do.
+    /// must go for it: into a full cache that is another even if the key is there, for room is reserved
+    /// before the old one is gone. Without memory for its place in the order it is evicted at once.
+    ///
+    /// Allocates an entry, at times a segment of the order, and what [a map's changes](crate::Map) do.
     ///
     /// # Errors
     ///

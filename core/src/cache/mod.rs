@@ -7,10 +7,10 @@
 //!
 //! # Algorithm
 //!
-//! The entries are in a [`Map`]; beside its value each has one word that says whether
-//! it is dead, was read, and how many pins hold it: whatever happens to it is one compare-exchange of
-//! that word, and who kills it owns what follows. The order is a queue of handles, a tier's each, that
-//! keep nothing alive. SIEVE: Zhang et al., "SIEVE is simpler than LRU" (NSDI 2024). See [the design](crate::docs::design).
+//! The entries are in a [`Map`]; beside its value each has one word that says whether it is dead, was
+//! read, and how many pins hold it: whatever happens to it is one compare-exchange of that word, and who
+//! kills it owns what follows. Each tier's order is kept by handles that keep nothing alive. SIEVE: Zhang
+//! et al., "SIEVE is simpler than LRU" (NSDI 2024). See [the design](crate::docs::design).
 
 mod builder;
 mod counters;
@@ -59,8 +59,8 @@ use crate::time::Instant;
 /// * [`usage`](Self::usage) is within the bounds at every instant: an entry is in the cache only after
 ///   room was reserved for it.
 /// * What is past its time is never handed out by [`get`](Self::get), whether it was swept or not.
-/// * An entry that is pinned is not evicted, unless there is no memory for its place in the order, and its bytes count until it is unpinned, whatever becomes
-///   of its key.
+/// * An entry that is pinned is not evicted, unless there is no memory for its place in the order, and
+///   its bytes count until it is unpinned, whatever becomes of its key.
 /// * Each entry that is removed is counted once, and shown to the
 ///   [listener](Builder::listener) once.
 ///
@@ -69,7 +69,7 @@ use crate::time::Instant;
 /// A get is that of the map, and writes nothing but one bit of an entry that was not read since it was
 /// last its turn to go. An insertion into a full cache looks at a few handles, 64 second chances at most,
 /// and more only of what is dead or pinned. An entry takes 24 bytes beside what it takes in
-/// [the map](crate::Map), and 8 in the order, or 16 where much has died otherwise than by eviction.
+/// [the map](crate::Map), and 10 in the order, or 20 where much has died otherwise than by eviction.
 /// What is removed is freed by whoever collects or [sweeps](Self::sweeper); if the domain is
 /// [capped](crate::Domain::capped) and full, it stays in the map, uncounted, until a sweep finds room.
 ///
@@ -228,13 +228,7 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let find = || self.map.find(hash, key, guard);
-        let mut found = find()?;
-        while found.value.is_dead() {
-            // If it was killed by who took its place, he is there by now.
-            found = find().filter(|next| !core::ptr::eq(*next, found))?;
-        }
-        Some(found)
+        self.map.find_live(hash, key, Object::is_dead, guard)
     }
 
     /// Removes a key; its value, if it was fresh.

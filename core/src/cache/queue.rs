@@ -255,7 +255,7 @@ impl Drop for Queue {
         while !at.is_null() {
             // SAFETY: ours alone, and not retired.
             let segment = unsafe { alloc::boxed::Box::from_raw(at) };
-            // Relaxed: as above.
+            // Relaxed: nobody else is left.
             at = segment.next.load(Ordering::Relaxed);
         }
     }

@@ -11,8 +11,8 @@ use crate::sweep::{Budget, Sweep, Swept};
 use crate::time::Instant;
 
 /// A pass over a [`Cache`] that removes what is past its time and loads that were abandoned, and frees
-/// what was removed, so many at a time. See [`Map::sweeper`](crate::Map::sweeper) for what a step does; up to half of it may go to
-/// handles of the order that are of no use any more.
+/// what was removed, so many at a time. See [`Map::sweeper`](crate::Map::sweeper) for what a step does;
+/// up to half of it may go to handles of the order that are of no use any more.
 ///
 /// `T` is whatever derefs to the cache: a reference, an `Arc` for a thread of its own.
 ///

@@ -180,6 +180,36 @@ where
     }
 }
 
+impl<K, V, S> Map<K, V, S>
+where
+    K: Hash + Eq + Send + 'static,
+    V: Send + 'static,
+    S: BuildHasher,
+{
+    /// The entry of a key, if it is not dead. Whoever kills an entry whose place he has taken is there
+    /// before it is dead, so one that is found dead twice was not replaced; `is_dead` must see what came
+    /// before the killing.
+    #[inline(always)]
+    pub(crate) fn find_live<'g, Q>(
+        &'g self,
+        hash: usize,
+        key: &Q,
+        is_dead: impl Fn(&V) -> bool,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let mut found = self.find(hash, key, guard)?;
+        while is_dead(&found.value) {
+            let again = self.find(hash, key, guard);
+            found = again.filter(|next| !core::ptr::eq(*next, found))?;
+        }
+        Some(found)
+    }
+}
+
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Has the bucket of a hash fetched.
     #[inline]

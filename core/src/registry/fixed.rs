@@ -133,7 +133,10 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
             return Err(FixedError::IdTooLong(value));
         };
         let displaced = match self.goes_for(id, now) {
-            Ok(goes) => goes.and_then(|(id, cause)| self.take(&id, cause)),
+            Ok(goes) => goes.and_then(|(id, cause)| {
+                let value = self.entries.remove(&id)?.value;
+                Some(Displaced { id, value, cause })
+            }),
             Err(Full) => return Err(FixedError::Full(value)),
         };
         let ttl = ttl.into();
@@ -145,40 +148,27 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
 
     /// Who has to go for an id, and why.
     fn goes_for(&self, id: &str, now: Instant) -> Result<Option<(String<ID>, Departure)>, Full> {
-        let cause = |leased: &Leased<V>, cause| {
-            if leased.is_past(now) { Departure::Expired } else { cause }
-        };
-        if let Some((id, leased)) = self.entries.iter().find(|(held, _)| *held == id) {
-            return Ok(Some((id.clone(), cause(leased, Departure::Replaced))));
-        }
-        if self.entries.len() < N {
+        let mut others = self.entries.iter();
+        let (goes, otherwise) = if self.entries.get(id).is_some() {
+            (others.find(|(held, _)| *held == id), Departure::Replaced)
+        } else if self.entries.len() < N {
             return Ok(None);
+        } else {
+            (others.min_by_key(|(_, leased)| leased.rank()), Departure::Evicted)
+        };
+        let (id, leased) = goes.ok_or(Full)?;
+        if leased.is_past(now) {
+            return Ok(Some((id.clone(), Departure::Expired)));
         }
-        let soonest = self.entries.iter().min_by_key(|(_, leased)| leased.rank());
-        match soonest {
-            Some((id, leased))
-                if self.when_full == WhenFull::EvictSoonest || leased.is_past(now) =>
-            {
-                Ok(Some((id.clone(), cause(leased, Departure::Evicted))))
-            }
-            _ => Err(Full),
+        if otherwise == Departure::Evicted && self.when_full == WhenFull::Refuse {
+            return Err(Full);
         }
-    }
-
-    fn take(&mut self, id: &str, cause: Departure) -> Option<Displaced<V, ID>> {
-        let (id, _) = self.entries.iter().find(|(held, _)| *held == id)?;
-        let id = id.clone();
-        let value = self.entries.remove(&id)?.value;
-        Some(Displaced { id, value, cause })
-    }
-
-    fn find(&self, id: &str) -> Option<&Leased<V>> {
-        self.entries.iter().find(|(held, _)| *held == id).map(|(_, leased)| leased)
+        Ok(Some((id.clone(), otherwise)))
     }
 
     /// The value that an id stands for.
     pub fn resolve(&self, id: &str, now: Instant) -> Option<&V> {
-        let leased = self.find(id)?;
+        let leased = self.entries.get(id)?;
         (!leased.is_past(now)).then_some(&leased.value)
     }
 
@@ -188,7 +178,7 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
     ///
     /// [`Lapsed`], also if there is none: a renewal brings nothing back.
     pub fn renew(&mut self, id: &str, now: Instant) -> Result<(), Lapsed> {
-        let (_, leased) = self.entries.iter_mut().find(|(held, _)| *held == id).ok_or(Lapsed)?;
+        let leased = self.entries.get_mut(id).ok_or(Lapsed)?;
         if leased.is_past(now) {
             return Err(Lapsed);
         }
@@ -200,7 +190,7 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
     /// Removes an entry; its value, if it lived.
     pub fn withdraw(&mut self, id: &str, now: Instant) -> Option<V> {
         self.resolve(id, now)?;
-        self.take(id, Departure::Withdrawn).map(|displaced| displaced.value)
+        self.entries.remove(id).map(|leased| leased.value)
     }
 
     /// Removes what has ended, hands each of it to `gone`, and returns how many that was. Looks at all

@@ -106,8 +106,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let time = self.clock.time(now);
-        self.find(key, guard).filter(|entry| !entry.value.seen().is_past(time))
+        self.not_past(key, self.clock.time(now), guard)
     }
 
     /// The same, or if its end is no longer ago than the last that was known is kept.
@@ -121,7 +120,19 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let time = self.prune_time(self.clock.time(now));
+        self.not_past(key, self.prune_time(self.clock.time(now)), guard)
+    }
+
+    fn not_past<'g, Q>(
+        &'g self,
+        key: &Q,
+        time: u64,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, Leased<V>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         self.find(key, guard).filter(|entry| !entry.value.seen().is_past(time))
     }
 
@@ -136,14 +147,8 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.map.admit(guard);
-        let hash = self.map.hash(key);
-        let find = || self.map.find(hash, key, guard);
-        let mut found = find()?;
-        while found.value.seen().is_dead() {
-            // If it was killed by who took its place, he is there by now.
-            found = find().filter(|next| !core::ptr::eq(*next, found))?;
-        }
-        Some(found)
+        let is_dead = |leased: &Leased<V>| leased.seen().is_dead();
+        self.map.find_live(self.map.hash(key), key, is_dead, guard)
     }
 
     /// Every entry that lives.

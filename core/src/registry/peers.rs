@@ -10,8 +10,8 @@ use crate::time::{Instant, Ttl};
 /// One who provides a service, or subscribes to a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer<N, P> {
-    /// What it is known by: of those of one node, a list to which was [merged](super::Registry::merge_service)
-    /// has one.
+    /// What it is known by: of those of one node, a list that was
+    /// [merged](super::Registry::merge_service) has one.
     pub node: N,
     /// What is known of it.
     pub info: P,

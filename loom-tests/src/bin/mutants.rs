@@ -209,7 +209,7 @@ mod run {
             ("bucket", changes("bucket/") && !map),
             ("flight", changes("flight/")),
             ("cache", changes("cache/") || changes("map/read") || changes("map/node")),
-            ("registry", changes("registry/") || changes("map/node")),
+            ("registry", changes("registry/") || changes("map/read") || changes("map/node")),
             ("time", changes("time") || changes("sync/word")),
         ];
         modules.into_iter().filter(|(_, changed)| *changed).map(|(module, _)| module).collect()
