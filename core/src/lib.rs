@@ -13,6 +13,7 @@ pub mod flight;
 pub mod hash;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod map;
+pub mod pressure;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod reclaim;
 pub mod registry;

@@ -1,0 +1,19 @@
+//! When to give memory back, and how much: readings in, requests out.
+//!
+//! Nothing in this module measures anything or frees anything, and it does not know what there is to be
+//! evicted. A caller samples whatever it watches, asks a [`Controller`], carries its request to what can be
+//! evicted ([`Cache::evict_bytes`](crate::cache::Cache::evict_bytes), for instance), and tells the controller
+//! what that came to.
+//!
+//! * A [`Reading`] says how much is used of how much; or that nobody knows, which is never *no pressure* and
+//!   never *full*.
+//! * [`Watermarks`] say where eviction begins, and how far it goes.
+//! * [`Rules`] bound a step, and say what follows when evicting does not help.
+
+mod controller;
+mod reading;
+mod rules;
+
+pub use controller::{Controller, Outcome, Request, Skip};
+pub use reading::{Reading, Unknown};
+pub use rules::{PressureError, Rules, Target, Watermarks};

@@ -1,0 +1,228 @@
+//! Where eviction begins, how far it goes, and what bounds it.
+
+use core::fmt;
+use core::time::Duration;
+
+/// Parts of a whole.
+const WHOLE: u32 = 1_000_000;
+
+/// Where eviction begins and where it ends, in parts per million of the total.
+///
+/// ```
+/// use tidegate_core::pressure::{PressureError, Watermarks};
+///
+/// let marks = Watermarks::new(900_000, 700_000)?;
+/// assert_eq!(marks, Watermarks::percent(90, 70)?);
+/// assert_eq!(Watermarks::new(500_000, 900_000), Err(PressureError::LowNotBelowHigh));
+/// # Ok::<(), PressureError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Watermarks {
+    high: u32,
+    low: u32,
+}
+
+impl Watermarks {
+    /// Eviction begins where `high` is reached, and ends where no more than `low` is used.
+    ///
+    /// # Errors
+    ///
+    /// [`PressureError::HighAboveWhole`], [`PressureError::LowNotBelowHigh`].
+    pub const fn new(high: u32, low: u32) -> Result<Self, PressureError> {
+        if high > WHOLE {
+            return Err(PressureError::HighAboveWhole);
+        }
+        if low >= high {
+            return Err(PressureError::LowNotBelowHigh);
+        }
+        Ok(Self { high, low })
+    }
+
+    /// The same in per cent.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub const fn percent(high: u32, low: u32) -> Result<Self, PressureError> {
+        Self::new(high.saturating_mul(WHOLE / 100), low.saturating_mul(WHOLE / 100))
+    }
+
+    /// Where eviction begins.
+    pub const fn high(self) -> u32 {
+        self.high
+    }
+
+    /// Where it ends.
+    pub const fn low(self) -> u32 {
+        self.low
+    }
+
+    pub(super) fn is_high(self, used: u64, total: u64) -> bool {
+        u128::from(used) * u128::from(WHOLE) >= u128::from(total) * u128::from(self.high)
+    }
+
+    pub(super) fn is_low(self, used: u64, total: u64) -> bool {
+        u128::from(used) * u128::from(WHOLE) <= u128::from(total) * u128::from(self.low)
+    }
+}
+
+impl Default for Watermarks {
+    /// From 85 % down to 75 %.
+    fn default() -> Self {
+        Self { high: 850_000, low: 750_000 }
+    }
+}
+
+/// How much is asked for when it is time to evict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// What lies above the low watermark.
+    #[default]
+    ToLow,
+    /// What lies between the watermarks, however much is used: what erllama's scheduler asks for. Where
+    /// more is used than the high watermark allows, it takes several steps to get below it; where what
+    /// comes in between two steps is more than that, none do.
+    Span,
+}
+
+impl Target {
+    /// In the unit of the total; rounded up.
+    pub(super) fn of(self, marks: Watermarks, used: u64, total: u64) -> u64 {
+        let part = |parts: u32| u128::from(total) * u128::from(parts);
+        match self {
+            Self::ToLow => used.saturating_sub((part(marks.low) / u128::from(WHOLE)) as u64),
+            Self::Span => part(marks.high - marks.low).div_ceil(u128::from(WHOLE)) as u64,
+        }
+    }
+}
+
+/// What a [`Controller`](super::Controller) goes by. Plain data; what cannot be is refused where it is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rules {
+    pub(super) marks: Watermarks,
+    pub(super) target: Target,
+    pub(super) min_step: u64,
+    pub(super) max_step: u64,
+    pub(super) cooldown: Duration,
+    pub(super) patience: u32,
+    pub(super) backoff: Duration,
+}
+
+impl Rules {
+    /// Down to the low watermark, at least 1 MiB and as much as it takes at a time, without a pause; after
+    /// three evictions that did not help, one every 30 seconds.
+    #[must_use]
+    pub const fn new(marks: Watermarks) -> Self {
+        Self {
+            marks,
+            target: Target::ToLow,
+            min_step: 1 << 20,
+            max_step: u64::MAX,
+            cooldown: Duration::ZERO,
+            patience: 3,
+            backoff: Duration::from_secs(30),
+        }
+    }
+
+    /// Other watermarks.
+    #[must_use]
+    pub const fn watermarks(mut self, marks: Watermarks) -> Self {
+        self.marks = marks;
+        self
+    }
+
+    /// How much to ask for.
+    #[must_use]
+    pub const fn target(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// What a request is, at least and at most.
+    ///
+    /// # Errors
+    ///
+    /// [`PressureError::MaxStepIsZero`], [`PressureError::MinStepAboveMaxStep`].
+    pub const fn steps(mut self, least: u64, most: u64) -> Result<Self, PressureError> {
+        if most == 0 {
+            return Err(PressureError::MaxStepIsZero);
+        }
+        if least > most {
+            return Err(PressureError::MinStepAboveMaxStep);
+        }
+        (self.min_step, self.max_step) = (least, most);
+        Ok(self)
+    }
+
+    /// How long to wait after an eviction, until the source shows what it did.
+    #[must_use]
+    pub const fn cooldown(mut self, cooldown: Duration) -> Self {
+        self.cooldown = cooldown;
+        self
+    }
+
+    /// After so many evictions in a row that did not help, to evict only once every `backoff`, until one
+    /// does: what is evicted is not what the source measures, somebody else takes it at once, or it is not
+    /// given back to the system.
+    ///
+    /// # Errors
+    ///
+    /// [`PressureError::PatienceIsZero`].
+    pub const fn give_up(
+        mut self,
+        patience: u32,
+        backoff: Duration,
+    ) -> Result<Self, PressureError> {
+        if patience == 0 {
+            return Err(PressureError::PatienceIsZero);
+        }
+        (self.patience, self.backoff) = (patience, backoff);
+        Ok(self)
+    }
+
+    /// The watermarks.
+    #[must_use]
+    pub const fn marks(&self) -> Watermarks {
+        self.marks
+    }
+
+    pub(super) fn request(&self, used: u64, total: u64) -> u64 {
+        let target = self.target.of(self.marks, used, total);
+        target.clamp(self.min_step, self.max_step).max(1)
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::new(Watermarks::default())
+    }
+}
+
+/// A rule that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PressureError {
+    /// The high watermark is above the whole.
+    HighAboveWhole,
+    /// The low watermark is not below the high one.
+    LowNotBelowHigh,
+    /// No step may evict anything.
+    MaxStepIsZero,
+    /// The least that a step evicts is above the most.
+    MinStepAboveMaxStep,
+    /// Evicting would be given up before it was tried.
+    PatienceIsZero,
+}
+
+impl fmt::Display for PressureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HighAboveWhole => "pressure: high must be at most 1,000,000 parts per million",
+            Self::LowNotBelowHigh => "pressure: low must be below high",
+            Self::MaxStepIsZero => "pressure: max_step must be above 0",
+            Self::MinStepAboveMaxStep => "pressure: min_step must be at most max_step",
+            Self::PatienceIsZero => "pressure: patience must be above 0",
+        })
+    }
+}
+
+impl core::error::Error for PressureError {}

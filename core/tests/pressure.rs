@@ -1,0 +1,281 @@
+//! The pressure controller, against the cases of erllama's scheduler (E-C...) and in closed loops.
+
+use std::time::Duration;
+
+use tidegate_core::Instant;
+use tidegate_core::pressure::{
+    Controller, Outcome, PressureError, Reading, Request, Rules, Skip, Target, Unknown, Watermarks,
+};
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const NOW: Instant = Instant::from_secs(100);
+
+fn marks(high: u32, low: u32) -> Watermarks {
+    Watermarks::percent(high, low).expect("watermarks")
+}
+
+fn exact(marks: Watermarks) -> Rules {
+    Rules::new(marks).steps(0, u64::MAX).expect("steps")
+}
+
+fn asks(rules: Rules, used: u64, total: u64) -> Option<u64> {
+    match Controller::new(rules).check(Reading::new(used, total), NOW) {
+        Outcome::Evict(Request { amount }) => Some(amount),
+        Outcome::Skipped(skip) => {
+            assert_eq!(skip, Skip::BelowWatermark);
+            None
+        }
+    }
+}
+
+#[test]
+fn e_c10_c11_watermarks_that_cannot_be_are_refused_by_name() {
+    let cases = [
+        (920_000, 500_000, Ok(())),
+        (500_000, 900_000, Err(PressureError::LowNotBelowHigh)),
+        (500_000, 500_000, Err(PressureError::LowNotBelowHigh)),
+        (1_000_000, 0, Ok(())),
+        (1_010_000, 500_000, Err(PressureError::HighAboveWhole)),
+        // (.5, -.1) cannot be said.
+    ];
+    for (high, low, expected) in cases {
+        assert_eq!(Watermarks::new(high, low).map(|_| ()), expected, "{high} {low}");
+    }
+    let named = [
+        (PressureError::HighAboveWhole, "high"),
+        (PressureError::LowNotBelowHigh, "low"),
+        (PressureError::MaxStepIsZero, "max_step"),
+        (PressureError::MinStepAboveMaxStep, "min_step"),
+        (PressureError::PatienceIsZero, "patience"),
+    ];
+    for (error, field) in named {
+        assert!(error.to_string().contains(field), "{error}");
+    }
+    assert_eq!(Rules::default().steps(0, 0), Err(PressureError::MaxStepIsZero));
+    assert_eq!(Rules::default().steps(2, 1), Err(PressureError::MinStepAboveMaxStep));
+    let never = Rules::default().give_up(0, Duration::ZERO);
+    assert_eq!(never, Err(PressureError::PatienceIsZero));
+    assert_eq!(Watermarks::percent(u32::MAX, 1), Err(PressureError::HighAboveWhole));
+}
+
+#[test]
+fn e_c5_c7_c17_c26_c28_what_is_asked_for() {
+    let cases = [
+        // E-C5
+        ("below", exact(marks(90, 70)), 10, 100, None),
+        // E-C7: rounded up to the least step.
+        ("least step", Rules::new(marks(90, 70)), 95, 100, Some(MIB)),
+        ("exact", exact(marks(90, 70)), 95, 100, Some(25)),
+        // E-C17: at the watermark is enough.
+        ("at the mark", exact(marks(85, 75)), 85, 100, Some(10)),
+        ("just below", exact(marks(85, 75)), 84, 100, None),
+        // E-C26: one step to the low watermark, where erllama takes two and stops at 80.
+        ("full", exact(marks(85, 75)), 100 * GIB, 100 * GIB, Some(25 * GIB)),
+        ("erllama", exact(marks(85, 75)).target(Target::Span), 100, 100, Some(10)),
+        ("erllama again", exact(marks(85, 75)).target(Target::Span), 90, 100, Some(10)),
+        ("erllama stops", exact(marks(85, 75)).target(Target::Span), 80, 100, None),
+        // E-B3: a total so small that a part of it rounds to nothing.
+        ("small", exact(marks(85, 75)).target(Target::Span), 5, 5, Some(1)),
+        ("the whole", exact(Watermarks::new(1_000_000, 0).expect("marks")), 7, 7, Some(7)),
+        ("the largest", exact(marks(85, 75)), u64::MAX, u64::MAX, Some(u64::MAX / 4 + 1)),
+    ];
+    for (name, rules, used, total, expected) in cases {
+        assert_eq!(asks(rules, used, total), expected, "{name}");
+    }
+    // E-C28: both go below what is needed, for the least step says so.
+    let rules = Rules::new(marks(80, 75)).steps(GIB, u64::MAX).expect("steps");
+    assert_eq!(asks(rules, 8 * GIB, 10 * GIB), Some(GIB));
+    let capped = Rules::new(marks(80, 75)).steps(1, MIB).expect("steps");
+    assert_eq!(asks(capped, 9 * GIB, 10 * GIB), Some(MIB));
+}
+
+#[test]
+fn e_c1_c4_what_is_off_or_unknown_is_never_a_reason() {
+    let mut controller = Controller::new(exact(marks(85, 75)));
+    let idle = Outcome::Skipped(Skip::BelowWatermark);
+    assert_eq!(controller.check(Reading::new(0, 1), NOW), idle);
+    for why in [Unknown::Denied, Unknown::Unsupported, Unknown::Stale] {
+        let unknown = Outcome::Skipped(Skip::Unknown(why));
+        assert_eq!(controller.check(Reading::Unknown(why), NOW), unknown);
+    }
+    // Nothing of nothing, and more than there is: also if somebody makes such a reading by hand.
+    let garbage = Outcome::Skipped(Skip::Unknown(Unknown::Stale));
+    for (used, total) in [(0, 0), (5, 0), (101, 100), (u64::MAX, 1)] {
+        assert_eq!(controller.check(Reading::new(used, total), NOW), garbage);
+        assert_eq!(controller.check(Reading::Known { used, total }, NOW), garbage);
+        assert_eq!(Reading::Known { used, total }.share(), None);
+    }
+    controller.enable(false);
+    let off = Outcome::Skipped(Skip::Disabled);
+    assert_eq!(controller.check(Reading::new(100, 100), NOW), off);
+    controller.enable(true);
+    assert!(matches!(controller.check(Reading::new(100, 100), NOW), Outcome::Evict(_)));
+}
+
+#[test]
+fn an_unknown_reading_amid_draining_changes_nothing() {
+    let mut controller = Controller::new(exact(marks(85, 75)));
+    assert!(matches!(controller.check(Reading::new(90, 100), NOW), Outcome::Evict(_)));
+    controller.settle(5, NOW);
+    let unknown = controller.check(Reading::Unknown(Unknown::Stale), NOW);
+    assert_eq!(unknown, Outcome::Skipped(Skip::Unknown(Unknown::Stale)));
+    // Between the watermarks, and still on the way down.
+    let on = controller.check(Reading::new(80, 100), NOW);
+    assert_eq!(on, Outcome::Evict(Request { amount: 5 }));
+}
+
+#[test]
+fn e4_draining_goes_on_to_the_low_mark_and_then_waits_for_the_high_one() {
+    let mut controller = Controller::new(exact(marks(85, 75)));
+    let idle = Outcome::Skipped(Skip::BelowWatermark);
+    let mut check = |used| controller.check(Reading::new(used, 100), NOW);
+    assert_eq!(check(84), idle);
+    assert_eq!(check(85), Outcome::Evict(Request { amount: 10 }));
+    assert_eq!(check(76), Outcome::Evict(Request { amount: 1 }));
+    assert_eq!(check(75), idle);
+    assert_eq!(check(76), idle);
+    assert_eq!(check(84), idle);
+    assert_eq!(check(86), Outcome::Evict(Request { amount: 11 }));
+}
+
+#[test]
+fn e4_after_an_eviction_it_rests() {
+    let rest = Duration::from_secs(3);
+    let mut controller = Controller::new(exact(marks(85, 75)).cooldown(rest));
+    assert!(matches!(controller.check(Reading::new(90, 100), NOW), Outcome::Evict(_)));
+    // There was nothing to evict: no reason to rest.
+    controller.settle(0, NOW);
+    assert!(matches!(controller.check(Reading::new(90, 100), NOW), Outcome::Evict(_)));
+    controller.settle(15, NOW);
+    let resting = Outcome::Skipped(Skip::Cooldown { until: NOW + rest });
+    assert_eq!(controller.check(Reading::new(90, 100), NOW + rest / 2), resting);
+    assert!(matches!(controller.check(Reading::new(80, 100), NOW + rest), Outcome::Evict(_)));
+}
+
+/// E-B4: pressure that somebody else makes. A cache of 1,000 is not emptied for it.
+#[test]
+fn e4_evictions_without_effect_become_rare() {
+    let rules = exact(marks(85, 75)).give_up(3, Duration::from_secs(60)).expect("rules");
+    let mut controller = Controller::new(rules);
+    let (mut evictions, mut ineffective) = (0, 0);
+    for second in 0..600 {
+        let now = NOW + Duration::from_secs(second);
+        match controller.check(Reading::new(95, 100), now) {
+            Outcome::Evict(request) => {
+                evictions += 1;
+                controller.settle(request.amount, now);
+            }
+            Outcome::Skipped(Skip::Ineffective { until }) => {
+                assert!(until > now && until <= now + Duration::from_secs(60));
+                ineffective += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Three in a row, and then one a minute.
+    assert_eq!(evictions, 3 + 9);
+    assert_eq!(ineffective, 600 - evictions);
+
+    // It helps again: back to work at once.
+    let now = NOW + Duration::from_secs(603);
+    let outcome = controller.check(Reading::new(95, 100), now);
+    let Outcome::Skipped(Skip::Ineffective { until }) = outcome else { panic!("{outcome:?}") };
+    assert!(matches!(controller.check(Reading::new(95, 100), until), Outcome::Evict(_)));
+    controller.settle(4, until);
+    for (second, used) in [(1, 91), (2, 87), (3, 83), (4, 79)] {
+        let now = until + Duration::from_secs(second);
+        assert!(matches!(controller.check(Reading::new(used, 100), now), Outcome::Evict(_)));
+        controller.settle(4, now);
+    }
+    // And where the low mark is reached, all is forgotten.
+    let now = until + Duration::from_secs(5);
+    let idle = Outcome::Skipped(Skip::BelowWatermark);
+    assert_eq!(controller.check(Reading::new(10, 100), now), idle);
+}
+
+/// What comes in between two readings is as much as what was evicted: that is no sign of being in vain. Also
+/// if there was no reading before the first eviction, and it is first taken for one.
+#[test]
+fn e4_growth_is_not_taken_for_evicting_in_vain() {
+    for begins_at in [5_000, 9_000] {
+        let rules = exact(marks(85, 75)).give_up(3, Duration::from_secs(60)).expect("rules");
+        let mut controller = Controller::new(rules);
+        let (mut used, mut most, mut rested) = (begins_at, 0, 0);
+        for second in 0..600 {
+            let now = NOW + Duration::from_secs(second);
+            match controller.check(Reading::new(used, 10_000), now) {
+                Outcome::Evict(request) => {
+                    used -= request.amount;
+                    controller.settle(request.amount, now);
+                }
+                Outcome::Skipped(Skip::Ineffective { .. }) => rested += 1,
+                Outcome::Skipped(Skip::BelowWatermark) => {}
+                other => panic!("{other:?}"),
+            }
+            used += 1_100;
+            most = most.max(used);
+            assert!(used <= 10_000, "full, {second} s from {begins_at}");
+        }
+        assert!(rested <= 1, "rested {rested} times from {begins_at}");
+        assert!(most <= 10_000);
+    }
+}
+
+/// A hundredth of what is evicted comes free, again and again: that is not called a help.
+#[test]
+fn e4_a_hundredth_of_an_effect_is_none() {
+    let rules = exact(marks(85, 75)).give_up(2, Duration::from_secs(60)).expect("rules");
+    let mut controller = Controller::new(rules);
+    let (mut used, mut evicted) = (9_500_u64, 0);
+    for second in 0..300 {
+        let now = NOW + Duration::from_secs(second);
+        if let Outcome::Evict(request) = controller.check(Reading::new(used, 10_000), now) {
+            used -= request.amount / 100;
+            evicted += 1;
+            controller.settle(request.amount, now);
+        }
+    }
+    assert!(evicted <= 2 + 300 / 60, "{evicted}");
+}
+
+#[test]
+fn settings_change_on_the_way_and_another_source_begins_anew() {
+    let mut controller = Controller::new(exact(marks(85, 75)));
+    assert!(matches!(controller.check(Reading::new(90, 100), NOW), Outcome::Evict(_)));
+    controller.set_rules(exact(marks(95, 80)));
+    // Still on the way down, to another mark.
+    let outcome = controller.check(Reading::new(90, 100), NOW);
+    assert_eq!(outcome, Outcome::Evict(Request { amount: 10 }));
+    controller.enable(false);
+    controller.restart();
+    assert!(!controller.is_enabled() && !controller.is_draining());
+    controller.enable(true);
+    let idle = Outcome::Skipped(Skip::BelowWatermark);
+    assert_eq!(controller.check(Reading::new(90, 100), NOW), idle);
+    assert_eq!(controller.rules().marks(), marks(95, 80));
+}
+
+/// E-B1: growth of more than the span between the marks a tick. erllama's target stays above the high mark
+/// for ever; ours is back at the low one after each tick.
+#[test]
+fn a_loop_with_growth_settles_between_the_marks() {
+    let settle = |target: Target, growth: u64| {
+        let mut controller = Controller::new(exact(marks(85, 75)).target(target));
+        let (total, mut used) = (10_000, 5_000);
+        let mut after = Vec::new();
+        for second in 0..100 {
+            let now = NOW + Duration::from_secs(second);
+            used = total.min(used + growth);
+            if let Outcome::Evict(request) = controller.check(Reading::new(used, total), now) {
+                used -= request.amount;
+                controller.settle(request.amount, now);
+            }
+            after.push(used);
+        }
+        after.split_off(50)
+    };
+    assert!(settle(Target::ToLow, 1_200).iter().all(|&used| used <= 8_500));
+    assert!(settle(Target::ToLow, 100).iter().all(|&used| (7_400..=8_500).contains(&used)));
+    assert!(settle(Target::Span, 1_200).iter().all(|&used| used > 8_500));
+}
