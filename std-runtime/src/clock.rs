@@ -10,13 +10,15 @@
 //! Reading the clock is the dearest part of a cheap check, and serialising the processor hides
 //! cache misses from each other. Read it once a burst, or use a clock that is kept fresh elsewhere.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tidegate_core::{Clock, Instant};
 
-use crate::periodic::{Periodic, Work};
+use crate::engine::{Engine, StartError};
+use crate::schedule::Schedule;
+use crate::task::Task;
 
 /// The time since the clock was made, by the system's monotonic clock.
 ///
@@ -49,6 +51,20 @@ impl Clock for MonotonicClock {
     fn now(&self) -> Instant {
         Instant::ORIGIN + self.origin.elapsed()
     }
+}
+
+/// The clock of the process: a [`MonotonicClock`] whose origin is the first call. Whatever is not told of
+/// another uses it, so its times can be passed to anything.
+///
+/// ```
+/// use tidegate::Clock;
+///
+/// let start = tidegate::clock().now();
+/// assert!(tidegate::clock().now() >= start);
+/// ```
+pub fn clock() -> MonotonicClock {
+    static CLOCK: LazyLock<MonotonicClock> = LazyLock::new(MonotonicClock::new);
+    *CLOCK
 }
 
 /// The time since the clock was made, as of the last scheduler tick: up to 10 ms behind, for the
@@ -197,14 +213,22 @@ impl CachedClock {
     ///
     /// If the interval is zero, or the system cannot start a thread.
     pub fn start(interval: Duration) -> std::io::Result<(Self, Refreshing)> {
+        let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
+        let every = Schedule::every(interval).map_err(invalid)?;
         let source = MonotonicClock::new();
         let clock = Self::new(move || source.now());
         let refreshed = clock.clone();
-        let thread = Periodic::start("tidegate-clock", interval, move || {
+        let engine = Engine::new("tidegate-clock".to_owned());
+        let refresh = Box::new(move || {
             refreshed.refresh();
-            Work::Done
-        })?;
-        Ok((clock, Refreshing(thread)))
+            Ok(Some(()))
+        });
+        engine.shared().add(Task::new("clock".to_owned(), every, refresh)).map_err(invalid)?;
+        match engine.shared().start() {
+            Ok(()) => Ok((clock, Refreshing(engine))),
+            Err(StartError::Thread(error)) => Err(error),
+            Err(other) => Err(std::io::Error::other(other)),
+        }
     }
 
     /// Reads the source. Never sets the time back.
@@ -232,4 +256,4 @@ impl std::fmt::Debug for CachedClock {
 /// Keeps a [`CachedClock`] fresh for as long as it lives.
 #[derive(Debug)]
 #[must_use = "dropping it stops the clock"]
-pub struct Refreshing(#[expect(dead_code, reason = "held for its drop")] Periodic);
+pub struct Refreshing(#[expect(dead_code, reason = "held for its drop")] Engine<()>);

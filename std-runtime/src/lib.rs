@@ -1,15 +1,37 @@
 #![doc = include_str!("../README.md")]
 
+mod caller;
 pub mod clock;
-mod periodic;
+mod config;
+mod engine;
+mod load;
+mod observe;
+mod panics;
 mod pin;
-pub mod sweeper;
+pub mod refresh;
+mod runtime;
+mod schedule;
+mod single;
+mod status;
+mod sweeper;
+mod task;
+pub mod wait;
 
+pub use caller::caller;
 #[doc(inline)]
-pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock};
+pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock, clock};
+pub use config::ConfigError;
+pub use engine::{StartError, Stop};
+pub use load::{FlightError, GetOrLoad};
+pub use panics::{Panics, caught_panics};
 pub use pin::{domain, pin};
 #[doc(inline)]
-pub use sweeper::SweepThread;
+pub use refresh::Refresher;
+pub use runtime::{Builder, Runtime};
+pub use schedule::{First, Schedule};
+pub use status::{Health, Metrics};
+pub use sweeper::Sweeping;
+pub use task::RunError;
 #[doc(inline)]
 pub use tidegate_core::*;
 

@@ -1,121 +1,143 @@
-//! A thread that sweeps.
+//! Targets that a runtime sweeps.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_core::{Budget, Clock, Sweep, Swept};
+use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
 
-use crate::periodic::{Periodic, Work};
+use crate::clock;
+use crate::config::{self, ConfigError};
+use crate::engine::Shared;
+use crate::schedule::Schedule;
+use crate::status::{Health, Metrics};
+use crate::task::{Output, RunError, Task, Work};
 
-/// Entries a step looks at between two looks at whether to stop: some tens of microseconds.
-const STEP: Budget = Budget::entries(4_096);
-
-/// Sweeps targets at every deadline of a fixed cadence until it is stopped; the first time as soon as
-/// the thread runs.
-///
-/// Stopping wakes the thread at once and waits for the step under way, which is bounded by its
-/// budget; dropping the handle stops it too. The targets go with the thread: share what they sweep
-/// through an `Arc`.
-///
-/// A target that panics, a closure that asks what is stale for example, ends the thread and with it the
-/// sweeping of all its targets; `stop` then returns as it does otherwise.
-///
-/// ```
-/// use std::sync::Arc;
-/// use std::time::Duration;
-/// use tidegate::{BucketTable, Clock, MonotonicClock, Quota, SweepThread, TableSweep};
-///
-/// let clock = MonotonicClock::new();
-/// let quota = Quota::per_second(10)?;
-/// let table = Arc::new(BucketTable::boxed(quota, 1_000, tidegate::random_state())?);
-/// let sweep = TableSweep::new(Arc::clone(&table));
-///
-/// let thread = SweepThread::start(clock, Duration::from_secs(60), vec![Box::new(sweep)])?;
-/// let plan = table.plan(quota)?;
-/// assert!(table.check("alice", &plan, clock.now()).is_admitted());
-///
-/// let total = thread.stop(); // at once, though the next round is a minute away
-/// assert_eq!(total.removed, 0);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct SweepThread {
-    thread: Periodic,
-    totals: Arc<Totals>,
+impl Output for Swept {
+    fn removed(&self) -> u64 {
+        self.removed as u64
+    }
 }
 
-/// What a [`SweepThread`] has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SweepTotals {
-    /// Rounds over all targets.
-    pub rounds: u64,
-    /// Entries looked at.
-    pub visited: u64,
-    /// Entries removed.
-    pub removed: u64,
+/// A target that a [`Runtime`](crate::Runtime) sweeps. Clones are the same target; dropping them all leaves
+/// it to the runtime.
+///
+/// A run is one pass over the target, in steps within a budget; between them other targets have their turn.
+/// At most one is under way. It does not matter who runs: the runtime's thread, or whoever
+/// [triggers](Self::trigger).
+#[derive(Clone)]
+pub struct Sweeping {
+    shared: Arc<Shared<Swept>>,
+    task: Arc<Task<Swept>>,
+    stalled_after: u32,
 }
 
-#[derive(Debug, Default)]
-struct Totals {
-    rounds: AtomicU64,
-    visited: AtomicU64,
-    removed: AtomicU64,
-}
+impl Sweeping {
+    pub(crate) fn new(
+        shared: Arc<Shared<Swept>>,
+        task: Arc<Task<Swept>>,
+        stalled_after: u32,
+    ) -> Self {
+        Self { shared, task, stalled_after }
+    }
 
-impl SweepThread {
-    /// Starts a thread that sweeps `targets` every `interval`, at the times of `clock`: the one
-    /// whose times the targets are used with.
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.task.name()
+    }
+
+    /// Sweeps it now, on this thread, whether the runtime is started and the target enabled or not; or, if a
+    /// run is under way, waits for that. The answer is that of a run that ended after this call began, never
+    /// of an earlier one. Whoever comes together shares a run.
     ///
     /// # Errors
     ///
-    /// If the interval is zero, or the system cannot start a thread.
-    pub fn start(
-        clock: impl Clock + Send + 'static,
-        interval: Duration,
-        mut targets: Vec<Box<dyn Sweep + Send>>,
-    ) -> std::io::Result<Self> {
-        let totals = Arc::new(Totals::default());
-        let counted = Arc::clone(&totals);
-        let mut current = 0;
-        let thread = Periodic::start("tidegate-sweep", interval, move || {
-            if let Some(target) = targets.get_mut(current) {
-                let step = target.sweep(clock.now(), STEP);
-                counted.add(step);
-                current += usize::from(step.wrapped);
-            }
-            if current < targets.len() {
-                return Work::More;
-            }
-            current = 0;
-            // Relaxed: a count.
-            counted.rounds.fetch_add(1, Ordering::Relaxed);
-            Work::Done
-        })?;
-        Ok(Self { thread, totals })
+    /// That run's, or [`RunError::Stopping`] if the runtime is stopped meanwhile; [`RunError::Reentrant`] if
+    /// the caller is called by a run.
+    pub fn trigger(&self) -> Result<Swept, RunError> {
+        self.shared.trigger(&self.task, true)
     }
 
-    /// What the thread has done so far.
-    pub fn totals(&self) -> SweepTotals {
-        // Relaxed, all: counts.
-        SweepTotals {
-            rounds: self.totals.rounds.load(Ordering::Relaxed),
-            visited: self.totals.visited.load(Ordering::Relaxed),
-            removed: self.totals.removed.load(Ordering::Relaxed),
-        }
+    /// The same, and shares no run: what had gone stale when this was called has been seen. One that is under
+    /// way is brought to its end first.
+    ///
+    /// # Errors
+    ///
+    /// As [`trigger`](Self::trigger).
+    pub fn trigger_anew(&self) -> Result<Swept, RunError> {
+        self.shared.trigger(&self.task, false)
     }
 
-    /// Stops the thread, waits for it, and says what it has done.
-    pub fn stop(mut self) -> SweepTotals {
-        self.thread.stop();
-        self.totals()
+    /// How it is faring.
+    pub fn health(&self) -> Health {
+        self.shared.health(&self.task, self.stalled_after)
+    }
+
+    /// What it has done.
+    pub fn metrics(&self) -> Metrics {
+        self.task.metrics()
+    }
+
+    /// Begins to count anew; a run under way will count.
+    pub fn reset_metrics(&self) {
+        self.task.reset_metrics();
+    }
+
+    /// Switches it on or off. A step under way ends.
+    pub fn enable(&self, is_enabled: bool) {
+        self.task.enable(is_enabled, clock().now());
+        self.shared.look_again();
+    }
+
+    /// When it is done, and how much at a time.
+    pub fn schedule(&self) -> Schedule {
+        self.task.schedule()
+    }
+
+    /// From now on, at every such interval.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schedule::every`].
+    pub fn set_interval(&self, interval: Duration) -> Result<(), ConfigError> {
+        self.task.set_interval(config::interval(interval)?, clock().now());
+        self.shared.look_again();
+        Ok(())
+    }
+
+    /// Takes it out of the runtime. A step under way ends; the target is dropped with the last of these
+    /// handles.
+    pub fn remove(&self) {
+        self.shared.remove(&self.task);
     }
 }
 
-impl Totals {
-    fn add(&self, step: Swept) {
-        // Relaxed, both: counts.
-        self.visited.fetch_add(step.visited as u64, Ordering::Relaxed);
-        self.removed.fetch_add(step.removed as u64, Ordering::Relaxed);
+impl fmt::Debug for Sweeping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, health) = (self.name(), self.health());
+        f.debug_struct("Sweeping").field("name", &name).field("health", &health).finish()
     }
+}
+
+/// The work of sweeping a target once: its steps add up to a run.
+pub(crate) fn work(
+    clock: Arc<dyn Clock + Send + Sync>,
+    budget: Budget,
+    mut step: impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static,
+) -> Work<Swept> {
+    let mut total = Swept::default();
+    Box::new(move || {
+        let step = step(clock.now(), budget)?;
+        total.add(step);
+        // A target that did nothing and is not done would keep us busy for ever.
+        let is_done = step.wrapped || (step.visited, step.removed, step.freed) == (0, 0, 0);
+        Ok(is_done.then(|| Swept { wrapped: true, ..std::mem::take(&mut total) }))
+    })
+}
+
+/// The step of a target that cannot fail.
+pub(crate) fn steps(
+    mut target: impl Sweep + Send + 'static,
+) -> impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static {
+    move |now, budget| Ok(target.sweep(now, budget))
 }

@@ -66,13 +66,12 @@ pub struct Swept {
     pub wrapped: bool,
 }
 
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 impl Swept {
     /// Counts a step of a part in that of the whole, which is not complete for that.
-    pub(crate) fn add(&mut self, part: Self) {
-        self.visited += part.visited;
-        self.removed += part.removed;
-        self.freed += part.freed;
+    pub fn add(&mut self, part: Self) {
+        self.visited = self.visited.saturating_add(part.visited);
+        self.removed = self.removed.saturating_add(part.removed);
+        self.freed = self.freed.saturating_add(part.freed);
     }
 }
 

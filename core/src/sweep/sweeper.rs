@@ -58,10 +58,8 @@ impl<'a> Sweeper<'a> {
                 break;
             };
             let step = target.sweep(now, left);
-            done.visited += step.visited;
-            done.removed += step.removed;
-            done.freed += step.freed;
-            left = left.less((step.visited + step.freed).max(1));
+            done.add(step);
+            left = left.less(step.visited.saturating_add(step.freed).max(1));
             if step.wrapped {
                 self.current += 1;
                 done.wrapped = self.current == self.targets.len();

@@ -1,0 +1,343 @@
+//! Loading what a cache does not have: by one caller, for all who have come for it.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::future::poll_fn;
+use std::hash::{BuildHasher, Hash};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tidegate_core::cache::{Load, Loading};
+use tidegate_core::flight::{Caller, Ended, Follower, JoinError};
+use tidegate_core::{Cache, Clock, MapError};
+
+use crate::caller::{acting_as, caller, task};
+use crate::panics::contained;
+use crate::pin as pinned;
+use crate::wait::{TimedOut, block_for, block_on};
+
+/// Why there is no value. Whoever waited for a load gets the same as who loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlightError<E> {
+    /// The loader failed.
+    Failed(E),
+    /// The loader panicked.
+    Panicked,
+    /// The caller is loading this key itself, and would wait for itself.
+    Reentrant,
+    /// Somebody else loads it, and takes longer than the caller would wait.
+    TimedOut,
+    /// There is no room for another load.
+    Refused(MapError),
+}
+
+impl<E: fmt::Display> fmt::Display for FlightError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Panicked => f.write_str("the loader panicked"),
+            Self::Reentrant => JoinError::Reentrant.fmt(f),
+            Self::TimedOut => TimedOut.fmt(f),
+            Self::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error> std::error::Error for FlightError<E> {}
+
+impl<E> From<JoinError> for FlightError<E> {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Reentrant => Self::Reentrant,
+            JoinError::Map(error) => Self::Refused(error),
+        }
+    }
+}
+
+/// Gets what is cached, or has one caller load it while the others wait: for caches in [the domain of the
+/// process](crate::domain), whose errors are [`FlightError`]s.
+///
+/// A value past its time is good enough within [its window](crate::cache::Builder::stale_while_revalidate):
+/// then one caller loads another, and everybody else has it at once.
+///
+/// A loader that panics is caught: it and all who wait get [`FlightError::Panicked`], unless [a stale value
+/// stands in](crate::cache::Builder::stale_if_error). A loader that asks for its own key, however many keys
+/// away, gets [`FlightError::Reentrant`]. A caller that is gone, for its future was dropped, leaves loading
+/// to one of those who wait.
+///
+/// # Panics
+///
+/// All calls, if the cache is in another domain.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate::{Cache, FlightError, GetOrLoad, clock, domain, random_state};
+///
+/// let pages: Cache<String, usize, FlightError<String>> =
+///     Cache::builder(domain(), random_state()).max_entries(1_000).build()?;
+///
+/// let length = |url: &String| Ok(url.len()); // asks a server, perhaps
+/// assert_eq!(pages.get_or_load("home", &clock(), length)?, 4);
+/// let never = |_: &String| panic!("it is cached");
+/// assert_eq!(pages.get_or_load("home", &clock(), never)?, 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait GetOrLoad<K, V, E> {
+    /// The value of a key; loads it on this thread, or blocks it until whoever does is done.
+    ///
+    /// # Errors
+    ///
+    /// The loader's, and what else [`FlightError`] says, but [`TimedOut`](FlightError::TimedOut).
+    fn get_or_load<Q>(
+        &self,
+        key: &Q,
+        clock: &(impl Clock + ?Sized),
+        load: impl FnOnce(&K) -> Result<V, E>,
+    ) -> Result<V, FlightError<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
+
+    /// The same, but waits for somebody else no longer than this. The loader itself is not interrupted.
+    ///
+    /// # Errors
+    ///
+    /// The same, and [`FlightError::TimedOut`].
+    fn get_or_load_within<Q>(
+        &self,
+        key: &Q,
+        timeout: Duration,
+        clock: &(impl Clock + ?Sized),
+        load: impl FnOnce(&K) -> Result<V, E>,
+    ) -> Result<V, FlightError<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
+
+    /// The same for a task of any async runtime. Dropped at any time, it leaves loading to one of those who
+    /// wait. The end of a [lease](crate::cache::Builder::load_lease) is seen by the next who asks, or by a
+    /// sweep.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_load`](Self::get_or_load).
+    ///
+    /// ```
+    /// use tidegate::{Cache, FlightError, GetOrLoad, clock, domain, random_state, wait};
+    ///
+    /// let squares: Cache<u64, u64, FlightError<String>> =
+    ///     Cache::builder(domain(), random_state()).max_entries(1_000).build()?;
+    /// let load = async |n: u64| Ok(n * n);
+    /// let square = wait::block_on(squares.get_or_load_async(&7, &clock(), load))?;
+    /// assert_eq!(square, 49);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn get_or_load_async<Q, F>(
+        &self,
+        key: &Q,
+        clock: &(impl Clock + ?Sized),
+        load: impl FnOnce(K) -> F,
+    ) -> impl Future<Output = Result<V, FlightError<E>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, E>>;
+}
+
+impl<K, V, E, S> GetOrLoad<K, V, E> for Cache<K, V, FlightError<E>, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn get_or_load<Q>(
+        &self,
+        key: &Q,
+        clock: &(impl Clock + ?Sized),
+        load: impl FnOnce(&K) -> Result<V, E>,
+    ) -> Result<V, FlightError<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        blocking(self, key, None, clock, load)
+    }
+
+    fn get_or_load_within<Q>(
+        &self,
+        key: &Q,
+        timeout: Duration,
+        clock: &(impl Clock + ?Sized),
+        load: impl FnOnce(&K) -> Result<V, E>,
+    ) -> Result<V, FlightError<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        blocking(self, key, Instant::now().checked_add(timeout), clock, load)
+    }
+
+    async fn get_or_load_async<Q, F>(
+        &self,
+        key: &Q,
+        clock: &(impl Clock + ?Sized),
+        load: impl FnOnce(K) -> F,
+    ) -> Result<V, FlightError<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, E>>,
+    {
+        let me = task();
+        let mut asked = false;
+        loop {
+            match ask(self, key, me, &mut asked, clock)? {
+                Asked::Have(value) => return Ok(value),
+                Asked::Wait(follower) => match follower.await {
+                    Ok(value) => return Ok(value),
+                    Err(Ended::Failed(error)) => return Err(error),
+                    Err(Ended::Again) => {}
+                },
+                Asked::Lead(loading, stale) => {
+                    let loaded = contained(|| acting_as(me, || load(loading.key().clone())));
+                    let result = match loaded {
+                        Some(future) => polled(me, future).await,
+                        None => None,
+                    };
+                    return end(loading, result, stale, clock);
+                }
+            }
+        }
+    }
+}
+
+/// What there is to do for a caller.
+enum Asked<'a, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    Have(V),
+    /// And what to make do with if it comes to nothing.
+    Lead(Loading<'a, K, V, FlightError<E>, S>, Option<V>),
+    Wait(Follower<V, FlightError<E>>),
+}
+
+fn ask<'a, K, V, E, S, Q>(
+    cache: &'a Cache<K, V, FlightError<E>, S>,
+    key: &Q,
+    me: Caller,
+    asked: &mut bool,
+    clock: &(impl Clock + ?Sized),
+) -> Result<Asked<'a, K, V, E, S>, FlightError<E>>
+where
+    K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+{
+    // Read anew each time: it may have been a long wait.
+    let now = clock.now();
+    let guard = pinned();
+    let load = if std::mem::replace(asked, true) {
+        cache.load_again(key, me, now, &guard)?
+    } else {
+        cache.load(key, me, now, &guard)?
+    };
+    Ok(match load {
+        Load::Hit(value) | Load::Stale(value, None) => Asked::Have(value),
+        Load::Stale(value, Some(loading)) => Asked::Lead(loading, Some(value)),
+        Load::Lead(loading) => Asked::Lead(loading, None),
+        Load::Wait(follower) => Asked::Wait(follower),
+    })
+}
+
+fn blocking<K, V, E, S, Q>(
+    cache: &Cache<K, V, FlightError<E>, S>,
+    key: &Q,
+    deadline: Option<Instant>,
+    clock: &(impl Clock + ?Sized),
+    load: impl FnOnce(&K) -> Result<V, E>,
+) -> Result<V, FlightError<E>>
+where
+    K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+{
+    let me = caller();
+    let mut asked = false;
+    loop {
+        match ask(cache, key, me, &mut asked, clock)? {
+            Asked::Have(value) => return Ok(value),
+            Asked::Lead(loading, stale) => {
+                let result = contained(|| acting_as(me, || load(loading.key())));
+                return end(loading, result, stale, clock);
+            }
+            Asked::Wait(follower) => {
+                // The end of the leader's lease wakes nobody.
+                let lease = follower.left(clock.now());
+                let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+                let longest = left.into_iter().chain(lease).min();
+                let ended = match longest {
+                    Some(longest) => block_for(follower, longest),
+                    None => Ok(block_on(follower)),
+                };
+                match ended {
+                    Ok(Ok(value)) => return Ok(value),
+                    Ok(Err(Ended::Failed(error))) => return Err(error),
+                    Ok(Err(Ended::Again)) => {}
+                    Err(TimedOut) if deadline.is_some_and(|at| at <= Instant::now()) => {
+                        return Err(FlightError::TimedOut);
+                    }
+                    Err(TimedOut) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Ends a load as its loader did: `None` if that panicked.
+fn end<K, V, E, S>(
+    loading: Loading<'_, K, V, FlightError<E>, S>,
+    result: Option<Result<V, E>>,
+    stale: Option<V>,
+    clock: &(impl Clock + ?Sized),
+) -> Result<V, FlightError<E>>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+{
+    let (now, guard) = (clock.now(), pinned());
+    let failed = match result {
+        Some(Ok(value)) => {
+            // Superseded, the value is this caller's all the same.
+            return Ok(loading.complete(value, now, &guard).unwrap_or_else(|value| value));
+        }
+        Some(Err(error)) => FlightError::Failed(error),
+        None => FlightError::Panicked,
+    };
+    loading.fail(failed, now, &guard).or_else(|error| stale.ok_or(error))
+}
+
+/// Polls a loader's future as the load; `None` if it panics.
+async fn polled<F: Future>(me: Caller, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let poll = contained(|| acting_as(me, || future.as_mut().poll(context)));
+        match poll {
+            Some(Poll::Ready(output)) => Poll::Ready(Some(output)),
+            Some(Poll::Pending) => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    })
+    .await
+}

@@ -1,0 +1,439 @@
+//! The threads of a process: what they do, and how they are started and stopped.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
+
+use crate::config::{self, ConfigError};
+use crate::engine::{Engine, StartError, Stop, deadline};
+use crate::refresh::Refresher;
+use crate::schedule::Schedule;
+use crate::status::Health;
+use crate::sweeper::{self, Sweeping};
+use crate::task::{Output, Task};
+
+/// A clock that any thread reads.
+pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
+
+/// Runs what has to be done again and again: sweeps on one thread, and pressure and refreshers on threads of
+/// their own. Clones are the same runtime; dropping the last stops it, waiting for a step under way for a
+/// second at most.
+///
+/// # Guarantees
+///
+/// * A target is swept at every deadline of its cadence, the k-th at the start and k intervals; deadlines
+///   that pass while it is being swept are skipped and counted. Targets are swept in turns, step by step, so
+///   one that takes long does not keep the others waiting.
+/// * [`stop`](Self::stop) wakes a thread that sleeps at once, and waits for a step under way. After
+///   [`Stop::Stopped`] nothing of the caller's runs until somebody starts or triggers it.
+/// * There is never more than one thread of a kind, however starting and stopping race.
+/// * A target that panics or fails is counted and goes on; after the n-th failure in a row it skips
+///   2^(n-1) - 1 deadlines, 15 at most.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use tidegate::{BucketTable, Clock, Health, Quota, Runtime, Schedule, Stop, TableSweep, clock};
+///
+/// let quota = Quota::per_second(10)?;
+/// let table = Arc::new(BucketTable::boxed(quota, 1_000, tidegate::random_state())?);
+/// let plan = table.plan(quota)?;
+/// assert!(table.check("alice", &plan, clock().now()).is_admitted());
+///
+/// let runtime = Runtime::builder().build()?;
+/// let every = Schedule::every(Duration::from_secs(60))?;
+/// let sweeping = runtime.sweep("clients", every, TableSweep::new(Arc::clone(&table)))?;
+/// runtime.start()?;
+/// let swept = sweeping.trigger()?; // now, and not in a minute
+/// assert_eq!((swept.removed, sweeping.health()), (0, Health::Healthy));
+///
+/// // At once, though the next is a minute away.
+/// assert_eq!(runtime.stop(Duration::from_secs(1)), Stop::Stopped);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    sweeps: Engine<Swept>,
+    threads: Mutex<Threads>,
+}
+
+/// Those beside the sweeps'.
+struct Threads {
+    others: Vec<Arc<dyn Thread>>,
+    is_started: bool,
+}
+
+/// What a runtime does with a thread, whatever that does.
+pub(crate) trait Thread: Send + Sync {
+    fn can_start(&self) -> bool;
+    fn start(&self) -> Result<(), StartError>;
+    fn ask_to_stop(&self);
+    fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop;
+    fn worst(&self, stalled_after: u32) -> Option<Health>;
+}
+
+impl<O: Output> Thread for Engine<O> {
+    fn can_start(&self) -> bool {
+        self.shared().can_start()
+    }
+
+    fn start(&self) -> Result<(), StartError> {
+        self.shared().start()
+    }
+
+    fn ask_to_stop(&self) {
+        self.shared().ask_to_stop();
+    }
+
+    fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop {
+        self.shared().wait_until_stopped(deadline)
+    }
+
+    fn worst(&self, stalled_after: u32) -> Option<Health> {
+        self.shared().worst(stalled_after)
+    }
+}
+
+/// What a runtime is to be like: [`Runtime::builder`].
+#[derive(Clone)]
+#[must_use = "a builder builds nothing until it is told to"]
+pub struct Builder {
+    settings: Settings,
+}
+
+#[derive(Clone)]
+struct Settings {
+    name: String,
+    clock: Option<SharedClock>,
+    stalled_after: u32,
+}
+
+impl Builder {
+    /// What it is called, for people and for [`shared`](Self::shared). "tidegate" until set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = name.into();
+        self
+    }
+
+    /// The clock whose times targets are used with: they are swept, caches evicted, and tokens refreshed by
+    /// it. [That of the process](crate::clock()) until set. Deadlines and health go by that one always.
+    pub fn clock(mut self, clock: Arc<dyn Clock + Send + Sync>) -> Self {
+        self.settings.clock = Some(clock);
+        self
+    }
+
+    /// After so many intervals without an end, a run is [stalled](Health::Stalled). 3 until set.
+    pub fn stalled_after(mut self, intervals: u32) -> Self {
+        self.settings.stalled_after = intervals;
+        self
+    }
+
+    /// A runtime of its own; not started.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot be.
+    pub fn build(self) -> Result<Runtime, ConfigError> {
+        let settings = self.settings;
+        config::name(&settings.name)?;
+        if settings.stalled_after == 0 {
+            return Err(ConfigError::new("stalled_after", "must be at least one interval"));
+        }
+        let sweeps = Engine::new("tidegate-sweep".to_owned());
+        let threads = Mutex::new(Threads { others: Vec::new(), is_started: false });
+        Ok(Runtime { inner: Arc::new(Inner { settings, sweeps, threads }) })
+    }
+
+    /// The runtime of this name in this process: another handle of it if there is one, or else a new one.
+    /// There is one for as long as there are handles.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot be; or is another than that of the runtime that is there.
+    ///
+    /// ```
+    /// use tidegate::Runtime;
+    ///
+    /// let one = Runtime::builder().name("service").shared()?;
+    /// let same = Runtime::builder().name("service").shared()?;
+    /// assert!(one.is(&same));
+    ///
+    /// let other = Runtime::builder().name("service").stalled_after(10).shared();
+    /// assert_eq!(other.unwrap_err().field(), "stalled_after");
+    /// # Ok::<(), tidegate::ConfigError>(())
+    /// ```
+    pub fn shared(self) -> Result<Runtime, ConfigError> {
+        let mut shared = shared();
+        shared.retain(|_, inner| inner.strong_count() > 0);
+        let found = shared.get(&self.settings.name).and_then(Weak::upgrade);
+        let Some(inner) = found else {
+            let runtime = self.build()?;
+            let name = runtime.inner.settings.name.clone();
+            shared.insert(name, Arc::downgrade(&runtime.inner));
+            return Ok(runtime);
+        };
+        // Dropped without the lock, should it be the last handle by now.
+        drop(shared);
+        let runtime = Runtime { inner };
+        runtime.inner.settings.must_equal(&self.settings)?;
+        Ok(runtime)
+    }
+}
+
+/// The runtimes that are found by name.
+fn shared() -> MutexGuard<'static, HashMap<String, Weak<Inner>>> {
+    static SHARED: LazyLock<Mutex<HashMap<String, Weak<Inner>>>> = LazyLock::new(Mutex::default);
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Settings {
+    fn must_equal(&self, asked: &Self) -> Result<(), ConfigError> {
+        let reason = || format!("the runtime '{}' has another", self.name);
+        if self.stalled_after != asked.stalled_after {
+            return Err(ConfigError::new("stalled_after", reason()));
+        }
+        match (&self.clock, &asked.clock) {
+            (None, None) => Ok(()),
+            (Some(ours), Some(theirs)) if Arc::ptr_eq(ours, theirs) => Ok(()),
+            _ => Err(ConfigError::new("clock", reason())),
+        }
+    }
+}
+
+impl Runtime {
+    /// A runtime to be described further.
+    pub fn builder() -> Builder {
+        let settings = Settings { name: "tidegate".to_owned(), clock: None, stalled_after: 3 };
+        Builder { settings }
+    }
+
+    /// The [shared](Builder::shared) runtime of this name, if there is one.
+    pub fn find(name: &str) -> Option<Self> {
+        let inner = shared().get(name).and_then(Weak::upgrade)?;
+        Some(Self { inner })
+    }
+
+    /// Whether another handle is one of this runtime.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.inner.settings.name
+    }
+
+    /// The clock whose times targets are used with.
+    pub fn clock(&self) -> Arc<dyn Clock + Send + Sync> {
+        let own = self.inner.settings.clock.clone();
+        own.unwrap_or_else(|| Arc::new(crate::clock()))
+    }
+
+    pub(crate) fn stalled_after(&self) -> u32 {
+        self.inner.settings.stalled_after
+    }
+
+    /// Has a target swept. Begins at once if the runtime is started. Share what it sweeps through an `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// If the name is taken, empty, longer than 64 bytes, or has control characters.
+    pub fn sweep(
+        &self,
+        name: &str,
+        schedule: Schedule,
+        target: impl Sweep + Send + 'static,
+    ) -> Result<Sweeping, ConfigError> {
+        self.add(name, schedule, sweeper::steps(target))
+    }
+
+    /// Has a closure called: a step of a sweep, which says what it did, or why it failed. A run is over when
+    /// a step has `wrapped`, or done nothing at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`sweep`](Self::sweep).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{Runtime, Schedule, Swept};
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// let daily = Schedule::every(Duration::from_secs(86_400))?;
+    /// let files = runtime.task("files", daily, |_now, _budget| {
+    ///     let removed = std::fs::read_dir("/no such directory")?.count();
+    ///     Ok::<_, std::io::Error>(Swept { removed, wrapped: true, ..Swept::default() })
+    /// })?;
+    /// assert!(files.trigger().is_err());
+    /// assert_eq!(files.metrics().errors, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn task<E: fmt::Display>(
+        &self,
+        name: &str,
+        schedule: Schedule,
+        mut step: impl FnMut(Instant, Budget) -> Result<Swept, E> + Send + 'static,
+    ) -> Result<Sweeping, ConfigError> {
+        self.add(name, schedule, move |now, budget| {
+            step(now, budget).map_err(|error| error.to_string())
+        })
+    }
+
+    fn add(
+        &self,
+        name: &str,
+        schedule: Schedule,
+        step: impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static,
+    ) -> Result<Sweeping, ConfigError> {
+        config::name(name)?;
+        let work = sweeper::work(self.clock(), schedule.budget, step);
+        let shared = self.inner.sweeps.shared();
+        let task = shared.add(Task::new(name.to_owned(), schedule, work))?;
+        Ok(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
+    }
+
+    /// The target of this name.
+    pub fn sweeping(&self, name: &str) -> Option<Sweeping> {
+        let shared = self.inner.sweeps.shared();
+        let task = shared.task(name)?;
+        Some(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
+    }
+
+    /// All targets, in the order in which they were added.
+    pub fn sweepings(&self) -> Vec<Sweeping> {
+        let shared = self.inner.sweeps.shared();
+        let handle = |task: &Arc<_>| {
+            Sweeping::new(Arc::clone(shared), Arc::clone(task), self.stalled_after())
+        };
+        shared.tasks().iter().map(handle).collect()
+    }
+
+    /// Has a refresher renewed when it is due, on a thread of its own, looked at every `interval`: those who
+    /// ask do not have to renew it early themselves, and it is fresh though nobody asks. Stays until the
+    /// runtime is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the name or the interval cannot be, or the system cannot start a thread.
+    pub fn refresh<T, E>(
+        &self,
+        name: &str,
+        interval: Duration,
+        refresher: Arc<Refresher<T, E>>,
+    ) -> Result<(), StartError>
+    where
+        T: Send + Sync + 'static,
+        E: Clone + fmt::Display + Send + Sync + 'static,
+    {
+        config::name(name)?;
+        let schedule = Schedule::every(interval)?;
+        let engine = Engine::new("tidegate-renew".to_owned());
+        let attend = Box::new(move || refresher.attend(interval).map(Some));
+        engine.shared().add(Task::new(name.to_owned(), schedule, attend))?;
+        self.adopt(engine)
+    }
+
+    /// Takes a thread over, and starts it if the runtime is started.
+    pub(crate) fn adopt(&self, thread: impl Thread + 'static) -> Result<(), StartError> {
+        let mut threads = self.threads();
+        if threads.is_started {
+            thread.start()?;
+        }
+        threads.others.push(Arc::new(thread));
+        Ok(())
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the threads; nothing if they run.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Stopping`] if it is being stopped and a step is still under way;
+    /// [`StartError::Thread`] if the system cannot start one: then none runs.
+    pub fn start(&self) -> Result<(), StartError> {
+        let mut threads = self.threads();
+        let sweeps: &dyn Thread = &self.inner.sweeps;
+        let others = threads.others.clone();
+        let all = || others.iter().map(|thread| &**thread).chain([sweeps]);
+        if !all().all(Thread::can_start) {
+            return Err(StartError::Stopping);
+        }
+        for thread in all() {
+            if let Err(error) = thread.start() {
+                all().for_each(Thread::ask_to_stop);
+                return Err(error);
+            }
+        }
+        threads.is_started = true;
+        Ok(())
+    }
+
+    /// Stops the threads: wakes them if they sleep, and waits for steps under way, but no longer than this.
+    /// Runs that were triggered end after their step, too, with [`RunError::Stopping`](crate::RunError).
+    ///
+    /// Called by a step, it does not wait for itself, and says [`Stop::TimedOut`].
+    pub fn stop(&self, timeout: Duration) -> Stop {
+        let deadline = deadline(timeout);
+        let mut threads = self.threads();
+        threads.is_started = false;
+        let others = threads.others.clone();
+        self.inner.ask_to_stop(&others);
+        drop(threads);
+        let sweeps = self.inner.sweeps.wait_until_stopped(deadline);
+        let stops = others.iter().map(|thread| thread.wait_until_stopped(deadline));
+        let stops: Vec<_> = stops.chain([sweeps]).collect();
+        if stops.contains(&Stop::TimedOut) { Stop::TimedOut } else { Stop::Stopped }
+    }
+
+    /// Whether it was started, and not stopped since.
+    pub fn is_started(&self) -> bool {
+        self.threads().is_started
+    }
+
+    /// The worst of all that it does.
+    pub fn health(&self) -> Health {
+        let stalled_after = self.stalled_after();
+        let threads = self.threads();
+        let others = threads.others.iter().filter_map(|thread| thread.worst(stalled_after));
+        let sweeps = self.inner.sweeps.shared().worst(stalled_after);
+        let worst = others.chain(sweeps).max_by_key(|health| health.badness());
+        let idle = if threads.is_started { Health::Healthy } else { Health::Stopped };
+        worst.unwrap_or(idle)
+    }
+}
+
+impl Inner {
+    fn ask_to_stop(&self, others: &[Arc<dyn Thread>]) {
+        others.iter().for_each(|thread| thread.ask_to_stop());
+        self.sweeps.ask_to_stop();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // All at once, before each waits for its own.
+        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let others = std::mem::take(&mut threads.others);
+        self.ask_to_stop(&others);
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, health) = (self.name(), self.health());
+        f.debug_struct("Runtime").field("name", &name).field("health", &health).finish()
+    }
+}

@@ -1,0 +1,374 @@
+//! Something that is done at every deadline of a cadence, or when somebody asks.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tidegate_core::{Cadence, Clock, Instant};
+
+use crate::panics::contained;
+use crate::schedule::{First, Schedule};
+use crate::single::{Reentrant, Run, Single, Turn};
+use crate::status::{Health, Metrics};
+use crate::{clock, observe};
+
+/// After n failures in a row so many deadlines are skipped: 2^(n-1) - 1, but no more than this.
+const MOST_SKIPPED: u32 = 15;
+
+thread_local! {
+    /// Whether this thread is inside a step.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the caller is called by a step of a run: then he must not wait for one.
+pub(crate) fn is_in_a_run() -> bool {
+    RUNNING.get()
+}
+
+/// Runs `f` as a step, in which nobody waits for a run.
+fn as_step<T>(f: impl FnOnce() -> T) -> T {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            RUNNING.set(self.0);
+        }
+    }
+    let _back = Back(RUNNING.replace(true));
+    f()
+}
+
+/// A step of the work: `None` if there is more to do.
+pub(crate) type Work<O> = Box<dyn FnMut() -> Result<Option<O>, String> + Send>;
+
+/// What a run comes to.
+pub(crate) trait Output: Clone + Send + Sync + 'static {
+    /// Entries it removed.
+    fn removed(&self) -> u64;
+}
+
+impl Output for () {
+    fn removed(&self) -> u64 {
+        0
+    }
+}
+
+/// Why a run came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunError {
+    /// It failed, and said why.
+    Failed(String),
+    /// It panicked.
+    Panicked,
+    /// The runtime is being stopped.
+    Stopping,
+    /// It was asked for by what it would run, or by another run: it could wait for itself.
+    Reentrant,
+    /// It was removed.
+    Removed,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(reason) => f.write_str(reason),
+            Self::Panicked => f.write_str("it panicked"),
+            Self::Stopping => f.write_str("the runtime is being stopped"),
+            Self::Reentrant => f.write_str("a run may not ask for a run"),
+            Self::Removed => f.write_str("it was removed"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+pub(crate) struct Task<O> {
+    name: String,
+    /// Entered by whoever has the turn.
+    work: Mutex<Working<O>>,
+    single: Single<Result<O, RunError>>,
+    timetable: Mutex<Timetable>,
+    metrics: ArcSwap<Metrics>,
+    removed: AtomicBool,
+}
+
+struct Working<O> {
+    step: Work<O>,
+    /// When the run began that is under way.
+    began: Option<Instant>,
+}
+
+/// When the next run is due.
+struct Timetable {
+    schedule: Schedule,
+    /// None while the thread does not run.
+    cadence: Option<Cadence>,
+    /// When the run was due that is under way.
+    due: Option<Instant>,
+    /// Deadlines still to be skipped.
+    skip: u32,
+    overruns: u64,
+    backed_off: u64,
+}
+
+/// When a task is to be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// There is more to do.
+    Now,
+    At(Instant),
+    /// When something has changed.
+    Sometime,
+}
+
+impl<O: Output> Task<O> {
+    pub(crate) fn new(name: String, schedule: Schedule, step: Work<O>) -> Self {
+        let timetable =
+            Timetable { schedule, cadence: None, due: None, skip: 0, overruns: 0, backed_off: 0 };
+        Self {
+            name,
+            work: Mutex::new(Working { step, began: None }),
+            single: Single::new(),
+            timetable: Mutex::new(timetable),
+            metrics: ArcSwap::from_pointee(Metrics::default()),
+            removed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn timetable(&self) -> MutexGuard<'_, Timetable> {
+        self.timetable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins its cadence anew.
+    pub(crate) fn start(&self, now: Instant) {
+        self.timetable().start(now);
+    }
+
+    /// Ends its cadence.
+    pub(crate) fn rest(&self) {
+        let mut timetable = self.timetable();
+        timetable.cadence = None;
+        timetable.due = None;
+    }
+
+    pub(crate) fn enable(&self, is_enabled: bool, now: Instant) {
+        let mut timetable = self.timetable();
+        if timetable.schedule.is_enabled != is_enabled {
+            timetable.schedule.is_enabled = is_enabled;
+            timetable.due = None;
+            if timetable.cadence.is_some() {
+                timetable.start(now);
+            }
+        }
+    }
+
+    pub(crate) fn set_interval(&self, interval: Duration, now: Instant) {
+        let mut timetable = self.timetable();
+        timetable.schedule.interval = interval;
+        if timetable.cadence.is_some() {
+            timetable.cadence = Some(Cadence::new(now + interval, interval));
+        }
+    }
+
+    pub(crate) fn schedule(&self) -> Schedule {
+        self.timetable().schedule
+    }
+
+    /// From now on nobody runs it again; a step under way ends.
+    pub(crate) fn remove(&self) {
+        // Relaxed: stands alone.
+        self.removed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_removed(&self) -> bool {
+        // Relaxed: as above.
+        self.removed.load(Ordering::Relaxed)
+    }
+
+    /// Does a step if one is due. For the thread whose cadence it is.
+    pub(crate) fn tick(&self, now: Instant) -> Again {
+        match self.timetable().poll(now) {
+            Again::Now => {}
+            again => return again,
+        }
+        match self.single.take() {
+            Ok(Turn::Ours(run)) if !self.is_removed() => match self.advance(run, || false) {
+                None => Again::Now,
+                Some(_) => self.timetable().poll(clock().now()),
+            },
+            // Whoever runs it says so when it has ended.
+            Ok(Turn::Ours(_) | Turn::Theirs(_)) | Err(Reentrant) => Again::Sometime,
+        }
+    }
+
+    /// Runs it to the end, or waits for who does: whatever ends after this call began is an answer to it.
+    /// Without `share`, only a run that begins after that.
+    pub(crate) fn run(&self, share: bool, goes_on: impl Fn() -> bool) -> Result<O, RunError> {
+        let mut must_end = !share;
+        while goes_on() {
+            if self.is_removed() {
+                return Err(RunError::Removed);
+            }
+            match self.single.take() {
+                Err(Reentrant) => return Err(RunError::Reentrant),
+                Ok(Turn::Theirs(awaited)) => {
+                    let result = awaited.wait();
+                    if let Some(result) = result.filter(|_| share) {
+                        return result;
+                    }
+                }
+                Ok(Turn::Ours(run)) => {
+                    let began_before = self.working().began.is_some();
+                    let Some(result) = self.advance(run, &goes_on) else { break };
+                    if !(must_end && began_before) {
+                        return result;
+                    }
+                    must_end = false;
+                }
+            }
+        }
+        Err(RunError::Stopping)
+    }
+
+    fn working(&self) -> MutexGuard<'_, Working<O>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A step, and others while it goes on and there is more to do. `None` if there still is.
+    fn advance(
+        &self,
+        run: Run<'_, Result<O, RunError>>,
+        goes_on: impl Fn() -> bool,
+    ) -> Option<Result<O, RunError>> {
+        let mut working = self.working();
+        let began = *working.began.get_or_insert_with(|| clock().now());
+        let result = loop {
+            match contained(|| as_step(|| (working.step)())) {
+                Some(Ok(None)) if goes_on() => {}
+                Some(Ok(None)) => return None,
+                Some(Ok(Some(output))) => break Ok(output),
+                Some(Err(reason)) => break Err(RunError::Failed(reason)),
+                None => break Err(RunError::Panicked),
+            }
+        };
+        working.began = None;
+        drop(working);
+        self.record(&result, began);
+        run.end(result.clone());
+        Some(result)
+    }
+
+    fn record(&self, result: &Result<O, RunError>, began: Instant) {
+        let now = clock().now();
+        let took = now.since(began);
+        let before = self.metrics.load();
+        let in_a_row = if result.is_ok() { 0 } else { before.consecutive_errors.saturating_add(1) };
+        drop(before);
+        let (overruns, backed_off) = self.timetable().ended(now, in_a_row);
+        self.metrics.rcu(|before| {
+            let mut after = **before;
+            after.overruns += overruns;
+            after.backed_off += backed_off;
+            after.consecutive_errors = in_a_row;
+            match result {
+                Ok(output) => {
+                    after.runs += 1;
+                    after.removed = after.removed.saturating_add(output.removed());
+                    after.removed_last = output.removed();
+                    after.duration_last = took;
+                    after.duration_max = after.duration_max.max(took);
+                    after.duration_total += took;
+                    after.last_success = Some(now);
+                }
+                Err(error) => {
+                    after.errors += 1;
+                    after.panics += u64::from(*error == RunError::Panicked);
+                }
+            }
+            after
+        });
+        observe::ran(&self.name, result.as_ref().map(Output::removed), took, overruns);
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        **self.metrics.load()
+    }
+
+    pub(crate) fn reset_metrics(&self) {
+        self.metrics.store(Arc::new(Metrics::default()));
+    }
+
+    /// How it fares while its thread runs: stalled once a run is late by so many intervals.
+    pub(crate) fn health(&self, now: Instant, stalled_after: u32) -> Health {
+        let timetable = self.timetable();
+        if !timetable.schedule.is_enabled {
+            return Health::Disabled;
+        }
+        let Some(cadence) = &timetable.cadence else {
+            return Health::Stopped;
+        };
+        let since = timetable.due.unwrap_or(cadence.next_due());
+        let patience = cadence.interval().saturating_mul(stalled_after);
+        if now.since(since) >= patience {
+            return Health::Stalled { since };
+        }
+        drop(timetable);
+        match self.metrics.load().consecutive_errors {
+            0 => Health::Healthy,
+            consecutive_errors => Health::Degraded { consecutive_errors },
+        }
+    }
+}
+
+impl Timetable {
+    fn start(&mut self, now: Instant) {
+        let Schedule { interval, first, .. } = self.schedule;
+        let first = match first {
+            First::AtOnce => now,
+            First::AfterInterval => now + interval,
+        };
+        self.cadence = Some(Cadence::new(first, interval));
+        self.due = None;
+        self.skip = 0;
+    }
+
+    fn poll(&mut self, now: Instant) -> Again {
+        let Some(cadence) = self.cadence.as_mut().filter(|_| self.schedule.is_enabled) else {
+            return Again::Sometime;
+        };
+        if self.due.is_some() {
+            return Again::Now;
+        }
+        let (due, missed) = (cadence.next_due(), cadence.missed());
+        if !cadence.due(now) {
+            return Again::At(due);
+        }
+        self.overruns += cadence.missed() - missed;
+        if self.skip > 0 {
+            self.skip -= 1;
+            self.backed_off += 1;
+            return Again::At(cadence.next_due());
+        }
+        self.due = Some(due);
+        Again::Now
+    }
+
+    /// A run has ended, whoever's: how many deadlines passed meanwhile, and were skipped since the last.
+    fn ended(&mut self, now: Instant, errors_in_a_row: u32) -> (u64, u64) {
+        if let Some(cadence) = self.cadence.as_mut().filter(|_| self.due.is_some()) {
+            let missed = cadence.missed();
+            cadence.finish(now);
+            self.overruns += cadence.missed() - missed;
+        }
+        self.due = None;
+        let doubled = 1_u32.checked_shl(errors_in_a_row.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.skip = if errors_in_a_row == 0 { 0 } else { (doubled - 1).min(MOST_SKIPPED) };
+        (std::mem::take(&mut self.overruns), std::mem::take(&mut self.backed_off))
+    }
+}

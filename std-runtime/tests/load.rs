@@ -1,0 +1,253 @@
+//! Getting or loading, on threads and in tasks: panics, timeouts, callers that would wait for themselves.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::{Gate, wait_until};
+use tidegate::cache::Builder;
+use tidegate::wait::{TimedOut, block_for, block_on};
+use tidegate::{
+    Cache, Clock, FlightError, GetOrLoad, ManualClock, Panics, RemovalCause, SeededState, clock,
+    domain, pin, random_state,
+};
+
+type Pages = Cache<u32, u32, FlightError<String>>;
+
+fn usual() -> Builder<u32, u32, SeededState> {
+    Cache::builder(domain(), random_state()).max_entries(1_000)
+}
+
+fn pages() -> Arc<Pages> {
+    Arc::new(usual().build().expect("memory"))
+}
+
+#[test]
+fn i_c7_of_many_callers_one_loads_and_all_have_its_value() {
+    let (pages, gate, loads) = (pages(), Gate::new(), Arc::new(AtomicU64::new(0)));
+    let callers: Vec<_> = (0..64)
+        .map(|_| {
+            let (pages, gate, loads) = (Arc::clone(&pages), Arc::clone(&gate), Arc::clone(&loads));
+            std::thread::spawn(move || {
+                pages.get_or_load(&7, &clock(), |key| {
+                    loads.fetch_add(1, Ordering::SeqCst);
+                    gate.pass();
+                    Ok(key * 10)
+                })
+            })
+        })
+        .collect();
+    gate.wait_for(1);
+    std::thread::sleep(Duration::from_millis(50));
+    gate.open();
+    for caller in callers {
+        assert_eq!(caller.join().unwrap(), Ok(70));
+    }
+    assert_eq!((loads.load(Ordering::SeqCst), pages.loading()), (1, 0));
+    let counters = pages.counters();
+    assert_eq!(counters.hits + counters.misses, 64, "one a call: {counters:?}");
+}
+
+#[test]
+fn a_loader_that_fails_or_panics_is_an_error_to_all_who_wait() {
+    for panics in [false, true] {
+        let (pages, gate) = (pages(), Gate::new());
+        let before = tidegate::caught_panics();
+        let leader = std::thread::spawn({
+            let (pages, gate) = (Arc::clone(&pages), Arc::clone(&gate));
+            move || {
+                pages.get_or_load(&7, &clock(), |_| {
+                    gate.pass();
+                    if panics { panic!("on purpose") } else { Err("on purpose".to_owned()) }
+                })
+            }
+        });
+        gate.wait_for(1);
+        let follower = std::thread::spawn({
+            let pages = Arc::clone(&pages);
+            move || pages.get_or_load(&7, &clock(), |_| Ok(8))
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        gate.open();
+        let expected = if panics {
+            FlightError::Panicked
+        } else {
+            FlightError::Failed("on purpose".to_owned())
+        };
+        assert_eq!(leader.join().unwrap(), Err(expected.clone()));
+        let follower = follower.join().unwrap();
+        assert!(follower == Err(expected) || follower == Ok(8), "{follower:?}");
+        assert_eq!(tidegate::caught_panics() - before >= 1, panics);
+        assert_eq!(pages.loading(), 0);
+        // Nothing is cached of it.
+        assert_eq!(pages.get_or_load(&7, &clock(), |_| Ok(9)).is_ok(), true);
+    }
+}
+
+#[test]
+fn i5_a_caller_waits_no_longer_than_it_would_and_leaves_the_leader_alone() {
+    let (pages, gate) = (pages(), Gate::new());
+    let leader = std::thread::spawn({
+        let (pages, gate) = (Arc::clone(&pages), Arc::clone(&gate));
+        move || {
+            pages.get_or_load(&7, &clock(), |key| {
+                gate.pass();
+                Ok(*key)
+            })
+        }
+    });
+    gate.wait_for(1);
+    let start = std::time::Instant::now();
+    let short = Duration::from_millis(20);
+    let timed_out = pages.get_or_load_within(&7, short, &clock(), |_| Ok(1));
+    assert_eq!(timed_out, Err(FlightError::TimedOut));
+    assert!(start.elapsed() >= short);
+    gate.open();
+    assert_eq!(leader.join().unwrap(), Ok(7));
+}
+
+/// I9: also where the loader asks for its own key by way of another.
+#[test]
+fn i9_a_loader_that_asks_for_its_own_key_is_told_so() {
+    let pages = pages();
+    let nested = pages.get_or_load(&1, &clock(), |_| {
+        pages
+            .get_or_load(&2, &clock(), |_| match pages.get_or_load(&1, &clock(), |_| Ok(0)) {
+                Err(FlightError::Reentrant) => Ok(2),
+                other => panic!("{other:?}"),
+            })
+            .map_err(|error| error.to_string())
+    });
+    assert_eq!(nested, Ok(2));
+
+    let own = async |key: u32| match pages.get_or_load_async(&key, &clock(), async |_| Ok(0)).await
+    {
+        Err(FlightError::Reentrant) => Ok(3),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(block_on(pages.get_or_load_async(&3, &clock(), own)), Ok(3));
+}
+
+#[test]
+fn tasks_on_one_thread_wait_for_each_other_and_are_not_taken_for_one() {
+    let (pages, time) = (pages(), clock());
+    let mut loading = Box::pin(pages.get_or_load_async(&7, &time, async |_| {
+        std::future::pending::<Result<u32, String>>().await
+    }));
+    assert_eq!(block_for(loading.as_mut(), Duration::from_millis(1)), Err(TimedOut));
+    let mut waiting = Box::pin(pages.get_or_load_async(&7, &time, async |_| Ok(8)));
+    assert_eq!(block_for(waiting.as_mut(), Duration::from_millis(1)), Err(TimedOut));
+    // I-C11: the one who loads is gone; the one who waits does it.
+    drop(loading);
+    assert_eq!(block_on(waiting), Ok(8));
+}
+
+#[test]
+fn a_task_whose_loader_panics_is_an_error_and_the_runtime_lives() {
+    let pages = pages();
+    let broken = async |_| -> Result<u32, String> {
+        std::future::ready(()).await;
+        panic!("on purpose")
+    };
+    assert_eq!(block_on(pages.get_or_load_async(&7, &clock(), broken)), Err(FlightError::Panicked));
+    assert_eq!(pages.loading(), 0);
+}
+
+#[test]
+fn a_stale_value_stands_in_while_another_is_loaded_and_when_that_fails() {
+    let (time, second) = (ManualClock::new(), Duration::from_secs(1));
+    let pages: Pages = usual()
+        .time_to_live(second * 10)
+        .stale_while_revalidate(second * 100)
+        .build()
+        .expect("memory");
+    assert_eq!(pages.get_or_load(&1, &time, |_| Ok(10)), Ok(10));
+    time.advance(second * 20);
+    let inner = |_: &u32| {
+        // Whoever comes meanwhile has the old one.
+        assert_eq!(pages.get_or_load(&1, &time, |_| Ok(0)), Ok(10));
+        Err("on purpose".to_owned())
+    };
+    assert_eq!(pages.get_or_load(&1, &time, inner), Ok(10));
+    assert_eq!(pages.get_or_load(&1, &time, |_| panic!("on purpose")), Ok(10));
+    assert_eq!(pages.get_or_load(&1, &time, |_| Ok(11)), Ok(11));
+    assert_eq!(pages.get(&1, time.now(), &pin()), Some(&11));
+}
+
+/// I7: a leader that hangs is superseded by whoever waits when its lease ends.
+#[test]
+fn i7_whoever_waits_takes_over_when_the_lease_ends() {
+    let pages: Arc<Pages> =
+        Arc::new(usual().load_lease(Duration::from_millis(50)).build().expect("memory"));
+    let gate = Gate::new();
+    let hung = std::thread::spawn({
+        let (pages, gate) = (Arc::clone(&pages), Arc::clone(&gate));
+        move || {
+            pages.get_or_load(&7, &clock(), |_| {
+                gate.pass();
+                Ok(1)
+            })
+        }
+    });
+    gate.wait_for(1);
+    assert_eq!(pages.get_or_load(&7, &clock(), |_| Ok(2)), Ok(2));
+    gate.open();
+    assert_eq!(hung.join().unwrap(), Ok(1), "its own caller has its value");
+    assert_eq!(pages.get(&7, clock().now(), &pin()), Some(&2), "nobody else");
+}
+
+#[test]
+fn listeners_that_panic_are_contained_and_counted() {
+    let panics = Panics::new();
+    let told = Arc::new(AtomicU64::new(0));
+    let counts = Arc::clone(&told);
+    let listener = move |_: &u32, _: &u32, _: RemovalCause| {
+        counts.fetch_add(1, Ordering::SeqCst);
+        panic!("on purpose");
+    };
+    let cache: Cache<u32, u32> = Cache::builder(domain(), random_state())
+        .max_entries(2)
+        .listener(panics.contain(listener))
+        .build()
+        .expect("memory");
+    for key in 0..10 {
+        cache.insert(key, key, clock().now(), &pin()).expect("room");
+    }
+    assert_eq!((panics.count(), told.load(Ordering::SeqCst)), (8, 8));
+}
+
+#[test]
+fn waiting_costs_no_processor_time_also_where_there_is_no_place_to_wait_in() {
+    use tidegate::flight::{Caller, Refused, Slot};
+    static SLOT: Slot<1> = Slot::new();
+    let origin = tidegate::Instant::ORIGIN;
+    let claim = SLOT.claim(Caller(1), None, origin).expect("free");
+    let waiting: Vec<_> = (2..6)
+        .map(|caller| {
+            std::thread::spawn(move || {
+                let Err(Refused::Held(freed)) = SLOT.claim(Caller(caller), None, origin) else {
+                    panic!("it is held");
+                };
+                block_on(freed);
+                thread_time()
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    drop(claim);
+    for waiting in waiting {
+        let spent = waiting.join().unwrap();
+        assert!(spent < Duration::from_millis(50), "{spent:?} of the processor's time");
+    }
+    wait_until(|| SLOT.claim(Caller(9), None, origin).is_ok());
+}
+
+/// What this thread has spent.
+fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid timespec to write to.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

@@ -1,0 +1,348 @@
+//! The refresher, against the cases of écluse's (I-C...): early renewal by one, failures that are shared, a
+//! breaker with one probe.
+
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{Gate, wait_until};
+use tidegate::refresh::{Breaker, BuildError, Builder, Event, Minted, RefreshError, Refresher};
+use tidegate::{Instant, ManualClock, Runtime, Stop, Ttl, wait};
+
+type Token = Refresher<u64, String>;
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A clock, and how often something was made.
+#[derive(Clone, Default)]
+struct Setting {
+    clock: Arc<ManualClock>,
+    mints: Arc<AtomicU64>,
+}
+
+impl Setting {
+    fn at(&self, secs: u64) {
+        self.clock.set(Instant::from_secs(secs));
+    }
+
+    fn mints(&self) -> u64 {
+        self.mints.load(Ordering::SeqCst)
+    }
+
+    /// Makes the numbers from 1 on, good for a thousand seconds; or fails, or whatever `f` does then.
+    fn builder(
+        &self,
+        f: impl Fn(u64) -> Result<u64, String> + Send + Sync + 'static,
+    ) -> Builder<u64, String> {
+        let mints = Arc::clone(&self.mints);
+        let mint = move || {
+            let number = mints.fetch_add(1, Ordering::SeqCst) + 1;
+            f(number).map(|value| Minted { value, ttl: secs(1_000).into() })
+        };
+        Refresher::builder(mint).clock(self.clock.clone())
+    }
+}
+
+fn get(token: &Token) -> Result<u64, RefreshError<String>> {
+    token.get().map(|value| *value)
+}
+
+#[test]
+fn the_first_value_is_made_at_once_and_served_until_it_is_due() {
+    let setting = Setting::default();
+    let token = setting.builder(Ok).build().expect("a token");
+    assert_eq!((setting.mints(), get(&token)), (1, Ok(1)));
+    let status = token.status();
+    assert_eq!(status.due, Some(Instant::from_secs(800)));
+    assert_eq!(status.expires, Some(Instant::from_secs(1_000)));
+    setting.at(799);
+    assert_eq!(get(&token), Ok(1));
+    setting.at(800);
+    assert_eq!((get(&token), setting.mints()), (Ok(2), 2));
+    assert_eq!(token.status().due, Some(Instant::from_secs(1_600)));
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name_and_a_first_failure_is_an_error() {
+    let setting = Setting::default();
+    let fields = [
+        (setting.builder(Ok).refresh_at(1_000_001), "refresh_at"),
+        (setting.builder(Ok).jitter(1_000_001), "jitter"),
+        (setting.builder(Ok).breaker(0, secs(1)), "threshold"),
+        (setting.builder(Ok).spacing(secs(2), secs(1)), "longest"),
+    ];
+    for (builder, field) in fields {
+        let Err(BuildError::Config(refused)) = builder.build() else { panic!("{field}") };
+        assert_eq!(refused.field(), field);
+    }
+    assert_eq!(setting.mints(), 0);
+    let broken = setting.builder(|_| Err("on purpose".to_owned())).build();
+    let Err(BuildError::Refresh(error)) = broken else { panic!("a token") };
+    assert_eq!(error, RefreshError::Failed("on purpose".to_owned()));
+    // What has ended when it comes is none.
+    let ended = Refresher::builder(|| Ok::<_, String>(Minted { value: 1, ttl: secs(0).into() }));
+    let Err(BuildError::Refresh(error)) = ended.build() else { panic!("a token") };
+    assert_eq!(error, RefreshError::AlreadyExpired);
+    let forever = Refresher::builder(|| Ok::<_, String>(Minted { value: 1, ttl: Ttl::Forever }));
+    assert_eq!(forever.build().expect("a token").status().due, None);
+}
+
+/// One renews early; the others have what is valid, at once.
+#[test]
+fn i_c25_of_five_callers_one_renews() {
+    let (setting, gate) = (Setting::default(), Gate::new());
+    let held = Arc::clone(&gate);
+    let token = setting.builder(move |number| {
+        if number > 1 {
+            held.pass();
+        }
+        Ok(number)
+    });
+    let token = Arc::new(token.build().expect("a token"));
+    setting.at(850);
+    let one = std::thread::spawn({
+        let token = Arc::clone(&token);
+        move || get(&token)
+    });
+    gate.wait_for(1);
+    for _ in 0..4 {
+        assert_eq!(get(&token), Ok(1), "at once, for the gate is shut");
+    }
+    gate.open();
+    assert_eq!(one.join().unwrap(), Ok(2));
+    assert_eq!((get(&token), setting.mints()), (Ok(2), 2));
+}
+
+/// Callers of a token that has ended wait for the one, and have what he has.
+#[test]
+fn i12_callers_of_an_ended_token_share_the_renewal_and_its_failure() {
+    for fails in [false, true] {
+        let (setting, gate) = (Setting::default(), Gate::new());
+        let held = Arc::clone(&gate);
+        let token = setting.builder(move |number| {
+            if number > 1 {
+                held.pass();
+                if fails {
+                    return Err(format!("failure {number}"));
+                }
+            }
+            Ok(number)
+        });
+        let token = Arc::new(token.build().expect("a token"));
+        setting.at(2_000);
+        let asks = || {
+            let token = Arc::clone(&token);
+            std::thread::spawn(move || get(&token))
+        };
+        let first = asks();
+        gate.wait_for(1);
+        let others: Vec<_> = (0..40).map(|_| asks()).collect();
+        // Nobody is waited for longer than he would.
+        assert_eq!(token.get_within(Duration::from_millis(20)), Err(RefreshError::TimedOut));
+        std::thread::sleep(Duration::from_millis(100));
+        gate.open();
+        let expected =
+            if fails { Err(RefreshError::Failed("failure 2".to_owned())) } else { Ok(2) };
+        assert_eq!(first.join().unwrap(), expected);
+        // I-B3: not one renewal each. Whoever came after the end makes another.
+        let same = others.into_iter().filter(|_| true).map(|other| other.join().unwrap());
+        let same = same.filter(|result| *result == expected).count();
+        assert!(same >= 30, "{same} of 40 shared it");
+        assert!(setting.mints() <= 12, "{} mints", setting.mints());
+    }
+}
+
+/// A caller that is gone in the middle of it leaves renewing to the next.
+#[test]
+fn i_c26_the_next_caller_recovers_from_one_that_is_cancelled() {
+    let setting = Setting::default();
+    let token = setting.builder(Ok).build().expect("a token");
+    setting.at(2_000);
+    let never = token.get_async(|| std::future::pending());
+    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOut));
+    let start = std::time::Instant::now();
+    assert_eq!(get(&token), Ok(2));
+    assert!(start.elapsed() < secs(1));
+
+    setting.at(4_000);
+    let minted = async || Ok(Minted { value: 77, ttl: secs(50).into() });
+    assert_eq!(wait::block_on(token.get_async(minted)).map(|value| *value), Ok(77));
+    assert_eq!(get(&token), Ok(77));
+}
+
+#[test]
+fn i_c28_a_probe_that_fails_opens_the_breaker_again() {
+    let setting = Setting::default();
+    let token = setting.builder(|number| if number == 1 { Ok(1) } else { Err(number.to_string()) });
+    let token = token.breaker(2, secs(60)).build().expect("a token");
+    setting.at(2_000);
+    assert_eq!(get(&token), Err(RefreshError::Failed("2".to_owned())));
+    assert_eq!(get(&token), Err(RefreshError::Failed("3".to_owned())));
+    let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_060)) });
+    assert_eq!((get(&token), setting.mints()), (open, 3));
+    setting.at(2_060);
+    assert_eq!(get(&token), Err(RefreshError::Failed("4".to_owned())));
+    let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_120)) });
+    assert_eq!((get(&token), setting.mints()), (open, 4));
+    let status = token.status();
+    assert_eq!((status.renewed, status.failed), (1, 3));
+    assert_eq!(status.breaker, Breaker::Open(Instant::from_secs(2_120)));
+}
+
+/// I12: a probe is one, and if it is cancelled another is tried later, not at once.
+#[test]
+fn i12_a_probe_that_is_cancelled_opens_the_breaker_again() {
+    let setting = Setting::default();
+    let token = setting.builder(|number| if number == 1 { Ok(1) } else { Err(number.to_string()) });
+    let token = token.breaker(1, secs(60)).build().expect("a token");
+    setting.at(2_000);
+    assert!(get(&token).is_err());
+    setting.at(2_060);
+    let never = token.get_async(|| std::future::pending());
+    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOut));
+    let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_120)) });
+    assert_eq!(get(&token), open);
+    setting.at(2_120);
+    assert_eq!(get(&token), Err(RefreshError::Failed("3".to_owned())));
+}
+
+#[test]
+fn i_c29_a_valid_token_is_served_though_renewals_fail() {
+    let setting = Setting::default();
+    let token = setting.builder(|number| if number == 1 { Ok(1) } else { Err(number.to_string()) });
+    let token = token.build().expect("a token");
+    for second in 0..8 {
+        setting.at(850 + second);
+        assert_eq!(get(&token), Ok(1));
+    }
+    // At 850, 852 and 856: twice as far apart each time.
+    assert_eq!(setting.mints(), 1 + 3);
+    setting.at(1_000);
+    assert!(matches!(get(&token), Err(RefreshError::Failed(_))), "what has ended is not served");
+}
+
+/// I-B5: a token with a life below the floor is due as soon as it is there.
+#[test]
+fn i12_renewals_keep_their_distance() {
+    let setting = Setting::default();
+    let mints = Arc::clone(&setting.mints);
+    let mint = move || {
+        let value = mints.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, String>(Minted { value, ttl: secs(20).into() })
+    };
+    let token = Refresher::builder(mint).clock(setting.clock.clone());
+    let token = token.spacing(secs(5), secs(60)).build().expect("a token");
+    for second in 0..50 {
+        setting.at(second);
+        for _ in 0..10 {
+            assert!(token.get().is_ok());
+        }
+    }
+    assert_eq!(setting.mints(), 10);
+}
+
+#[test]
+fn i_c31_what_happens_is_told_in_order() {
+    let (setting, told) = (Setting::default(), Arc::new(Mutex::new(Vec::new())));
+    let says = Arc::clone(&told);
+    let mints = Arc::clone(&setting.mints);
+    let mint = move || match mints.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(Minted { value: 0, ttl: secs(10).into() }),
+        1 => Err("on purpose".to_owned()),
+        number => Ok(Minted { value: number, ttl: secs(149).into() }),
+    };
+    let token = Refresher::builder(mint).clock(setting.clock.clone()).breaker(1, secs(30));
+    let token = token.report(move |event| says.lock().unwrap().push(event)).build();
+    let token = token.expect("a token");
+    setting.at(20);
+    assert!(token.get().is_err());
+    setting.at(51);
+    assert_eq!(token.get().map(|value| *value), Ok(2));
+    let at = Instant::from_secs;
+    let expected = [
+        Event::Renewed(Some(secs(10))),
+        Event::Breaker(Breaker::Open(at(50))),
+        Event::Failed(Duration::ZERO),
+        Event::Breaker(Breaker::HalfOpen),
+        Event::Breaker(Breaker::Closed(0)),
+        Event::Renewed(Some(secs(149))),
+    ];
+    assert_eq!(*told.lock().unwrap(), expected);
+}
+
+/// I13, I-B4: the time is read after the wait, so a token that ended meanwhile is not handed out.
+#[test]
+fn i13_a_token_that_ends_while_it_is_waited_for_is_not_handed_out() {
+    let (setting, gate) = (Setting::default(), Gate::new());
+    let (held, mints, clock) =
+        (Arc::clone(&gate), Arc::clone(&setting.mints), Arc::clone(&setting.clock));
+    let mint = move || {
+        let number = mints.fetch_add(1, Ordering::SeqCst);
+        if number == 1 {
+            held.pass();
+        }
+        // Ended by the time those who wait look at it.
+        let ttl = if number == 1 { secs(30) } else { secs(1_000) };
+        Ok::<_, String>(Minted { value: number, ttl: ttl.into() })
+    };
+    let token = Refresher::builder(mint).clock(clock).floor(secs(0)).build().expect("a token");
+    let token = Arc::new(token);
+    setting.at(2_000);
+    let asks = || {
+        let token = Arc::clone(&token);
+        std::thread::spawn(move || token.get().map(|value| *value))
+    };
+    let first = asks();
+    gate.wait_for(1);
+    let second = asks();
+    std::thread::sleep(Duration::from_millis(50));
+    setting.at(2_060);
+    gate.open();
+    // The first one's had ended when it came, which is a failure; the second shares it, or makes his own.
+    assert_eq!(first.join().unwrap(), Err(RefreshError::AlreadyExpired));
+    assert!(matches!(second.join().unwrap(), Err(RefreshError::AlreadyExpired) | Ok(2)));
+    assert_eq!(token.get().map(|value| *value), Ok(2));
+}
+
+#[test]
+fn a_mint_that_panics_or_asks_for_itself_is_an_error() {
+    static TOKEN: std::sync::OnceLock<Token> = std::sync::OnceLock::new();
+    let setting = Setting::default();
+    let token = setting.builder(|number| match number {
+        1 => Ok(1),
+        2 => panic!("on purpose"),
+        _ => match get(TOKEN.get().expect("it is there")) {
+            Err(RefreshError::Reentrant) => Err("it would wait for itself".to_owned()),
+            other => other.map_err(|error| error.to_string()),
+        },
+    });
+    let token = TOKEN.get_or_init(|| token.build().expect("a token"));
+    setting.at(2_000);
+    let before = tidegate::caught_panics();
+    assert_eq!(get(token), Err(RefreshError::Panicked));
+    assert!(tidegate::caught_panics() > before);
+    assert_eq!(get(token), Err(RefreshError::Failed("it would wait for itself".to_owned())));
+}
+
+/// I-B12: without callers it is renewed all the same; with them, they do not have to do it.
+#[test]
+fn i12_a_thread_keeps_it_fresh_though_nobody_asks() {
+    let setting = Setting::default();
+    let token = Arc::new(setting.builder(Ok).build().expect("a token"));
+    let runtime = Runtime::builder().name("refresh").build().expect("a runtime");
+    runtime.refresh("token", Duration::from_millis(2), Arc::clone(&token)).expect("a thread");
+    assert!(runtime.refresh("token", Duration::ZERO, Arc::clone(&token)).is_err());
+    runtime.start().expect("threads");
+    setting.at(800);
+    wait_until(|| setting.mints() == 2);
+    wait_until(|| token.status().due == Some(Instant::from_secs(1_600)));
+    assert_eq!(runtime.stop(secs(20)), Stop::Stopped);
+    setting.at(1_700);
+    std::thread::sleep(Duration::from_millis(10));
+    assert_eq!(setting.mints(), 2, "stopped");
+    assert_eq!(get(&token), Ok(3), "and then whoever asks sees to it");
+}
