@@ -8,6 +8,8 @@ mod load;
 mod observe;
 mod panics;
 mod pin;
+#[cfg(target_os = "linux")]
+pub mod pressure;
 pub mod refresh;
 mod runtime;
 mod schedule;

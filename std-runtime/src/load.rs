@@ -44,7 +44,7 @@ impl<E: fmt::Display> fmt::Display for FlightError<E> {
     }
 }
 
-impl<E: std::error::Error> std::error::Error for FlightError<E> {}
+impl<E: fmt::Debug + fmt::Display> std::error::Error for FlightError<E> {}
 
 impl<E> From<JoinError> for FlightError<E> {
     fn from(error: JoinError) -> Self {

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use crate::pressure::{Check, Sample};
+#[cfg(all(feature = "metrics", target_os = "linux"))]
+use crate::pressure::{Measure, Reading};
 use crate::task::RunError;
 
 /// A run has ended.
@@ -29,5 +33,42 @@ pub(crate) fn ran(task: &str, removed: Result<u64, &RunError>, took: Duration, o
     match removed {
         Ok(removed) => tracing::debug!(task, removed, ?took, overruns, "run"),
         Err(error) => tracing::warn!(task, %error, ?took, overruns, "run failed"),
+    }
+}
+
+/// A source was sampled, and something done about it.
+#[cfg(target_os = "linux")]
+#[cfg_attr(
+    not(any(feature = "metrics", feature = "tracing")),
+    expect(unused_variables, reason = "for those who collect")
+)]
+pub(crate) fn checked(name: &str, check: Check, sample: Option<&Sample>) {
+    #[cfg(feature = "metrics")]
+    {
+        let name = || name.to_owned();
+        if let Check::Evicted { bytes, .. } = check {
+            metrics::counter!("tidegate_evicted_bytes_total", "pressure" => name())
+                .increment(bytes);
+        }
+        match sample.map(|sample| (sample.measure, sample.reading)) {
+            Some((Measure::Bytes, Reading::Known { used, total })) => {
+                metrics::gauge!("tidegate_pressure_used_bytes", "pressure" => name())
+                    .set(used as f64);
+                metrics::gauge!("tidegate_pressure_total_bytes", "pressure" => name())
+                    .set(total as f64);
+            }
+            Some((_, Reading::Unknown(_))) => {
+                metrics::counter!("tidegate_pressure_unknown_total", "pressure" => name())
+                    .increment(1);
+            }
+            _ => {}
+        }
+    }
+    #[cfg(feature = "tracing")]
+    if let Check::Evicted { .. } = check {
+        tracing::info!(pressure = name, %check, "evicted");
+    } else {
+        let detail = sample.map(|sample| sample.detail.as_str());
+        tracing::debug!(pressure = name, %check, detail, "not evicted");
     }
 }

@@ -82,7 +82,7 @@ fn a_loader_that_fails_or_panics_is_an_error_to_all_who_wait() {
         assert_eq!(tidegate::caught_panics() - before >= 1, panics);
         assert_eq!(pages.loading(), 0);
         // Nothing is cached of it.
-        assert_eq!(pages.get_or_load(&7, &clock(), |_| Ok(9)).is_ok(), true);
+        assert!(pages.get_or_load(&7, &clock(), |_| Ok(9)).is_ok());
     }
 }
 

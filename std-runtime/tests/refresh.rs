@@ -162,7 +162,7 @@ fn i_c26_the_next_caller_recovers_from_one_that_is_cancelled() {
     let setting = Setting::default();
     let token = setting.builder(Ok).build().expect("a token");
     setting.at(2_000);
-    let never = token.get_async(|| std::future::pending());
+    let never = token.get_async(std::future::pending);
     assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOut));
     let start = std::time::Instant::now();
     assert_eq!(get(&token), Ok(2));
@@ -202,7 +202,7 @@ fn i12_a_probe_that_is_cancelled_opens_the_breaker_again() {
     setting.at(2_000);
     assert!(get(&token).is_err());
     setting.at(2_060);
-    let never = token.get_async(|| std::future::pending());
+    let never = token.get_async(std::future::pending);
     assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOut));
     let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_120)) });
     assert_eq!(get(&token), open);

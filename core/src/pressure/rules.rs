@@ -186,6 +186,18 @@ impl Rules {
         self.marks
     }
 
+    /// What a request is at least.
+    #[must_use]
+    pub const fn min_step(&self) -> u64 {
+        self.min_step
+    }
+
+    /// What a request is at most.
+    #[must_use]
+    pub const fn max_step(&self) -> u64 {
+        self.max_step
+    }
+
     pub(super) fn request(&self, used: u64, total: u64) -> u64 {
         let target = self.target.of(self.marks, used, total);
         target.clamp(self.min_step, self.max_step).max(1)

@@ -71,7 +71,7 @@ impl<E: fmt::Display> fmt::Display for RefreshError<E> {
     }
 }
 
-impl<E: std::error::Error> std::error::Error for RefreshError<E> {}
+impl<E: fmt::Debug + fmt::Display> std::error::Error for RefreshError<E> {}
 
 /// Something that happened to a [`Refresher`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +234,7 @@ impl<E: fmt::Display> fmt::Display for BuildError<E> {
     }
 }
 
-impl<E: std::error::Error> std::error::Error for BuildError<E> {}
+impl<E: fmt::Debug + fmt::Display> std::error::Error for BuildError<E> {}
 
 impl<T, E> Builder<T, E>
 where

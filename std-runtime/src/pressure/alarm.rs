@@ -1,0 +1,283 @@
+//! What the kernel says at once, instead of being asked: pressure that was waited for, events of a group.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Unknown;
+use super::cgroup::{Directory, Version, directory};
+use super::psi::{self, Stall};
+use super::root::{Failure, Root};
+use crate::engine::{StartError, Stop};
+use crate::runtime::Thread;
+use crate::status::Health;
+use crate::task::is_in_a_run;
+
+/// Goes off when memory has been waited for, or when a control group has hit a limit.
+#[derive(Debug)]
+pub struct Alarm {
+    file: File,
+    detail: String,
+}
+
+/// Why there is no [`Alarm`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoAlarm {
+    /// Denied, or unsupported.
+    pub why: Unknown,
+    /// Which file said so, and what.
+    pub detail: String,
+}
+
+impl std::fmt::Display for NoAlarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for NoAlarm {}
+
+impl From<Failure> for NoAlarm {
+    fn from(Failure { why, detail }: Failure) -> Self {
+        Self { why, detail }
+    }
+}
+
+impl Alarm {
+    /// Goes off when tasks of the process's control group (version 2), or else of the machine, have waited for
+    /// memory for so long within a window. Without privileges the window must be a multiple of two seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAlarm`], if the kernel does not say so to this process: read-only in many containers. See
+    /// [`of_events`](Self::of_events).
+    pub fn of_stalls(
+        root: &Root,
+        stall: Stall,
+        waited: Duration,
+        window: Duration,
+    ) -> Result<Self, NoAlarm> {
+        let group = psi::of_group(root).ok();
+        let paths = group.iter().map(String::as_str).chain([psi::MACHINE]);
+        let mut failure = None;
+        for path in paths {
+            match Self::trigger(root, path, stall, waited, window) {
+                Ok(alarm) => return Ok(alarm),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Failure::new(Unknown::Unsupported, psi::MACHINE)).into())
+    }
+
+    fn trigger(
+        root: &Root,
+        path: &str,
+        stall: Stall,
+        waited: Duration,
+        window: Duration,
+    ) -> Result<Self, Failure> {
+        let fails = |error: std::io::Error| Failure::of(path, &error);
+        let open = std::fs::OpenOptions::new().read(true).write(true).open(root.path(path));
+        let mut file = open.map_err(fails)?;
+        let who = match stall {
+            Stall::Some => "some",
+            Stall::Full => "full",
+        };
+        // The kernel overwrites the last byte.
+        let (waited, window) = (waited.as_micros(), window.as_micros());
+        let trigger = format!("{who} {waited} {window}\0");
+        file.write_all(trigger.as_bytes()).map_err(fails)?;
+        Ok(Self { file, detail: path.to_owned() })
+    }
+
+    /// Goes off when the process's control group (version 2) has hit `memory.high`, `memory.max`, or was short
+    /// of memory: late, but permitted to everybody.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAlarm`].
+    pub fn of_events(root: &Root) -> Result<Self, NoAlarm> {
+        let Directory { version, mount, below } = directory(root)?;
+        if version == Version::One {
+            let detail = "control groups of version 1 have no memory.events";
+            return Err(Failure::new(Unknown::Unsupported, detail).into());
+        }
+        let path = format!("{mount}{below}/memory.events");
+        let fails = |error: std::io::Error| Failure::of(&path, &error);
+        let mut file = File::open(root.path(&path)).map_err(fails)?;
+        // It says what is new since it was read.
+        std::io::copy(&mut file, &mut std::io::sink()).map_err(fails)?;
+        Ok(Self { file, detail: path })
+    }
+
+    /// Where it comes from.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Waits until it goes off, or `wakes` is written to, or that long: whether it went off. `Err` if there
+    /// is nothing to wait for any more.
+    fn wait(&mut self, wakes: &OwnedFd) -> std::io::Result<bool> {
+        let mut fds = [
+            libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLPRI, revents: 0 },
+            libc::pollfd { fd: wakes.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+        ];
+        // SAFETY: two valid entries, of files that are open.
+        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, -1) };
+        if ready < 0 {
+            let error = std::io::Error::last_os_error();
+            return if error.kind() == std::io::ErrorKind::Interrupted {
+                Ok(false)
+            } else {
+                Err(error)
+            };
+        }
+        if fds[1].revents != 0 {
+            return Ok(false);
+        }
+        let (pri, err) = (libc::POLLPRI, libc::POLLERR | libc::POLLNVAL);
+        if fds[0].revents & pri != 0 {
+            // A file of events says POLLERR with it, and is to be read again.
+            use std::io::Seek;
+            if self.file.rewind().is_ok() {
+                _ = std::io::copy(&mut self.file, &mut std::io::sink());
+            }
+            return Ok(true);
+        }
+        if fds[0].revents & err != 0 {
+            return Err(std::io::Error::other("the group is gone"));
+        }
+        Ok(false)
+    }
+}
+
+/// No more often than this is anything done for an alarm that goes off again and again.
+const REST: Duration = Duration::from_millis(100);
+
+/// A thread that waits for an alarm.
+pub(super) struct AlarmThread {
+    watch: Arc<Watch>,
+}
+
+struct Watch {
+    alarm: Mutex<Alarm>,
+    goes_off: Box<dyn Fn() + Send + Sync>,
+    phase: Mutex<Phase>,
+    changed: Condvar,
+}
+
+/// What wakes the thread; none while it does not run.
+#[derive(Default)]
+struct Phase {
+    wakes: Option<Arc<OwnedFd>>,
+    is_stopping: bool,
+}
+
+impl AlarmThread {
+    pub(super) fn new(alarm: Alarm, goes_off: impl Fn() + Send + Sync + 'static) -> Self {
+        let (alarm, goes_off) = (Mutex::new(alarm), Box::new(goes_off));
+        let (phase, changed) = (Mutex::new(Phase::default()), Condvar::new());
+        Self { watch: Arc::new(Watch { alarm, goes_off, phase, changed }) }
+    }
+}
+
+impl Watch {
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, wakes: &OwnedFd) {
+        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.phase().is_stopping {
+            match alarm.wait(wakes) {
+                Ok(true) => {
+                    (self.goes_off)();
+                    let phase = self.phase();
+                    if !phase.is_stopping {
+                        let rested = self.changed.wait_timeout(phase, REST);
+                        drop(rested.unwrap_or_else(PoisonError::into_inner));
+                    }
+                }
+                Ok(false) => {}
+                // Checks go on at their interval.
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Says that the thread has left, in whatever way.
+struct Left<'a>(&'a Watch);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        *self.0.phase() = Phase::default();
+        self.0.changed.notify_all();
+    }
+}
+
+impl Thread for AlarmThread {
+    fn can_start(&self) -> bool {
+        !self.watch.phase().is_stopping
+    }
+
+    fn start(&self) -> Result<(), StartError> {
+        let mut phase = self.watch.phase();
+        if phase.wakes.is_some() {
+            return Ok(());
+        }
+        // SAFETY: takes two numbers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(StartError::Thread(std::io::Error::last_os_error()));
+        }
+        // SAFETY: it was just made, and is nobody else's.
+        let wakes = Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
+        let (watch, woken) = (Arc::clone(&self.watch), Arc::clone(&wakes));
+        let thread = std::thread::Builder::new().name("tidegate-alarm".to_owned());
+        let spawned = thread.spawn(move || {
+            let _left = Left(&watch);
+            watch.run(&woken);
+        });
+        spawned.map_err(StartError::Thread)?;
+        phase.wakes = Some(wakes);
+        Ok(())
+    }
+
+    fn ask_to_stop(&self) {
+        let mut phase = self.watch.phase();
+        let Some(wakes) = phase.wakes.clone() else { return };
+        phase.is_stopping = true;
+        drop(phase);
+        self.watch.changed.notify_all();
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: eight bytes, to a file that is open. Full, it wakes all the same.
+        unsafe { libc::write(wakes.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop {
+        let mut phase = self.watch.phase();
+        while phase.is_stopping {
+            let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
+            if is_in_a_run() || left == Some(Duration::ZERO) {
+                return Stop::TimedOut;
+            }
+            let left = left.unwrap_or(Duration::MAX);
+            let woken = self.watch.changed.wait_timeout(phase, left);
+            phase = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Stop::Stopped
+    }
+
+    fn worst(&self, _stalled_after: u32) -> Option<Health> {
+        None
+    }
+}
+
+impl Drop for AlarmThread {
+    fn drop(&mut self) {
+        self.ask_to_stop();
+    }
+}

@@ -1,0 +1,188 @@
+//! Memory pressure: what there is to be read on this machine, and caches that give way to it.
+//!
+//! | source | reads |
+//! |---|---|
+//! | [`Meminfo`] | `/proc/meminfo`: what the machine has left |
+//! | [`Cgroup`] | the tightest limit of the process's control group and all above it, version 1 or 2 |
+//! | [`Psi`] | how long tasks wait for memory, on the machine or in the control group |
+//! | [`Resident`] | what this process holds, beside a budget |
+//! | `Gpu` (feature `nvml`), [`NvidiaSmi`] | a device's memory |
+//! | [`from_fn`] | whatever a closure says |
+//! | [`max_of`], [`any_of`] | the tightest of several |
+//!
+//! What a source cannot read is [`Unknown`], and why: never 0, and never *no pressure*.
+//!
+//! A [`Pressure`] samples a source on a thread that may hang without stopping anything else, and has a
+//! [`Pool`] of caches give up what the [`Controller`] asks for.
+
+mod alarm;
+mod cgroup;
+mod compose;
+mod meminfo;
+mod monitor;
+mod nvidia_smi;
+#[cfg(feature = "nvml")]
+mod nvml;
+mod pool;
+mod psi;
+mod resident;
+mod root;
+mod sampler;
+
+use std::fmt;
+
+#[doc(inline)]
+pub use tidegate_core::pressure::*;
+
+pub use self::alarm::Alarm;
+pub use self::cgroup::Cgroup;
+pub use self::compose::{FromFn, Several, any_of, from_fn, max_of};
+pub use self::meminfo::Meminfo;
+pub use self::monitor::{Builder, Check, Pressure, Status};
+pub use self::nvidia_smi::NvidiaSmi;
+#[cfg(feature = "nvml")]
+pub use self::nvml::Gpu;
+pub use self::pool::{Pool, PoolBudget, Priority};
+pub use self::psi::{Psi, Stall, Window};
+pub use self::resident::Resident;
+pub use self::root::Root;
+
+/// Where something is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Medium {
+    /// The machine's memory.
+    #[default]
+    Host,
+    /// The memory of the accelerator of this index.
+    Device(u32),
+}
+
+/// What a reading counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// Bytes.
+    #[default]
+    Bytes,
+    /// Parts of something else, of time for instance: of what can be evicted, the same part is.
+    Share,
+}
+
+/// What a source says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// How much is used of how much.
+    pub reading: Reading,
+    /// Of what.
+    pub measure: Measure,
+    /// Where that comes from, or why it is not known: for people.
+    pub detail: String,
+}
+
+impl Sample {
+    /// So many bytes of so many.
+    pub fn bytes(used: u64, total: u64, detail: impl Into<String>) -> Self {
+        let reading = Reading::new(used, total);
+        Self { reading, measure: Measure::Bytes, detail: detail.into() }
+    }
+
+    /// A part, in parts per million.
+    pub fn share(parts: u32, detail: impl Into<String>) -> Self {
+        let reading = Reading::new(parts.into(), 1_000_000);
+        Self { reading, measure: Measure::Share, detail: detail.into() }
+    }
+
+    /// It is not known.
+    pub fn unknown(why: Unknown, detail: impl Into<String>) -> Self {
+        Self { reading: Reading::Unknown(why), measure: Measure::Bytes, detail: detail.into() }
+    }
+
+    /// In what state its source is.
+    pub fn state(&self) -> State {
+        match self.reading {
+            Reading::Known { .. } => State::Available,
+            Reading::Unknown(Unknown::Denied) => State::Denied,
+            Reading::Unknown(Unknown::Unsupported) => State::Unsupported,
+            Reading::Unknown(Unknown::Stale) => State::Stale,
+        }
+    }
+}
+
+/// In what state a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It was read.
+    Available,
+    /// There is one, and this process may not read it.
+    Denied,
+    /// There is none here, or none that can be understood.
+    Unsupported,
+    /// It has no answer now: it failed, was too late, or said what cannot be.
+    Stale,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Available => "available",
+            Self::Denied => "denied",
+            Self::Unsupported => "unsupported",
+            Self::Stale => "stale",
+        })
+    }
+}
+
+/// Something that says how much memory is used.
+///
+/// It is asked on a thread of its own: it may take its time, fail, and even panic or hang, and all that is
+/// lost is its reading.
+pub trait Source: Send {
+    /// What it is called.
+    fn name(&self) -> String;
+
+    /// What it measures: only what is held there is evicted for it.
+    fn medium(&self) -> Medium {
+        Medium::Host
+    }
+
+    /// How it is now.
+    fn sample(&mut self) -> Sample;
+}
+
+impl<T: Source + ?Sized> Source for Box<T> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn medium(&self) -> Medium {
+        (**self).medium()
+    }
+
+    fn sample(&mut self) -> Sample {
+        (**self).sample()
+    }
+}
+
+/// Every source that there may be on this machine, readable or not: what `tidegate pressure` shows.
+pub fn survey(root: &Root) -> Vec<Box<dyn Source>> {
+    let mut sources: Vec<Box<dyn Source>> = vec![
+        Box::new(Meminfo::new(root.clone())),
+        Box::new(Cgroup::new(root.clone())),
+        Box::new(Psi::of_machine(root.clone(), Stall::Some, Window::TenSeconds)),
+        Box::new(Psi::of_cgroup(root.clone(), Stall::Some, Window::TenSeconds)),
+        Box::new(Resident::new(root.clone(), None)),
+    ];
+    #[cfg(feature = "nvml")]
+    sources.extend(nvml::all());
+    sources.extend(nvidia_smi::all());
+    sources
+}
+
+/// Gives what is free in the heap back to the system, where the allocator is one that can be told to:
+/// glibc's. Takes each of its arenas for a while, milliseconds for a gigabyte.
+pub fn release_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes a number; it locks what it touches.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}

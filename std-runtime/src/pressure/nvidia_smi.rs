@@ -1,0 +1,172 @@
+//! What `nvidia-smi` prints, where the library cannot be loaded.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::root::Failure;
+use super::{Medium, Sample, Source, Unknown};
+
+const PROGRAM: &str = "nvidia-smi";
+/// It takes a second to start a driver that nobody uses.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The memory of one device, by running `nvidia-smi`: tens of milliseconds of a processor each time. Never
+/// the sum of several, which hides the one that is full.
+#[derive(Clone, Copy, Debug)]
+pub struct NvidiaSmi {
+    device: u32,
+}
+
+impl NvidiaSmi {
+    /// The device of this index.
+    pub fn new(device: u32) -> Self {
+        Self { device }
+    }
+}
+
+/// Used and total of each device, in bytes.
+fn parse(text: &str) -> Vec<Result<(u64, u64), Failure>> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(line).collect()
+}
+
+fn line(line: &str) -> Result<(u64, u64), Failure> {
+    let says = || format!("{PROGRAM} says: {}", line.chars().take(200).collect::<String>());
+    if line.contains("Insufficient Permissions") {
+        return Err(Failure::new(Unknown::Denied, says()));
+    }
+    if line.contains("[N/A]") || line.contains("Not Supported") || line.contains("[Not ") {
+        return Err(Failure::new(Unknown::Unsupported, says()));
+    }
+    let garbage = || Failure::new(Unknown::Stale, says());
+    let (used, total) = line.split_once(',').ok_or_else(garbage)?;
+    // With its unit or without.
+    let mib = |text: &str| {
+        let number = text.trim().strip_suffix("MiB").unwrap_or(text).trim();
+        number.parse::<u64>().ok()?.checked_mul(1 << 20)
+    };
+    let (used, total) = mib(used).zip(mib(total)).ok_or_else(garbage)?;
+    if total == 0 || used > total { Err(garbage()) } else { Ok((used, total)) }
+}
+
+/// Runs it, and ends it if it takes too long.
+fn run() -> Result<String, Failure> {
+    let query = ["--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits"];
+    let mut command = Command::new(PROGRAM);
+    command.args(query).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| Failure::of(PROGRAM, &error))?;
+    let start = Instant::now();
+    // What it prints fits into a pipe.
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(None) => {
+                end(&mut child);
+                let detail = format!("{PROGRAM}: no answer within {PATIENCE:?}");
+                return Err(Failure::new(Unknown::Stale, detail));
+            }
+            Err(error) => {
+                end(&mut child);
+                return Err(Failure::of(PROGRAM, &error));
+            }
+        }
+    };
+    let mut text = String::new();
+    if let Some(mut output) = child.stdout.take() {
+        _ = output.read_to_string(&mut text);
+    }
+    if status.success() {
+        return Ok(text);
+    }
+    // It says why where it says what it found.
+    let says = text.lines().next().unwrap_or("nothing");
+    Err(Failure::new(Unknown::Unsupported, format!("{PROGRAM} ({status}) says: {says}")))
+}
+
+fn end(child: &mut Child) {
+    // It may have ended by itself.
+    _ = child.kill();
+    _ = child.wait();
+}
+
+fn of_device(text: &str, device: u32) -> Result<(u64, u64), Failure> {
+    parse(text).into_iter().nth(device as usize).unwrap_or_else(|| {
+        let detail = format!("{PROGRAM}: there is no device {device}");
+        Err(Failure::new(Unknown::Unsupported, detail))
+    })
+}
+
+/// One for each device; or one that says why there are none.
+pub(super) fn all() -> Vec<Box<dyn Source>> {
+    let devices = run().map_or(0, |text| parse(&text).len());
+    (0..devices.max(1))
+        .map(|device| -> Box<dyn Source> { Box::new(NvidiaSmi::new(device as u32)) })
+        .collect()
+}
+
+impl Source for NvidiaSmi {
+    fn name(&self) -> String {
+        format!("nvidia-smi {}", self.device)
+    }
+
+    fn medium(&self) -> Medium {
+        Medium::Device(self.device)
+    }
+
+    fn sample(&mut self) -> Sample {
+        match run().and_then(|text| of_device(&text, self.device)) {
+            Ok((used, total)) => Sample::bytes(used, total, PROGRAM),
+            Err(failure) => failure.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn known(text: &str) -> Vec<Option<(u64, u64)>> {
+        parse(text).into_iter().map(Result::ok).collect()
+    }
+
+    #[test]
+    fn e_c29_devices_one_by_one() {
+        let text = include_str!("../../tests/roots/nvidia-smi/plain.txt");
+        assert_eq!(known(text), [Some((1_000 * MIB, 2_000 * MIB)), Some((500 * MIB, 2_000 * MIB))]);
+        // Together, as the original would have it: 1500 of 4000 MiB.
+        let sum = |at: fn(&(u64, u64)) -> u64| known(text).iter().flatten().map(at).sum::<u64>();
+        assert_eq!((sum(|it| it.0), sum(|it| it.1)), (1_500 * MIB, 4_000 * MIB));
+        assert_eq!(of_device(text, 1), Ok((500 * MIB, 2_000 * MIB)));
+        assert_eq!(of_device(text, 2).unwrap_err().why, Unknown::Unsupported);
+        let text = include_str!("../../tests/roots/nvidia-smi/with-units.txt");
+        assert_eq!(known(text)[0], Some((42_279_632_896, 85_520_809_984)));
+    }
+
+    #[test]
+    fn what_is_no_figure_is_no_figure() {
+        let cases = [
+            (include_str!("../../tests/roots/nvidia-smi/not-available.txt"), Unknown::Unsupported),
+            (include_str!("../../tests/roots/nvidia-smi/denied.txt"), Unknown::Denied),
+            (include_str!("../../tests/roots/nvidia-smi/failed.txt"), Unknown::Stale),
+            (include_str!("../../tests/roots/nvidia-smi/version-mismatch.txt"), Unknown::Stale),
+            ("1, 0", Unknown::Stale),
+            ("3, 2", Unknown::Stale),
+            ("-1, 2", Unknown::Stale),
+            ("99999999999999999999, 2", Unknown::Stale),
+        ];
+        for (text, why) in cases {
+            assert_eq!(of_device(text, 0).expect_err("no figure").why, why, "{text}");
+        }
+        assert_eq!(known(include_str!("../../tests/roots/nvidia-smi/empty.txt")), []);
+        let mixed = include_str!("../../tests/roots/nvidia-smi/mixed.txt");
+        let tightest = Some((1_572_864_000, 2_097_152_000));
+        let other = Some((262_144_000, 2_097_152_000));
+        assert_eq!(known(mixed), [None, tightest, None, None, other]);
+    }
+}

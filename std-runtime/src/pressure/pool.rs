@@ -1,0 +1,257 @@
+//! Caches that give way when memory is short.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidegate_core::cache::Evicted;
+use tidegate_core::{Budget, Cache, Instant, Tier, Tiers, Worker};
+
+use super::{Medium, Sample, Source};
+use crate::config::{self, ConfigError};
+
+/// Who gives way first: the lowest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u8);
+
+/// Caches that give up entries when memory is short: the lowest priority first, and of one priority each in
+/// proportion to what it holds. Clones are the same pool.
+///
+/// A limiter's buckets and a registry's leases are never given up for memory, so there is no way to add them.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tidegate::pressure::{Medium, Pool, Priority};
+/// use tidegate::{Cache, Tiers, domain, random_state};
+///
+/// let pages: Arc<Cache<String, String>> =
+///     Arc::new(Cache::builder(domain(), random_state()).max_bytes(1 << 30).build()?);
+/// let pool = Pool::new();
+/// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0))?;
+/// assert_eq!(pool.bytes(Medium::Host), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Pool {
+    members: Arc<Mutex<Vec<Arc<Member>>>>,
+}
+
+struct Member {
+    name: String,
+    medium: Medium,
+    priority: Priority,
+    sheds: Mutex<Box<dyn Sheds>>,
+}
+
+/// What gives way.
+trait Sheds: Send {
+    fn bytes(&self) -> u64;
+    fn shed(&mut self, bytes: u64, now: Instant) -> Evicted;
+}
+
+/// Of a cache, what is in some of its tiers.
+struct Part<K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    cache: Arc<Cache<K, V, E, S>>,
+    tiers: Tiers,
+    worker: Worker,
+}
+
+/// So much is evicted before what was evicted is freed: what waits to be freed is still held.
+const STEP: u64 = 16 << 20;
+
+/// So many times in a row nothing could be freed: somebody reads what was evicted.
+const IN_VAIN: u32 = 8;
+
+impl<K, V, E, S> Sheds for Part<K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    fn bytes(&self) -> u64 {
+        let tiers = (0..Tier::COUNT as u8).map(Tier::new);
+        let ours = tiers.filter(|&tier| self.tiers.contains(tier));
+        ours.map(|tier| self.cache.tier_usage(tier).bytes).fold(0, u64::saturating_add)
+    }
+
+    fn shed(&mut self, bytes: u64, now: Instant) -> Evicted {
+        let mut done = Evicted::default();
+        while done.bytes < bytes {
+            let step = (bytes - done.bytes).min(STEP);
+            let evicted = self.cache.evict_bytes(step, self.tiers, now, &self.worker.pin());
+            done.entries = done.entries.saturating_add(evicted.entries);
+            done.bytes = done.bytes.saturating_add(evicted.bytes);
+            self.free(now);
+            if evicted.bytes < step {
+                break;
+            }
+        }
+        done.shortfall = bytes.saturating_sub(done.bytes);
+        done
+    }
+}
+
+impl<K, V, E, S> Part<K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Frees what was removed, but for what is being read; that is left to a sweep.
+    fn free(&mut self, now: Instant) {
+        let mut in_vain = 0;
+        while in_vain < IN_VAIN {
+            let freed = self.worker.collect(now, Budget::entries(4_096));
+            in_vain = if freed == 0 { in_vain + 1 } else { 0 };
+        }
+    }
+}
+
+impl Pool {
+    /// Nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what a cache holds in some of its tiers, and says where that is: it is given up for a source that
+    /// measures that medium, and for no other. What the weigher says is taken for bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the name is taken, empty, longer than 64 bytes, or has control characters.
+    pub fn cache<K, V, E, S>(
+        &self,
+        name: &str,
+        cache: Arc<Cache<K, V, E, S>>,
+        tiers: Tiers,
+        medium: Medium,
+        priority: Priority,
+    ) -> Result<(), ConfigError>
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        E: Send + Sync + 'static,
+        S: BuildHasher + Send + Sync + 'static,
+    {
+        config::name(name)?;
+        let mut worker = cache.domain().worker();
+        // A guard that stays would hold back everything between two evictions.
+        worker.offline(|| ());
+        let sheds: Mutex<Box<dyn Sheds>> = Mutex::new(Box::new(Part { cache, tiers, worker }));
+        let mut members = self.members();
+        if members.iter().any(|other| other.name == name) {
+            return Err(ConfigError::new("name", format!("'{name}' is taken")));
+        }
+        members.push(Arc::new(Member { name: name.to_owned(), medium, priority, sheds }));
+        // Stable: of one priority in the order in which they came.
+        members.sort_by_key(|member| member.priority);
+        Ok(())
+    }
+
+    /// Takes a cache out; whether it was there.
+    pub fn remove(&self, name: &str) -> bool {
+        let mut members = self.members();
+        let Some(index) = members.iter().position(|member| member.name == name) else {
+            return false;
+        };
+        let _gone = members.remove(index);
+        // The last handle of a cache may go with it: not under the lock.
+        drop(members);
+        true
+    }
+
+    fn members(&self) -> MutexGuard<'_, Vec<Arc<Member>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is held in a medium.
+    pub fn bytes(&self, medium: Medium) -> u64 {
+        let members = self.members().clone();
+        members
+            .iter()
+            .filter(|member| member.medium == medium)
+            .map(|member| member.bytes())
+            .fold(0, u64::saturating_add)
+    }
+
+    /// A source that reads what the caches hold in a medium beside a budget that they share: with a
+    /// [`Pressure`](super::Pressure) of this pool, they are kept within it, as of every check.
+    pub fn budget(&self, medium: Medium, bytes: u64) -> PoolBudget {
+        PoolBudget { pool: self.clone(), medium, bytes }
+    }
+
+    /// Has those of a medium give up so many bytes.
+    pub(super) fn shed(&self, medium: Medium, bytes: u64, now: Instant) -> Evicted {
+        let members = self.members().clone();
+        let of_medium: Vec<_> = members.iter().filter(|member| member.medium == medium).collect();
+        let mut done = Evicted::default();
+        for equals in of_medium.chunk_by(|a, b| a.priority == b.priority) {
+            // Once each its part, and then whoever has something left.
+            let held: Vec<_> = equals.iter().map(|member| member.bytes()).collect();
+            let sum = held.iter().map(|&bytes| u128::from(bytes)).sum::<u128>().max(1);
+            let wanted = bytes.saturating_sub(done.bytes);
+            for (member, &held) in equals.iter().zip(&held) {
+                let part = (u128::from(wanted) * u128::from(held)).div_ceil(sum) as u64;
+                member.shed(part.min(bytes.saturating_sub(done.bytes)), now, &mut done);
+            }
+            for member in equals {
+                member.shed(bytes.saturating_sub(done.bytes), now, &mut done);
+            }
+        }
+        done.shortfall = bytes.saturating_sub(done.bytes);
+        done
+    }
+}
+
+impl Member {
+    fn bytes(&self) -> u64 {
+        self.sheds.lock().unwrap_or_else(PoisonError::into_inner).bytes()
+    }
+
+    fn shed(&self, bytes: u64, now: Instant, done: &mut Evicted) {
+        if bytes == 0 {
+            return;
+        }
+        let evicted = self.sheds.lock().unwrap_or_else(PoisonError::into_inner).shed(bytes, now);
+        done.entries = done.entries.saturating_add(evicted.entries);
+        done.bytes = done.bytes.saturating_add(evicted.bytes);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members = self.members().clone();
+        let names = members.iter().map(|member| (&member.name, member.medium, member.priority));
+        f.debug_list().entries(names).finish()
+    }
+}
+
+/// What the caches of a pool hold, beside a budget that they share: [`Pool::budget`].
+#[derive(Clone, Debug)]
+pub struct PoolBudget {
+    pool: Pool,
+    medium: Medium,
+    bytes: u64,
+}
+
+impl Source for PoolBudget {
+    fn name(&self) -> String {
+        "budget".to_owned()
+    }
+
+    fn medium(&self) -> Medium {
+        self.medium
+    }
+
+    fn sample(&mut self) -> Sample {
+        // What is above the budget is over it, not beside it.
+        let used = self.pool.bytes(self.medium).min(self.bytes);
+        Sample::bytes(used, self.bytes, "what the caches hold, by their weighers")
+    }
+}

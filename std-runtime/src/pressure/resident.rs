@@ -1,0 +1,46 @@
+//! What this process holds.
+
+use super::meminfo;
+use super::root::{Failure, Root, field};
+use super::{Sample, Source};
+
+const PATH: &str = "/proc/self/status";
+
+/// The process's own resident bytes, beside a budget; without one, beside what the machine has.
+#[derive(Clone, Debug, Default)]
+pub struct Resident {
+    root: Root,
+    budget: Option<u64>,
+}
+
+impl Resident {
+    /// Below this root.
+    pub fn new(root: Root, budget: Option<u64>) -> Self {
+        Self { root, budget }
+    }
+
+    fn read(&self) -> Result<(u64, u64), Failure> {
+        let text = self.root.read(PATH)?;
+        let used = field(&text, "VmRSS").ok_or_else(|| Failure::garbage(PATH))?;
+        let total = match self.budget {
+            Some(budget) => budget,
+            None => meminfo::read(&self.root)?.total,
+        };
+        // What is above a budget is over it, not beside it.
+        Ok((used.min(total), total))
+    }
+}
+
+impl Source for Resident {
+    fn name(&self) -> String {
+        "process".to_owned()
+    }
+
+    fn sample(&mut self) -> Sample {
+        let beside = if self.budget.is_some() { "a budget" } else { "the machine's memory" };
+        match self.read() {
+            Ok((used, total)) => Sample::bytes(used, total, format!("{PATH}, beside {beside}")),
+            Err(failure) => failure.into(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Files that the kernel writes, below a root that tests can choose.
+
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::{Sample, Unknown};
+
+/// No file that is read here is longer.
+const LONGEST: u64 = 16 << 20;
+
+/// Where `/proc` and what is mounted are: `/`, or a copy of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root(PathBuf);
+
+/// A file that says nothing: why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) why: Unknown,
+    pub(super) detail: String,
+}
+
+impl From<Failure> for Sample {
+    fn from(failure: Failure) -> Self {
+        Self::unknown(failure.why, failure.detail)
+    }
+}
+
+impl Failure {
+    pub(super) fn new(why: Unknown, detail: impl Into<String>) -> Self {
+        Self { why, detail: detail.into() }
+    }
+
+    /// What a file says cannot be.
+    pub(super) fn garbage(path: &str) -> Self {
+        Self::new(Unknown::Stale, format!("{path}: not understood"))
+    }
+
+    pub(super) fn of(path: &str, error: &std::io::Error) -> Self {
+        let why = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::Unsupported => {
+                Unknown::Unsupported
+            }
+            ErrorKind::PermissionDenied => Unknown::Denied,
+            // EOPNOTSUPP has a kind of its own; a control group without what is asked for says EINVAL.
+            _ => Unknown::Stale,
+        };
+        Self::new(why, format!("{path}: {error}"))
+    }
+}
+
+impl Root {
+    /// That of the machine.
+    pub fn system() -> Self {
+        Self(PathBuf::from("/"))
+    }
+
+    /// A copy.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where an absolute path is.
+    pub(super) fn path(&self, absolute: &str) -> PathBuf {
+        self.0.join(Path::new(absolute.trim_start_matches('/')))
+    }
+
+    pub(super) fn read(&self, absolute: &str) -> Result<String, Failure> {
+        let fails = |error: std::io::Error| Failure::of(absolute, &error);
+        let file = std::fs::File::open(self.path(absolute)).map_err(fails)?;
+        let mut bytes = Vec::new();
+        file.take(LONGEST).read_to_end(&mut bytes).map_err(fails)?;
+        // A path may have any bytes.
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The same; `None` if there is no such file.
+    pub(super) fn read_if_there(&self, absolute: &str) -> Result<Option<String>, Failure> {
+        match self.read(absolute) {
+            Ok(text) => Ok(Some(text)),
+            Err(failure) if failure.why == Unknown::Unsupported => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+/// The value of a field: `MemTotal:   16 kB` in `/proc`, `inactive_file 16` in a control group. What is in kB
+/// is returned in bytes.
+pub(super) fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.strip_prefix(':').or_else(|| rest.strip_prefix(' '))
+    })?;
+    let mut words = line.split_ascii_whitespace();
+    let number: u64 = words.next()?.parse().ok()?;
+    match words.next() {
+        None => Some(number),
+        Some("kB") => number.checked_mul(1_024),
+        Some(_) => None,
+    }
+}
