@@ -1,0 +1,99 @@
+//! NVIDIA's library, played by one of our own: everything it may answer.
+
+#![cfg(all(feature = "nvml", target_os = "linux"))]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tidegate::pressure::{
+    Check, Gpu, Medium, Pool, Pressure, Reading, Sample, Skip, Source, State, Unknown,
+};
+use tidegate::{Runtime, Stop};
+
+const GIB: u64 = 1 << 30;
+
+/// Builds the library; linking needs a compiler, so there is one.
+fn stub(directory: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nvml/stub.c");
+    let library = directory.join("libnvidia-ml.so.1");
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let mut command = Command::new(compiler);
+    command.args(["-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-o"]);
+    let built = command.arg(&library).arg(source).status().expect("a compiler");
+    assert!(built.success());
+    library
+}
+
+fn behave(how: &str) {
+    // SAFETY: this is the only test of its process, and no other thread looks at the environment while the
+    // library is in no call.
+    unsafe { std::env::set_var("NVML_STUB", how) };
+}
+
+#[test]
+fn every_answer_of_the_library_has_a_state() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let library = stub(directory.path());
+    let gpu = |device| Gpu::new(device).library(&library);
+
+    behave("ok");
+    for (device, used, total) in [(0, 60 * GIB, 80 * GIB), (1, GIB, 24 * GIB)] {
+        let mut gpu = gpu(device);
+        assert_eq!(gpu.medium(), Medium::Device(device));
+        assert_eq!(gpu.sample().reading, Reading::Known { used, total });
+    }
+    let cases = [
+        ("no-driver", 0, State::Unsupported),
+        ("none", 0, State::Unsupported),
+        ("ok", 2, State::Unsupported),
+        ("lost", 0, State::Stale),
+        ("denied", 0, State::Denied),
+        // Memory is the machine's own.
+        ("unsupported", 0, State::Unsupported),
+        ("zero", 0, State::Unsupported),
+        // Cut in instances: not for everybody; the other device is whole.
+        ("mig", 0, State::Denied),
+        ("mig", 1, State::Available),
+        ("garbage", 0, State::Stale),
+        ("no such behaviour", 0, State::Stale),
+    ];
+    for (how, device, state) in cases {
+        behave(how);
+        let sample = gpu(device).sample();
+        assert_eq!(sample.state(), state, "{how} {device}: {sample:?}");
+        assert!(!sample.detail.is_empty());
+    }
+
+    // A device that is lost while it is watched; what was said before is not said again.
+    behave("ok");
+    let mut watched = gpu(0);
+    assert_eq!(watched.sample().state(), State::Available);
+    behave("denied");
+    assert_eq!(watched.sample().reading, Reading::Unknown(Unknown::Denied));
+    behave("ok");
+    assert_eq!(watched.sample().state(), State::Available);
+    behave("lost");
+    assert_eq!(watched.sample().state(), State::Stale);
+
+    let nowhere = Gpu::new(0).library(directory.path().join("no such library")).sample();
+    assert_eq!(nowhere.state(), State::Unsupported, "{nowhere:?}");
+    let text = directory.path().join("not a library");
+    std::fs::write(&text, "text").expect("a file");
+    assert_eq!(Gpu::new(0).library(text).sample().state(), State::Unsupported);
+
+    // A driver that hangs: the check goes on, and so does stopping.
+    behave("hang");
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(gpu(0), &Pool::new());
+    let builder = builder.timeout(Duration::from_millis(50)).expect("a timeout");
+    let pressure = runtime.pressure("gpu", builder).expect("threads");
+    let start = Instant::now();
+    let check = pressure.force_check();
+    assert_eq!(check, Ok(Check::Skipped(Skip::Unknown(Unknown::Stale))));
+    let state = |sample: Option<Sample>| sample.map(|sample| sample.state());
+    assert_eq!(state(pressure.status().sample), Some(State::Stale));
+    assert_eq!(runtime.stop(Duration::from_secs(20)), Stop::Stopped);
+    drop((pressure, runtime));
+    assert!(start.elapsed() < Duration::from_secs(20));
+}

@@ -1,0 +1,394 @@
+//! Caches that give way: the cases of erllama's scheduler (E-C...), and sources that fail in every way.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{Gate, wait_until};
+use tidegate::cache::Insert;
+use tidegate::pressure::{
+    Alarm, Check, Medium, Pool, Pressure, Priority, Reading, Root, Rules, Sample, Skip, Source,
+    Stall, State, Target, Unknown, Watermarks, from_fn,
+};
+use tidegate::{
+    Cache, Clock, Health, RemovalCause, RunError, Runtime, Stop, Tier, Tiers, clock, domain, pin,
+    random_state,
+};
+
+type Slabs = Arc<Cache<u32, u32>>;
+
+const RAM: Tier = Tier::new(0);
+const DISK: Tier = Tier::new(7);
+const LONG: Duration = Duration::from_secs(20);
+
+fn slabs() -> Slabs {
+    let builder = Cache::builder(domain(), random_state()).max_bytes(1 << 40);
+    Arc::new(builder.weigher(|_, bytes: &u32| u64::from(*bytes)).build().expect("memory"))
+}
+
+/// Keys from 0 on, of these bytes.
+fn fill(cache: &Slabs, bytes: &[u32], tier: Tier) {
+    for (key, &bytes) in (u32::from(tier.number()) * 1_000_000..).zip(bytes) {
+        let insert = Insert::new().tier(tier);
+        cache.insert_with(key, bytes, insert, clock().now(), &pin()).expect("room");
+    }
+}
+
+fn rules(high: u32, low: u32, least: u64) -> Rules {
+    let marks = Watermarks::percent(high, low).expect("marks");
+    Rules::new(marks).steps(least, u64::MAX).expect("steps")
+}
+
+/// A source of whatever is set.
+#[derive(Clone)]
+struct Dial(Arc<Mutex<Sample>>, Arc<AtomicU64>);
+
+impl Dial {
+    fn at(used: u64, total: u64) -> Self {
+        Self(Arc::new(Mutex::new(Sample::bytes(used, total, "a dial"))), Arc::default())
+    }
+
+    fn set(&self, used: u64, total: u64) {
+        *self.0.lock().unwrap() = Sample::bytes(used, total, "a dial");
+    }
+
+    fn source(&self) -> impl Source + 'static {
+        let it = self.clone();
+        from_fn("dial", Medium::Host, move || {
+            it.1.fetch_add(1, Ordering::SeqCst);
+            it.0.lock().unwrap().clone()
+        })
+    }
+
+    fn samples(&self) -> u64 {
+        self.1.load(Ordering::SeqCst)
+    }
+}
+
+struct Setting {
+    runtime: Runtime,
+    pressure: Pressure,
+    slabs: Slabs,
+    dial: Dial,
+}
+
+/// Not started: whoever wants a check forces it.
+fn setting(used: u64, total: u64, rules: Rules, tiers: Tiers) -> Setting {
+    let (slabs, pool, dial) = (slabs(), Pool::new(), Dial::at(used, total));
+    pool.cache("slabs", Arc::clone(&slabs), tiers, Medium::Host, Priority(0)).expect("a name");
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules);
+    let pressure = runtime.pressure("memory", builder).expect("a thread");
+    Setting { runtime, pressure, slabs, dial }
+}
+
+fn evicted(check: Check) -> (u64, u64) {
+    match check {
+        Check::Evicted { entries, bytes, .. } => (entries, bytes),
+        Check::Skipped(skip) => panic!("skipped: {skip}"),
+    }
+}
+
+fn skipped(check: Check) -> Skip {
+    match check {
+        Check::Skipped(skip) => skip,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn e_c4_e_c16_disabled_it_neither_samples_nor_evicts_but_can_be_asked() {
+    let it = setting(95, 100, rules(90, 70, 1), Tiers::ALL);
+    fill(&it.slabs, &[10, 10], RAM);
+    it.pressure.enable(false);
+    assert_eq!(it.pressure.force_check().map(skipped), Ok(Skip::Disabled));
+    assert_eq!(it.dial.samples(), 0);
+    it.dial.set(42, 100);
+    let sample = it.pressure.sample();
+    assert_eq!(sample.reading, Reading::Known { used: 42, total: 100 });
+    let status = it.pressure.status();
+    assert_eq!(status.sample.and_then(|sample| sample.reading.share()), Some(420_000));
+    assert!(status.sampled_at.is_some() && !status.is_enabled);
+    assert_eq!((status.checks, status.evictions, it.slabs.usage().entries), (1, 0, 2));
+    it.dial.set(95, 100);
+    it.pressure.enable(true);
+    assert_eq!(it.pressure.force_check().map(evicted), Ok((2, 20)));
+}
+
+#[test]
+fn e_c5_e_c17_nothing_below_the_watermark_and_something_at_it() {
+    let it = setting(10, 100, rules(85, 70, 1), Tiers::ALL);
+    fill(&it.slabs, &[5, 5, 5, 5], RAM);
+    assert_eq!(it.pressure.force_check().map(skipped), Ok(Skip::BelowWatermark));
+    it.dial.set(85, 100);
+    assert_eq!(it.pressure.force_check().map(evicted), Ok((3, 15)));
+}
+
+#[test]
+fn e_c7_e_c8_the_least_step_and_nothing_to_evict() {
+    let it = setting(95, 100, rules(90, 70, 1 << 20), Tiers::ALL);
+    fill(&it.slabs, &[5, 7], RAM);
+    let check = it.pressure.force_check().expect("a check");
+    let Check::Evicted { entries: 2, bytes: 12, target, shortfall } = check else {
+        panic!("{check:?}");
+    };
+    assert_eq!((target, shortfall), (1 << 20, (1 << 20) - 12));
+    let before = it.pressure.status();
+    assert_eq!((before.last_evicted_bytes, before.evicted_entries), (12, 2));
+    assert_eq!(it.pressure.force_check().map(skipped), Ok(Skip::NothingToEvict));
+    let after = it.pressure.status();
+    assert_eq!(after.last_evicted_bytes, 12);
+    assert_eq!(after.last_evicted_at, before.last_evicted_at);
+    assert_eq!((after.checks, after.evictions), (2, 1));
+}
+
+#[test]
+fn e_c14_what_lies_in_another_tier_stays() {
+    let it = setting(95, 100, rules(90, 70, 1), Tiers::of(&[RAM]));
+    fill(&it.slabs, &[1_024], DISK);
+    assert_eq!(it.pressure.force_check().map(skipped), Ok(Skip::NothingToEvict));
+    assert_eq!(it.slabs.usage().entries, 1);
+}
+
+/// E-B5: pressure on a device never costs what is held in the machine's memory.
+#[test]
+fn e_b5_only_what_the_source_measures_gives_way() {
+    let it = setting(10, 100, rules(90, 70, 1), Tiers::of(&[RAM]));
+    fill(&it.slabs, &[50], RAM);
+    let gpu = from_fn("gpu", Medium::Device(0), || Sample::bytes(99, 100, "a dial"));
+    it.pressure.set_source(gpu).expect("a thread");
+    assert_eq!(it.pressure.force_check().map(skipped), Ok(Skip::NothingToEvict));
+    assert_eq!((it.slabs.usage().bytes, it.pressure.status().source), (50, "gpu".to_owned()));
+}
+
+/// E-B6: the device that is full is seen beside others that are not, for each has a source of its own.
+#[test]
+fn e_b6_each_device_has_caches_of_its_own() {
+    let (a, b, pool) = (slabs(), slabs(), Pool::new());
+    for (device, cache) in [(0, &a), (1, &b)] {
+        let medium = Medium::Device(device);
+        let name = format!("gpu {device}");
+        pool.cache(&name, Arc::clone(cache), Tiers::ALL, medium, Priority(0)).expect("a name");
+        fill(cache, &[40; 10], RAM);
+    }
+    let runtime = Runtime::builder().build().expect("a runtime");
+    for (device, used) in [(0, 99), (1, 10)] {
+        let source =
+            from_fn("gpu", Medium::Device(device), move || Sample::bytes(used, 100, "a dial"));
+        let builder = Pressure::builder(source, &pool).rules(rules(90, 70, 1));
+        let pressure = runtime.pressure(&format!("gpu {device}"), builder).expect("a thread");
+        _ = pressure.force_check().expect("a check");
+    }
+    assert_eq!((a.usage().bytes, b.usage().bytes), (360, 400));
+}
+
+#[test]
+fn e_c26_one_check_reaches_the_low_mark_and_erllamas_target_does_not() {
+    let gib = 1 << 30;
+    for (target, freed) in [(Target::ToLow, 25), (Target::Span, 10)] {
+        let it = setting(100 * gib, 100 * gib, rules(85, 75, 1).target(target), Tiers::ALL);
+        fill(&it.slabs, &[1 << 30; 100], RAM);
+        assert_eq!(it.pressure.force_check().map(evicted), Ok((freed, freed * gib)));
+    }
+}
+
+#[test]
+fn lower_priorities_give_way_first_and_equal_ones_in_proportion() {
+    let pool = Pool::new();
+    let caches = [(0, 300), (1, 100), (1, 300), (2, 100)].map(|(priority, bytes)| {
+        let cache = slabs();
+        fill(&cache, &vec![1; bytes], RAM);
+        let name = format!("{priority} with {bytes}");
+        let added =
+            pool.cache(&name, Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(priority));
+        added.expect("a name");
+        cache
+    });
+    let held = || caches.each_ref().map(|cache| cache.usage().bytes);
+    let dial = Dial::at(1_000, 1_000);
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 60, 1));
+    let pressure = runtime.pressure("memory", builder).expect("a thread");
+    assert_eq!(pressure.force_check().map(evicted), Ok((400, 400)));
+    assert_eq!(held(), [0, 75, 225, 100]);
+    // All of the next, and then the last.
+    dial.set(950, 1_000);
+    assert_eq!(pressure.force_check().map(evicted), Ok((350, 350)));
+    assert_eq!(held(), [0, 0, 0, 50]);
+    let taken = pool.cache("2 with 100", slabs(), Tiers::ALL, Medium::Host, Priority(0));
+    assert_eq!(taken.expect_err("taken").field(), "name");
+    assert!(pool.remove("2 with 100") && !pool.remove("2 with 100"));
+    assert_eq!(pool.bytes(Medium::Host), 0);
+}
+
+/// A budget that several caches share is a source like others.
+#[test]
+fn a_budget_is_shared() {
+    let (a, b, pool) = (slabs(), slabs(), Pool::new());
+    pool.cache("a", Arc::clone(&a), Tiers::ALL, Medium::Host, Priority(0)).expect("a name");
+    pool.cache("b", Arc::clone(&b), Tiers::ALL, Medium::Host, Priority(1)).expect("a name");
+    let source = pool.budget(Medium::Host, 1_000);
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(source, &pool).rules(rules(90, 70, 1));
+    let pressure = runtime.pressure("budget", builder).expect("a thread");
+    fill(&a, &[1; 400], RAM);
+    fill(&b, &[1; 450], RAM);
+    assert_eq!(pressure.force_check().map(skipped), Ok(Skip::BelowWatermark));
+    fill(&b, &[1; 550], RAM);
+    assert_eq!(pressure.force_check().map(evicted), Ok((250, 250)));
+    assert_eq!((a.usage().bytes, b.usage().bytes), (150, 550));
+}
+
+#[test]
+fn a_share_of_time_is_asked_of_what_is_held() {
+    let it = setting(0, 100, rules(40, 10, 1), Tiers::ALL);
+    fill(&it.slabs, &[1; 1_000], RAM);
+    let source = from_fn("psi", Medium::Host, || Sample::share(500_000, "half of the time"));
+    it.pressure.set_source(source).expect("a thread");
+    // 50 % down to 10 %: 40 % of a thousand.
+    assert_eq!(it.pressure.force_check().map(evicted), Ok((400, 400)));
+}
+
+/// In turn: one that hangs, panics, vanishes and says what cannot be. The loop lives, the state is there to be
+/// seen, and nothing is evicted.
+#[test]
+fn e9_a_source_that_fails_in_any_way_evicts_nothing_and_stops_nothing() {
+    let (slabs, pool, dial, gate) = (slabs(), Pool::new(), Dial::at(10, 100), Gate::new());
+    pool.cache("slabs", Arc::clone(&slabs), Tiers::ALL, Medium::Host, Priority(0)).expect("ok");
+    fill(&slabs, &[1; 100], RAM);
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let every = Duration::from_millis(5);
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 50, 1));
+    let builder = builder.interval(every).expect("ok").timeout(every).expect("ok");
+    let pressure = runtime.pressure("memory", builder).expect("a thread");
+    runtime.start().expect("threads");
+    let state = || pressure.status().sample.map(|sample| sample.state());
+    wait_until(|| state() == Some(State::Available));
+
+    let held = Arc::clone(&gate);
+    let hangs = from_fn("hangs", Medium::Host, move || {
+        held.pass();
+        Sample::bytes(100, 100, "too late")
+    });
+    let panics = from_fn("panics", Medium::Host, || panic!("on purpose"));
+    let nowhere = Root::at("/no such directory");
+    let vanished = tidegate::pressure::Meminfo::new(nowhere);
+    let garbage = from_fn("garbage", Medium::Host, || Sample::bytes(u64::MAX, 100, "cannot be"));
+    let nothing = from_fn("nothing", Medium::Host, || Sample::bytes(0, 0, "of nothing"));
+    let denied =
+        from_fn("denied", Medium::Host, || Sample::unknown(Unknown::Denied, "not for you"));
+    let sources: [(Box<dyn Source>, State); 6] = [
+        (Box::new(hangs), State::Stale),
+        (Box::new(panics), State::Stale),
+        (Box::new(vanished), State::Unsupported),
+        (Box::new(garbage), State::Stale),
+        (Box::new(nothing), State::Stale),
+        (Box::new(denied), State::Denied),
+    ];
+    for (source, expected) in sources {
+        let name = source.name();
+        let (checks, unknown) = (pressure.status().checks, pressure.status().unknown);
+        pressure.set_source(source).expect("a thread");
+        wait_until(|| pressure.status().unknown >= unknown + 3);
+        let status = pressure.status();
+        assert_eq!(state(), Some(expected), "{name}");
+        assert!(status.checks >= checks + 3, "{name}: the loop lives");
+        assert!(matches!(status.check, Some(Check::Skipped(Skip::Unknown(_)))), "{name}");
+        assert_eq!((status.evictions, slabs.usage().bytes), (0, 100), "{name}");
+        assert!(matches!(pressure.health(), Health::Healthy | Health::Stalled { .. }), "{name}");
+        // Settings survive.
+        assert_eq!((status.rules, status.interval), (rules(90, 50, 1), every));
+    }
+    // And one that works again does.
+    dial.set(100, 100);
+    pressure.set_source(dial.source()).expect("a thread");
+    wait_until(|| slabs.usage().bytes <= 50);
+    assert_eq!(runtime.stop(LONG), Stop::Stopped);
+    gate.open();
+}
+
+#[test]
+fn e9_settings_change_while_it_runs_and_those_that_cannot_be_are_named() {
+    let it = setting(80, 100, rules(90, 70, 1), Tiers::ALL);
+    fill(&it.slabs, &[1; 100], RAM);
+    assert_eq!(it.pressure.force_check().map(skipped), Ok(Skip::BelowWatermark));
+    it.pressure.set_watermarks(Watermarks::percent(80, 60).expect("marks"));
+    assert_eq!(it.pressure.force_check().map(evicted), Ok((20, 20)));
+    it.pressure.set_rules(rules(70, 50, 1));
+    assert_eq!(it.pressure.force_check().map(evicted), Ok((30, 30)));
+    it.pressure.set_interval(Duration::from_millis(3)).expect("an interval");
+    assert_eq!(it.pressure.status().interval, Duration::from_millis(3));
+    let refused = it.pressure.set_interval(Duration::ZERO).expect_err("refused");
+    assert_eq!(refused.field(), "interval");
+    let builder = || Pressure::builder(it.dial.source(), &Pool::new());
+    assert_eq!(builder().interval(Duration::ZERO).expect_err("refused").field(), "interval");
+    assert_eq!(builder().timeout(Duration::ZERO).expect_err("refused").field(), "timeout");
+    assert!(it.runtime.pressure("", builder()).is_err());
+}
+
+/// E-B14: what is pinned stays, and the bytes that are short are said.
+#[test]
+fn e7_what_is_pinned_stays() {
+    let it = setting(100, 100, rules(90, 0, 1), Tiers::ALL);
+    fill(&it.slabs, &[60, 40], RAM);
+    let pinned = it.slabs.pin(&0, clock().now(), &pin()).expect("it is there");
+    let check = it.pressure.force_check().expect("a check");
+    assert_eq!(check, Check::Evicted { entries: 1, bytes: 40, target: 100, shortfall: 60 });
+    assert_eq!(*pinned, 60);
+}
+
+/// A listener that panics ends the check, and is counted; the next one goes on.
+#[test]
+fn a_listener_that_panics_is_an_error_of_the_check() {
+    let told = Arc::new(AtomicU64::new(0));
+    let counts = Arc::clone(&told);
+    let builder = Cache::builder(domain(), random_state()).max_entries(1_000);
+    let cache: Slabs = Arc::new(
+        builder
+            .listener(move |_, _, cause| {
+                assert_eq!(cause, RemovalCause::Pressure);
+                assert!(counts.fetch_add(1, Ordering::SeqCst) > 0, "on purpose");
+            })
+            .build()
+            .expect("memory"),
+    );
+    fill(&cache, &[1; 10], RAM);
+    let (pool, dial) = (Pool::new(), Dial::at(100, 100));
+    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0)).expect("a name");
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 95 - 5 - 1, 1));
+    let pressure = runtime.pressure("memory", builder).expect("a thread");
+    assert_eq!(pressure.force_check(), Err(RunError::Panicked));
+    assert_eq!((pressure.metrics().panics, cache.usage().entries), (1, 9));
+    assert!(pressure.force_check().is_ok());
+    assert_eq!(told.load(Ordering::SeqCst), 1 + 9);
+}
+
+/// The kernel's own alarm, if it may be had here: at least it can be waited for, and stopped at once.
+#[test]
+fn a_thread_that_waits_for_an_alarm_stops_at_once() {
+    let (waited, window) = (Duration::from_millis(100), Duration::from_secs(2));
+    let alarm = match Alarm::of_stalls(&Root::system(), Stall::Some, waited, window) {
+        Ok(alarm) => alarm,
+        Err(error) => {
+            println!("skipped: {error}");
+            return;
+        }
+    };
+    println!("waiting for {}", alarm.detail());
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let dial = Dial::at(1, 100);
+    let builder = Pressure::builder(dial.source(), &Pool::new()).alarm(alarm);
+    let pressure = runtime.pressure("memory", builder).expect("threads");
+    for _ in 0..3 {
+        runtime.start().expect("threads");
+        wait_until(|| pressure.status().checks > 0);
+        let start = std::time::Instant::now();
+        assert_eq!(runtime.stop(LONG), Stop::Stopped);
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+}
