@@ -1,8 +1,10 @@
-//! `tidegate`: rate limits tried out on real traffic.
+//! `tidegate`: rate limits tried out on real traffic, and what there is to be seen of memory pressure.
 
 mod failure;
 mod input;
 mod line;
+#[cfg(target_os = "linux")]
+mod pressure;
 mod quota;
 mod replay;
 mod report;
@@ -16,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
-/// Rate limits, tried out on your traffic before they are switched on.
+/// Rate limits, tried out on your traffic before they are switched on; and how short memory is here.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version)]
 struct Arguments {
@@ -27,6 +29,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    #[cfg(target_os = "linux")]
+    Pressure(pressure::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,8 +38,12 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    let Command::Replay(replay) = arguments.command;
-    match replay::run(&replay) {
+    let result = match arguments.command {
+        Command::Replay(replay) => replay::run(&replay),
+        #[cfg(target_os = "linux")]
+        Command::Pressure(pressure) => pressure::run(&pressure),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(line)) => {
             complain(&line);

@@ -190,7 +190,7 @@ fn what_may_not_be_read_is_denied() {
     }
     let written = group("1000", "800", "1");
     let path = written.0.path().join("sys/fs/cgroup/app/memory.current");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0)).expect("permissions");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o0)).expect("permissions");
     assert_eq!(Cgroup::new(written.root()).sample().state(), State::Denied);
 }
 

@@ -26,7 +26,7 @@ pub(super) fn columns(outcome: &Outcome, most: usize) -> (Vec<Column>, u64) {
 }
 
 /// A row of bars, as high as each value is beside `highest`. Nothing is blank, anything is not.
-pub(super) fn bars(values: impl Iterator<Item = u64>, highest: u64) -> String {
+pub(crate) fn bars(values: impl Iterator<Item = u64>, highest: u64) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     values
         .map(|value| match value {

@@ -46,6 +46,7 @@ pub use self::pool::{Pool, PoolBudget, Priority};
 pub use self::psi::{Psi, Stall, Window};
 pub use self::resident::Resident;
 pub use self::root::Root;
+pub use self::sampler::{Within, within};
 
 /// Where something is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

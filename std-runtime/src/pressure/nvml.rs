@@ -130,7 +130,14 @@ fn why(error: &NvmlError) -> Unknown {
 
 /// One for each device; or one that says why there are none.
 pub(super) fn all() -> Vec<Box<dyn Source>> {
-    let devices = load(None).ok().and_then(|nvml| nvml.device_count().ok()).unwrap_or(0);
+    let (says, hears) = std::sync::mpsc::channel();
+    // A driver may hang; then there is one device, which says so.
+    let counting = std::thread::Builder::new().spawn(move || {
+        let devices = load(None).ok().and_then(|nvml| nvml.device_count().ok());
+        _ = says.send(devices.unwrap_or(0));
+    });
+    let devices = counting.ok().and_then(|_| hears.recv_timeout(Duration::from_secs(5)).ok());
+    let devices = devices.unwrap_or(0);
     (0..devices.max(1)).map(|device| -> Box<dyn Source> { Box::new(Gpu::new(device)) }).collect()
 }
 

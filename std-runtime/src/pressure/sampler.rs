@@ -108,6 +108,54 @@ impl Channel {
     }
 }
 
+/// A source that answers in time: [`within`].
+pub struct Within {
+    sampler: Sampler,
+    timeout: Duration,
+}
+
+/// Has a source asked on a thread of its own, and waits for it no longer than this; then its reading is not
+/// known. A [`Pressure`](super::Pressure) does that with its source in any case.
+///
+/// # Errors
+///
+/// If the system cannot start a thread.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate::pressure::{Medium, Sample, Source, State, from_fn, within};
+///
+/// let hangs = from_fn("hangs", Medium::Host, || loop {
+///     std::thread::park();
+/// });
+/// let mut source = within(hangs, Duration::from_millis(5))?;
+/// assert_eq!(source.sample().state(), State::Stale);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn within(source: impl Source + 'static, timeout: Duration) -> std::io::Result<Within> {
+    Ok(Within { sampler: Sampler::start(source)?, timeout })
+}
+
+impl Source for Within {
+    fn name(&self) -> String {
+        self.sampler.name().to_owned()
+    }
+
+    fn medium(&self) -> Medium {
+        self.sampler.medium()
+    }
+
+    fn sample(&mut self) -> Sample {
+        self.sampler.sample(self.timeout)
+    }
+}
+
+impl std::fmt::Debug for Within {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Within").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Sampler {
     fn drop(&mut self) {
         self.channel.state().is_closed = true;

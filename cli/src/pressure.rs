@@ -1,0 +1,175 @@
+//! `tidegate pressure`: what the library sees of memory pressure on this machine.
+
+use std::collections::VecDeque;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use indicatif::BinaryBytes;
+use serde::Serialize;
+use tidegate::pressure::{Measure, Reading, Root, Sample, Source, survey, within};
+
+use crate::failure::Failure;
+use crate::report::bars;
+
+/// Shows every source of memory pressure on this machine, as the library sees it.
+///
+/// In what state it is, how much is used of how much, and where that comes from: the machine, the tightest
+/// limit of the control group and all above it, stalls, this process, and GPUs. Run it where your service runs,
+/// inside the container.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tidegate pressure                        every source, once
+  tidegate pressure --watch                again every second, with how it went
+  tidegate pressure --json | jq '.[] | select(.state == \"available\")'
+  tidegate pressure --watch --json         an array a line, for programs
+
+States: available; denied (there is one, and this process may not read it); unsupported (there is
+none here); stale (no answer, or one that cannot be). Exit status: 0, or 2 with one line that names
+what is wrong.")]
+pub(crate) struct Arguments {
+    /// Again and again, until interrupted
+    #[arg(long)]
+    watch: bool,
+
+    /// An array of {source, state, used_bytes, total_bytes, detail}; null where there is no reading
+    #[arg(long)]
+    json: bool,
+
+    /// How often, with --watch
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    every: f64,
+
+    /// Where /proc and the control groups are: another machine's, copied
+    #[arg(long, value_name = "DIRECTORY", default_value = "/")]
+    root: PathBuf,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.1..=86_400.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("must be from 0.1 to 86400".to_owned())
+    }
+}
+
+/// A driver that nobody uses takes a second to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many samples are drawn.
+const DRAWN: usize = 30;
+
+/// A source as programs see it.
+#[derive(Serialize)]
+struct Row {
+    source: String,
+    state: String,
+    used_bytes: Option<u64>,
+    total_bytes: Option<u64>,
+    detail: String,
+    #[serde(skip)]
+    share: Option<u32>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if !arguments.root.is_dir() {
+        let root = arguments.root.display();
+        return Err(Failure::new(format_args!("--root {root}"), "no such directory"));
+    }
+    let mut sources = Vec::new();
+    for source in survey(&Root::at(&arguments.root)) {
+        let source = within(source, PATIENCE);
+        sources.push(source.map_err(|error| Failure::new("starting a thread", error))?);
+    }
+    let mut drawn: Vec<VecDeque<u64>> = vec![VecDeque::new(); sources.len()];
+    let every = Duration::from_secs_f64(arguments.every);
+    let mut next = Instant::now();
+    loop {
+        let rows: Vec<Row> = sources.iter_mut().map(row).collect();
+        let text = if arguments.json {
+            json(&rows, arguments.watch)
+        } else {
+            for (drawn, row) in drawn.iter_mut().zip(&rows) {
+                drawn.push_back(row.share.map_or(0, u64::from));
+                if drawn.len() > DRAWN {
+                    drawn.pop_front();
+                }
+            }
+            let clears = arguments.watch && std::io::stdout().is_terminal();
+            let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
+            format!("{clear}{}\n", table(&rows, arguments.watch.then_some(&drawn)).trim_fmt())
+        };
+        let mut output = std::io::stdout().lock();
+        match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+            // Whoever read it has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(Failure::new("standard output", error)),
+            Ok(()) if !arguments.watch => return Ok(()),
+            Ok(()) => {}
+        }
+        drop(output);
+        // Absolute, so that it does not drift; and no haste to make up for what was late.
+        next = (next + every).max(Instant::now());
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+}
+
+fn row(source: &mut impl Source) -> Row {
+    let sample = source.sample();
+    let (used_bytes, total_bytes) = match (sample.measure, sample.reading) {
+        (Measure::Bytes, Reading::Known { used, total }) => (Some(used), Some(total)),
+        _ => (None, None),
+    };
+    let (state, share) = (sample.state().to_string(), sample.reading.share());
+    let Sample { detail, .. } = sample;
+    Row { source: source.name(), state, used_bytes, total_bytes, detail, share }
+}
+
+/// Over many lines, or as one.
+fn json(rows: &[Row], is_one_of_many: bool) -> String {
+    let text = if is_one_of_many {
+        serde_json::to_string(rows)
+    } else {
+        serde_json::to_string_pretty(rows)
+    };
+    let mut text = text.expect("strings and numbers");
+    text.push('\n');
+    text
+}
+
+fn table(rows: &[Row], drawn: Option<&Vec<VecDeque<u64>>>) -> Table {
+    let mut table = Table::new();
+    let mut header = vec!["source", "state", "used", "of", "%"];
+    header.extend(drawn.map(|_| "lately"));
+    header.push("where from, or why not");
+    table.load_preset(NOTHING).set_header(header);
+    for (index, row) in rows.iter().enumerate() {
+        let bytes = |bytes: Option<u64>| bytes.map_or("-".to_owned(), shown);
+        let percent = row.share.map(|share| format!("{:.1}", f64::from(share) / 10_000.0));
+        let mut cells = vec![
+            row.source.clone(),
+            row.state.clone(),
+            bytes(row.used_bytes),
+            bytes(row.total_bytes),
+            percent.unwrap_or_else(|| "-".to_owned()),
+        ];
+        cells.extend(drawn.map(|drawn| bars(drawn[index].iter().copied(), 1_000_000)));
+        // What comes from files and drivers must not steer a terminal.
+        cells.push(row.detail.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
+        table.add_row(cells);
+    }
+    for column in [2, 3, 4] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn shown(bytes: u64) -> String {
+    BinaryBytes(bytes).to_string()
+}

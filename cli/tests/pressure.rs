@@ -1,0 +1,106 @@
+//! `tidegate pressure`: on machines of every kind, for people and for programs.
+
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn tidegate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.arg("pressure").args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    tidegate(arguments).output().expect("the program starts")
+}
+
+/// The files of a machine, which the library's tests use, too.
+fn root(name: &str) -> String {
+    let core = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../std-runtime/tests/roots");
+    core.join(name).display().to_string()
+}
+
+fn rows(text: &[u8]) -> Vec<Value> {
+    let rows: Value = serde_json::from_slice(text).expect("JSON");
+    rows.as_array().expect("an array").clone()
+}
+
+#[test]
+fn programs_get_an_array_with_null_where_there_is_no_reading() {
+    let output = output(&["--json", "--root", &root("docker-v2")]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let rows = rows(&output.stdout);
+    for row in &rows {
+        let fields: Vec<_> = row.as_object().expect("an object").keys().collect();
+        assert_eq!(fields, ["detail", "source", "state", "total_bytes", "used_bytes"]);
+        let is_known = row["used_bytes"].is_u64();
+        assert_eq!(is_known, row["total_bytes"].is_u64());
+        let states = ["available", "denied", "unsupported", "stale"];
+        assert!(states.contains(&row["state"].as_str().expect("a state")), "{row}");
+        assert!(!is_known || row["state"] == "available", "{row}");
+        assert!(!row["detail"].as_str().expect("text").is_empty());
+    }
+    let row = |name: &str| rows.iter().find(|row| row["source"] == name).expect(name).clone();
+    let cgroup = row("cgroup");
+    assert_eq!(cgroup["used_bytes"], 289_746_944_u64);
+    assert_eq!(cgroup["total_bytes"], 536_870_912_u64);
+    assert_eq!(cgroup["detail"], "/sys/fs/cgroup/memory.max");
+    // A part of the time is no number of bytes.
+    for psi in [row("psi"), row("psi (cgroup)")] {
+        assert!(psi["state"] == "available" && psi["used_bytes"].is_null(), "{psi}");
+    }
+}
+
+#[test]
+fn people_get_a_table() {
+    let output = output(&["--root", &root("kubernetes-v1")]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let line = text.lines().find(|line| line.trim_start().starts_with("cgroup ")).expect("a row");
+    for part in ["available", "531.92 MiB", "640.00 MiB", "83.1"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(text.lines().next().expect("a header").contains("where from, or why not"));
+    let broken = output_of(&["--root", &root("broken-v2")]);
+    let line = broken.lines().find(|line| line.contains("cgroup ")).expect("a row");
+    assert!(line.contains("stale") && line.contains(" - "), "{line}");
+}
+
+fn output_of(arguments: &[&str]) -> String {
+    String::from_utf8(output(arguments).stdout).expect("text")
+}
+
+#[test]
+fn watching_goes_on_until_whoever_reads_has_seen_enough() {
+    let mut command = tidegate(&["--watch", "--json", "--every", "0.1"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("output")).lines();
+    for _ in 0..3 {
+        let line = lines.next().expect("a line").expect("text");
+        assert!(rows(line.as_bytes()).len() >= 5);
+    }
+    drop(lines);
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn mistakes_are_one_line_that_names_them() {
+    let cases = [
+        (&["--root", "/no such directory"][..], "--root"),
+        (&["--every", "0"], "--every"),
+        (&["--every", "NaN"], "--every"),
+        (&["--every", "1e300"], "--every"),
+        (&["--nonsense"], "--nonsense"),
+    ];
+    for (arguments, named) in cases {
+        let output = output(arguments);
+        let text = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text.lines().count() == 1 && text.contains(named), "{arguments:?}: {text}");
+    }
+    let help = output_of(&["--help"]);
+    assert!(help.contains("Examples:") && help.contains("--watch"));
+}
