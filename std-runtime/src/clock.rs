@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tidegate_core::{Clock, Instant};
 
-use crate::engine::{Engine, StartError};
+use crate::engine::{Engine, ON_DROP, StartError, deadline};
 use crate::schedule::Schedule;
 use crate::task::Task;
 
@@ -211,7 +211,7 @@ impl CachedClock {
     ///
     /// # Errors
     ///
-    /// If the interval is zero, or the system cannot start a thread.
+    /// If the interval is below 100 us, or the system cannot start a thread.
     pub fn start(interval: Duration) -> std::io::Result<(Self, Refreshing)> {
         let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
         let every = Schedule::every(interval).map_err(invalid)?;
@@ -256,4 +256,11 @@ impl std::fmt::Debug for CachedClock {
 /// Keeps a [`CachedClock`] fresh for as long as it lives.
 #[derive(Debug)]
 #[must_use = "dropping it stops the clock"]
-pub struct Refreshing(#[expect(dead_code, reason = "held for its drop")] Engine<()>);
+pub struct Refreshing(Engine<()>);
+
+impl Drop for Refreshing {
+    fn drop(&mut self) {
+        self.0.shared().ask_to_stop();
+        _ = self.0.shared().wait_until_stopped(deadline(ON_DROP));
+    }
+}

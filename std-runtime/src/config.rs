@@ -11,7 +11,7 @@ use std::time::Duration;
 ///
 /// let refused = Schedule::every(Duration::ZERO).expect_err("a thread that never rests");
 /// assert_eq!(refused.field(), "interval");
-/// assert_eq!(refused.to_string(), "interval: must be longer than zero");
+/// assert_eq!(refused.to_string(), "interval: must be at least 100 microseconds");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -38,13 +38,16 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// A thread that slept for less would not sleep at all.
+const SHORTEST: Duration = Duration::from_micros(100);
+
 /// Nothing is done more seldom than this.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// An interval at which something can be done.
 pub(crate) fn interval(interval: Duration) -> Result<Duration, ConfigError> {
-    if interval.is_zero() {
-        return Err(ConfigError::new("interval", "must be longer than zero"));
+    if interval < SHORTEST {
+        return Err(ConfigError::new("interval", "must be at least 100 microseconds"));
     }
     if interval > LONGEST {
         return Err(ConfigError::new("interval", "must be at most 366 days"));

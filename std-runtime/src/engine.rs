@@ -2,18 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidegate_core::{Clock, Instant};
 
 use crate::clock;
 use crate::config::ConfigError;
+use crate::panics::contained;
 use crate::status::Health;
-use crate::task::{Again, Output, RunError, Task, is_in_a_run};
+use crate::task::{Again, Output, RunError, Task, as_step, is_in_a_run};
 
-/// How long dropping waits for the step under way.
-const ON_DROP: Duration = Duration::from_secs(1);
+/// How long dropping a runtime waits for the steps under way.
+pub(crate) const ON_DROP: Duration = Duration::from_secs(1);
 
 /// Nobody sleeps longer: a deadline further away is as good as none.
 const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);
@@ -65,7 +65,7 @@ impl std::error::Error for StartError {
     }
 }
 
-/// Owns a thread: dropping it stops the thread, and waits for a step under way, a second at most.
+/// Owns a thread: dropping it has the thread stop after the step under way, and does not wait for that.
 pub(crate) struct Engine<O: Output> {
     shared: Arc<Shared<O>>,
 }
@@ -87,7 +87,6 @@ struct Control<O> {
     poked: bool,
     /// Runs that others than the thread are at, or wait for.
     asked: usize,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,13 +106,8 @@ impl<O: Output> std::fmt::Debug for Engine<O> {
 
 impl<O: Output> Engine<O> {
     pub(crate) fn new(name: String) -> Self {
-        let control = Control {
-            phase: Phase::Stopped,
-            tasks: Arc::new([]),
-            poked: false,
-            asked: 0,
-            thread: None,
-        };
+        let control =
+            Control { phase: Phase::Stopped, tasks: Arc::new([]), poked: false, asked: 0 };
         let (changed, stopping) = (Condvar::new(), AtomicBool::new(false));
         Self { shared: Arc::new(Shared { name, control: Mutex::new(control), changed, stopping }) }
     }
@@ -126,7 +120,6 @@ impl<O: Output> Engine<O> {
 impl<O: Output> Drop for Engine<O> {
     fn drop(&mut self) {
         self.shared.ask_to_stop();
-        _ = self.shared.wait_until_stopped(deadline(ON_DROP));
     }
 }
 
@@ -156,12 +149,12 @@ impl<O: Output> Shared<O> {
     }
 
     pub(crate) fn remove(&self, task: &Arc<Task<O>>) {
-        task.remove();
         let mut control = self.control();
         let others = control.tasks.iter().filter(|other| !Arc::ptr_eq(other, task));
         let left = others.cloned().collect();
         // What goes is dropped without the lock: it may be somebody's last handle of us.
         let _gone = std::mem::replace(&mut control.tasks, left);
+        task.remove();
         self.poke(control);
     }
 
@@ -193,19 +186,16 @@ impl<O: Output> Shared<O> {
             _ if self.is_stopping() => return Err(StartError::Stopping),
             _ => {}
         }
-        if let Some(ended) = control.thread.take() {
-            // It has left, but for its last few instructions.
-            _ = ended.join();
-        }
         let now = clock().now();
         for task in control.tasks.iter() {
             task.start(now);
         }
         let ours = Arc::clone(self);
         let thread = std::thread::Builder::new().name(self.name.clone());
+        // Not joined: what its steps have put into thread-local variables is dropped after it has left, and may
+        // ask for anything.
         match thread.spawn(move || ours.run()) {
-            Ok(thread) => {
-                control.thread = Some(thread);
+            Ok(_) => {
                 control.phase = Phase::Running;
                 Ok(())
             }
@@ -224,8 +214,11 @@ impl<O: Output> Shared<O> {
     /// Wakes the thread, which then leaves; runs that others have asked for end after their step.
     pub(crate) fn ask_to_stop(&self) {
         let mut control = self.control();
-        if control.phase == Phase::Running {
-            control.phase = Phase::Stopping;
+        match control.phase {
+            Phase::Running => control.phase = Phase::Stopping,
+            // Now it is stopped on purpose.
+            Phase::Dead => control.phase = Phase::Stopped,
+            Phase::Stopped | Phase::Stopping => {}
         }
         if control.phase == Phase::Stopping || control.asked > 0 {
             // Relaxed: as where it is read.
@@ -253,19 +246,8 @@ impl<O: Output> Shared<O> {
     pub(crate) fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop {
         let mut control = self.control();
         loop {
+            // Or somebody has started it again since.
             if !self.is_stopping() {
-                if control.phase == Phase::Running {
-                    // It was stopped, and somebody has started it again.
-                    return Stop::Stopped;
-                }
-                let thread = control.thread.take();
-                drop(control);
-                // It has left, but for its last few instructions; unless it is ourselves.
-                if let Some(thread) = thread
-                    && thread.thread().id() != std::thread::current().id()
-                {
-                    _ = thread.join();
-                }
                 return Stop::Stopped;
             }
             if is_in_a_run() {
@@ -293,7 +275,8 @@ impl<O: Output> Shared<O> {
             let tasks = Arc::clone(&control.tasks);
             drop(control);
             let again = self.round(&tasks);
-            drop(tasks);
+            // It may be the last that knows a target, whose destructor is somebody else's code.
+            _ = contained(|| as_step(|| drop(tasks)));
             control = self.control();
             if control.poked || control.phase == Phase::Stopping {
                 continue;
@@ -348,6 +331,9 @@ impl<O: Output> Shared<O> {
 
     /// The worst of all tasks.
     pub(crate) fn worst(&self, stalled_after: u32) -> Option<Health> {
+        if self.control().phase == Phase::Dead {
+            return Some(Health::Dead);
+        }
         let all = self.tasks();
         all.iter().map(|task| self.health(task, stalled_after)).max_by_key(|it| it.badness())
     }

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod adapters;
+mod advertiser;
 mod caller;
 pub mod clock;
 mod config;
@@ -19,6 +21,7 @@ mod sweeper;
 mod task;
 pub mod wait;
 
+pub use advertiser::Advertiser;
 pub use caller::caller;
 #[doc(inline)]
 pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock, clock};

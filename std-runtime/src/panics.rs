@@ -22,8 +22,13 @@ pub(crate) fn contained<T>(f: impl FnOnce() -> T) -> Option<T> {
         // Relaxed: a count.
         CAUGHT.fetch_add(1, Ordering::Relaxed);
     }
-    // Dropping what it panicked with might panic again.
-    result.map_err(std::mem::forget).ok()
+    result
+        .map_err(|payload| {
+            // Dropping what it panicked with might panic again, for which there is no help but to keep it.
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+            _ = dropped.map_err(std::mem::forget);
+        })
+        .ok()
 }
 
 /// Counts panics that it kept from going any further. Clones share the count.

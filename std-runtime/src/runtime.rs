@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
 
 use crate::config::{self, ConfigError};
-use crate::engine::{Engine, StartError, Stop, deadline};
+use crate::engine::{Engine, ON_DROP, StartError, Stop, deadline};
 use crate::refresh::Refresher;
 use crate::schedule::Schedule;
 use crate::status::Health;
@@ -132,7 +132,8 @@ impl Builder {
         self
     }
 
-    /// After so many intervals without an end, a run is [stalled](Health::Stalled). 3 until set.
+    /// After so many intervals without an end, and 100 ms at least, a run is [stalled](Health::Stalled). 3 until
+    /// set.
     pub fn stalled_after(mut self, intervals: u32) -> Self {
         self.settings.stalled_after = intervals;
         self
@@ -144,14 +145,8 @@ impl Builder {
     ///
     /// If a setting cannot be.
     pub fn build(self) -> Result<Runtime, ConfigError> {
-        let settings = self.settings;
-        config::name(&settings.name)?;
-        if settings.stalled_after == 0 {
-            return Err(ConfigError::new("stalled_after", "must be at least one interval"));
-        }
-        let sweeps = Engine::new("tidegate-sweep".to_owned());
-        let threads = Mutex::new(Threads { others: Vec::new(), is_started: false });
-        Ok(Runtime { inner: Arc::new(Inner { settings, sweeps, threads }) })
+        self.settings.check()?;
+        Ok(Runtime::new(self.settings))
     }
 
     /// The runtime of this name in this process: another handle of it if there is one, or else a new one.
@@ -173,11 +168,12 @@ impl Builder {
     /// # Ok::<(), tidegate::ConfigError>(())
     /// ```
     pub fn shared(self) -> Result<Runtime, ConfigError> {
+        self.settings.check()?;
         let mut shared = shared();
         shared.retain(|_, inner| inner.strong_count() > 0);
         let found = shared.get(&self.settings.name).and_then(Weak::upgrade);
         let Some(inner) = found else {
-            let runtime = self.build()?;
+            let runtime = Runtime::new(self.settings);
             let name = runtime.inner.settings.name.clone();
             shared.insert(name, Arc::downgrade(&runtime.inner));
             return Ok(runtime);
@@ -197,6 +193,14 @@ fn shared() -> MutexGuard<'static, HashMap<String, Weak<Inner>>> {
 }
 
 impl Settings {
+    fn check(&self) -> Result<(), ConfigError> {
+        config::name(&self.name)?;
+        if self.stalled_after == 0 {
+            return Err(ConfigError::new("stalled_after", "must be at least one interval"));
+        }
+        Ok(())
+    }
+
     fn must_equal(&self, asked: &Self) -> Result<(), ConfigError> {
         let reason = || format!("the runtime '{}' has another", self.name);
         if self.stalled_after != asked.stalled_after {
@@ -211,6 +215,12 @@ impl Settings {
 }
 
 impl Runtime {
+    fn new(settings: Settings) -> Self {
+        let sweeps = Engine::new("tidegate-sweep".to_owned());
+        let threads = Mutex::new(Threads { others: Vec::new(), is_started: false });
+        Self { inner: Arc::new(Inner { settings, sweeps, threads }) }
+    }
+
     /// A runtime to be described further.
     pub fn builder() -> Builder {
         let settings = Settings { name: "tidegate".to_owned(), clock: None, stalled_after: 3 };
@@ -373,6 +383,7 @@ impl Runtime {
         }
         for thread in all() {
             if let Err(error) = thread.start() {
+                threads.is_started = false;
                 all().for_each(Thread::ask_to_stop);
                 return Err(error);
             }
@@ -384,7 +395,8 @@ impl Runtime {
     /// Stops the threads: wakes them if they sleep, and waits for steps under way, but no longer than this.
     /// Runs that were triggered end after their step, too, with [`RunError::Stopping`](crate::RunError).
     ///
-    /// Called by a step, it does not wait for itself, and says [`Stop::TimedOut`].
+    /// What steps have put into thread-local variables is dropped a moment later. Called by a step, of
+    /// whatever runtime, it does not wait, and says [`Stop::TimedOut`].
     pub fn stop(&self, timeout: Duration) -> Stop {
         let deadline = deadline(timeout);
         let mut threads = self.threads();
@@ -392,10 +404,7 @@ impl Runtime {
         let others = threads.others.clone();
         self.inner.ask_to_stop(&others);
         drop(threads);
-        let sweeps = self.inner.sweeps.wait_until_stopped(deadline);
-        let stops = others.iter().map(|thread| thread.wait_until_stopped(deadline));
-        let stops: Vec<_> = stops.chain([sweeps]).collect();
-        if stops.contains(&Stop::TimedOut) { Stop::TimedOut } else { Stop::Stopped }
+        self.inner.wait_until_stopped(&others, deadline)
     }
 
     /// Whether it was started, and not stopped since.
@@ -420,6 +429,17 @@ impl Inner {
         others.iter().for_each(|thread| thread.ask_to_stop());
         self.sweeps.ask_to_stop();
     }
+
+    fn wait_until_stopped(
+        &self,
+        others: &[Arc<dyn Thread>],
+        deadline: Option<std::time::Instant>,
+    ) -> Stop {
+        let sweeps = self.sweeps.wait_until_stopped(deadline);
+        let stops = others.iter().map(|thread| thread.wait_until_stopped(deadline));
+        let stops: Vec<_> = stops.chain([sweeps]).collect();
+        if stops.contains(&Stop::TimedOut) { Stop::TimedOut } else { Stop::Stopped }
+    }
 }
 
 impl Drop for Inner {
@@ -428,6 +448,7 @@ impl Drop for Inner {
         let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
         let others = std::mem::take(&mut threads.others);
         self.ask_to_stop(&others);
+        _ = self.wait_until_stopped(&others, deadline(ON_DROP));
     }
 }
 

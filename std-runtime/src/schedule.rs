@@ -44,7 +44,7 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// If the interval is zero, or above 366 days.
+    /// If the interval is below 100 us, or above 366 days.
     pub fn every(interval: Duration) -> Result<Self, ConfigError> {
         Ok(Self::checked(config::interval(interval)?))
     }

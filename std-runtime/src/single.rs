@@ -68,6 +68,12 @@ impl<R: Clone> Single<R> {
         }
     }
 
+    /// What the last run came to, if its number is at least this.
+    pub(crate) fn last(&self, number: u64) -> Option<R> {
+        let last = self.last.load();
+        last.as_ref().filter(|last| last.number >= number).map(|last| last.result.clone())
+    }
+
     fn ended(&self) -> u64 {
         self.last.load().as_ref().map_or(0, |last| last.number)
     }
@@ -84,26 +90,26 @@ impl<R: Clone> Run<'_, R> {
 }
 
 impl<R: Clone> Awaited<'_, R> {
+    /// Which run it is, counted from 1; one that is given up has the number of the next.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// What that run came to, or a later one; `None` if it was given up.
     pub(crate) fn wait(self) -> Option<R> {
         block_on(self.freed);
-        result(self.single, self.number)
+        self.single.last(self.number)
     }
 
     /// The same, but no longer than this.
     pub(crate) fn wait_for(self, timeout: std::time::Duration) -> Result<Option<R>, TimedOut> {
         block_for(self.freed, timeout)?;
-        Ok(result(self.single, self.number))
+        Ok(self.single.last(self.number))
     }
 
     /// The same, for a task that waits.
     pub(crate) async fn ended(self) -> Option<R> {
         self.freed.await;
-        result(self.single, self.number)
+        self.single.last(self.number)
     }
-}
-
-fn result<R: Clone>(single: &Single<R>, number: u64) -> Option<R> {
-    let last = single.last.load();
-    last.as_ref().filter(|last| last.number >= number).map(|last| last.result.clone())
 }

@@ -51,13 +51,13 @@ pub struct Metrics {
     pub errors: u64,
     /// Of those, the ones that panicked.
     pub panics: u64,
-    /// So many of the last runs failed, in a row.
+    /// So many of the last of these runs failed, in a row.
     pub consecutive_errors: u32,
-    /// Entries removed.
+    /// Entries removed. What a run removed before it failed counts with the next that ends well.
     pub removed: u64,
     /// Those of the last run that ended well.
     pub removed_last: u64,
-    /// How long the last run took that ended well; where others had their turn in between, with their time.
+    /// How long the steps took of the last run that ended well.
     pub duration_last: Duration,
     /// The longest of these.
     pub duration_max: Duration,

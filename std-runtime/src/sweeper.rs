@@ -83,7 +83,7 @@ impl Sweeping {
         self.task.reset_metrics();
     }
 
-    /// Switches it on or off. A step under way ends.
+    /// Switches it on or off. A step under way, or about to begin, ends.
     pub fn enable(&self, is_enabled: bool) {
         self.task.enable(is_enabled, clock().now());
         self.shared.look_again();
@@ -105,8 +105,8 @@ impl Sweeping {
         Ok(())
     }
 
-    /// Takes it out of the runtime. A step under way ends; the target is dropped with the last of these
-    /// handles.
+    /// Takes it out of the runtime. A step under way, or about to begin, ends; the target is dropped with the
+    /// last of these handles.
     pub fn remove(&self) {
         self.shared.remove(&self.task);
     }

@@ -29,7 +29,7 @@ pub(crate) fn is_in_a_run() -> bool {
 }
 
 /// Runs `f` as a step, in which nobody waits for a run.
-fn as_step<T>(f: impl FnOnce() -> T) -> T {
+pub(crate) fn as_step<T>(f: impl FnOnce() -> T) -> T {
     struct Back(bool);
     impl Drop for Back {
         fn drop(&mut self) {
@@ -42,6 +42,9 @@ fn as_step<T>(f: impl FnOnce() -> T) -> T {
 
 /// A step of the work: `None` if there is more to do.
 pub(crate) type Work<O> = Box<dyn FnMut() -> Result<Option<O>, String> + Send>;
+
+/// A run that is late by less is not stalled: the system may have had something else to do.
+const SHORTEST_STALL: Duration = Duration::from_millis(100);
 
 /// What a run comes to.
 pub(crate) trait Output: Clone + Send + Sync + 'static {
@@ -88,7 +91,7 @@ pub(crate) struct Task<O> {
     name: String,
     /// Entered by whoever has the turn.
     work: Mutex<Working<O>>,
-    single: Single<Result<O, RunError>>,
+    single: Single<Ended<O>>,
     timetable: Mutex<Timetable>,
     metrics: ArcSwap<Metrics>,
     removed: AtomicBool,
@@ -96,8 +99,18 @@ pub(crate) struct Task<O> {
 
 struct Working<O> {
     step: Work<O>,
-    /// When the run began that is under way.
-    began: Option<Instant>,
+    /// What the steps of the run that is under way have taken.
+    spent: Duration,
+    /// The target stands in the middle: of a run that is under way, or that failed.
+    is_partial: bool,
+}
+
+/// How a run ended.
+#[derive(Clone)]
+struct Ended<O> {
+    result: Result<O, RunError>,
+    /// It began where a pass begins.
+    is_whole: bool,
 }
 
 /// When the next run is due.
@@ -109,6 +122,8 @@ struct Timetable {
     due: Option<Instant>,
     /// Deadlines still to be skipped.
     skip: u32,
+    errors_in_a_row: u32,
+    /// Since it was last written down.
     overruns: u64,
     backed_off: u64,
 }
@@ -125,11 +140,18 @@ pub(crate) enum Again {
 
 impl<O: Output> Task<O> {
     pub(crate) fn new(name: String, schedule: Schedule, step: Work<O>) -> Self {
-        let timetable =
-            Timetable { schedule, cadence: None, due: None, skip: 0, overruns: 0, backed_off: 0 };
+        let timetable = Timetable {
+            schedule,
+            cadence: None,
+            due: None,
+            skip: 0,
+            errors_in_a_row: 0,
+            overruns: 0,
+            backed_off: 0,
+        };
         Self {
             name,
-            work: Mutex::new(Working { step, began: None }),
+            work: Mutex::new(Working { step, spent: Duration::ZERO, is_partial: false }),
             single: Single::new(),
             timetable: Mutex::new(timetable),
             metrics: ArcSwap::from_pointee(Metrics::default()),
@@ -170,9 +192,14 @@ impl<O: Output> Task<O> {
 
     pub(crate) fn set_interval(&self, interval: Duration, now: Instant) {
         let mut timetable = self.timetable();
+        if timetable.schedule.interval == interval {
+            return;
+        }
         timetable.schedule.interval = interval;
-        if timetable.cadence.is_some() {
-            timetable.cadence = Some(Cadence::new(now + interval, interval));
+        if let Some(cadence) = &timetable.cadence {
+            // Not put off by being told often.
+            let next = cadence.next_due().min(now + interval);
+            timetable.cadence = Some(Cadence::new(next, interval));
         }
     }
 
@@ -180,10 +207,11 @@ impl<O: Output> Task<O> {
         self.timetable().schedule
     }
 
-    /// From now on nobody runs it again; a step under way ends.
+    /// From now on nobody runs it again; a step under way, or about to begin, ends.
     pub(crate) fn remove(&self) {
         // Relaxed: stands alone.
         self.removed.store(true, Ordering::Relaxed);
+        self.rest();
     }
 
     fn is_removed(&self) -> bool {
@@ -210,30 +238,33 @@ impl<O: Output> Task<O> {
     /// Runs it to the end, or waits for who does: whatever ends after this call began is an answer to it.
     /// Without `share`, only a run that begins after that.
     pub(crate) fn run(&self, share: bool, goes_on: impl Fn() -> bool) -> Result<O, RunError> {
-        let mut must_end = !share;
+        // Without sharing, a run that is under way does not count, but those after it do.
+        let mut least = if share { Some(0) } else { None };
+        let goes_on = || goes_on() && !self.is_removed();
         while goes_on() {
-            if self.is_removed() {
-                return Err(RunError::Removed);
-            }
             match self.single.take() {
                 Err(Reentrant) => return Err(RunError::Reentrant),
                 Ok(Turn::Theirs(awaited)) => {
-                    let result = awaited.wait();
-                    if let Some(result) = result.filter(|_| share) {
-                        return result;
+                    let number = awaited.number();
+                    let least = *least.get_or_insert(number + 1);
+                    awaited.wait();
+                    let ended = self.single.last(number.max(least));
+                    if let Some(ended) = ended
+                        && (share || ended.is_whole || ended.result.is_err())
+                    {
+                        return ended.result;
                     }
                 }
                 Ok(Turn::Ours(run)) => {
-                    let began_before = self.working().began.is_some();
-                    let Some(result) = self.advance(run, &goes_on) else { break };
-                    if !(must_end && began_before) {
-                        return result;
+                    let Some(ended) = self.advance(run, goes_on) else { break };
+                    if share || ended.is_whole || ended.result.is_err() {
+                        return ended.result;
                     }
-                    must_end = false;
+                    least.get_or_insert(0);
                 }
             }
         }
-        Err(RunError::Stopping)
+        Err(if self.is_removed() { RunError::Removed } else { RunError::Stopping })
     }
 
     fn working(&self) -> MutexGuard<'_, Working<O>> {
@@ -241,15 +272,15 @@ impl<O: Output> Task<O> {
     }
 
     /// A step, and others while it goes on and there is more to do. `None` if there still is.
-    fn advance(
-        &self,
-        run: Run<'_, Result<O, RunError>>,
-        goes_on: impl Fn() -> bool,
-    ) -> Option<Result<O, RunError>> {
+    fn advance(&self, run: Run<'_, Ended<O>>, goes_on: impl Fn() -> bool) -> Option<Ended<O>> {
         let mut working = self.working();
-        let began = *working.began.get_or_insert_with(|| clock().now());
+        let is_whole = !working.is_partial;
         let result = loop {
-            match contained(|| as_step(|| (working.step)())) {
+            let began = clock().now();
+            let step = contained(|| as_step(|| (working.step)()));
+            working.spent += clock().now().since(began);
+            working.is_partial = !matches!(step, Some(Ok(Some(_))));
+            match step {
                 Some(Ok(None)) if goes_on() => {}
                 Some(Ok(None)) => return None,
                 Some(Ok(Some(output))) => break Ok(output),
@@ -257,43 +288,46 @@ impl<O: Output> Task<O> {
                 None => break Err(RunError::Panicked),
             }
         };
-        working.began = None;
+        let spent = std::mem::take(&mut working.spent);
         drop(working);
-        self.record(&result, began);
-        run.end(result.clone());
-        Some(result)
+        let overruns = self.record(&result, spent);
+        let ended = Ended { result, is_whole };
+        run.end(ended.clone());
+        // Whoever collects is somebody else's code, too.
+        let removed = ended.result.as_ref().map(Output::removed);
+        _ = contained(|| as_step(|| observe::ran(&self.name, removed, spent, overruns)));
+        Some(ended)
     }
 
-    fn record(&self, result: &Result<O, RunError>, began: Instant) {
+    /// Writes down how a run ended, and returns how many deadlines passed since the last.
+    fn record(&self, result: &Result<O, RunError>, spent: Duration) -> u64 {
         let now = clock().now();
-        let took = now.since(began);
-        let before = self.metrics.load();
-        let in_a_row = if result.is_ok() { 0 } else { before.consecutive_errors.saturating_add(1) };
-        drop(before);
-        let (overruns, backed_off) = self.timetable().ended(now, in_a_row);
-        self.metrics.rcu(|before| {
-            let mut after = **before;
-            after.overruns += overruns;
-            after.backed_off += backed_off;
-            after.consecutive_errors = in_a_row;
-            match result {
-                Ok(output) => {
-                    after.runs += 1;
-                    after.removed = after.removed.saturating_add(output.removed());
-                    after.removed_last = output.removed();
-                    after.duration_last = took;
-                    after.duration_max = after.duration_max.max(took);
-                    after.duration_total += took;
-                    after.last_success = Some(now);
-                }
-                Err(error) => {
-                    after.errors += 1;
-                    after.panics += u64::from(*error == RunError::Panicked);
-                }
+        // Held to the end, so that a reset comes before or after.
+        let mut timetable = self.timetable();
+        timetable.ended(now, result.is_ok());
+        let overruns = std::mem::take(&mut timetable.overruns);
+        let mut after = self.metrics();
+        after.overruns += overruns;
+        after.backed_off += std::mem::take(&mut timetable.backed_off);
+        match result {
+            Ok(output) => {
+                after.runs += 1;
+                after.removed = after.removed.saturating_add(output.removed());
+                after.removed_last = output.removed();
+                after.duration_last = spent;
+                after.duration_max = after.duration_max.max(spent);
+                after.duration_total = after.duration_total.saturating_add(spent);
+                after.last_success = Some(now);
+                after.consecutive_errors = 0;
             }
-            after
-        });
-        observe::ran(&self.name, result.as_ref().map(Output::removed), took, overruns);
+            Err(error) => {
+                after.errors += 1;
+                after.panics += u64::from(*error == RunError::Panicked);
+                after.consecutive_errors = after.consecutive_errors.saturating_add(1);
+            }
+        }
+        self.metrics.store(Arc::new(after));
+        overruns
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
@@ -301,6 +335,8 @@ impl<O: Output> Task<O> {
     }
 
     pub(crate) fn reset_metrics(&self) {
+        let mut timetable = self.timetable();
+        (timetable.overruns, timetable.backed_off) = (0, 0);
         self.metrics.store(Arc::new(Metrics::default()));
     }
 
@@ -314,12 +350,11 @@ impl<O: Output> Task<O> {
             return Health::Stopped;
         };
         let since = timetable.due.unwrap_or(cadence.next_due());
-        let patience = cadence.interval().saturating_mul(stalled_after);
+        let patience = cadence.interval().saturating_mul(stalled_after).max(SHORTEST_STALL);
         if now.since(since) >= patience {
             return Health::Stalled { since };
         }
-        drop(timetable);
-        match self.metrics.load().consecutive_errors {
+        match timetable.errors_in_a_row {
             0 => Health::Healthy,
             consecutive_errors => Health::Degraded { consecutive_errors },
         }
@@ -349,26 +384,30 @@ impl Timetable {
         if !cadence.due(now) {
             return Again::At(due);
         }
-        self.overruns += cadence.missed() - missed;
-        if self.skip > 0 {
-            self.skip -= 1;
-            self.backed_off += 1;
+        // Taken together; those to be skipped first.
+        let passed = cadence.missed() - missed + 1;
+        let skipped = passed.min(u64::from(self.skip));
+        self.skip -= skipped as u32;
+        self.backed_off += skipped;
+        if skipped == passed {
             return Again::At(cadence.next_due());
         }
+        self.overruns += passed - skipped - 1;
         self.due = Some(due);
         Again::Now
     }
 
-    /// A run has ended, whoever's: how many deadlines passed meanwhile, and were skipped since the last.
-    fn ended(&mut self, now: Instant, errors_in_a_row: u32) -> (u64, u64) {
+    /// A run has ended, whoever's.
+    fn ended(&mut self, now: Instant, is_well: bool) {
         if let Some(cadence) = self.cadence.as_mut().filter(|_| self.due.is_some()) {
             let missed = cadence.missed();
             cadence.finish(now);
             self.overruns += cadence.missed() - missed;
         }
         self.due = None;
-        let doubled = 1_u32.checked_shl(errors_in_a_row.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.skip = if errors_in_a_row == 0 { 0 } else { (doubled - 1).min(MOST_SKIPPED) };
-        (std::mem::take(&mut self.overruns), std::mem::take(&mut self.backed_off))
+        self.errors_in_a_row = if is_well { 0 } else { self.errors_in_a_row.saturating_add(1) };
+        // 2^(n-1) - 1.
+        let doubled = 1_u32.checked_shl(self.errors_in_a_row.saturating_sub(1));
+        self.skip = (doubled.unwrap_or(u32::MAX) - 1).min(MOST_SKIPPED);
     }
 }

@@ -96,3 +96,32 @@ impl<T: Sweep + ?Sized> Sweep for alloc::boxed::Box<T> {
         (**self).sweep(now, budget)
     }
 }
+
+/// A sweep that is a closure: [`from_fn`].
+#[derive(Clone, Debug)]
+pub struct FromFn<F>(F);
+
+/// Makes a sweep of a closure, which owes what [`Sweep::sweep`] does: for whatever else there is to be tidied.
+///
+/// ```
+/// use tidegate_core::sweep::{Budget, Sweep, Swept, from_fn};
+/// use tidegate_core::Instant;
+///
+/// let mut files = vec!["a", "b", "c"];
+/// let mut sweep = from_fn(|_now, budget: Budget| {
+///     let removed = files.len().min(budget.get());
+///     files.truncate(files.len() - removed);
+///     Swept { visited: removed, removed, freed: 0, wrapped: files.is_empty() }
+/// });
+/// assert!(!sweep.sweep(Instant::ORIGIN, Budget::entries(2)).wrapped);
+/// assert!(sweep.sweep(Instant::ORIGIN, Budget::entries(2)).wrapped);
+/// ```
+pub fn from_fn<F: FnMut(Instant, Budget) -> Swept>(f: F) -> FromFn<F> {
+    FromFn(f)
+}
+
+impl<F: FnMut(Instant, Budget) -> Swept> Sweep for FromFn<F> {
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        (self.0)(now, budget)
+    }
+}

@@ -5,7 +5,7 @@
 //! between bursts, firmware's idle task, a thread. Nothing in this module reads a clock, spawns or
 //! sleeps, and it does not know what it sweeps.
 //!
-//! * [`Sweep`] is one target: a position, and a step within a [`Budget`].
+//! * [`Sweep`] is one target: a position, and a step within a [`Budget`]. [`from_fn`] makes one of a closure.
 //! * [`Cadence`] is a schedule of absolute deadlines.
 //! * [`Sweeper`] sweeps several targets on a cadence.
 
@@ -13,6 +13,6 @@ mod budget;
 mod cadence;
 mod sweeper;
 
-pub use budget::{Budget, Sweep, Swept};
+pub use budget::{Budget, FromFn, Sweep, Swept, from_fn};
 pub use cadence::Cadence;
 pub use sweeper::Sweeper;

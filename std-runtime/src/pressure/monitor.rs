@@ -168,7 +168,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If it is zero, or above 366 days.
+    /// If it is below 100 us, or above 366 days.
     pub fn interval(mut self, interval: Duration) -> Result<Self, ConfigError> {
         self.schedule.interval = config::interval(interval)?;
         Ok(self)
@@ -252,7 +252,7 @@ impl Pressure {
     ///
     /// # Errors
     ///
-    /// If it is zero, or above 366 days.
+    /// If it is below 100 us, or above 366 days.
     pub fn set_interval(&self, interval: Duration) -> Result<(), ConfigError> {
         self.task.set_interval(config::interval(interval)?, clock().now());
         self.shared.look_again();

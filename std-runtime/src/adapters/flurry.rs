@@ -1,0 +1,123 @@
+//! `flurry::HashMap`.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use flurry::HashMap;
+use tidegate_core::{Budget, Instant, Sweep, Swept, Ttl};
+
+use crate::panics::contained;
+
+type Timestamp<V> = Box<dyn Fn(&V) -> Instant + Send>;
+type Hook<K, V> = Box<dyn FnMut(&K, &V) + Send>;
+
+/// A pass over a [`flurry::HashMap`] that removes what has lived for its time to live, by a timestamp that it
+/// carries.
+///
+/// What is removed is the value that was seen to be stale, never one that has taken its place meanwhile; but
+/// one that did is replaced by its clone, for that map knows no other way to leave it. The hook is told of each
+/// that is removed, exactly once, when nothing is held that others could wait for; if it panics, that is
+/// caught.
+///
+/// An iterator of that map lives as long as its guard, which must not be kept, so it cannot be gone on with: a
+/// step looks at the whole map. The budget bounds the removals of a step, and the next step begins at the
+/// front.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use tidegate::adapters::FlurrySweep;
+/// use tidegate::{Budget, Instant, Sweep};
+///
+/// let sessions: Arc<flurry::HashMap<u32, Instant>> = Arc::default();
+/// sessions.pin().insert(1, Instant::from_secs(10));
+/// sessions.pin().insert(2, Instant::from_secs(50));
+///
+/// let hour = Duration::from_secs(3_600);
+/// let mut sweep = FlurrySweep::new(Arc::clone(&sessions), hour, |seen| *seen)
+///     .on_removal(|session, _| println!("{session} has gone"));
+/// let step = sweep.sweep(Instant::from_secs(3_610), Budget::entries(100));
+/// assert_eq!((step.removed, step.wrapped, sessions.len()), (1, true, 1));
+/// ```
+pub struct FlurrySweep<K, V, S = std::hash::RandomState> {
+    map: Arc<HashMap<K, V, S>>,
+    ttl: Ttl,
+    timestamp: Timestamp<V>,
+    hook: Option<Hook<K, V>>,
+}
+
+impl<K, V, S> FlurrySweep<K, V, S> {
+    /// Of a map whose values live for so long from their timestamp on: what has been there for exactly that
+    /// time is gone.
+    pub fn new(
+        map: Arc<HashMap<K, V, S>>,
+        ttl: impl Into<Ttl>,
+        timestamp: impl Fn(&V) -> Instant + Send + 'static,
+    ) -> Self {
+        Self { map, ttl: ttl.into(), timestamp: Box::new(timestamp), hook: None }
+    }
+
+    /// Is told of what is removed.
+    #[must_use]
+    pub fn on_removal(mut self, hook: impl FnMut(&K, &V) + Send + 'static) -> Self {
+        self.hook = Some(Box::new(hook));
+        self
+    }
+
+    fn is_stale(&self, value: &V, now: Instant) -> bool {
+        match self.ttl {
+            Ttl::For(ttl) => {
+                let stamp = (self.timestamp)(value);
+                // A stamp that is ahead is fresh; nothing lives for no time.
+                now >= stamp && now.since(stamp) >= ttl
+            }
+            Ttl::Forever => false,
+        }
+    }
+}
+
+impl<K, V, S> Sweep for FlurrySweep<K, V, S>
+where
+    K: Hash + Ord + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        let map = Arc::clone(&self.map);
+        let guard = map.guard();
+        let mut step = Swept { wrapped: true, ..Swept::default() };
+        for (key, value) in map.iter(&guard) {
+            step.visited += 1;
+            if !self.is_stale(value, now) {
+                continue;
+            }
+            if step.removed >= budget.get() {
+                step.wrapped = false;
+                break;
+            }
+            let mut is_gone = false;
+            map.compute_if_present(
+                key,
+                |_, there| {
+                    is_gone = std::ptr::eq(there, value) && self.is_stale(there, now);
+                    (!is_gone).then(|| there.clone())
+                },
+                &guard,
+            );
+            if is_gone {
+                step.removed += 1;
+                if let Some(hook) = &mut self.hook {
+                    contained(|| hook(key, value));
+                }
+            }
+        }
+        step
+    }
+}
+
+impl<K, V, S> fmt::Debug for FlurrySweep<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlurrySweep").field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}

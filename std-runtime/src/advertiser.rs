@@ -1,0 +1,253 @@
+//! Services of this process, advertised for as long as they are here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidegate_core::registry::Rejected;
+use tidegate_core::{Budget, Instant, Registry, Sweep, Swept};
+
+use crate::panics::contained;
+use crate::pin;
+
+/// No service is advertised more often than this, unless it lives for less than twice that.
+const SELDOM: Duration = Duration::from_secs(10);
+
+type Announce<K, V> = Box<dyn Fn(&K, &V) + Send + Sync>;
+
+/// Advertises services in a [`Registry`], and again in time, before they end, until they are withdrawn: a
+/// [`Sweep`], to be given to a [`Runtime`](crate::Runtime). Clones share the services.
+///
+/// Each is renewed a margin before it would end, but not sooner than ten seconds, or half its time to live, after
+/// it was. Whoever is told elsewhere ([`announce`](Self::announce)) is told each time, and what is here lives as
+/// long as what was said there. One that has ended all the same, for nobody swept, is advertised anew.
+///
+/// For registries in [the domain of the process](crate::domain).
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use tidegate::registry::Terms;
+/// use tidegate::{Advertiser, Instant, Registry, Runtime, Schedule, domain, pin, random_state};
+///
+/// let ttl = Duration::from_secs(300);
+/// let services: Arc<Registry<String, u16, (), ()>> =
+///     Arc::new(Registry::builder().services(Terms::new(ttl)).build(domain(), random_state())?);
+/// let ours = Advertiser::new(Arc::clone(&services), ttl, Duration::from_secs(60));
+///
+/// let now = Instant::ORIGIN;
+/// ours.advertise("mail".to_owned(), 25, now)?;
+/// assert_eq!(services.resolve("mail", now, &pin()), Some(&25));
+///
+/// let runtime = Runtime::builder().build()?;
+/// runtime.sweep("services", Schedule::every(Duration::from_secs(5))?, ours.clone())?;
+/// runtime.start()?;
+/// ours.withdraw("mail", now);
+/// assert!(ours.active().is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Advertiser<K, V, N, P, S>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    registry: Arc<Registry<K, V, N, P, S>>,
+    ttl: Duration,
+    after: Duration,
+    announce: Option<Arc<Announce<K, V>>>,
+    ours: Arc<Mutex<Ours<K, V>>>,
+}
+
+/// What is advertised, and what of it is due next.
+struct Ours<K, V> {
+    services: HashMap<K, Service<V>>,
+    due: BTreeMap<(Instant, u64), K>,
+    /// Tells apart what is due at one time.
+    next: u64,
+}
+
+struct Service<V> {
+    value: V,
+    due: (Instant, u64),
+}
+
+impl<K, V, N, P, S> Advertiser<K, V, N, P, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// Advertises in `registry`, for `ttl` at a time, renewed `margin` before that is over.
+    pub fn new(registry: Arc<Registry<K, V, N, P, S>>, ttl: Duration, margin: Duration) -> Self {
+        let after = ttl.saturating_sub(margin).max(SELDOM.min(ttl / 2));
+        let ours = Ours { services: HashMap::new(), due: BTreeMap::new(), next: 0 };
+        Self { registry, ttl, after, announce: None, ours: Arc::new(Mutex::new(ours)) }
+    }
+
+    /// Is told of each service when it is advertised, and each time that it is renewed: to tell others. If it
+    /// panics, that is caught.
+    #[must_use]
+    pub fn announce(mut self, announce: impl Fn(&K, &V) + Send + Sync + 'static) -> Self {
+        self.announce = Some(Arc::new(Box::new(announce)));
+        self
+    }
+
+    /// How long after it was advertised a service is renewed.
+    pub fn renewed_after(&self) -> Duration {
+        self.after
+    }
+
+    /// Advertises a service from now on, in place of the key's if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What the registry would not take. Then nothing is advertised for the key from now on.
+    pub fn advertise(&self, key: K, value: V, now: Instant) -> Result<(), Rejected<(K, V)>> {
+        self.ours().forget(&key);
+        self.offer(key.clone(), value.clone(), now)?;
+        let due = now + self.after;
+        let mut ours = self.ours();
+        // Another may have come meanwhile: the last stays.
+        ours.forget(&key);
+        ours.remember(key.clone(), value.clone(), due);
+        drop(ours);
+        self.tell(&key, &value);
+        Ok(())
+    }
+
+    fn offer(&self, key: K, value: V, now: Instant) -> Result<(), Rejected<(K, V)>> {
+        self.registry.advertise_for(key, value, self.ttl, now, &pin()).map(|_lease| ())
+    }
+
+    /// Advertises it no longer, and withdraws it; whether it was advertised.
+    pub fn withdraw<Q>(&self, key: &Q, now: Instant) -> bool
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let was = self.ours().forget(key);
+        if was {
+            self.registry.withdraw(key, now, &pin());
+        }
+        was
+    }
+
+    /// The keys of what is advertised, in no order.
+    pub fn active(&self) -> Vec<K> {
+        self.ours().services.keys().cloned().collect()
+    }
+
+    fn ours(&self) -> MutexGuard<'_, Ours<K, V>> {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, key: &K, value: &V) {
+        if let Some(announce) = &self.announce {
+            contained(|| announce(key, value));
+        }
+    }
+
+    /// Renews one that is due; what the registry will not take is tried again at the next.
+    fn renew(&self, key: K, value: V, now: Instant) {
+        if self.registry.renew(&key, now, &pin()).is_err() {
+            _ = self.offer(key.clone(), value.clone(), now);
+        }
+        self.tell(&key, &value);
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Ours<K, V> {
+    fn remember(&mut self, key: K, value: V, at: Instant) {
+        let due = (at, self.next);
+        self.next += 1;
+        self.due.insert(due, key.clone());
+        self.services.insert(key, Service { value, due });
+    }
+
+    fn forget<Q>(&mut self, key: &Q) -> bool
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let Some(service) = self.services.remove(key) else {
+            return false;
+        };
+        self.due.remove(&service.due);
+        true
+    }
+
+    /// One that is due, and from then on due later.
+    fn take_due(&mut self, now: Instant, after: Duration) -> Option<(K, V)> {
+        let (&due, _) = self.due.first_key_value()?;
+        if due.0 > now {
+            return None;
+        }
+        let key = self.due.remove(&due)?;
+        let value = self.services.remove(&key)?.value;
+        self.remember(key.clone(), value.clone(), now + after);
+        Some((key, value))
+    }
+}
+
+impl<K, V, N, P, S> Sweep for Advertiser<K, V, N, P, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
+        let mut step = Swept { wrapped: true, ..Swept::default() };
+        // At least a nanosecond later: what was just renewed is not due again.
+        let after = self.after.max(Duration::from_nanos(1));
+        loop {
+            if step.visited >= budget.get() {
+                step.wrapped = false;
+                return step;
+            }
+            let Some((key, value)) = self.ours().take_due(now, after) else {
+                return step;
+            };
+            step.visited += 1;
+            self.renew(key, value, now);
+        }
+    }
+}
+
+impl<K, V, N, P, S> Clone for Advertiser<K, V, N, P, S>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    fn clone(&self) -> Self {
+        Self {
+            registry: Arc::clone(&self.registry),
+            ttl: self.ttl,
+            after: self.after,
+            announce: self.announce.clone(),
+            ours: Arc::clone(&self.ours),
+        }
+    }
+}
+
+impl<K, V, N, P, S> fmt::Debug for Advertiser<K, V, N, P, S>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let services = self.ours.lock().unwrap_or_else(PoisonError::into_inner).services.len();
+        f.debug_struct("Advertiser").field("services", &services).finish_non_exhaustive()
+    }
+}

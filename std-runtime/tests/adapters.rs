@@ -1,0 +1,185 @@
+//! Sweeps of other people's maps, and services that are advertised again and again: macula's manager (M-C...)
+//! and keter's generic purge (K14).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidegate::registry::{Registry, Terms};
+use tidegate::{Advertiser, Budget, Instant, SeededState, Sweep, Ttl, domain, pin, random_state};
+
+type Services = Registry<String, u16, (), ()>;
+type Ours = Advertiser<String, u16, (), (), SeededState>;
+
+fn at(secs: u64) -> Instant {
+    Instant::from_secs(1_000 + secs)
+}
+
+fn services(ttl: Duration, most: usize) -> (Arc<Services>, Ours) {
+    let terms = Terms::new(ttl).max_entries(most, tidegate::registry::WhenFull::Refuse);
+    let builder = Registry::builder().services(terms);
+    let services: Arc<Services> = Arc::new(builder.build(domain(), random_state()).expect("ok"));
+    let ours = Advertiser::new(Arc::clone(&services), ttl, Duration::from_secs(60));
+    (services, ours)
+}
+
+#[test]
+fn m_c25_what_is_withdrawn_is_active_no_longer() {
+    let (services, ours) = services(Duration::from_secs(300), 10);
+    for (name, port) in [("s1", 1), ("s2", 2)] {
+        ours.advertise(name.to_owned(), port, at(0)).expect("room");
+    }
+    assert!(ours.withdraw("s1", at(1)));
+    assert!(!ours.withdraw("s1", at(1)) && !ours.withdraw("unknown", at(1)));
+    assert_eq!(ours.active(), ["s2"]);
+    assert_eq!(services.resolve("s1", at(1), &pin()), None);
+    assert_eq!(services.resolve("s2", at(1), &pin()), Some(&2));
+}
+
+/// M-B1: the original tells everybody else at 240, and removes its own at 300.
+#[test]
+fn m_c26_what_is_advertised_again_is_there_after_the_sweep() {
+    let (services, ours) = services(Duration::from_secs(300), 10);
+    let told = Arc::new(AtomicU64::new(0));
+    let counts = Arc::clone(&told);
+    let mut ours = ours.announce(move |_, _| {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    assert_eq!(ours.renewed_after(), Duration::from_secs(240));
+    ours.advertise("s1".to_owned(), 1, at(0)).expect("room");
+    let swept = |ours: &mut Ours, secs| ours.sweep(at(secs), Budget::entries(100)).visited;
+    assert_eq!((swept(&mut ours, 239), swept(&mut ours, 240), swept(&mut ours, 240)), (0, 1, 0));
+    assert_eq!(services.prune_services(at(360), &pin()), 0);
+    assert_eq!(services.resolve("s1", at(360), &pin()), Some(&1));
+    assert_eq!(told.load(Ordering::SeqCst), 2);
+    // M-B2: nothing is left of what is withdrawn.
+    assert!(ours.withdraw("s1", at(361)));
+    assert_eq!((swept(&mut ours, 10_000), services.services_len()), (0, 0));
+}
+
+#[test]
+fn m11_one_that_has_ended_is_advertised_anew_and_budgets_hold() {
+    let (services, mut ours) = services(Duration::from_secs(300), 10);
+    for port in 0..10 {
+        ours.advertise(port.to_string(), port, at(0)).expect("room");
+    }
+    assert_eq!(services.prune_services(at(5_000), &pin()), 10);
+    let mut step = ours.sweep(at(5_000), Budget::entries(4));
+    assert_eq!((step.visited, step.wrapped), (4, false));
+    step = ours.sweep(at(5_000), Budget::entries(100));
+    assert_eq!((step.visited, step.wrapped), (6, true));
+    assert_eq!(services.services(at(5_000), &pin()).count(), 10);
+    // What there is no room for is an error, handed back; what is there stays.
+    let refused = ours.advertise("one more".to_owned(), 1, at(5_000)).expect_err("full");
+    assert_eq!(refused.value, ("one more".to_owned(), 1));
+    assert_eq!(ours.active().len(), 10);
+    // Another value in place of the one that is there.
+    ours.advertise("3".to_owned(), 33, at(5_001)).expect("its own room");
+    assert_eq!(services.resolve("3", at(5_001), &pin()), Some(&33));
+    assert_eq!(ours.active().len(), 10);
+}
+
+#[test]
+fn m11_no_sooner_than_ten_seconds_or_half_of_a_short_life() {
+    for (ttl, after) in [(300, 240), (65, 10), (30, 10), (12, 6), (0, 0)] {
+        let (_services, ours) = services(Duration::from_secs(ttl), 10);
+        assert_eq!(ours.renewed_after(), Duration::from_secs(after), "{ttl}");
+    }
+    let (_services, mut ours) = services(Duration::ZERO, 10);
+    ours.advertise("it".to_owned(), 1, at(0)).expect("room");
+    // Due at every moment, and yet a step ends.
+    assert_eq!(ours.sweep(at(0), Budget::UNLIMITED).visited, 1);
+}
+
+#[cfg(feature = "flurry")]
+mod flurry_map {
+    use super::*;
+    use tidegate::adapters::FlurrySweep;
+
+    type Sessions = Arc<flurry::HashMap<u32, (u64, Instant)>>;
+
+    fn sessions(count: u32) -> Sessions {
+        let map: Sessions = Arc::default();
+        for key in 0..count {
+            map.pin().insert(key, (0, at(u64::from(key))));
+        }
+        map
+    }
+
+    #[test]
+    fn k14_what_is_stale_goes_and_is_told_once() {
+        let map = sessions(100);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let says = Arc::clone(&told);
+        let sweep = FlurrySweep::new(Arc::clone(&map), Duration::from_secs(50), |it| it.1);
+        let mut sweep = sweep.on_removal(move |key, _| {
+            says.lock().unwrap().push(*key);
+            panic!("on purpose");
+        });
+        // Those of 0 to 49 have lived for 50 seconds at 99.
+        let step = sweep.sweep(at(99), Budget::entries(30));
+        assert_eq!((step.removed, step.wrapped), (30, false));
+        let step = sweep.sweep(at(99), Budget::entries(30));
+        assert_eq!((step.removed, step.wrapped, map.len()), (20, true, 50));
+        let mut told = told.lock().unwrap().clone();
+        told.sort_unstable();
+        assert_eq!(told, (0..50).collect::<Vec<_>>());
+        // A stamp that is ahead is fresh; and "never" is never.
+        map.pin().insert(7, (0, at(1_000_000)));
+        assert_eq!(sweep.sweep(at(99), Budget::entries(30)).removed, 0);
+        let mut never = FlurrySweep::new(Arc::clone(&map), Ttl::Forever, |it| it.1);
+        assert_eq!(never.sweep(Instant::MAX, Budget::UNLIMITED).removed, 0);
+    }
+
+    /// 0.2, 1: what was renewed between the look and the removal stays. Nothing that was told to be gone is
+    /// there, and nothing is gone that was not told.
+    #[test]
+    fn k14_what_is_renewed_meanwhile_stays() {
+        const KEYS: u32 = 64;
+        const ROUNDS: u64 = 20_000;
+        let map = sessions(0);
+        let removed = Arc::new(AtomicU64::new(0));
+        let counts = Arc::clone(&removed);
+        let sweep = FlurrySweep::new(Arc::clone(&map), Duration::from_secs(1), |it| it.1);
+        let mut sweep = sweep.on_removal(move |_, value| {
+            assert_eq!(value.0 % 2, 0, "a fresh one was removed");
+            counts.fetch_add(1, Ordering::Relaxed);
+        });
+        let mut inserted = 0_u64;
+        std::thread::scope(|scope| {
+            let writes = scope.spawn(|| {
+                let mut replaced = 0_u64;
+                for round in 0..ROUNDS {
+                    let key = (round % u64::from(KEYS)) as u32;
+                    // Odd ones are fresh at the time of the sweep, even ones are stale.
+                    let stamp = if round % 2 == 0 { at(0) } else { at(100) };
+                    replaced += u64::from(map.pin().insert(key, (round, stamp)).is_some());
+                }
+                (ROUNDS, replaced)
+            });
+            while !writes.is_finished() {
+                sweep.sweep(at(50), Budget::entries(1_000));
+            }
+            let (all, replaced) = writes.join().unwrap();
+            inserted = all - replaced;
+        });
+        let left = map.len() as u64;
+        assert_eq!(inserted, left + removed.load(Ordering::Relaxed));
+    }
+}
+
+#[test]
+fn a_closure_is_swept_like_anything_else() {
+    let runtime = tidegate::Runtime::builder().build().expect("a runtime");
+    let left = Arc::new(Mutex::new(10_usize));
+    let files = Arc::clone(&left);
+    let sweep = tidegate::sweep::from_fn(move |_, _| {
+        let mut left = files.lock().unwrap();
+        let removed = (*left).min(3);
+        *left -= removed;
+        tidegate::Swept { visited: removed, removed, freed: 0, wrapped: *left == 0 }
+    });
+    let schedule = tidegate::Schedule::every(Duration::from_secs(60)).expect("ok");
+    let it = runtime.sweep("files", schedule, sweep).expect("a name");
+    assert_eq!(it.trigger().map(|swept| swept.removed), Ok(10));
+}
