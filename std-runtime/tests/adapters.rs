@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate::registry::{Registry, Terms};
-use tidegate::{Advertiser, Budget, Instant, SeededState, Sweep, Ttl, domain, pin, random_state};
+use tidegate::{Advertiser, Budget, Instant, SeededState, Sweep, domain, pin, random_state};
 
 type Services = Registry<String, u16, (), ()>;
 type Ours = Advertiser<String, u16, (), (), SeededState>;
@@ -93,8 +93,10 @@ fn m11_no_sooner_than_ten_seconds_or_half_of_a_short_life() {
 
 #[cfg(feature = "flurry")]
 mod flurry_map {
-    use super::*;
+    use tidegate::Ttl;
     use tidegate::adapters::FlurrySweep;
+
+    use super::*;
 
     type Sessions = Arc<flurry::HashMap<u32, (u64, Instant)>>;
 

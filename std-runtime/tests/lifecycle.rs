@@ -273,14 +273,15 @@ fn a_target_whose_destructor_panics_or_stops_the_runtime_harms_nobody() {
 #[test]
 fn a_thread_local_that_asks_when_it_is_dropped_stops_nobody() {
     use std::cell::RefCell;
+    type Asks = Box<dyn FnMut()>;
     thread_local! {
-        static LEFT: RefCell<Option<OnDrop<Box<dyn FnMut()>>>> = const { RefCell::new(None) };
+        static LEFT: RefCell<Option<OnDrop<Asks>>> = const { RefCell::new(None) };
     }
     let runtime = runtime();
     let (other, slow) = (runtime.clone(), Duration::from_millis(300));
     let task = runtime.task("it", every(1), move |_, _| {
         let other = other.clone();
-        let asks: Box<dyn FnMut()> = Box::new(move || {
+        let asks: Asks = Box::new(move || {
             std::thread::sleep(slow);
             _ = other.health();
         });
