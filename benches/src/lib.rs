@@ -2,8 +2,8 @@
 //!
 //! One module a module of the core, plus [`measure`], which times, and [`workload`], which makes
 //! keys. `cargo run --release -p tidegate-benches -- limiter` prints the
-//! table of the limiter, `-- map`, `-- cache`, `-- flight` and
-//! `-- registry` those of the others.
+//! table of the limiter, `-- map`, `-- cache`, `-- flight`, `-- registry` and `-- runtime` those of the
+//! others. `--bin soak` keeps a cache within a control group's limit.
 
 pub mod cache;
 pub mod flight;
@@ -11,4 +11,5 @@ pub mod limiter;
 pub mod map;
 pub mod measure;
 pub mod registry;
+pub mod runtime;
 pub mod workload;

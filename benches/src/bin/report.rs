@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tidegate_benches::measure::{Counting, Row};
-use tidegate_benches::{cache, flight, limiter, map, registry};
+use tidegate_benches::{cache, flight, limiter, map, registry, runtime};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -48,6 +48,11 @@ enum Bench {
         #[command(flatten)]
         options: Options,
     },
+    /// The runtime beside what was aimed for: stopping, cadence, sweeping, idling. Takes two minutes.
+    Runtime {
+        #[command(flatten)]
+        options: Options,
+    },
     /// The cache beside moka, mini-moka, quick_cache and scc.
     Cache {
         #[command(flatten)]
@@ -85,6 +90,10 @@ fn main() -> ExitCode {
         }
         Bench::Flight { options } => {
             flight::run(options.turns.max(1), row);
+            options
+        }
+        Bench::Runtime { options } => {
+            runtime::run(options.turns.max(1), row);
             options
         }
         Bench::Registry { options } => {

@@ -1,0 +1,201 @@
+//! The runtime: how soon it stops, how well it keeps its cadence, what sweeping costs those who check, and what
+//! it takes when there is nothing to do. Beside what was aimed for, not beside a rival.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tidegate::pressure::{Meminfo, Pool, Pressure, Root};
+use tidegate::refresh::{Minted, Refresher};
+use tidegate::{
+    BucketTable, Clock, First, Quota, Runtime, Schedule, Stop, Swept, TableSweep, clock,
+};
+
+use crate::measure::{Row, median, thread_time};
+use crate::workload::{Spread, keys, sequence};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn row(case: &str, keys: usize, threads: usize, ours: f64, goal: f64, unit: &'static str) -> Row {
+    Row {
+        bench: "runtime",
+        case: case.to_owned(),
+        keys,
+        threads,
+        ours_ns: ours,
+        rival: "aimed for",
+        rival_ns: goal,
+        ratio: goal / ours,
+        unit: Some(unit),
+    }
+}
+
+/// Runs everything, and hands each row over as it comes.
+pub fn run(turns: usize, mut show: impl FnMut(Row)) {
+    stop(&mut show);
+    cadence(&mut show);
+    sweeping(turns, &mut show);
+    idle(&mut show);
+}
+
+fn runtime() -> Runtime {
+    Runtime::builder().build().expect("a runtime")
+}
+
+/// Of an idle thread with a minute to go.
+fn stop(show: &mut impl FnMut(Row)) {
+    let mut took: Vec<f64> = (0..201)
+        .map(|_| {
+            let runtime = runtime();
+            let every = Schedule::every(LONG).expect("an interval").first(First::AfterInterval);
+            let nothing = |_, _| Ok::<_, String>(Swept::default());
+            runtime.task("it", every, nothing).expect("a name");
+            runtime.start().expect("a thread");
+            std::thread::sleep(Duration::from_millis(2));
+            let start = Instant::now();
+            assert_eq!(runtime.stop(LONG), Stop::Stopped);
+            start.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    took.sort_by(f64::total_cmp);
+    show(row("stop an idle thread, median", 0, 1, took[100], 10_000.0, "us"));
+    show(row("stop an idle thread, slowest of 201", 0, 1, took[200], 10_000.0, "us"));
+}
+
+/// 10,000 deadlines of 5 ms: how late each run begins, and whether that grows.
+fn cadence(show: &mut impl FnMut(Row)) {
+    const TICKS: usize = 10_000;
+    let tick = Duration::from_millis(5);
+    let (runtime, starts) = (runtime(), Arc::new(Mutex::new(Vec::with_capacity(TICKS))));
+    let seen = Arc::clone(&starts);
+    let task = runtime.task("it", Schedule::every(tick).expect("an interval"), move |_, _| {
+        seen.lock().expect("no panic").push(clock().now());
+        Ok::<_, String>(Swept { wrapped: true, ..Swept::default() })
+    });
+    let task = task.expect("a name");
+    // Runs that begin too late to be of their own deadline are counted there.
+    runtime.start().expect("a thread");
+    std::thread::sleep(tick * TICKS as u32 + tick / 2);
+    assert_eq!(runtime.stop(LONG), Stop::Stopped);
+    let (starts, overruns) = (starts.lock().expect("no panic"), task.metrics().overruns);
+    // The first is as late as the thread was: the grid is that of the median start.
+    let offset = |start: &tidegate::Instant| start.as_nanos() as i64 % 5_000_000;
+    let errors: Vec<f64> = {
+        let reference = median(starts.iter().map(|start| offset(start) as f64).collect());
+        starts.iter().map(|start| (offset(start) as f64 - reference).abs() / 1e3).collect()
+    };
+    let late = |part: &[tidegate::Instant], from: usize| {
+        let origin = starts[0].as_nanos() as f64;
+        let lateness = part.iter().enumerate().map(|(k, start)| {
+            let deadline = origin + ((from + k) as f64 + overruns_before(&starts, from + k)) * 5e6;
+            (start.as_nanos() as f64 - deadline) / 1e3
+        });
+        median(lateness.collect())
+    };
+    let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+    show(row("10,000 runs every 5 ms: mean error", 0, 1, mean, 250.0, "us"));
+    let first = late(&starts[..100], 0).abs();
+    let last = late(&starts[starts.len() - 100..], starts.len() - 100).abs();
+    show(row("the same: of the first 100, median", 0, 1, first, 250.0, "us"));
+    show(row("the same: of the last 100, median", 0, 1, last, 250.0, "us"));
+    show(row("the same: deadlines that were skipped", 0, 1, overruns as f64, 0.0, "deadlines"));
+}
+
+/// How many deadlines were skipped before the k-th start.
+fn overruns_before(starts: &[tidegate::Instant], k: usize) -> f64 {
+    let since = (starts[k].as_nanos() - starts[0].as_nanos()) as f64;
+    (since / 5e6).round() - k as f64
+}
+
+/// A check of 1 M buckets by two threads at once, by the time that the thread had, while a third sweeps; and
+/// while none does.
+fn sweeping(turns: usize, show: &mut impl FnMut(Row)) {
+    const KEYS: usize = 1_000_000;
+    const CHECKS: usize = 500_000;
+    let quota = Quota::per_second(1_000_000).expect("a quota");
+    let table = BucketTable::boxed(quota, KEYS, tidegate::random_state()).expect("a unit");
+    let (table, keys) = (Arc::new(table), keys(KEYS));
+    let plan = table.plan(quota).expect("a plan");
+    let sequence = sequence(&keys, Spread::Uniform);
+    let hammer = |seed: usize, over: &AtomicBool| {
+        let mut took = Vec::with_capacity(CHECKS);
+        for key in sequence.iter().cycle().skip(seed * 77_777).take(CHECKS) {
+            let start = thread_time();
+            _ = black_box(table.check(key, &plan, clock().now()));
+            took.push((thread_time() - start) as u32);
+        }
+        over.store(true, Ordering::Relaxed);
+        took
+    };
+    let mut figures = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..turns {
+        for is_swept in [false, true] {
+            let runtime = runtime();
+            // Again as soon as it is through.
+            let every = Schedule::every(Duration::from_millis(1)).expect("an interval");
+            let sweep = runtime.sweep("table", every, TableSweep::new(Arc::clone(&table)));
+            let sweep = sweep.expect("a name");
+            if is_swept {
+                runtime.start().expect("a thread");
+            }
+            let over = AtomicBool::new(false);
+            let mut took = std::thread::scope(|scope| {
+                let threads = [1, 2].map(|seed| {
+                    scope.spawn({
+                        let (hammer, over) = (&hammer, &over);
+                        move || hammer(seed, over)
+                    })
+                });
+                threads.map(|thread| thread.join().expect("no panic")).concat()
+            });
+            assert_eq!(runtime.stop(LONG), Stop::Stopped);
+            took.sort_unstable();
+            let at = |part: f64| f64::from(took[(took.len() as f64 * part) as usize]);
+            figures[usize::from(is_swept)].push(at(0.999));
+            figures[2 + usize::from(is_swept)].push(at(0.5));
+            if is_swept {
+                eprintln!("{} passes over the table meanwhile", sweep.metrics().runs);
+            }
+        }
+    }
+    let [quiet, swept, quiet_half, swept_half] = figures.map(median);
+    let mut compared = |case: &str, quiet: f64, swept: f64| {
+        let mut row = row(case, KEYS, 2, swept, quiet, "ns");
+        row.rival = "not sweeping";
+        show(row);
+    };
+    compared("a check beside sweeping, p99.9", quiet, swept);
+    compared("a check beside sweeping, median", quiet_half, swept_half);
+}
+
+/// What the process takes when nothing is due: sweeps every minute, pressure every five seconds, a token.
+fn idle(show: &mut impl FnMut(Row)) {
+    let runtime = runtime();
+    for n in 0..10 {
+        let every = Schedule::every(LONG).expect("an interval");
+        let nothing = |_, _| Ok::<_, String>(Swept { wrapped: true, ..Swept::default() });
+        runtime.task(&format!("target {n}"), every, nothing).expect("a name");
+    }
+    let memory = Pressure::builder(Meminfo::new(Root::system()), &Pool::new());
+    runtime.pressure("memory", memory).expect("threads");
+    let mint = || Ok::<_, String>(Minted { value: (), ttl: LONG.into() });
+    let token = Arc::new(Refresher::builder(mint).build().expect("a token"));
+    runtime.refresh("token", Duration::from_secs(1), token).expect("a thread");
+    runtime.start().expect("threads");
+    std::thread::sleep(Duration::from_millis(500));
+    let (start, before) = (Instant::now(), process_time());
+    std::thread::sleep(Duration::from_secs(20));
+    let share = (process_time() - before).as_secs_f64() / start.elapsed().as_secs_f64() * 100.0;
+    assert_eq!(runtime.stop(LONG), Stop::Stopped);
+    show(row("an idle runtime with 12 targets, of a processor", 0, 5, share, 0.1, "%"));
+}
+
+/// What the process has had of its processors.
+fn process_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to `time`, which outlives the call.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    assert!(failed == 0, "no clock of the process's time");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
