@@ -34,7 +34,7 @@ use std::fmt;
 #[doc(inline)]
 pub use tidegate_core::pressure::*;
 
-pub use self::alarm::Alarm;
+pub use self::alarm::{Alarm, NoAlarm};
 pub use self::cgroup::Cgroup;
 pub use self::compose::{FromFn, Several, any_of, from_fn, max_of};
 pub use self::meminfo::Meminfo;
