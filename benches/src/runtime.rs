@@ -26,7 +26,8 @@ fn row(case: &str, keys: usize, threads: usize, ours: f64, goal: f64, unit: &'st
         ours_ns: ours,
         rival: "aimed for",
         rival_ns: goal,
-        ratio: goal / ours,
+        // Of nothing beside nothing, neither is better.
+        ratio: if ours == goal { 1.0 } else { goal / ours },
         unit: Some(unit),
     }
 }
