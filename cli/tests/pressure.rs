@@ -104,3 +104,62 @@ fn mistakes_are_one_line_that_names_them() {
     let help = output_of(&["--help"]);
     assert!(help.contains("Examples:") && help.contains("--watch"));
 }
+
+/// A group of this machine's own, with a limit, if this process may make one.
+struct Group(PathBuf);
+
+impl Group {
+    fn make(limit: u64) -> Result<Self, String> {
+        let membership = std::fs::read_to_string("/proc/self/cgroup").map_err(|e| e.to_string())?;
+        let path = membership.lines().find_map(|line| line.split_once(":memory:"));
+        let (base, file) = match path {
+            Some((_, path)) => (format!("/sys/fs/cgroup/memory{path}"), "memory.limit_in_bytes"),
+            None => {
+                let path = membership.lines().find_map(|line| line.strip_prefix("0::"));
+                (format!("/sys/fs/cgroup{}", path.ok_or("no groups")?), "memory.max")
+            }
+        };
+        let group = PathBuf::from(base).join(format!("tidegate-test-{}", std::process::id()));
+        let fails = |error| format!("{}: {error}", group.display());
+        std::fs::create_dir(&group).map_err(fails)?;
+        let made = Self(group.clone());
+        // In version 2 there is no such file unless memory is handed down.
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(group.join(file))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, limit.to_string().as_bytes()))
+            .map_err(fails)?;
+        Ok(made)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn in_a_group_with_a_limit_it_sees_that_limit() {
+    const LIMIT: u64 = 96 << 20;
+    let group = match Group::make(LIMIT) {
+        Ok(group) => group,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    let join = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", join]).arg(&group.0).arg(env!("CARGO_BIN_EXE_tidegate"));
+    let output = command.args(["pressure", "--json"]).output().expect("a shell");
+    assert!(output.status.success(), "{output:?}");
+    let rows = rows(&output.stdout);
+    let cgroup = rows.iter().find(|row| row["source"] == "cgroup").expect("a row");
+    assert_eq!(cgroup["state"], "available", "{cgroup}");
+    assert_eq!(cgroup["total_bytes"], LIMIT);
+    let used = cgroup["used_bytes"].as_u64().expect("a number");
+    assert!(used > 0 && used < LIMIT, "{cgroup}");
+    let detail = cgroup["detail"].as_str().expect("text");
+    assert!(detail.contains("tidegate-test-"), "{detail}");
+}

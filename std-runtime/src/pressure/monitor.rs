@@ -63,7 +63,7 @@ impl fmt::Display for Check {
 }
 
 /// How a [`Pressure`] stands. The figures count since it was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Whether it evicts.
     pub is_enabled: bool,
@@ -113,7 +113,8 @@ pub struct Pressure {
 struct Live {
     settings: ArcSwap<Settings>,
     sampler: ArcSwap<Sampler>,
-    status: ArcSwap<Recorded>,
+    /// But for the settings, which are those of the moment.
+    status: ArcSwap<Status>,
     pool: Pool,
     clock: SharedClock,
 }
@@ -124,21 +125,6 @@ struct Settings {
     is_enabled: bool,
     timeout: Duration,
     gives_back: bool,
-}
-
-/// What of a [`Status`] is written down.
-#[derive(Clone, Default)]
-struct Recorded {
-    sample: Option<Sample>,
-    sampled_at: Option<Instant>,
-    check: Option<Check>,
-    last_evicted_bytes: u64,
-    last_evicted_at: Option<Instant>,
-    checks: u64,
-    evictions: u64,
-    evicted_entries: u64,
-    evicted_bytes: u64,
-    unknown: u64,
 }
 
 /// What a [`Pressure`] is to be like: [`Pressure::builder`].
@@ -279,34 +265,12 @@ impl Pressure {
     /// How it stands.
     pub fn status(&self) -> Status {
         let settings = **self.live.settings.load();
-        let Recorded {
-            sample,
-            sampled_at,
-            check,
-            last_evicted_bytes,
-            last_evicted_at,
-            checks,
-            evictions,
-            evicted_entries,
-            evicted_bytes,
-            unknown,
-        } = (**self.live.status.load()).clone();
-        Status {
-            is_enabled: settings.is_enabled,
-            source: self.live.sampler.load().name().to_owned(),
-            rules: settings.rules,
-            interval: self.task.schedule().interval,
-            sample,
-            sampled_at,
-            check,
-            last_evicted_bytes,
-            last_evicted_at,
-            checks,
-            evictions,
-            evicted_entries,
-            evicted_bytes,
-            unknown,
-        }
+        let mut status = (**self.live.status.load()).clone();
+        status.is_enabled = settings.is_enabled;
+        status.rules = settings.rules;
+        status.source = self.live.sampler.load().name().to_owned();
+        status.interval = self.task.schedule().interval;
+        status
     }
 
     /// How its thread is faring.
@@ -365,7 +329,7 @@ impl Runtime {
         let live = Arc::new(Live {
             settings: ArcSwap::from_pointee(settings),
             sampler: ArcSwap::from_pointee(sampler),
-            status: ArcSwap::from_pointee(Recorded::default()),
+            status: ArcSwap::from_pointee(Status::default()),
             pool,
             clock: self.clock(),
         });
