@@ -99,12 +99,15 @@ fn e_c1_c4_what_is_off_or_unknown_is_never_a_reason() {
         let unknown = Outcome::Skipped(Skip::Unknown(why));
         assert_eq!(controller.check(Reading::Unknown(why), NOW), unknown);
     }
-    // Nothing of nothing, and more than there is: also if somebody makes such a reading by hand.
+    // Nothing of nothing, and more than there is.
     let garbage = Outcome::Skipped(Skip::Unknown(Unknown::Stale));
     for (used, total) in [(0, 0), (5, 0), (101, 100), (u64::MAX, 1)] {
         assert_eq!(controller.check(Reading::new(used, total), NOW), garbage);
-        assert_eq!(controller.check(Reading::Known { used, total }, NOW), garbage);
-        assert_eq!(Reading::Known { used, total }.share(), None);
+        assert_eq!(Reading::new(used, total).share(), None);
+    }
+    for used in [0, 5] {
+        assert_eq!(controller.check(Reading::Known { used, total: 0 }, NOW), garbage);
+        assert_eq!(Reading::Known { used, total: 0 }.share(), None);
     }
     controller.enable(false);
     let off = Outcome::Skipped(Skip::Disabled);
@@ -194,32 +197,87 @@ fn e4_evictions_without_effect_become_rare() {
     assert_eq!(controller.check(Reading::new(10, 100), now), idle);
 }
 
-/// What comes in between two readings is as much as what was evicted: that is no sign of being in vain. Also
-/// if there was no reading before the first eviction, and it is first taken for one.
+/// What a source reads after each check, and what a check has evicted, for so many seconds.
+fn loop_for(seconds: u64, rules: Rules, mut source: impl FnMut(u64, u64) -> Reading) -> (u64, u64) {
+    let mut controller = Controller::new(rules);
+    let (mut evictions, mut rests, mut evicted) = (0, 0, 0);
+    for second in 0..seconds {
+        let now = NOW + Duration::from_secs(second);
+        let reading = source(second, std::mem::take(&mut evicted));
+        match controller.check(reading, now) {
+            Outcome::Evict(request) => {
+                evictions += 1;
+                evicted = request.amount;
+                controller.settle(request.amount, now);
+            }
+            Outcome::Skipped(Skip::Ineffective { .. }) => rests += 1,
+            Outcome::Skipped(_) => {}
+        }
+    }
+    (evictions, rests)
+}
+
+/// What comes in between two readings is as much as what was evicted: it is found out by leaving it alone for
+/// one reading, more and more seldom.
 #[test]
 fn e4_growth_is_not_taken_for_evicting_in_vain() {
-    for begins_at in [5_000, 9_000] {
+    for begins_at in [5_000, 8_800] {
         let rules = exact(marks(85, 75)).give_up(3, Duration::from_secs(60)).expect("rules");
-        let mut controller = Controller::new(rules);
-        let (mut used, mut most, mut rested) = (begins_at, 0, 0);
-        for second in 0..600 {
-            let now = NOW + Duration::from_secs(second);
-            match controller.check(Reading::new(used, 10_000), now) {
-                Outcome::Evict(request) => {
-                    used -= request.amount;
-                    controller.settle(request.amount, now);
-                }
-                Outcome::Skipped(Skip::Ineffective { .. }) => rested += 1,
-                Outcome::Skipped(Skip::BelowWatermark) => {}
-                other => panic!("{other:?}"),
-            }
-            used += 1_100;
+        let (mut used, mut most) = (begins_at, 0);
+        let (evictions, rests) = loop_for(600, rules, |_, evicted| {
+            used = used - evicted + 1_100;
             most = most.max(used);
-            assert!(used <= 10_000, "full, {second} s from {begins_at}");
-        }
-        assert!(rested <= 1, "rested {rested} times from {begins_at}");
-        assert!(most <= 10_000);
+            Reading::new(used, 10_000)
+        });
+        assert!(most <= 10_000, "full, from {begins_at}");
+        assert!(evictions > 580 && rests <= 8, "{evictions} {rests} from {begins_at}");
     }
+}
+
+/// An eviction that changed nothing is no evidence for the next one, whatever came before it: a rise, two
+/// readings close together, noise, other totals.
+#[test]
+fn e4_nothing_that_comes_before_makes_vain_evictions_look_useful() {
+    let rules = || exact(marks(85, 75)).give_up(3, Duration::from_secs(60)).expect("rules");
+    // 3 in a row, and one a minute; some more where the readings themselves go up and down.
+    let rises = loop_for(600, rules(), |second, _| {
+        Reading::new(if second == 0 { 5_000 } else { 9_500 }, 10_000)
+    });
+    assert!(rises.0 <= 3 + 10, "{rises:?}");
+    let creeps = loop_for(600, rules(), |second, _| Reading::new(9_000 + second, 10_000));
+    assert!(creeps.0 <= 30, "{creeps:?}");
+    // Two sources in turn, of which neither is helped.
+    let flips = loop_for(600, rules(), |second, _| match second % 2 {
+        0 => Reading::new(6_000, 6_600),
+        _ => Reading::new(230_000, 256_000),
+    });
+    assert!(flips.0 <= 3 + 10, "{flips:?}");
+}
+
+/// A budget that is exceeded is no garbage: all that is above the low mark is asked for at once.
+#[test]
+fn a_reading_above_its_total_asks_for_all_of_it() {
+    let mut controller = Controller::new(exact(marks(90, 70)));
+    let over = Reading::Known { used: 3_000, total: 1_000 };
+    assert_eq!(controller.check(over, NOW), Outcome::Evict(Request { amount: 2_300 }));
+    assert_eq!(over.share(), Some(1_000_000));
+}
+
+/// A source that shows late what was evicted: with a rest for as long, it is asked for once.
+#[test]
+fn e4_a_rest_is_for_sources_that_show_late() {
+    let late = |rest: u64| {
+        let rules = exact(marks(85, 75)).cooldown(Duration::from_secs(rest));
+        let (mut shown, mut cache) = (std::collections::VecDeque::from([9_500; 4]), 6_000_u64);
+        loop_for(60, rules, |_, evicted| {
+            cache = cache.saturating_sub(evicted);
+            shown.push_back(3_500 + cache);
+            Reading::new(shown.pop_front().expect("four"), 10_000)
+        });
+        cache
+    };
+    assert_eq!(late(5), 4_000);
+    assert!(late(0) < 1_000, "without, more than was needed goes");
 }
 
 /// A hundredth of what is evicted comes free, again and again: that is not called a help.
@@ -275,7 +333,9 @@ fn a_loop_with_growth_settles_between_the_marks() {
         }
         after.split_off(50)
     };
-    assert!(settle(Target::ToLow, 1_200).iter().all(|&used| used <= 8_500));
+    // But for a pause now and then, in which it is found out that evicting helps.
+    let above = settle(Target::ToLow, 1_200).iter().filter(|&&used| used > 8_500).count();
+    assert!(above <= 2, "{above} of 50");
     assert!(settle(Target::ToLow, 100).iter().all(|&used| (7_400..=8_500).contains(&used)));
     assert!(settle(Target::Span, 1_200).iter().all(|&used| used > 8_500));
 }

@@ -14,10 +14,10 @@ use crate::time::Instant;
 /// row, it does so seldom, and says [`Skip::Ineffective`], until it helps again: so pressure that others make,
 /// and that cannot be helped, does not empty a cache.
 ///
-/// Whether it helped is seen in the next reading: at least half of what was evicted is to be missing from what
-/// would be used without, which is what was used before and what came in between two readings when nothing
-/// was evicted. Where that was not seen yet, for eviction began with the first reading, it is seen when
-/// evicting stops; and if much more is used then, it goes on at once.
+/// It has helped if at least half of what was evicted is missing from the next reading. Where as much comes in
+/// between two readings, that cannot be seen: then it pauses, and if more is used at once, evicting was what had
+/// kept it down; it goes on, and pauses half as often from then on. Where it shows late what was
+/// evicted, that is evicted again: let it [rest](Rules::cooldown) for so long.
 ///
 /// # Examples
 ///
@@ -41,35 +41,42 @@ use crate::time::Instant;
 ///
 /// # Algorithm
 ///
-/// A comparator with hysteresis, and a rate of growth that halves with each reading unless it is seen again.
+/// A comparator with hysteresis; whether it acts on what it measures is found out by leaving it alone.
 #[derive(Clone, Debug)]
 pub struct Controller {
     rules: Rules,
     is_enabled: bool,
     /// From the high watermark until the low one is reached.
     draining: bool,
-    /// How much was used, and when, at the last reading whose effect on what follows was judged.
-    last: Option<(u64, Instant)>,
+    /// The last reading whose effect on what follows was judged.
+    last: Option<Known>,
     /// What was evicted since.
     evicted: u64,
-    /// How much more is used every second when nothing is evicted.
-    growth: u64,
     /// Evictions in a row that did not help.
     in_vain: u32,
+    /// It was found so many times in a row that they had, though that could not be seen.
+    trust: u32,
     rests_until: Instant,
     gives_up: Option<GivenUp>,
 }
 
-/// It was found that evicting does not help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    used: u64,
+    total: u64,
+}
+
+/// It seems that evicting does not help.
 #[derive(Clone, Copy, Debug)]
 struct GivenUp {
     until: Instant,
-    /// If more than this is used, it did help.
-    unless_above: u64,
+    at: Known,
+    /// If so much more is used, or less, it did.
+    by: u64,
 }
 
-/// What is learned of growth in less than this is noise.
-const BRIEF: u64 = 1_000_000;
+/// It pauses after so many times more evictions in vain at most: 2 to the power of this.
+const MOST_TRUST: u32 = 6;
 
 /// What a reading comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +128,8 @@ impl Controller {
             draining: false,
             last: None,
             evicted: 0,
-            growth: 0,
             in_vain: 0,
+            trust: 0,
             rests_until: Instant::ORIGIN,
             gives_up: None,
         }
@@ -170,7 +177,7 @@ impl Controller {
             return Err(Skip::Disabled);
         }
         let (used, total) = match reading {
-            Reading::Known { used, total } if 0 < total && used <= total => (used, total),
+            Reading::Known { used, total } if total > 0 => (used, total),
             Reading::Known { .. } => return Err(Skip::Unknown(Unknown::Stale)),
             Reading::Unknown(why) => return Err(Skip::Unknown(why)),
         };
@@ -188,46 +195,46 @@ impl Controller {
                 false => Skip::BelowWatermark,
             });
         }
-        self.learn(used, now);
+        let known = Known { used, total };
+        self.learn(known, now);
         if !self.draining {
             return Err(Skip::BelowWatermark);
         }
-        if let Some(GivenUp { until, unless_above }) = self.gives_up {
-            if now < until && used <= unless_above {
+        if let Some(GivenUp { until, at, by }) = self.gives_up {
+            // Of another total it is another's, and says nothing.
+            let rose = at.total == total && used > at.used.saturating_add(by);
+            let fell = at.total == total && used < at.used.saturating_sub(by);
+            if now < until && !rose && !fell {
                 return Err(Skip::Ineffective { until });
             }
             self.gives_up = None;
+            if rose || fell {
+                self.in_vain = 0;
+            }
+            self.trust = if rose { (self.trust + 1).min(MOST_TRUST) } else { 0 };
         }
         Ok(Request { amount: self.rules.request(used, total) })
     }
 
-    /// What this reading says of the last eviction; or, if there was none since the last reading, of what
-    /// else makes for more.
-    fn learn(&mut self, used: u64, now: Instant) {
+    /// What this reading says of the last eviction.
+    fn learn(&mut self, known: Known, now: Instant) {
         let evicted = core::mem::take(&mut self.evicted);
-        let Some((before, then)) = self.last.replace((used, now)) else {
+        let Some(before) = self.last.replace(known) else {
             return;
         };
-        let since = now.since(then).as_nanos() as u64;
-        let grown = |by: u64| (u128::from(by) * 1_000_000_000 / u128::from(since.max(1))) as u64;
-        if evicted > 0 {
-            let more = u128::from(self.growth) * u128::from(since) / 1_000_000_000;
-            // At least half of it is to be seen in what would be used without it.
-            let helped = u128::from(used) + u128::from(evicted / 2) < u128::from(before) + more;
-            if !helped {
-                self.in_vain = self.in_vain.saturating_add(1);
-                if self.in_vain >= self.rules.patience {
-                    let until = now + self.rules.backoff;
-                    let unless_above = used.saturating_add(evicted / 2);
-                    self.gives_up = Some(GivenUp { until, unless_above });
-                }
-                return;
-            }
-            self.in_vain = 0;
+        if evicted == 0 {
+            return;
         }
-        if since >= BRIEF {
-            let more = used.saturating_sub(before.saturating_sub(evicted));
-            self.growth = grown(more).max(self.growth / 2);
+        // Of another total it cannot be compared.
+        let missing = before.used.saturating_sub(known.used);
+        if before.total == known.total && missing > evicted / 2 {
+            self.in_vain = 0;
+            return;
+        }
+        self.in_vain = self.in_vain.saturating_add(1);
+        if self.in_vain >= self.rules.patience.saturating_mul(1 << self.trust) {
+            let until = now + self.rules.backoff;
+            self.gives_up = Some(GivenUp { until, at: known, by: evicted / 2 });
         }
     }
 

@@ -7,7 +7,7 @@ use core::fmt;
 pub enum Reading {
     /// That is known.
     Known {
-        /// How much is used: not more than `total`.
+        /// How much is used. It may be more than `total`, if that is not a bound but a budget.
         used: u64,
         /// How much there is: more than 0.
         total: u64,
@@ -28,7 +28,8 @@ pub enum Unknown {
 }
 
 impl Reading {
-    /// A reading as it comes from outside: one of nothing, or of more than there is, is not known.
+    /// A reading as it comes from outside, where no more can be used than there is: one of nothing, or of more
+    /// than that, is not known.
     #[must_use]
     pub const fn new(used: u64, total: u64) -> Self {
         if total == 0 || used > total {
@@ -38,7 +39,8 @@ impl Reading {
         }
     }
 
-    /// The part that is used, in parts per million; `None` if that is not known.
+    /// The part that is used, in parts per million, of which there are no more than a million; `None` if that is
+    /// not known.
     ///
     /// ```
     /// use tidegate_core::pressure::Reading;
@@ -49,8 +51,8 @@ impl Reading {
     #[must_use]
     pub fn share(self) -> Option<u32> {
         match self {
-            Self::Known { used, total } if 0 < total && used <= total => {
-                Some((u128::from(used) * 1_000_000 / u128::from(total)) as u32)
+            Self::Known { used, total } if total > 0 => {
+                Some((u128::from(used.min(total)) * 1_000_000 / u128::from(total)) as u32)
             }
             Self::Known { .. } | Self::Unknown(_) => None,
         }

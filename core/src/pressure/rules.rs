@@ -154,7 +154,8 @@ impl Rules {
         Ok(self)
     }
 
-    /// How long to wait after an eviction, until the source shows what it did.
+    /// How long to rest after an eviction, until the source shows what it did. Without, what a source shows
+    /// late is evicted again, and again.
     #[must_use]
     pub const fn cooldown(mut self, cooldown: Duration) -> Self {
         self.cooldown = cooldown;
