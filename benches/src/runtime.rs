@@ -2,7 +2,6 @@
 //! it takes when there is nothing to do. Beside what was aimed for, not beside a rival.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -119,14 +118,13 @@ fn sweeping(turns: usize, show: &mut impl FnMut(Row)) {
     let (table, keys) = (Arc::new(table), keys(KEYS));
     let plan = table.plan(quota).expect("a plan");
     let sequence = sequence(&keys, Spread::Uniform);
-    let hammer = |seed: usize, over: &AtomicBool| {
+    let hammer = |seed: usize| {
         let mut took = Vec::with_capacity(CHECKS);
         for key in sequence.iter().cycle().skip(seed * 77_777).take(CHECKS) {
             let start = thread_time();
             _ = black_box(table.check(key, &plan, clock().now()));
             took.push((thread_time() - start) as u32);
         }
-        over.store(true, Ordering::Relaxed);
         took
     };
     let mut figures = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
@@ -140,12 +138,11 @@ fn sweeping(turns: usize, show: &mut impl FnMut(Row)) {
             if is_swept {
                 runtime.start().expect("a thread");
             }
-            let over = AtomicBool::new(false);
             let mut took = std::thread::scope(|scope| {
                 let threads = [1, 2].map(|seed| {
                     scope.spawn({
-                        let (hammer, over) = (&hammer, &over);
-                        move || hammer(seed, over)
+                        let hammer = &hammer;
+                        move || hammer(seed)
                     })
                 });
                 threads.map(|thread| thread.join().expect("no panic")).concat()

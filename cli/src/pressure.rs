@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     every: f64,
 
-    /// Where /proc and the control groups are: another machine's, copied
+    /// Where /proc and the control groups are: another machine's, copied (GPUs are this one's)
     #[arg(long, value_name = "DIRECTORY", default_value = "/")]
     root: PathBuf,
 }
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let source = within(source, PATIENCE);
         sources.push(source.map_err(|error| Failure::new("starting a thread", error))?);
     }
-    let mut drawn: Vec<VecDeque<u64>> = vec![VecDeque::new(); sources.len()];
+    let mut drawn: Vec<VecDeque<Option<u32>>> = vec![VecDeque::new(); sources.len()];
     let every = Duration::from_secs_f64(arguments.every);
     let mut next = Instant::now();
     loop {
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             json(&rows, arguments.watch)
         } else {
             for (drawn, row) in drawn.iter_mut().zip(&rows) {
-                drawn.push_back(row.share.map_or(0, u64::from));
+                drawn.push_back(row.share);
                 if drawn.len() > DRAWN {
                     drawn.pop_front();
                 }
@@ -141,7 +141,7 @@ fn json(rows: &[Row], is_one_of_many: bool) -> String {
     text
 }
 
-fn table(rows: &[Row], drawn: Option<&Vec<VecDeque<u64>>>) -> Table {
+fn table(rows: &[Row], drawn: Option<&Vec<VecDeque<Option<u32>>>>) -> Table {
     let mut table = Table::new();
     let mut header = vec!["source", "state", "used", "of", "%"];
     header.extend(drawn.map(|_| "lately"));
@@ -157,7 +157,7 @@ fn table(rows: &[Row], drawn: Option<&Vec<VecDeque<u64>>>) -> Table {
             bytes(row.total_bytes),
             percent.unwrap_or_else(|| "-".to_owned()),
         ];
-        cells.extend(drawn.map(|drawn| bars(drawn[index].iter().copied(), 1_000_000)));
+        cells.extend(drawn.map(|drawn| drawn[index].iter().map(|&share| mark(share)).collect()));
         // What comes from files and drivers must not steer a terminal.
         cells.push(row.detail.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
         table.add_row(cells);
@@ -168,6 +168,11 @@ fn table(rows: &[Row], drawn: Option<&Vec<VecDeque<u64>>>) -> Table {
         }
     }
     table
+}
+
+/// A bar; what is not known is not nothing.
+fn mark(share: Option<u32>) -> String {
+    share.map_or("?".to_owned(), |share| bars(std::iter::once(share.into()), 1_000_000))
 }
 
 fn shown(bytes: u64) -> String {

@@ -252,12 +252,12 @@ impl Traffic {
         // Logs are written at completion. Stable: ties stay in the order of the file.
         traffic.records.sort_by_key(|record| record.time);
         let (first, last) = (traffic.records.first(), traffic.records.last());
-        if let (Some(first), Some(last)) = (first, last) {
-            if last.time.abs_diff(first.time) > LONGEST_SPAN {
-                let (first, last) = (report::clock(first.time), report::clock(last.time));
-                let reason = format!("spans more than 10 years, from {first} to {last}");
-                return Err(Failure::new(&traffic.name, reason));
-            }
+        if let (Some(first), Some(last)) = (first, last)
+            && last.time.abs_diff(first.time) > LONGEST_SPAN
+        {
+            let (first, last) = (report::clock(first.time), report::clock(last.time));
+            let reason = format!("spans more than 10 years, from {first} to {last}");
+            return Err(Failure::new(&traffic.name, reason));
         }
         Ok(traffic)
     }

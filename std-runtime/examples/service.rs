@@ -15,7 +15,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tidegate::cache::CacheSweep;
 use tidegate::pressure::{
-    Cgroup, Check, Medium, Meminfo, Pool, Pressure, Priority, Root, Rules, Watermarks, any_of,
+    Alarm, Cgroup, Check, Medium, Meminfo, Pool, Pressure, Priority, Root, Rules, Watermarks,
+    any_of,
 };
 use tidegate::registry::{RegistrySweep, Terms};
 use tidegate::{
@@ -122,6 +123,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let memory = any_of(vec![Box::new(Cgroup::new(root.clone())), Box::new(Meminfo::new(root))])?;
     let rules = Rules::new(Watermarks::percent(90, 80)?);
     let builder = Pressure::builder(memory, &pool).rules(rules).interval(Duration::from_secs(1))?;
+    // At once, where the kernel says so.
+    let builder = match Alarm::of_pressure(&Root::system()) {
+        Ok(alarm) => builder.alarm(alarm),
+        Err(_) => builder,
+    };
     let pressure = runtime.pressure("memory", builder)?;
 
     runtime.start()?;
@@ -152,7 +158,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for worker in workers.into_iter().chain([reporter]) {
         worker.join().map_err(|_| "a thread panicked")?;
     }
-    ours.withdraw("pages", clock().now());
+    ours.withdraw(&"pages".to_owned(), clock().now());
     let stop = runtime.stop(Duration::from_secs(5));
     for sweeping in runtime.sweepings() {
         let metrics = sweeping.metrics();

@@ -44,7 +44,7 @@ type Announce<K, V> = Box<dyn Fn(&K, &V) + Send + Sync>;
 /// let runtime = Runtime::builder().build()?;
 /// runtime.sweep("services", Schedule::every(Duration::from_secs(5))?, ours.clone())?;
 /// runtime.start()?;
-/// ours.withdraw("mail", now);
+/// ours.withdraw(&"mail".to_owned(), now);
 /// assert!(ours.active().is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -66,13 +66,15 @@ where
 struct Ours<K, V> {
     services: HashMap<K, Service<V>>,
     due: BTreeMap<(Instant, u64), K>,
-    /// Tells apart what is due at one time.
+    /// Tells apart what is due at one time, and one value of a key from another.
     next: u64,
 }
 
 struct Service<V> {
     value: V,
-    due: (Instant, u64),
+    /// When it is due.
+    at: Instant,
+    number: u64,
 }
 
 impl<K, V, N, P, S> Advertiser<K, V, N, P, S>
@@ -107,33 +109,46 @@ where
     ///
     /// # Errors
     ///
-    /// What the registry would not take. Then nothing is advertised for the key from now on.
+    /// What the registry would not take. Then nothing is advertised for the key from now on, and what was there
+    /// stays until it ends.
     pub fn advertise(&self, key: K, value: V, now: Instant) -> Result<(), Rejected<(K, V)>> {
-        self.ours().forget(&key);
-        self.offer(key.clone(), value.clone(), now)?;
-        let due = now + self.after;
-        let mut ours = self.ours();
-        // Another may have come meanwhile: the last stays.
-        ours.forget(&key);
-        ours.remember(key.clone(), value.clone(), due);
-        drop(ours);
-        self.tell(&key, &value);
+        let number = self.ours().remember(key.clone(), value.clone(), now + self.after);
+        if let Err(rejected) = self.bring_about(&key, now) {
+            let mut ours = self.ours();
+            if ours.number(&key) == Some(number) {
+                ours.forget(&key);
+            }
+            return Err(Rejected { error: rejected.error, value: (key, value) });
+        }
+        self.tell(&key, number);
         Ok(())
     }
 
-    fn offer(&self, key: K, value: V, now: Instant) -> Result<(), Rejected<(K, V)>> {
-        self.registry.advertise_for(key, value, self.ttl, now, &pin()).map(|_lease| ())
+    /// Has the registry hold of a key what we advertise, or nothing. Whoever is last to act looks again after
+    /// that, so however calls race, it comes to what was asked for last.
+    fn bring_about(&self, key: &K, now: Instant) -> Result<(), Rejected<(K, V)>> {
+        loop {
+            let wanted = self.ours().services.get(key).map(|it| (it.value.clone(), it.number()));
+            let number = wanted.as_ref().map(|wanted| wanted.1);
+            match wanted {
+                Some((value, _)) => {
+                    let (registry, ttl, guard) = (&self.registry, self.ttl, pin());
+                    drop(registry.advertise_for(key.clone(), value, ttl, now, &guard)?);
+                }
+                None => _ = self.registry.withdraw(key, now, &pin()),
+            }
+            if self.ours().number(key) == number {
+                return Ok(());
+            }
+        }
     }
 
     /// Advertises it no longer, and withdraws it; whether it was advertised.
-    pub fn withdraw<Q>(&self, key: &Q, now: Instant) -> bool
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    pub fn withdraw(&self, key: &K, now: Instant) -> bool {
         let was = self.ours().forget(key);
         if was {
-            self.registry.withdraw(key, now, &pin());
+            // To withdraw needs no room.
+            _ = self.bring_about(key, now);
         }
         was
     }
@@ -147,51 +162,65 @@ where
         self.ours.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, key: &K, value: &V) {
-        if let Some(announce) = &self.announce {
-            contained(|| announce(key, value));
-        }
+    /// Tells others of a service, if it is still the one of this number.
+    fn tell(&self, key: &K, number: u64) {
+        let Some(announce) = &self.announce else { return };
+        let ours = self.ours();
+        let service = ours.services.get(key).filter(|service| service.number() == number);
+        let Some(value) = service.map(|service| service.value.clone()) else { return };
+        drop(ours);
+        contained(|| announce(key, &value));
     }
 
-    /// Renews one that is due; what the registry will not take is tried again at the next.
-    fn renew(&self, key: K, value: V, now: Instant) {
-        if self.registry.renew(&key, now, &pin()).is_err() {
-            _ = self.offer(key.clone(), value.clone(), now);
+    /// Renews one that is due; what the registry will not take is tried again when it is due again.
+    fn renew(&self, key: &K, number: u64, now: Instant) {
+        let is_there = self.registry.renew(key, now, &pin()).is_ok();
+        if is_there || self.bring_about(key, now).is_ok() {
+            self.tell(key, number);
         }
-        self.tell(&key, &value);
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Ours<K, V> {
-    fn remember(&mut self, key: K, value: V, at: Instant) {
-        let due = (at, self.next);
+impl<V> Service<V> {
+    /// Which advertisement it is: another value of a key is another.
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl<K: Hash + Eq + Clone, V> Ours<K, V> {
+    fn remember(&mut self, key: K, value: V, at: Instant) -> u64 {
+        self.forget(&key);
+        let number = self.next;
         self.next += 1;
-        self.due.insert(due, key.clone());
-        self.services.insert(key, Service { value, due });
+        self.due.insert((at, number), key.clone());
+        self.services.insert(key, Service { value, at, number });
+        number
     }
 
-    fn forget<Q>(&mut self, key: &Q) -> bool
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    fn forget(&mut self, key: &K) -> bool {
         let Some(service) = self.services.remove(key) else {
             return false;
         };
-        self.due.remove(&service.due);
+        self.due.remove(&(service.at, service.number));
         true
     }
 
+    fn number(&self, key: &K) -> Option<u64> {
+        self.services.get(key).map(Service::number)
+    }
+
     /// One that is due, and from then on due later.
-    fn take_due(&mut self, now: Instant, after: Duration) -> Option<(K, V)> {
-        let (&due, _) = self.due.first_key_value()?;
-        if due.0 > now {
+    fn take_due(&mut self, now: Instant, after: Duration) -> Option<(K, u64)> {
+        let (&(at, number), _) = self.due.first_key_value()?;
+        if at > now {
             return None;
         }
-        let key = self.due.remove(&due)?;
-        let value = self.services.remove(&key)?.value;
-        self.remember(key.clone(), value.clone(), now + after);
-        Some((key, value))
+        let key = self.due.remove(&(at, number))?;
+        let next = now + after;
+        self.services.get_mut(&key)?.at = next;
+        self.due.insert((next, number), key.clone());
+        Some((key, number))
     }
 }
 
@@ -212,11 +241,11 @@ where
                 step.wrapped = false;
                 return step;
             }
-            let Some((key, value)) = self.ours().take_due(now, after) else {
+            let Some((key, number)) = self.ours().take_due(now, after) else {
                 return step;
             };
             step.visited += 1;
-            self.renew(key, value, now);
+            self.renew(&key, number, now);
         }
     }
 }

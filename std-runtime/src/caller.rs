@@ -1,6 +1,7 @@
 //! Who asks: identities by which a caller that would wait for itself is recognised.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tidegate_core::flight::Caller;
@@ -8,9 +9,51 @@ use tidegate_core::flight::Caller;
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 thread_local! {
-    /// Of the load that this thread is at work on.
-    static LOAD: Cell<Option<Caller>> = const { Cell::new(None) };
     static THREAD: Cell<Option<Caller>> = const { Cell::new(None) };
+    /// The work that this thread is at, and on whose behalf.
+    static WORK: RefCell<Option<Arc<Work>>> = const { RefCell::new(None) };
+}
+
+/// Something that others may wait for, and what asked for it.
+pub(crate) struct Work {
+    caller: Caller,
+    asked_by: Option<Arc<Self>>,
+}
+
+impl Work {
+    /// On behalf of what this thread is at.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { caller: fresh(), asked_by: WORK.with_borrow(Clone::clone) })
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    /// Runs `f` as part of this work, on whatever thread, and then goes on as before, also if it panics.
+    pub(crate) fn run<T>(self: &Arc<Self>, f: impl FnOnce() -> T) -> T {
+        struct Back(Option<Arc<Work>>);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                WORK.set(self.0.take());
+            }
+        }
+        let _back = Back(WORK.replace(Some(Arc::clone(self))));
+        f()
+    }
+
+    /// Whether this work was asked for by another, however many in between.
+    pub(crate) fn is_for(&self, caller: Caller) -> bool {
+        let mut work = Some(self);
+        while let Some(Self { caller: one, asked_by }) = work {
+            if *one == caller {
+                return true;
+            }
+            work = asked_by.as_deref();
+        }
+        // Or by the thread itself, which leads a flight of its own.
+        THREAD.get() == Some(caller)
+    }
 }
 
 /// An identity that nobody had before, until four thousand million others were made.
@@ -19,11 +62,9 @@ fn fresh() -> Caller {
     Caller(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The identity of whoever runs: of the load that this thread is at work on, or else of the thread.
+/// The identity of this thread, for its life: for those who join a flight or claim a slot by themselves.
 ///
-/// A thread keeps its identity for its life. While it runs a loader, or polls a loader's future, it has that
-/// load's, whatever thread that is: so a load that comes back to its own key is told so
-/// ([`JoinError::Reentrant`](tidegate_core::flight::JoinError)) instead of waiting for itself.
+/// Where a thread serves several tasks, each needs one of its own: any number will do that nobody else has.
 ///
 /// ```
 /// assert_eq!(tidegate::caller(), tidegate::caller());
@@ -31,26 +72,9 @@ fn fresh() -> Caller {
 /// assert_ne!(tidegate::caller(), other.unwrap());
 /// ```
 pub fn caller() -> Caller {
-    LOAD.get().or(THREAD.get()).unwrap_or_else(|| {
+    THREAD.get().unwrap_or_else(|| {
         let caller = fresh();
         THREAD.set(Some(caller));
         caller
     })
-}
-
-/// The identity of a task that asks: of the load that it is part of, or else one of its own.
-pub(crate) fn task() -> Caller {
-    LOAD.get().unwrap_or_else(fresh)
-}
-
-/// Runs `f` as `caller`, and then goes on as before, also if it panics.
-pub(crate) fn acting_as<T>(caller: Caller, f: impl FnOnce() -> T) -> T {
-    struct Back(Option<Caller>);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            LOAD.set(self.0);
-        }
-    }
-    let _back = Back(LOAD.replace(Some(caller)));
-    f()
 }

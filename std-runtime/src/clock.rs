@@ -211,7 +211,7 @@ impl CachedClock {
     ///
     /// # Errors
     ///
-    /// If the interval is below 100 us, or the system cannot start a thread.
+    /// If the interval is below 100 us or above 366 days, or the system cannot start a thread.
     pub fn start(interval: Duration) -> std::io::Result<(Self, Refreshing)> {
         let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
         let every = Schedule::every(interval).map_err(invalid)?;
@@ -223,7 +223,10 @@ impl CachedClock {
             refreshed.refresh();
             Ok(Some(()))
         });
-        engine.shared().add(Task::new("clock".to_owned(), every, refresh)).map_err(invalid)?;
+        engine
+            .shared()
+            .add(Task::new("clock".to_owned(), every, refresh).untold())
+            .map_err(invalid)?;
         match engine.shared().start() {
             Ok(()) => Ok((clock, Refreshing(engine))),
             Err(StartError::Thread(error)) => Err(error),

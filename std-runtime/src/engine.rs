@@ -22,7 +22,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a step may still be under way"]
 pub enum Stop {
-    /// Nothing runs, and nothing of the caller's will until it is asked for.
+    /// No step runs, and none will until it is asked for. (A source of pressure that has not answered in time
+    /// may still be at it, on its own thread.)
     Stopped,
     /// A step is still under way. It is stopped as soon as that has ended; asking again waits for it again.
     TimedOut,
@@ -30,6 +31,7 @@ pub enum Stop {
 
 /// Why a runtime was not started.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StartError {
     /// It is being stopped, and a step is still under way.
     Stopping,
@@ -107,7 +109,7 @@ impl<O: Output> std::fmt::Debug for Engine<O> {
 impl<O: Output> Engine<O> {
     pub(crate) fn new(name: String) -> Self {
         let control =
-            Control { phase: Phase::Stopped, tasks: Arc::new([]), poked: false, asked: 0 };
+            Control { phase: Phase::Stopped, tasks: Arc::default(), poked: false, asked: 0 };
         let (changed, stopping) = (Condvar::new(), AtomicBool::new(false));
         Self { shared: Arc::new(Shared { name, control: Mutex::new(control), changed, stopping }) }
     }
@@ -206,7 +208,7 @@ impl<O: Output> Shared<O> {
         }
     }
 
-    fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         // Relaxed: what must be ordered is ordered by the lock.
         self.stopping.load(Ordering::Relaxed)
     }
@@ -264,6 +266,13 @@ impl<O: Output> Shared<O> {
                     None => self.changed.wait(control).unwrap_or_else(PoisonError::into_inner),
                 };
         }
+    }
+
+    /// Gives its tasks up: for when it is stopped for good.
+    pub(crate) fn clear(&self) {
+        let tasks = std::mem::take(&mut self.control().tasks);
+        // Without the lock, and on this thread.
+        drop(tasks);
     }
 
     /// The thread.

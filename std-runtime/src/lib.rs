@@ -32,7 +32,7 @@ pub use panics::{Panics, caught_panics};
 pub use pin::{domain, pin};
 #[doc(inline)]
 pub use refresh::Refresher;
-pub use runtime::{Builder, Runtime};
+pub use runtime::{Builder, Renewing, Runtime};
 pub use schedule::{First, Schedule};
 pub use status::{Health, Metrics};
 pub use sweeper::Sweeping;

@@ -5,20 +5,22 @@ use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tidegate_core::cache::{Load, Loading};
-use tidegate_core::flight::{Caller, Ended, Follower, JoinError};
+use tidegate_core::flight::{Ended, Follower, JoinError};
 use tidegate_core::{Cache, Clock, MapError};
 
-use crate::caller::{acting_as, caller, task};
+use crate::caller::Work;
 use crate::panics::contained;
 use crate::pin as pinned;
 use crate::wait::{TimedOut, block_for, block_on};
 
 /// Why there is no value. Whoever waited for a load gets the same as who loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FlightError<E> {
     /// The loader failed.
     Failed(E),
@@ -62,9 +64,14 @@ impl<E> From<JoinError> for FlightError<E> {
 /// then one caller loads another, and everybody else has it at once.
 ///
 /// A loader that panics is caught: it and all who wait get [`FlightError::Panicked`], unless [a stale value
-/// stands in](crate::cache::Builder::stale_if_error). A loader that asks for its own key, however many keys
-/// away, gets [`FlightError::Reentrant`]. A caller that is gone, for its future was dropped, leaves loading
-/// to one of those who wait.
+/// stands in](crate::cache::Builder::stale_if_error). A caller that is gone, for its future was dropped, leaves
+/// loading to one of those who wait.
+///
+/// A loader that asks for its own key, by way of however many other loaders of its own, gets
+/// [`FlightError::Reentrant`]. Two loads of different callers that ask for each other's keys wait for each other for
+/// ever, as does a loader that joins a thread which asks for its key: say for how long
+/// ([`get_or_load_within`](Self::get_or_load_within)), or give loads a
+/// [lease](crate::cache::Builder::load_lease).
 ///
 /// # Panics
 ///
@@ -191,23 +198,23 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>,
     {
-        let me = task();
+        let work = Work::new();
         let mut asked = false;
         loop {
-            match ask(self, key, me, &mut asked, clock)? {
+            match ask(self, key, &work, &mut asked, clock)? {
                 Asked::Have(value) => return Ok(value),
                 Asked::Wait(follower) => match follower.await {
                     Ok(value) => return Ok(value),
                     Err(Ended::Failed(error)) => return Err(error),
                     Err(Ended::Again) => {}
                 },
-                Asked::Lead(loading, stale) => {
-                    let loaded = contained(|| acting_as(me, || load(loading.key().clone())));
+                Asked::Lead(loading) => {
+                    let loaded = contained(|| work.run(|| load(loading.key().clone())));
                     let result = match loaded {
-                        Some(future) => polled(me, future).await,
+                        Some(future) => polled(&work, future).await,
                         None => None,
                     };
-                    return end(loading, result, stale, clock);
+                    return end(self, key, &work, loading, result, clock);
                 }
             }
         }
@@ -222,15 +229,14 @@ where
     E: Send + Sync + 'static,
 {
     Have(V),
-    /// And what to make do with if it comes to nothing.
-    Lead(Loading<'a, K, V, FlightError<E>, S>, Option<V>),
+    Lead(Loading<'a, K, V, FlightError<E>, S>),
     Wait(Follower<V, FlightError<E>>),
 }
 
 fn ask<'a, K, V, E, S, Q>(
     cache: &'a Cache<K, V, FlightError<E>, S>,
     key: &Q,
-    me: Caller,
+    work: &Work,
     asked: &mut bool,
     clock: &(impl Clock + ?Sized),
 ) -> Result<Asked<'a, K, V, E, S>, FlightError<E>>
@@ -245,14 +251,16 @@ where
     let now = clock.now();
     let guard = pinned();
     let load = if std::mem::replace(asked, true) {
-        cache.load_again(key, me, now, &guard)?
+        cache.load_again(key, work.caller(), now, &guard)?
     } else {
-        cache.load(key, me, now, &guard)?
+        cache.load(key, work.caller(), now, &guard)?
     };
     Ok(match load {
         Load::Hit(value) | Load::Stale(value, None) => Asked::Have(value),
-        Load::Stale(value, Some(loading)) => Asked::Lead(loading, Some(value)),
-        Load::Lead(loading) => Asked::Lead(loading, None),
+        Load::Stale(_, Some(loading)) | Load::Lead(loading) => Asked::Lead(loading),
+        Load::Wait(follower) if work.is_for(follower.leader()) => {
+            return Err(FlightError::Reentrant);
+        }
         Load::Wait(follower) => Asked::Wait(follower),
     })
 }
@@ -271,14 +279,14 @@ where
     S: BuildHasher,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
-    let me = caller();
+    let work = Work::new();
     let mut asked = false;
     loop {
-        match ask(cache, key, me, &mut asked, clock)? {
+        match ask(cache, key, &work, &mut asked, clock)? {
             Asked::Have(value) => return Ok(value),
-            Asked::Lead(loading, stale) => {
-                let result = contained(|| acting_as(me, || load(loading.key())));
-                return end(loading, result, stale, clock);
+            Asked::Lead(loading) => {
+                let result = contained(|| work.run(|| load(loading.key())));
+                return end(cache, key, &work, loading, result, clock);
             }
             Asked::Wait(follower) => {
                 // The end of the leader's lease wakes nobody.
@@ -303,18 +311,22 @@ where
     }
 }
 
-/// Ends a load as its loader did: `None` if that panicked.
-fn end<K, V, E, S>(
+/// Ends a load as its loader did: `None` if that panicked. Of a failure, a value that is good enough still makes
+/// up.
+fn end<K, V, E, S, Q>(
+    cache: &Cache<K, V, FlightError<E>, S>,
+    key: &Q,
+    work: &Work,
     loading: Loading<'_, K, V, FlightError<E>, S>,
     result: Option<Result<V, E>>,
-    stale: Option<V>,
     clock: &(impl Clock + ?Sized),
 ) -> Result<V, FlightError<E>>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
     V: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
     S: BuildHasher,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
     let (now, guard) = (clock.now(), pinned());
     let failed = match result {
@@ -325,19 +337,24 @@ where
         Some(Err(error)) => FlightError::Failed(error),
         None => FlightError::Panicked,
     };
-    loading.fail(failed, now, &guard).or_else(|error| stale.ok_or(error))
+    let failed = match loading.fail(failed, now, &guard) {
+        Ok(value) => return Ok(value),
+        Err(failed) => failed,
+    };
+    // As of now: it may have taken longer than the old one was good for. Whoever may load next does not.
+    match cache.load_again(key, work.caller(), now, &guard) {
+        Ok(Load::Hit(value) | Load::Stale(value, _)) => Ok(value),
+        Ok(Load::Lead(_) | Load::Wait(_)) | Err(_) => Err(failed),
+    }
 }
 
-/// Polls a loader's future as the load; `None` if it panics.
-async fn polled<F: Future>(me: Caller, future: F) -> Option<F::Output> {
+/// Polls a future as part of some work; `None` if it panics.
+pub(crate) async fn polled<F: Future>(work: &Arc<Work>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    poll_fn(|context| {
-        let poll = contained(|| acting_as(me, || future.as_mut().poll(context)));
-        match poll {
-            Some(Poll::Ready(output)) => Poll::Ready(Some(output)),
-            Some(Poll::Pending) => Poll::Pending,
-            None => Poll::Ready(None),
-        }
+    poll_fn(|context| match contained(|| work.run(|| future.as_mut().poll(context))) {
+        Some(Poll::Ready(output)) => Poll::Ready(Some(output)),
+        Some(Poll::Pending) => Poll::Pending,
+        None => Poll::Ready(None),
     })
     .await
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
 
 use crate::config::{self, ConfigError};
-use crate::engine::{Engine, ON_DROP, StartError, Stop, deadline};
+use crate::engine::{Engine, ON_DROP, Shared, StartError, Stop, deadline};
 use crate::refresh::Refresher;
 use crate::schedule::Schedule;
-use crate::status::Health;
+use crate::status::{Health, Metrics};
 use crate::sweeper::{self, Sweeping};
 use crate::task::{Output, Task};
 
@@ -28,7 +28,7 @@ pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
 ///   that pass while it is being swept are skipped and counted. Targets are swept in turns, step by step, so
 ///   one that takes long does not keep the others waiting.
 /// * [`stop`](Self::stop) wakes a thread that sleeps at once, and waits for a step under way. After
-///   [`Stop::Stopped`] nothing of the caller's runs until somebody starts or triggers it.
+///   [`Stop::Stopped`] no step runs until somebody starts or triggers it.
 /// * There is never more than one thread of a kind, however starting and stopping race.
 /// * A target that panics or fails is counted and goes on; after the n-th failure in a row it skips
 ///   2^(n-1) - 1 deadlines, 15 at most.
@@ -70,6 +70,8 @@ struct Inner {
 /// Those beside the sweeps'.
 struct Threads {
     others: Vec<Arc<dyn Thread>>,
+    /// Theirs.
+    names: Vec<String>,
     is_started: bool,
 }
 
@@ -79,6 +81,8 @@ pub(crate) trait Thread: Send + Sync {
     fn start(&self) -> Result<(), StartError>;
     fn ask_to_stop(&self);
     fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop;
+    /// Gives up what it does: for when it is stopped for good.
+    fn clear(&self);
     fn worst(&self, stalled_after: u32) -> Option<Health>;
 }
 
@@ -97,6 +101,10 @@ impl<O: Output> Thread for Engine<O> {
 
     fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop {
         self.shared().wait_until_stopped(deadline)
+    }
+
+    fn clear(&self) {
+        self.shared().clear();
     }
 
     fn worst(&self, stalled_after: u32) -> Option<Health> {
@@ -217,7 +225,8 @@ impl Settings {
 impl Runtime {
     fn new(settings: Settings) -> Self {
         let sweeps = Engine::new("tidegate-sweep".to_owned());
-        let threads = Mutex::new(Threads { others: Vec::new(), is_started: false });
+        let threads =
+            Mutex::new(Threads { others: Vec::new(), names: Vec::new(), is_started: false });
         Self { inner: Arc::new(Inner { settings, sweeps, threads }) }
     }
 
@@ -334,32 +343,50 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// If the name or the interval cannot be, or the system cannot start a thread.
+    /// If the name or the interval cannot be, the name is taken, or the system cannot start a thread.
     pub fn refresh<T, E>(
         &self,
         name: &str,
         interval: Duration,
         refresher: Arc<Refresher<T, E>>,
-    ) -> Result<(), StartError>
+    ) -> Result<Renewing, StartError>
     where
         T: Send + Sync + 'static,
         E: Clone + fmt::Display + Send + Sync + 'static,
     {
-        config::name(name)?;
         let schedule = Schedule::every(interval)?;
+        self.claim_name(name)?;
         let engine = Engine::new("tidegate-renew".to_owned());
         let attend = Box::new(move || refresher.attend(interval).map(Some));
-        engine.shared().add(Task::new(name.to_owned(), schedule, attend))?;
-        self.adopt(engine)
+        let task = engine.shared().add(Task::new(name.to_owned(), schedule, attend))?;
+        let shared = Arc::clone(engine.shared());
+        self.adopt(vec![Arc::new(engine)])?;
+        Ok(Renewing { shared, task, stalled_after: self.stalled_after() })
     }
 
-    /// Takes a thread over, and starts it if the runtime is started.
-    pub(crate) fn adopt(&self, thread: impl Thread + 'static) -> Result<(), StartError> {
+    /// A name that no pressure and no refresher has, and that is taken from now on.
+    pub(crate) fn claim_name(&self, name: &str) -> Result<(), ConfigError> {
+        config::name(name)?;
+        let mut threads = self.threads();
+        if threads.names.iter().any(|other| other == name) {
+            return Err(ConfigError::new("name", format!("'{name}' is taken")));
+        }
+        threads.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Takes threads over, and starts them if the runtime is started: all of them or none.
+    pub(crate) fn adopt(&self, ours: Vec<Arc<dyn Thread>>) -> Result<(), StartError> {
         let mut threads = self.threads();
         if threads.is_started {
-            thread.start()?;
+            for thread in &ours {
+                if let Err(error) = thread.start() {
+                    ours.iter().for_each(|thread| thread.ask_to_stop());
+                    return Err(error);
+                }
+            }
         }
-        threads.others.push(Arc::new(thread));
+        threads.others.extend(ours);
         Ok(())
     }
 
@@ -372,7 +399,7 @@ impl Runtime {
     /// # Errors
     ///
     /// [`StartError::Stopping`] if it is being stopped and a step is still under way;
-    /// [`StartError::Thread`] if the system cannot start one: then none runs.
+    /// [`StartError::Thread`] if the system cannot start one: then the others are stopped, too.
     pub fn start(&self) -> Result<(), StartError> {
         let mut threads = self.threads();
         let sweeps: &dyn Thread = &self.inner.sweeps;
@@ -424,6 +451,33 @@ impl Runtime {
     }
 }
 
+/// A [`Refresher`] that a [`Runtime`] sees to. Dropping it leaves that to the runtime.
+#[derive(Clone)]
+pub struct Renewing {
+    shared: Arc<Shared<()>>,
+    task: Arc<Task<()>>,
+    stalled_after: u32,
+}
+
+impl Renewing {
+    /// How it is faring: degraded while renewals fail, or there is no valid token.
+    pub fn health(&self) -> Health {
+        self.shared.health(&self.task, self.stalled_after)
+    }
+
+    /// What was done: runs are looks at whether it is due.
+    pub fn metrics(&self) -> Metrics {
+        self.task.metrics()
+    }
+}
+
+impl fmt::Debug for Renewing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, health) = (self.task.name(), self.health());
+        f.debug_struct("Renewing").field("name", &name).field("health", &health).finish()
+    }
+}
+
 impl Inner {
     fn ask_to_stop(&self, others: &[Arc<dyn Thread>]) {
         others.iter().for_each(|thread| thread.ask_to_stop());
@@ -448,7 +502,11 @@ impl Drop for Inner {
         let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
         let others = std::mem::take(&mut threads.others);
         self.ask_to_stop(&others);
-        _ = self.wait_until_stopped(&others, deadline(ON_DROP));
+        if self.wait_until_stopped(&others, deadline(ON_DROP)) == Stop::Stopped {
+            // Here, and not on a thread that has not quite left.
+            others.iter().for_each(|thread| thread.clear());
+            self.sweeps.clear();
+        }
     }
 }
 

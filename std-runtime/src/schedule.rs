@@ -68,10 +68,11 @@ impl Schedule {
         self
     }
 
-    /// How much is done in a step: between two, others have their turn, and the thread can be stopped.
+    /// How much is done in a step, at least one entry: between two, others have their turn, and the thread can
+    /// be stopped.
     #[must_use]
     pub const fn budget(mut self, budget: Budget) -> Self {
-        self.budget = budget;
+        self.budget = if budget.get() == 0 { Budget::entries(1) } else { budget };
         self
     }
 

@@ -1,27 +1,39 @@
 //! One run at a time of one thing; whoever comes meanwhile has its result.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tidegate_core::Instant;
-use tidegate_core::flight::{Claim, Refused, Slot};
+use tidegate_core::flight::{Caller, Claim, Freed, Refused, Slot};
 
-use crate::caller::caller;
+use crate::caller::Work;
 use crate::wait::{TimedOut, block_for, block_on};
 
-/// So many wait without polling.
-const WAITERS: usize = 16;
-
-/// A [`Slot`], and what the last run under it came to.
+/// A [`Slot`], what the last run under it came to, and any number of those who wait.
 pub(crate) struct Single<R> {
-    slot: Slot<WAITERS>,
+    /// Nobody waits in its places.
+    slot: Slot<0>,
+    /// The caller who runs; of interest to himself.
+    runs: AtomicU32,
     last: ArcSwapOption<Ended<R>>,
+    waiting: Mutex<Waiting>,
 }
 
 /// A run that has ended: which, and how.
 struct Ended<R> {
     number: u64,
     result: R,
+}
+
+#[derive(Default)]
+struct Waiting {
+    wakers: BTreeMap<u64, Waker>,
+    next: u64,
 }
 
 /// What a caller is to do.
@@ -36,14 +48,18 @@ pub(crate) enum Turn<'a, R> {
 #[must_use = "whoever is to run and does not keeps nobody from it"]
 pub(crate) struct Run<'a, R> {
     single: &'a Single<R>,
-    claim: Claim<'a, WAITERS>,
+    /// Taken when it is dropped.
+    claim: Option<Claim<'a, 0>>,
 }
 
 /// Somebody else's run.
+#[must_use = "a future does nothing unless it is polled"]
 pub(crate) struct Awaited<'a, R> {
     single: &'a Single<R>,
-    freed: tidegate_core::flight::Freed<'a, WAITERS>,
+    freed: Freed<'a, 0>,
     number: u64,
+    /// Of those who wait.
+    place: Option<u64>,
 }
 
 /// The caller runs already, and would wait for itself.
@@ -52,17 +68,28 @@ pub(crate) struct Reentrant;
 
 impl<R: Clone> Single<R> {
     pub(crate) fn new() -> Self {
-        Self { slot: Slot::new(), last: ArcSwapOption::empty() }
+        Self {
+            slot: Slot::new(),
+            runs: AtomicU32::new(0),
+            last: ArcSwapOption::empty(),
+            waiting: Mutex::default(),
+        }
     }
 
     /// Whose turn it is.
-    pub(crate) fn take(&self) -> Result<Turn<'_, R>, Reentrant> {
+    pub(crate) fn take(&self, work: &Work) -> Result<Turn<'_, R>, Reentrant> {
         // Before: a run that is under way when we look ends with a higher number.
         let ended = self.ended();
-        match self.slot.claim(caller(), None, Instant::ORIGIN) {
-            Ok(claim) => Ok(Turn::Ours(Run { single: self, claim })),
+        match self.slot.claim(work.caller(), None, Instant::ORIGIN) {
+            Ok(claim) => {
+                // Relaxed: compared with by those who run on its behalf, who have it from there.
+                self.runs.store(work.caller().0, Ordering::Relaxed);
+                Ok(Turn::Ours(Run { single: self, claim: Some(claim) }))
+            }
+            // Relaxed: as above. Another's is never ours.
+            Err(_) if work.is_for(Caller(self.runs.load(Ordering::Relaxed))) => Err(Reentrant),
             Err(Refused::Held(freed)) => {
-                Ok(Turn::Theirs(Awaited { single: self, freed, number: ended + 1 }))
+                Ok(Turn::Theirs(Awaited { single: self, freed, number: ended + 1, place: None }))
             }
             Err(Refused::Reentrant) => Err(Reentrant),
         }
@@ -79,13 +106,29 @@ impl<R: Clone> Single<R> {
     }
 }
 
+impl<R> Single<R> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<R: Clone> Run<'_, R> {
     /// Says what the run came to, and lets go. Dropped instead, it leaves those who wait to decide again.
     pub(crate) fn end(self, result: R) {
         // Nobody else stores while we hold the claim.
         let number = self.single.ended() + 1;
         self.single.last.store(Some(Arc::new(Ended { number, result })));
-        drop(self.claim);
+    }
+}
+
+impl<R> Drop for Run<'_, R> {
+    fn drop(&mut self) {
+        // Relaxed: from here on it is nobody's.
+        self.single.runs.store(0, Ordering::Relaxed);
+        drop(self.claim.take());
+        // After: whoever looked at it under the lock before is in the list.
+        let wakers = std::mem::take(&mut self.single.waiting().wakers);
+        wakers.into_values().for_each(Waker::wake);
     }
 }
 
@@ -97,19 +140,48 @@ impl<R: Clone> Awaited<'_, R> {
 
     /// What that run came to, or a later one; `None` if it was given up.
     pub(crate) fn wait(self) -> Option<R> {
-        block_on(self.freed);
-        self.single.last(self.number)
+        block_on(self)
     }
 
     /// The same, but no longer than this.
-    pub(crate) fn wait_for(self, timeout: std::time::Duration) -> Result<Option<R>, TimedOut> {
-        block_for(self.freed, timeout)?;
-        Ok(self.single.last(self.number))
+    pub(crate) fn wait_for(self, timeout: Duration) -> Result<Option<R>, TimedOut> {
+        block_for(self, timeout)
     }
 
-    /// The same, for a task that waits.
-    pub(crate) async fn ended(self) -> Option<R> {
-        self.freed.await;
-        self.single.last(self.number)
+    fn is_over(&self) -> bool {
+        // Without a lease, there is nothing left of it only when it is over.
+        let is_over = self.freed.left(Instant::ORIGIN).is_some();
+        // Pairs with the Release of giving the claim back: what was stored before it is seen.
+        fence(Ordering::Acquire);
+        is_over
+    }
+}
+
+impl<R: Clone> Future for Awaited<'_, R> {
+    type Output = Option<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let single = self.single;
+        let mut waiting = single.waiting();
+        if self.is_over() {
+            return Poll::Ready(single.last(self.number));
+        }
+        let place = self.place.unwrap_or(waiting.next);
+        waiting.next = waiting.next.max(place + 1);
+        let before = waiting.wakers.insert(place, context.waker().clone());
+        drop(waiting);
+        // Somebody else's code.
+        drop(before);
+        self.place = Some(place);
+        Poll::Pending
+    }
+}
+
+impl<R> Drop for Awaited<'_, R> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let waker = self.single.waiting().wakers.remove(&place);
+            drop(waker);
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::config::{self, ConfigError};
 use crate::engine::Shared;
 use crate::schedule::Schedule;
 use crate::status::{Health, Metrics};
-use crate::task::{Output, RunError, Task, Work};
+use crate::task::{Output, RunError, Step, Task};
 
 impl Output for Swept {
     fn removed(&self) -> u64 {
@@ -124,7 +124,7 @@ pub(crate) fn work(
     clock: Arc<dyn Clock + Send + Sync>,
     budget: Budget,
     mut step: impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static,
-) -> Work<Swept> {
+) -> Step<Swept> {
     let mut total = Swept::default();
     Box::new(move || {
         let step = step(clock.now(), budget)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tidegate_core::{Cadence, Clock, Instant};
 
+use crate::caller::Work;
 use crate::panics::contained;
 use crate::schedule::{First, Schedule};
 use crate::single::{Reentrant, Run, Single, Turn};
@@ -41,7 +42,7 @@ pub(crate) fn as_step<T>(f: impl FnOnce() -> T) -> T {
 }
 
 /// A step of the work: `None` if there is more to do.
-pub(crate) type Work<O> = Box<dyn FnMut() -> Result<Option<O>, String> + Send>;
+pub(crate) type Step<O> = Box<dyn FnMut() -> Result<Option<O>, String> + Send>;
 
 /// A run that is late by less is not stalled: the system may have had something else to do.
 const SHORTEST_STALL: Duration = Duration::from_millis(100);
@@ -60,6 +61,7 @@ impl Output for () {
 
 /// Why a run came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RunError {
     /// It failed, and said why.
     Failed(String),
@@ -95,10 +97,12 @@ pub(crate) struct Task<O> {
     timetable: Mutex<Timetable>,
     metrics: ArcSwap<Metrics>,
     removed: AtomicBool,
+    /// Whether those who collect hear of its runs.
+    is_told: bool,
 }
 
 struct Working<O> {
-    step: Work<O>,
+    step: Step<O>,
     /// What the steps of the run that is under way have taken.
     spent: Duration,
     /// The target stands in the middle: of a run that is under way, or that failed.
@@ -139,7 +143,7 @@ pub(crate) enum Again {
 }
 
 impl<O: Output> Task<O> {
-    pub(crate) fn new(name: String, schedule: Schedule, step: Work<O>) -> Self {
+    pub(crate) fn new(name: String, schedule: Schedule, step: Step<O>) -> Self {
         let timetable = Timetable {
             schedule,
             cadence: None,
@@ -156,7 +160,14 @@ impl<O: Output> Task<O> {
             timetable: Mutex::new(timetable),
             metrics: ArcSwap::from_pointee(Metrics::default()),
             removed: AtomicBool::new(false),
+            is_told: true,
         }
+    }
+
+    /// The same, of which nobody hears: it runs too often.
+    pub(crate) fn untold(mut self) -> Self {
+        self.is_told = false;
+        self
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -225,7 +236,7 @@ impl<O: Output> Task<O> {
             Again::Now => {}
             again => return again,
         }
-        match self.single.take() {
+        match self.single.take(&Work::new()) {
             Ok(Turn::Ours(run)) if !self.is_removed() => match self.advance(run, || false) {
                 None => Again::Now,
                 Some(_) => self.timetable().poll(clock().now()),
@@ -240,9 +251,10 @@ impl<O: Output> Task<O> {
     pub(crate) fn run(&self, share: bool, goes_on: impl Fn() -> bool) -> Result<O, RunError> {
         // Without sharing, a run that is under way does not count, but those after it do.
         let mut least = if share { Some(0) } else { None };
+        let work = Work::new();
         let goes_on = || goes_on() && !self.is_removed();
         while goes_on() {
-            match self.single.take() {
+            match self.single.take(&work) {
                 Err(Reentrant) => return Err(RunError::Reentrant),
                 Ok(Turn::Theirs(awaited)) => {
                     let number = awaited.number();
@@ -293,9 +305,11 @@ impl<O: Output> Task<O> {
         let overruns = self.record(&result, spent);
         let ended = Ended { result, is_whole };
         run.end(ended.clone());
-        // Whoever collects is somebody else's code, too.
-        let removed = ended.result.as_ref().map(Output::removed);
-        _ = contained(|| as_step(|| observe::ran(&self.name, removed, spent, overruns)));
+        if self.is_told {
+            // Whoever collects is somebody else's code, too.
+            let removed = ended.result.as_ref().map(Output::removed);
+            _ = contained(|| as_step(|| observe::ran(&self.name, removed, spent, overruns)));
+        }
         Some(ended)
     }
 

@@ -29,8 +29,10 @@ fn m_c25_what_is_withdrawn_is_active_no_longer() {
     for (name, port) in [("s1", 1), ("s2", 2)] {
         ours.advertise(name.to_owned(), port, at(0)).expect("room");
     }
-    assert!(ours.withdraw("s1", at(1)));
-    assert!(!ours.withdraw("s1", at(1)) && !ours.withdraw("unknown", at(1)));
+    assert!(ours.withdraw(&"s1".to_owned(), at(1)));
+    assert!(
+        !ours.withdraw(&"s1".to_owned(), at(1)) && !ours.withdraw(&"unknown".to_owned(), at(1))
+    );
     assert_eq!(ours.active(), ["s2"]);
     assert_eq!(services.resolve("s1", at(1), &pin()), None);
     assert_eq!(services.resolve("s2", at(1), &pin()), Some(&2));
@@ -53,7 +55,7 @@ fn m_c26_what_is_advertised_again_is_there_after_the_sweep() {
     assert_eq!(services.resolve("s1", at(360), &pin()), Some(&1));
     assert_eq!(told.load(Ordering::SeqCst), 2);
     // M-B2: nothing is left of what is withdrawn.
-    assert!(ours.withdraw("s1", at(361)));
+    assert!(ours.withdraw(&"s1".to_owned(), at(361)));
     assert_eq!((swept(&mut ours, 10_000), services.services_len()), (0, 0));
 }
 

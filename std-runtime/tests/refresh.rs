@@ -149,7 +149,7 @@ fn i12_callers_of_an_ended_token_share_the_renewal_and_its_failure() {
             if fails { Err(RefreshError::Failed("failure 2".to_owned())) } else { Ok(2) };
         assert_eq!(first.join().unwrap(), expected);
         // I-B3: not one renewal each. Whoever came after the end makes another.
-        let same = others.into_iter().filter(|_| true).map(|other| other.join().unwrap());
+        let same = others.into_iter().map(|other| other.join().unwrap());
         let same = same.filter(|result| *result == expected).count();
         assert!(same >= 30, "{same} of 40 shared it");
         assert!(setting.mints() <= 12, "{} mints", setting.mints());

@@ -156,10 +156,10 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     ) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
         let place = Place::of(key, &self.hasher);
-        if let (Some(charge), Some(line)) = (plan.charge(cost, units), self.line(place)) {
-            if let Some(verdict) = Self::hit(line, place.fingerprint, charge) {
-                return Decision::new(plan, now, verdict);
-            }
+        if let (Some(charge), Some(line)) = (plan.charge(cost, units), self.line(place))
+            && let Some(verdict) = Self::hit(line, place.fingerprint, charge)
+        {
+            return Decision::new(plan, now, verdict);
         }
         Decision::new(plan, now, self.decide(place, plan, cost, units))
     }

@@ -150,10 +150,10 @@ impl Unit {
             if n <= EXACT && Self::exact(n).holds(quotas) {
                 return Ok(Self::exact(n));
             }
-            if let Ok(unit) = Self::power_of_two(n, p) {
-                if unit.exponent >= 0 {
-                    return Ok(unit);
-                }
+            if let Ok(unit) = Self::power_of_two(n, p)
+                && unit.exponent >= 0
+            {
+                return Ok(unit);
             }
         }
         Self::power_of_two(fastest.0, fastest.1)

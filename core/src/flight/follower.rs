@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
+use super::caller::Caller;
 use super::place::{Place, Ticket};
 use super::shared::Flight;
 use crate::time::Instant;
@@ -61,6 +62,11 @@ impl<V, E> Follower<V, E> {
     fn place(&self) -> Option<(&Place, Ticket)> {
         // SAFETY: the flight, which is still there, frees it at its own end only.
         self.place.map(|(place, ticket)| (unsafe { place.as_ref() }, ticket))
+    }
+
+    /// Who leads.
+    pub fn leader(&self) -> Caller {
+        self.flight.leader()
     }
 
     /// How long until the leader can be superseded, if it does not renew its lease; `None` if it never

@@ -48,31 +48,44 @@ pub struct Controller {
     is_enabled: bool,
     /// From the high watermark until the low one is reached.
     draining: bool,
-    /// The last reading whose effect on what follows was judged.
-    last: Option<Known>,
-    /// What was evicted since.
+    rests_until: Instant,
+    /// The latest first. Readings of different totals are of different things, and say nothing of each other.
+    judged: [Judged; TOTALS],
+}
+
+/// So many sources of different totals can take turns.
+const TOTALS: usize = 4;
+
+/// What is known of evicting by readings of one total.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    /// 0 for none.
+    total: u64,
+    /// Of the last reading.
+    used: u64,
+    /// What was evicted for it.
     evicted: u64,
     /// Evictions in a row that did not help.
     in_vain: u32,
     /// It was found so many times in a row that they had, though that could not be seen.
     trust: u32,
-    rests_until: Instant,
     gives_up: Option<GivenUp>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
-    used: u64,
-    total: u64,
 }
 
 /// It seems that evicting does not help.
 #[derive(Clone, Copy, Debug)]
 struct GivenUp {
     until: Instant,
-    at: Known,
+    /// So much was used then.
+    used: u64,
     /// If so much more is used, or less, it did.
     by: u64,
+}
+
+impl Judged {
+    const fn new(total: u64) -> Self {
+        Self { total, used: 0, evicted: 0, in_vain: 0, trust: 0, gives_up: None }
+    }
 }
 
 /// It pauses after so many times more evictions in vain at most: 2 to the power of this.
@@ -126,12 +139,8 @@ impl Controller {
             rules,
             is_enabled: true,
             draining: false,
-            last: None,
-            evicted: 0,
-            in_vain: 0,
-            trust: 0,
             rests_until: Instant::ORIGIN,
-            gives_up: None,
+            judged: [Judged::new(0); TOTALS],
         }
     }
 
@@ -181,69 +190,86 @@ impl Controller {
             Reading::Known { .. } => return Err(Skip::Unknown(Unknown::Stale)),
             Reading::Unknown(why) => return Err(Skip::Unknown(why)),
         };
-        let marks = self.rules.marks;
-        if marks.is_high(used, total) {
-            self.draining = true;
-        } else if marks.is_low(used, total) {
-            self.draining = false;
-            self.in_vain = 0;
-            self.gives_up = None;
-        }
-        if now < self.rests_until {
-            return Err(match self.draining {
-                true => Skip::Cooldown { until: self.rests_until },
-                false => Skip::BelowWatermark,
+        let rules = self.rules;
+        let (marks, was_resting) = (rules.marks, now < self.rests_until);
+        let is_low = marks.is_low(used, total);
+        self.draining = marks.is_high(used, total) || self.draining && !is_low;
+        if was_resting {
+            let until = self.rests_until;
+            return Err(if self.draining {
+                Skip::Cooldown { until }
+            } else {
+                Skip::BelowWatermark
             });
         }
-        let known = Known { used, total };
-        self.learn(known, now);
+        let judged = self.of(total);
+        judged.learn(used, now, &rules);
+        if is_low {
+            (judged.in_vain, judged.gives_up) = (0, None);
+        }
+        let until = judged.given_up(used, now);
         if !self.draining {
             return Err(Skip::BelowWatermark);
         }
-        if let Some(GivenUp { until, at, by }) = self.gives_up {
-            // Of another total it is another's, and says nothing.
-            let rose = at.total == total && used > at.used.saturating_add(by);
-            let fell = at.total == total && used < at.used.saturating_sub(by);
-            if now < until && !rose && !fell {
-                return Err(Skip::Ineffective { until });
-            }
-            self.gives_up = None;
-            if rose || fell {
-                self.in_vain = 0;
-            }
-            self.trust = if rose { (self.trust + 1).min(MOST_TRUST) } else { 0 };
+        match until {
+            Some(until) => Err(Skip::Ineffective { until }),
+            None => Ok(Request { amount: rules.request(used, total) }),
         }
-        Ok(Request { amount: self.rules.request(used, total) })
     }
 
-    /// What this reading says of the last eviction.
-    fn learn(&mut self, known: Known, now: Instant) {
-        let evicted = core::mem::take(&mut self.evicted);
-        let Some(before) = self.last.replace(known) else {
-            return;
-        };
-        if evicted == 0 {
-            return;
+    /// What is known of this total, which is the latest from now on.
+    fn of(&mut self, total: u64) -> &mut Judged {
+        let known = self.judged.iter().position(|judged| judged.total == total);
+        let place = known.unwrap_or(TOTALS - 1);
+        if known.is_none() {
+            self.judged[place] = Judged::new(total);
         }
-        // Of another total it cannot be compared.
-        let missing = before.used.saturating_sub(known.used);
-        if before.total == known.total && missing > evicted / 2 {
-            self.in_vain = 0;
-            return;
-        }
-        self.in_vain = self.in_vain.saturating_add(1);
-        if self.in_vain >= self.rules.patience.saturating_mul(1 << self.trust) {
-            let until = now + self.rules.backoff;
-            self.gives_up = Some(GivenUp { until, at: known, by: evicted / 2 });
-        }
+        self.judged[..=place].rotate_right(1);
+        &mut self.judged[0]
     }
 
     /// Says what was evicted for the last request. Nothing at all is no sign that evicting does not help.
     pub fn settle(&mut self, evicted: u64, now: Instant) {
         if evicted > 0 {
-            self.evicted = self.evicted.saturating_add(evicted);
+            self.judged[0].evicted = self.judged[0].evicted.saturating_add(evicted);
             self.rests_until = now + self.rules.cooldown;
         }
+    }
+}
+
+impl Judged {
+    /// What this reading says of the last eviction.
+    fn learn(&mut self, used: u64, now: Instant, rules: &Rules) {
+        let before = core::mem::replace(&mut self.used, used);
+        let evicted = core::mem::take(&mut self.evicted);
+        if evicted == 0 {
+            return;
+        }
+        if before.saturating_sub(used) > evicted / 2 {
+            self.in_vain = 0;
+            return;
+        }
+        self.in_vain = self.in_vain.saturating_add(1);
+        if self.in_vain >= rules.patience.saturating_mul(1 << self.trust) {
+            let until = now + rules.backoff;
+            self.gives_up = Some(GivenUp { until, used, by: evicted / 2 });
+        }
+    }
+
+    /// Until when nothing is to be evicted; unless evicting turns out to have helped after all.
+    fn given_up(&mut self, now_used: u64, now: Instant) -> Option<Instant> {
+        let GivenUp { until, used, by } = self.gives_up?;
+        let rose = now_used > used.saturating_add(by);
+        let fell = now_used < used.saturating_sub(by);
+        if now < until && !rose && !fell {
+            return Some(until);
+        }
+        self.gives_up = None;
+        if rose || fell {
+            self.in_vain = 0;
+        }
+        self.trust = if rose { (self.trust + 1).min(MOST_TRUST) } else { 0 };
+        None
     }
 }
 

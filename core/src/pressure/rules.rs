@@ -187,6 +187,12 @@ impl Rules {
         self.marks
     }
 
+    /// How long it rests after an eviction.
+    #[must_use]
+    pub const fn rest(&self) -> Duration {
+        self.cooldown
+    }
+
     /// What a request is at least.
     #[must_use]
     pub const fn min_step(&self) -> u64 {
@@ -213,6 +219,7 @@ impl Default for Rules {
 
 /// A rule that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PressureError {
     /// The high watermark is above the whole.
     HighAboveWhole,

@@ -16,7 +16,8 @@ type Hook<K, V> = Box<dyn FnMut(&K, &V) + Send>;
 /// carries.
 ///
 /// What is removed is the value that was seen to be stale, never one that has taken its place meanwhile; but
-/// one that did is replaced by its clone, for that map knows no other way to leave it. The hook is told of each
+/// one that did is replaced by its clone, for that map knows no other way to leave it: what is changed in place
+/// meanwhile, by an atomic in the value, may be lost. The hook is told of each
 /// that is removed, exactly once, when nothing is held that others could wait for; if it panics, that is
 /// caught.
 ///

@@ -1,7 +1,7 @@
 //! What the kernel says at once, instead of being asked: pressure that was waited for, events of a group.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::task::is_in_a_run;
 #[derive(Debug)]
 pub struct Alarm {
     file: File,
+    /// It is to be read again each time.
+    is_of_events: bool,
     detail: String,
 }
 
@@ -88,8 +90,26 @@ impl Alarm {
         // The kernel overwrites the last byte.
         let (waited, window) = (waited.as_micros(), window.as_micros());
         let trigger = format!("{who} {waited} {window}\0");
-        file.write_all(trigger.as_bytes()).map_err(fails)?;
-        Ok(Self { file, detail: path.to_owned() })
+        file.write_all(trigger.as_bytes()).map_err(|error| match error.kind() {
+            // A window that is not for everybody, or a kernel that knows no triggers.
+            std::io::ErrorKind::InvalidInput => {
+                Failure::new(Unknown::Unsupported, format!("{path}: {error}"))
+            }
+            _ => fails(error),
+        })?;
+        Ok(Self { file, is_of_events: false, detail: path.to_owned() })
+    }
+
+    /// The [first](Self::of_stalls) if it may be had here, with a tenth of a second waited within two; or else
+    /// the [second](Self::of_events).
+    ///
+    /// # Errors
+    ///
+    /// [`NoAlarm`], for neither may be had: why not the first.
+    pub fn of_pressure(root: &Root) -> Result<Self, NoAlarm> {
+        let (waited, window) = (Duration::from_millis(100), Duration::from_secs(2));
+        Self::of_stalls(root, Stall::Some, waited, window)
+            .or_else(|why_not| Self::of_events(root).map_err(|_| why_not))
     }
 
     /// Goes off when the process's control group (version 2) has hit `memory.high`, `memory.max`, or was short
@@ -109,7 +129,7 @@ impl Alarm {
         let mut file = File::open(root.path(&path)).map_err(fails)?;
         // It says what is new since it was read.
         std::io::copy(&mut file, &mut std::io::sink()).map_err(fails)?;
-        Ok(Self { file, detail: path })
+        Ok(Self { file, is_of_events: true, detail: path })
     }
 
     /// Where it comes from.
@@ -117,8 +137,8 @@ impl Alarm {
         &self.detail
     }
 
-    /// Waits until it goes off, or `wakes` is written to, or that long: whether it went off. `Err` if there
-    /// is nothing to wait for any more.
+    /// Waits until it goes off, or `wakes` is written to: whether it went off. `Err` if there is nothing to wait
+    /// for any more.
     fn wait(&mut self, wakes: &OwnedFd) -> std::io::Result<bool> {
         let mut fds = [
             libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLPRI, revents: 0 },
@@ -139,10 +159,12 @@ impl Alarm {
         }
         let (pri, err) = (libc::POLLPRI, libc::POLLERR | libc::POLLNVAL);
         if fds[0].revents & pri != 0 {
-            // A file of events says POLLERR with it, and is to be read again.
-            use std::io::Seek;
-            if self.file.rewind().is_ok() {
-                _ = std::io::copy(&mut self.file, &mut std::io::sink());
+            if self.is_of_events {
+                // It says POLLERR with it, and is to be read again; one of a group that is gone can not be.
+                self.file.rewind()?;
+                std::io::copy(&mut self.file, &mut std::io::sink())?;
+            } else if fds[0].revents & err != 0 {
+                return Err(std::io::Error::other("the group is gone"));
             }
             return Ok(true);
         }
@@ -173,6 +195,8 @@ struct Watch {
 struct Phase {
     wakes: Option<Arc<OwnedFd>>,
     is_stopping: bool,
+    /// There was nothing to wait for any more.
+    has_failed: bool,
 }
 
 impl AlarmThread {
@@ -202,7 +226,10 @@ impl Watch {
                 }
                 Ok(false) => {}
                 // Checks go on at their interval.
-                Err(_) => break,
+                Err(_) => {
+                    self.phase().has_failed = true;
+                    break;
+                }
             }
         }
     }
@@ -213,7 +240,9 @@ struct Left<'a>(&'a Watch);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
-        *self.0.phase() = Phase::default();
+        let mut phase = self.0.phase();
+        (phase.wakes, phase.is_stopping) = (None, false);
+        drop(phase);
         self.0.changed.notify_all();
     }
 }
@@ -242,6 +271,7 @@ impl Thread for AlarmThread {
             watch.run(&woken);
         });
         spawned.map_err(StartError::Thread)?;
+        phase.has_failed = false;
         phase.wakes = Some(wakes);
         Ok(())
     }
@@ -271,13 +301,72 @@ impl Thread for AlarmThread {
         Stop::Stopped
     }
 
+    fn clear(&self) {}
+
     fn worst(&self, _stalled_after: u32) -> Option<Health> {
-        None
+        let failed = self.watch.phase().has_failed;
+        failed.then_some(Health::Degraded { consecutive_errors: 1 })
     }
 }
 
 impl Drop for AlarmThread {
     fn drop(&mut self) {
         self.ask_to_stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// What comes out of band on a connection is announced as the kernel announces pressure.
+    #[test]
+    fn it_goes_off_again_and_again_and_says_when_there_is_nothing_to_wait_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let near = TcpStream::connect(listener.local_addr().expect("an address")).expect("ours");
+        let (far, _) = listener.accept().expect("ours");
+        let file = File::from(OwnedFd::from(near));
+        let alarm = Alarm { file, is_of_events: false, detail: "a connection".to_owned() };
+        let went_off = Arc::new(AtomicU64::new(0));
+        let counts = Arc::clone(&went_off);
+        let thread = AlarmThread::new(alarm, move || {
+            counts.fetch_add(1, Ordering::SeqCst);
+        });
+        thread.start().expect("a thread");
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!((went_off.load(Ordering::SeqCst), thread.worst(3)), (0, None));
+        // SAFETY: a byte, to a socket that is open.
+        let sent = unsafe { libc::send(far.as_raw_fd(), [1_u8].as_ptr().cast(), 1, libc::MSG_OOB) };
+        assert_eq!(sent, 1);
+        let start = std::time::Instant::now();
+        while went_off.load(Ordering::SeqCst) < 2 {
+            assert!(start.elapsed() < Duration::from_secs(20), "it never went off");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // No more often than it may.
+        assert!(start.elapsed() >= REST);
+        thread.ask_to_stop();
+        let stopped = thread.wait_until_stopped(crate::engine::deadline(Duration::from_secs(20)));
+        assert_eq!(stopped, Stop::Stopped);
+        assert!(thread.can_start());
+    }
+
+    #[test]
+    fn a_group_that_is_gone_ends_it_and_is_seen() {
+        // A pipe whose other end is closed is in error.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let file = File::from(OwnedFd::from(writer));
+        let alarm = Alarm { file, is_of_events: true, detail: "a pipe".to_owned() };
+        let thread = AlarmThread::new(alarm, || panic!("it does not go off"));
+        thread.start().expect("a thread");
+        let start = std::time::Instant::now();
+        while thread.worst(3).is_none() {
+            assert!(start.elapsed() < Duration::from_secs(20), "nobody sees it");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

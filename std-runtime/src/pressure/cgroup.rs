@@ -107,8 +107,6 @@ fn tightest(root: &Root) -> Result<Level, Failure> {
         if level.total == 0 {
             return Err(Failure::new(Unknown::Stale, format!("{}: a limit of 0", level.detail)));
         }
-        // What is above `memory.high` is over the limit, not beside it.
-        level.used = level.used.min(level.total);
         if tightest.as_ref().is_none_or(|other| level.is_tighter_than(other)) {
             tightest = Some(level);
         }
@@ -146,7 +144,8 @@ impl Source for Cgroup {
 
     fn sample(&mut self) -> Sample {
         match tightest(&self.root) {
-            Ok(Level { used, total, detail }) => Sample::bytes(used, total, detail),
+            // More than `memory.high` may be used.
+            Ok(Level { used, total, detail }) => Sample::beside(used, total, detail),
             Err(failure) => failure.into(),
         }
     }

@@ -1,7 +1,8 @@
 //! Sources made of others, and of closures.
 
-use super::{Medium, Sample, Source};
+use super::{Medium, Sample, Source, Unknown};
 use crate::config::ConfigError;
+use crate::panics::contained;
 
 /// A source that asks a closure: [`from_fn`].
 #[derive(Clone, Debug)]
@@ -61,7 +62,8 @@ pub fn max_of(sources: Vec<Box<dyn Source>>) -> Result<Several, ConfigError> {
 }
 
 /// The source of which the largest part is used, of those that are known: for sources some of which there may
-/// be none of, where one is enough.
+/// be none of, where one is enough. One that may hang keeps the others waiting, here as in [`max_of`]: put it
+/// [`within`](super::within) a time.
 ///
 /// # Errors
 ///
@@ -96,7 +98,8 @@ impl Source for Several {
         let mut tightest: Option<Sample> = None;
         let mut unknown: Option<Sample> = None;
         for source in &mut self.sources {
-            let mut sample = source.sample();
+            let panicked = || Sample::unknown(Unknown::Stale, "the source panicked");
+            let mut sample = contained(|| source.sample()).unwrap_or_else(panicked);
             sample.detail = format!("{}: {}", source.name(), sample.detail);
             let share = sample.reading.share();
             let place = if share.is_some() { &mut tightest } else { &mut unknown };

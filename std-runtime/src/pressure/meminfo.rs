@@ -35,8 +35,8 @@ pub(super) fn parse(text: &str) -> Result<Memory, Failure> {
         let detail = format!("{PATH}: no MemAvailable, which Linux has since 3.14");
         return Err(Failure::new(Unknown::Unsupported, detail));
     };
-    // Where what is shown is a container's, it may be more than there is.
-    Ok(Memory { total, used: total.saturating_sub(available) })
+    let used = total.checked_sub(available).ok_or_else(|| Failure::garbage(PATH))?;
+    Ok(Memory { total, used })
 }
 
 pub(super) fn read(root: &Root) -> Result<Memory, Failure> {

@@ -30,6 +30,7 @@ mod root;
 mod sampler;
 
 use std::fmt;
+use std::time::Duration;
 
 #[doc(inline)]
 pub use tidegate_core::pressure::*;
@@ -77,24 +78,33 @@ pub struct Sample {
     pub measure: Measure,
     /// Where that comes from, or why it is not known: for people.
     pub detail: String,
+    /// How long it takes until this shows what an eviction did: for so long at least, none follows.
+    pub lag: Duration,
 }
 
 impl Sample {
     /// So many bytes of so many.
     pub fn bytes(used: u64, total: u64, detail: impl Into<String>) -> Self {
-        let reading = Reading::new(used, total);
-        Self { reading, measure: Measure::Bytes, detail: detail.into() }
+        Self::of(Reading::new(used, total), Measure::Bytes, detail)
     }
 
     /// A part, in parts per million.
     pub fn share(parts: u32, detail: impl Into<String>) -> Self {
-        let reading = Reading::new(parts.into(), 1_000_000);
-        Self { reading, measure: Measure::Share, detail: detail.into() }
+        Self::of(Reading::new(parts.into(), 1_000_000), Measure::Share, detail)
     }
 
     /// It is not known.
     pub fn unknown(why: Unknown, detail: impl Into<String>) -> Self {
-        Self { reading: Reading::Unknown(why), measure: Measure::Bytes, detail: detail.into() }
+        Self::of(Reading::Unknown(why), Measure::Bytes, detail)
+    }
+
+    fn of(reading: Reading, measure: Measure, detail: impl Into<String>) -> Self {
+        Self { reading, measure, detail: detail.into(), lag: Duration::ZERO }
+    }
+
+    /// So many bytes of a bound that may be exceeded.
+    fn beside(used: u64, total: u64, detail: impl Into<String>) -> Self {
+        Self::of(Reading::Known { used, total }, Measure::Bytes, detail)
     }
 
     /// In what state its source is.

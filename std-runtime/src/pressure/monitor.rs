@@ -1,25 +1,26 @@
 //! The thread that samples a source and has caches give way.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tidegate_core::{Clock, Instant};
 
 use super::alarm::{Alarm, AlarmThread};
-use super::pool::Pool;
+use super::pool::{Pool, Shed};
 use super::sampler::Sampler;
 use super::{
-    Controller, Measure, Outcome, Reading, Rules, Sample, Skip, Source, Watermarks,
+    Controller, Measure, Medium, Outcome, Reading, Rules, Sample, Skip, Source, Watermarks,
     release_free_memory,
 };
 use crate::config::{self, ConfigError};
 use crate::engine::{Engine, Shared, StartError};
-use crate::runtime::{Runtime, SharedClock};
+use crate::panics::contained;
+use crate::runtime::{Runtime, SharedClock, Thread};
 use crate::schedule::Schedule;
 use crate::status::{Health, Metrics};
-use crate::task::{Output, RunError, Task, Work};
+use crate::task::{Output, RunError, Step, Task};
 use crate::{clock, observe};
 
 /// What a check came to.
@@ -93,6 +94,8 @@ pub struct Status {
     pub evicted_bytes: u64,
     /// Samples that were not known.
     pub unknown: u64,
+    /// Checks that evicted nothing, for it would not help.
+    pub ineffective: u64,
 }
 
 /// Samples a source, and has caches give way where it says that memory is short: made by
@@ -117,6 +120,8 @@ struct Live {
     status: ArcSwap<Status>,
     pool: Pool,
     clock: SharedClock,
+    /// Where it is seen that it is to stop.
+    engine: OnceLock<Weak<Shared<Check>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -218,7 +223,8 @@ impl Pressure {
     ///
     /// # Errors
     ///
-    /// If the system cannot start a thread for it; then nothing is changed.
+    /// If the system cannot start a thread for it, or it panics when it is asked for its name and medium; then
+    /// nothing is changed.
     pub fn set_source(&self, source: impl Source + 'static) -> std::io::Result<()> {
         self.live.sampler.store(Arc::new(Sampler::start(source)?));
         Ok(())
@@ -248,7 +254,7 @@ impl Pressure {
     /// Asks the source, and remembers what it says; evicts nothing, and works also if it is disabled.
     pub fn sample(&self) -> Sample {
         let sampler = self.live.sampler.load_full();
-        let sample = sampler.sample(self.live.settings.load().timeout);
+        let sample = sampler.sample(self.live.settings.load().timeout, || true);
         self.live.sampled(&sample);
         sample
     }
@@ -257,7 +263,8 @@ impl Pressure {
     ///
     /// # Errors
     ///
-    /// [`RunError::Panicked`] if a cache's listener did; [`RunError::Stopping`], [`RunError::Reentrant`].
+    /// [`RunError::Failed`] if a cache's listener or a value's destructor panicked: what was evicted all the same
+    /// is in the [status](Self::status). [`RunError::Stopping`], [`RunError::Reentrant`].
     pub fn force_check(&self) -> Result<Check, RunError> {
         self.shared.trigger(&self.task, true)
     }
@@ -275,6 +282,9 @@ impl Pressure {
 
     /// How its thread is faring.
     pub fn health(&self) -> Health {
+        if !self.live.settings.load().is_enabled {
+            return Health::Disabled;
+        }
         self.shared.health(&self.task, self.stalled_after)
     }
 
@@ -296,7 +306,7 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// If the name cannot be, or the system cannot start a thread.
+    /// If the name cannot be or is taken, or the system cannot start a thread.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -305,7 +315,12 @@ impl Runtime {
     /// use tidegate::{Cache, Runtime, Tiers, domain, random_state};
     ///
     /// let pages: Arc<Cache<String, String>> =
-    ///     Arc::new(Cache::builder(domain(), random_state()).max_bytes(1 << 30).build()?);
+    ///     Arc::new(
+    ///         Cache::builder(domain(), random_state())
+    ///             .max_bytes(1 << 30)
+    ///             .weigher(|url: &String, page: &String| (url.len() + page.len()) as u64)
+    ///             .build()?,
+    ///     );
     /// let pool = Pool::new();
     /// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0))?;
     ///
@@ -323,7 +338,7 @@ impl Runtime {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pressure(&self, name: &str, builder: Builder) -> Result<Pressure, StartError> {
-        config::name(name)?;
+        self.claim_name(name)?;
         let Builder { source, pool, schedule, settings, alarms } = builder;
         let sampler = Sampler::start(source).map_err(StartError::Thread)?;
         let live = Arc::new(Live {
@@ -332,40 +347,98 @@ impl Runtime {
             status: ArcSwap::from_pointee(Status::default()),
             pool,
             clock: self.clock(),
+            engine: OnceLock::new(),
         });
         let engine = Engine::new("tidegate-memory".to_owned());
         let work = checking(name.to_owned(), Arc::clone(&live));
         let task = engine.shared().add(Task::new(name.to_owned(), schedule, work))?;
         let shared = Arc::clone(engine.shared());
+        _ = live.engine.set(Arc::downgrade(&shared));
         let pressure = Pressure { shared, task, live, stalled_after: self.stalled_after() };
-        self.adopt(engine)?;
+        let mut threads: Vec<Arc<dyn Thread>> = vec![Arc::new(engine)];
         for alarm in alarms {
             let checks = pressure.clone();
-            self.adopt(AlarmThread::new(alarm, move || {
+            threads.push(Arc::new(AlarmThread::new(alarm, move || {
                 // What it came to is in the status.
                 _ = checks.force_check();
-            }))?;
+            })));
         }
+        self.adopt(threads)?;
         Ok(pressure)
     }
 }
 
-/// The work of a check.
-fn checking(name: String, live: Arc<Live>) -> Work<Check> {
+/// The work of a check: to ask the source, and then to evict, a part at a step.
+fn checking(name: String, live: Arc<Live>) -> Step<Check> {
     let mut controller = Controller::default();
     let mut asked: Option<Arc<Sampler>> = None;
+    let mut request: Option<Request> = None;
     Box::new(move || {
         let settings = **live.settings.load();
-        let sampler = live.sampler.load_full();
-        if !asked.as_ref().is_some_and(|before| Arc::ptr_eq(before, &sampler)) {
-            controller.restart();
-            asked = Some(Arc::clone(&sampler));
+        // One that was given up in the middle, long ago, is none.
+        let under_way = request.take().filter(|request| request.began.elapsed() < TOO_OLD);
+        let mut ours = match under_way {
+            Some(request) => request,
+            None => {
+                let sampler = live.sampler.load_full();
+                if !asked.as_ref().is_some_and(|before| Arc::ptr_eq(before, &sampler)) {
+                    controller.restart();
+                    asked = Some(Arc::clone(&sampler));
+                }
+                match live.ask(&mut controller, &settings, &sampler) {
+                    Ok(request) => request,
+                    Err(skip) => return Ok(Some(live.record(&name, Check::Skipped(skip)))),
+                }
+            }
+        };
+        if live.evict(&mut ours) {
+            request = Some(ours);
+            return Ok(None);
         }
-        let check = live.check(&mut controller, &settings, &sampler);
-        live.record(check);
-        observe::checked(&name, check, live.status.load().sample.as_ref());
-        Ok(Some(check))
+        let Shed { entries, bytes, panicked } = ours.done;
+        let target = ours.target;
+        let check = if entries == 0 {
+            Check::Skipped(Skip::NothingToEvict)
+        } else {
+            if settings.gives_back {
+                release_free_memory();
+            }
+            controller.settle(ours.in_its_measure(bytes), clock().now());
+            Check::Evicted { entries, bytes, target, shortfall: target.saturating_sub(bytes) }
+        };
+        let check = live.record(&name, check);
+        if panicked {
+            Err("a listener or a destructor panicked".to_owned())
+        } else {
+            Ok(Some(check))
+        }
     })
+}
+
+/// So much is evicted at a step, and then freed: what waits to be freed is still held.
+const AT_A_STEP: u64 = 16 << 20;
+
+/// A request that was not seen to for so long is out of date.
+const TOO_OLD: Duration = Duration::from_secs(10);
+
+/// What is to be evicted, and was.
+struct Request {
+    medium: Medium,
+    /// In bytes.
+    target: u64,
+    done: Shed,
+    began: std::time::Instant,
+    /// Of a reading that counts something else: in parts per million of what was held, of so many bytes.
+    share_of: Option<u64>,
+}
+
+impl Request {
+    /// So many bytes, as the reading counts.
+    fn in_its_measure(&self, bytes: u64) -> u64 {
+        let share =
+            |held: u64| (u128::from(bytes) * 1_000_000 / u128::from(held.max(1))).max(1) as u64;
+        self.share_of.map_or(bytes, share)
+    }
 }
 
 impl Live {
@@ -377,47 +450,59 @@ impl Live {
         });
     }
 
-    fn check(&self, controller: &mut Controller, settings: &Settings, sampler: &Sampler) -> Check {
+    fn goes_on(&self) -> bool {
+        let engine = self.engine.get().and_then(Weak::upgrade);
+        engine.is_none_or(|engine| !engine.is_stopping())
+    }
+
+    /// What the source says, and what is to be done about it.
+    fn ask(
+        &self,
+        controller: &mut Controller,
+        settings: &Settings,
+        sampler: &Sampler,
+    ) -> Result<Request, Skip> {
         if !settings.is_enabled {
-            return Check::Skipped(Skip::Disabled);
+            return Err(Skip::Disabled);
         }
-        let sample = sampler.sample(settings.timeout);
+        let sample = sampler.sample(settings.timeout, || self.goes_on());
         self.sampled(&sample);
-        let held = self.pool.bytes(sampler.medium());
+        let (rules, medium) = (&settings.rules, sampler.medium());
+        let rests = rules.cooldown(rules.rest().max(sample.lag));
         // A part of something else is asked of what is held.
-        let rules = &settings.rules;
-        controller.set_rules(match sample.measure {
-            Measure::Bytes => *rules,
-            Measure::Share => rules.steps(0, u64::MAX).unwrap_or(*rules),
-        });
+        let (reading, share_of) = match (sample.measure, sample.reading.share()) {
+            (Measure::Share, Some(share)) => {
+                controller.set_rules(rests.steps(0, u64::MAX).unwrap_or(rests));
+                let parts = Reading::Known { used: share.into(), total: 1_000_000 };
+                (parts, Some(self.pool.bytes(medium)))
+            }
+            _ => {
+                controller.set_rules(rests);
+                (sample.reading, None)
+            }
+        };
         // Monotone, whatever the clock of the caches does.
-        let request = match controller.check(sample.reading, clock().now()) {
+        let asked = match controller.check(reading, clock().now()) {
             Outcome::Evict(request) => request.amount,
-            Outcome::Skipped(skip) => return Check::Skipped(skip),
+            Outcome::Skipped(skip) => return Err(skip),
         };
-        let target = match sample.measure {
-            Measure::Bytes => request,
-            Measure::Share => {
-                let part = u128::from(held) * u128::from(request) / 1_000_000;
-                (part as u64).clamp(rules.min_step(), rules.max_step())
-            }
-        };
-        let evicted = self.pool.shed(sampler.medium(), target, self.clock.now());
-        if evicted.bytes == 0 {
-            return Check::Skipped(Skip::NothingToEvict);
-        }
-        if settings.gives_back {
-            release_free_memory();
-        }
-        let done = match sample.measure {
-            Measure::Bytes => evicted.bytes,
-            Measure::Share => {
-                (u128::from(evicted.bytes) * 1_000_000 / u128::from(held.max(1))).max(1) as u64
-            }
-        };
-        controller.settle(done, clock().now());
-        let tidegate_core::cache::Evicted { entries, bytes, shortfall } = evicted;
-        Check::Evicted { entries, bytes, target, shortfall }
+        let of_held = |held: u64| (u128::from(held) * u128::from(asked) / 1_000_000) as u64;
+        let (least, most) = (rules.min_step(), rules.max_step());
+        let target = share_of.map_or(asked, |held| of_held(held).clamp(least, most));
+        let (done, began) = (Shed::default(), std::time::Instant::now());
+        Ok(Request { medium, target, done, began, share_of })
+    }
+
+    /// Evicts a part of what is asked for; whether there is more to be evicted.
+    fn evict(&self, request: &mut Request) -> bool {
+        let left = request.target.saturating_sub(request.done.bytes);
+        let part = left.min(AT_A_STEP);
+        let shed = self.pool.shed(request.medium, part, self.clock.now());
+        request.done.entries = request.done.entries.saturating_add(shed.entries);
+        request.done.bytes = request.done.bytes.saturating_add(shed.bytes);
+        request.done.panicked |= shed.panicked;
+        // Where it comes to less, there is nothing else.
+        shed.bytes >= part && left > part
     }
 
     fn sampled(&self, sample: &Sample) {
@@ -431,8 +516,9 @@ impl Live {
         });
     }
 
-    fn record(&self, check: Check) {
+    fn record(&self, name: &str, check: Check) -> Check {
         let now = clock().now();
+        let is_ineffective = matches!(check, Check::Skipped(Skip::Ineffective { .. }));
         self.status.rcu(|before| {
             let mut after = (**before).clone();
             after.check = Some(check);
@@ -444,7 +530,12 @@ impl Live {
                 after.evicted_entries = after.evicted_entries.saturating_add(entries);
                 after.evicted_bytes = after.evicted_bytes.saturating_add(bytes);
             }
+            after.ineffective += u64::from(is_ineffective);
             after
         });
+        let sample = self.status.load().sample.clone();
+        // Whoever collects is somebody else's code: what was evicted is evicted.
+        _ = contained(|| observe::checked(name, check, sample.as_ref()));
+        check
     }
 }

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tidegate_core::cache::Evicted;
-use tidegate_core::{Budget, Cache, Instant, Tier, Tiers, Worker};
+use tidegate_core::cache::{Evicted, Usage};
+use tidegate_core::{Budget, Cache, Guard, Instant, Tier, Tiers, Worker};
 
 use super::{Medium, Sample, Source};
 use crate::config::{self, ConfigError};
+use crate::panics::contained;
 
 /// Who gives way first: the lowest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,7 +27,12 @@ pub struct Priority(pub u8);
 /// use tidegate::{Cache, Tiers, domain, random_state};
 ///
 /// let pages: Arc<Cache<String, String>> =
-///     Arc::new(Cache::builder(domain(), random_state()).max_bytes(1 << 30).build()?);
+///     Arc::new(
+///         Cache::builder(domain(), random_state())
+///             .max_bytes(1 << 30)
+///             .weigher(|url: &String, page: &String| (url.len() + page.len()) as u64)
+///             .build()?,
+///     );
 /// let pool = Pool::new();
 /// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0))?;
 /// assert_eq!(pool.bytes(Medium::Host), 0);
@@ -40,17 +47,19 @@ struct Member {
     name: String,
     medium: Medium,
     priority: Priority,
-    sheds: Mutex<Box<dyn Sheds>>,
+    part: Box<dyn Part>,
+    /// To evict with.
+    worker: Mutex<Worker>,
 }
 
-/// What gives way.
-trait Sheds: Send {
-    fn bytes(&self) -> u64;
-    fn shed(&mut self, bytes: u64, now: Instant) -> Evicted;
+/// What gives way: of a cache, what is in some of its tiers. Asked without a lock, for listeners and destructors
+/// may ask, too.
+trait Part: Send + Sync {
+    fn held(&self) -> Usage;
+    fn evict(&self, bytes: u64, now: Instant, guard: &Guard) -> Evicted;
 }
 
-/// Of a cache, what is in some of its tiers.
-struct Part<K, V, E, S>
+struct Tiered<K, V, E, S>
 where
     K: Send + 'static,
     V: Send + Sync + 'static,
@@ -58,58 +67,50 @@ where
 {
     cache: Arc<Cache<K, V, E, S>>,
     tiers: Tiers,
-    worker: Worker,
 }
 
-/// So much is evicted before what was evicted is freed: what waits to be freed is still held.
-const STEP: u64 = 16 << 20;
-
-/// So many times in a row nothing could be freed: somebody reads what was evicted.
-const IN_VAIN: u32 = 8;
-
-impl<K, V, E, S> Sheds for Part<K, V, E, S>
+impl<K, V, E, S> Part for Tiered<K, V, E, S>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
-    fn bytes(&self) -> u64 {
+    fn held(&self) -> Usage {
         let tiers = (0..Tier::COUNT as u8).map(Tier::new);
         let ours = tiers.filter(|&tier| self.tiers.contains(tier));
-        ours.map(|tier| self.cache.tier_usage(tier).bytes).fold(0, u64::saturating_add)
+        ours.map(|tier| self.cache.tier_usage(tier)).fold(Usage::default(), |sum, tier| Usage {
+            entries: sum.entries.saturating_add(tier.entries),
+            bytes: sum.bytes.saturating_add(tier.bytes),
+        })
     }
 
-    fn shed(&mut self, bytes: u64, now: Instant) -> Evicted {
-        let mut done = Evicted::default();
-        while done.bytes < bytes {
-            let step = (bytes - done.bytes).min(STEP);
-            let evicted = self.cache.evict_bytes(step, self.tiers, now, &self.worker.pin());
-            done.entries = done.entries.saturating_add(evicted.entries);
-            done.bytes = done.bytes.saturating_add(evicted.bytes);
-            self.free(now);
-            if evicted.bytes < step {
-                break;
-            }
-        }
-        done.shortfall = bytes.saturating_sub(done.bytes);
-        done
+    fn evict(&self, bytes: u64, now: Instant, guard: &Guard) -> Evicted {
+        self.cache.evict_bytes(bytes, self.tiers, now, guard)
     }
 }
 
-impl<K, V, E, S> Part<K, V, E, S>
-where
-    K: Send + 'static,
-    V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
-    /// Frees what was removed, but for what is being read; that is left to a sweep.
-    fn free(&mut self, now: Instant) {
-        let mut in_vain = 0;
-        while in_vain < IN_VAIN {
-            let freed = self.worker.collect(now, Budget::entries(4_096));
-            in_vain = if freed == 0 { in_vain + 1 } else { 0 };
-        }
+/// What was evicted for a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shed {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+    /// A listener or a destructor did.
+    pub(super) panicked: bool,
+}
+
+/// So long what was evicted is waited for at a time: the domain may have more to free than that.
+const TO_FREE: Duration = Duration::from_millis(20);
+
+/// So many times in a row nothing could be freed: somebody reads what was evicted.
+const IN_VAIN: u32 = 8;
+
+/// Frees what was removed, but for what is being read; that is left to a sweep.
+fn free(worker: &mut Worker, now: Instant) {
+    let (start, mut in_vain) = (std::time::Instant::now(), 0);
+    while in_vain < IN_VAIN && start.elapsed() < TO_FREE {
+        let freed = worker.collect(now, Budget::entries(1_024));
+        in_vain = if freed == 0 { in_vain + 1 } else { 0 };
     }
 }
 
@@ -120,7 +121,8 @@ impl Pool {
     }
 
     /// Adds what a cache holds in some of its tiers, and says where that is: it is given up for a source that
-    /// measures that medium, and for no other. What the weigher says is taken for bytes.
+    /// measures that medium, and for no other. What the weigher says is taken for bytes: without one an entry
+    /// counts as one, and what weighs nothing is left alone.
     ///
     /// # Errors
     ///
@@ -143,12 +145,13 @@ impl Pool {
         let mut worker = cache.domain().worker();
         // A guard that stays would hold back everything between two evictions.
         worker.offline(|| ());
-        let sheds: Mutex<Box<dyn Sheds>> = Mutex::new(Box::new(Part { cache, tiers, worker }));
+        let worker = Mutex::new(worker);
         let mut members = self.members();
         if members.iter().any(|other| other.name == name) {
             return Err(ConfigError::new("name", format!("'{name}' is taken")));
         }
-        members.push(Arc::new(Member { name: name.to_owned(), medium, priority, sheds }));
+        let (name, part) = (name.to_owned(), Box::new(Tiered { cache, tiers }));
+        members.push(Arc::new(Member { name, medium, priority, part, worker }));
         // Stable: of one priority in the order in which they came.
         members.sort_by_key(|member| member.priority);
         Ok(())
@@ -176,7 +179,7 @@ impl Pool {
         members
             .iter()
             .filter(|member| member.medium == medium)
-            .map(|member| member.bytes())
+            .map(|member| member.part.held().bytes)
             .fold(0, u64::saturating_add)
     }
 
@@ -187,13 +190,13 @@ impl Pool {
     }
 
     /// Has those of a medium give up so many bytes.
-    pub(super) fn shed(&self, medium: Medium, bytes: u64, now: Instant) -> Evicted {
+    pub(super) fn shed(&self, medium: Medium, bytes: u64, now: Instant) -> Shed {
         let members = self.members().clone();
         let of_medium: Vec<_> = members.iter().filter(|member| member.medium == medium).collect();
-        let mut done = Evicted::default();
+        let mut done = Shed::default();
         for equals in of_medium.chunk_by(|a, b| a.priority == b.priority) {
             // Once each its part, and then whoever has something left.
-            let held: Vec<_> = equals.iter().map(|member| member.bytes()).collect();
+            let held: Vec<_> = equals.iter().map(|member| member.part.held().bytes).collect();
             let sum = held.iter().map(|&bytes| u128::from(bytes)).sum::<u128>().max(1);
             let wanted = bytes.saturating_sub(done.bytes);
             for (member, &held) in equals.iter().zip(&held) {
@@ -204,23 +207,32 @@ impl Pool {
                 member.shed(bytes.saturating_sub(done.bytes), now, &mut done);
             }
         }
-        done.shortfall = bytes.saturating_sub(done.bytes);
         done
     }
 }
 
 impl Member {
-    fn bytes(&self) -> u64 {
-        self.sheds.lock().unwrap_or_else(PoisonError::into_inner).bytes()
-    }
-
-    fn shed(&self, bytes: u64, now: Instant, done: &mut Evicted) {
-        if bytes == 0 {
+    fn shed(&self, bytes: u64, now: Instant, done: &mut Shed) {
+        let before = self.part.held();
+        // What weighs nothing gives nothing.
+        if bytes == 0 || before.bytes == 0 {
             return;
         }
-        let evicted = self.sheds.lock().unwrap_or_else(PoisonError::into_inner).shed(bytes, now);
-        done.entries = done.entries.saturating_add(evicted.entries);
-        done.bytes = done.bytes.saturating_add(evicted.bytes);
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let evicted = contained(|| self.part.evict(bytes, now, &worker.pin()));
+        let freed = contained(|| free(&mut worker, now));
+        done.panicked |= evicted.is_none() || freed.is_none();
+        let (entries, bytes) = match evicted {
+            Some(evicted) => (evicted.entries, evicted.bytes),
+            // As far as can be seen: others insert and evict meanwhile.
+            None => {
+                let after = self.part.held();
+                let less = |of: fn(Usage) -> u64| of(before).saturating_sub(of(after));
+                (less(|held| held.entries), less(|held| held.bytes))
+            }
+        };
+        done.entries = done.entries.saturating_add(entries);
+        done.bytes = done.bytes.saturating_add(bytes);
     }
 }
 
@@ -250,8 +262,8 @@ impl Source for PoolBudget {
     }
 
     fn sample(&mut self) -> Sample {
-        // What is above the budget is over it, not beside it.
-        let used = self.pool.bytes(self.medium).min(self.bytes);
-        Sample::bytes(used, self.bytes, "what the caches hold, by their weighers")
+        // It may be exceeded.
+        let held = self.pool.bytes(self.medium);
+        Sample::beside(held, self.bytes, "what the caches hold, by their weighers")
     }
 }

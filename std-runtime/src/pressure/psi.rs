@@ -1,8 +1,10 @@
 //! How long tasks wait for memory: pressure stall information (Linux 4.20).
 
+use std::time::Duration;
+
 use super::cgroup::{Directory, Version, directory};
 use super::root::{Failure, Root};
-use super::{Measure, Reading, Sample, Source, Unknown};
+use super::{Measure, Sample, Source, Unknown};
 
 /// Who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,19 +106,18 @@ impl Source for Psi {
             Stall::Some => "some",
             Stall::Full => "all",
         };
+        let lag = match self.window {
+            Window::TenSeconds => Duration::from_secs(10),
+            Window::Minute => Duration::from_secs(60),
+            Window::FiveMinutes => Duration::from_secs(300),
+        };
         match self.read() {
             Ok((path, parts)) => {
                 let percent = f64::from(parts) / 10_000.0;
-                Sample::share(
-                    parts,
-                    format!("{path}: {who} tasks waited {percent:.2} % of the time"),
-                )
+                let detail = format!("{path}: {who} tasks waited {percent:.2} % of the time");
+                Sample { lag, ..Sample::share(parts, detail) }
             }
-            Err(failure) => Sample {
-                measure: Measure::Share,
-                reading: Reading::Unknown(failure.why),
-                detail: failure.detail,
-            },
+            Err(failure) => Sample { measure: Measure::Share, ..failure.into() },
         }
     }
 }

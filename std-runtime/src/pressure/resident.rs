@@ -26,8 +26,7 @@ impl Resident {
             Some(budget) => budget,
             None => meminfo::read(&self.root)?.total,
         };
-        // What is above a budget is over it, not beside it.
-        Ok((used.min(total), total))
+        Ok((used, total))
     }
 }
 
@@ -39,7 +38,8 @@ impl Source for Resident {
     fn sample(&mut self) -> Sample {
         let beside = if self.budget.is_some() { "a budget" } else { "the machine's memory" };
         match self.read() {
-            Ok((used, total)) => Sample::bytes(used, total, format!("{PATH}, beside {beside}")),
+            // A budget may be exceeded.
+            Ok((used, total)) => Sample::beside(used, total, format!("{PATH}, beside {beside}")),
             Err(failure) => failure.into(),
         }
     }

@@ -40,7 +40,7 @@ impl Failure {
             ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::Unsupported => {
                 Unknown::Unsupported
             }
-            ErrorKind::PermissionDenied => Unknown::Denied,
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Unknown::Denied,
             // EOPNOTSUPP has a kind of its own; a control group without what is asked for says EINVAL.
             _ => Unknown::Stale,
         };

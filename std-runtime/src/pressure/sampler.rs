@@ -23,6 +23,8 @@ struct State {
     /// So many times it was to be asked, and so many times it was.
     asked: u64,
     answered: u64,
+    /// Nobody waits for the answer any more: when it comes, it is of another time.
+    is_late: bool,
     sample: Option<Sample>,
     is_closed: bool,
 }
@@ -38,8 +40,9 @@ impl Sampler {
         let channel =
             Arc::new(Channel { state: Mutex::new(State::default()), changed: Condvar::new() });
         // These are its code, too.
-        let name = contained(|| source.name()).unwrap_or_else(|| "?".to_owned());
-        let medium = contained(|| source.medium()).unwrap_or_default();
+        let named = contained(|| (source.name(), source.medium()));
+        let panicked = || std::io::Error::other("the source panicked when asked what it measures");
+        let (name, medium) = named.ok_or_else(panicked)?;
         let asked = Arc::clone(&channel);
         std::thread::Builder::new().name("tidegate-source".to_owned()).spawn(move || {
             while asked.wait_until_asked() {
@@ -61,33 +64,40 @@ impl Sampler {
         self.medium
     }
 
-    /// Asks it; or, if it was asked before and has not answered, waits for that answer.
-    pub(super) fn sample(&self, timeout: Duration) -> Sample {
+    /// Asks it, and waits for the answer while it goes on. An answer to what was asked before, and not waited
+    /// for to the end, is none: it is asked again.
+    pub(super) fn sample(&self, timeout: Duration, goes_on: impl Fn() -> bool) -> Sample {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.channel.state();
-        if state.answered == state.asked {
-            state.asked += 1;
-            self.channel.changed.notify_all();
-        }
-        let ours = state.asked;
-        while state.answered < ours {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
+        let mut ours = None;
+        loop {
+            if state.answered == state.asked {
+                if ours == Some(state.answered) {
+                    break;
+                }
+                state.asked += 1;
+                self.channel.changed.notify_all();
+            }
+            if !state.is_late {
+                ours = Some(state.asked);
+            }
+            let left =
+                deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+            if left.is_zero() || !goes_on() {
+                state.is_late = true;
                 let detail = format!("the source has not answered within {timeout:?}");
                 return Sample::unknown(Unknown::Stale, detail);
             }
-            let changed = &self.channel.changed;
-            state = match left {
-                Some(left) => {
-                    changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+            let woken = self.channel.changed.wait_timeout(state, left.min(LOOK));
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         let nothing = || Sample::unknown(Unknown::Stale, "the source gave no answer");
         state.sample.clone().unwrap_or_else(nothing)
     }
 }
+
+/// How often whoever waits looks whether it goes on.
+const LOOK: Duration = Duration::from_millis(50);
 
 impl Channel {
     /// False once nobody will ask any more.
@@ -103,6 +113,7 @@ impl Channel {
         let mut state = self.state();
         state.sample = Some(sample);
         state.answered = state.asked;
+        state.is_late = false;
         drop(state);
         self.changed.notify_all();
     }
@@ -119,7 +130,7 @@ pub struct Within {
 ///
 /// # Errors
 ///
-/// If the system cannot start a thread.
+/// If the system cannot start a thread, or the source panics when it is asked for its name and medium.
 ///
 /// ```
 /// use std::time::Duration;
@@ -146,7 +157,7 @@ impl Source for Within {
     }
 
     fn sample(&mut self) -> Sample {
-        self.sampler.sample(self.timeout)
+        self.sampler.sample(self.timeout, || true)
     }
 }
 

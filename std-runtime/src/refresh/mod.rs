@@ -18,7 +18,9 @@ pub use self::breaker::Breaker;
 
 use self::breaker::{Admitted, Fuse};
 use self::due::{Early, WHOLE};
+use crate::caller::Work;
 use crate::config::ConfigError;
+use crate::load::polled;
 use crate::panics::contained;
 use crate::runtime::SharedClock;
 use crate::single::{Awaited, Reentrant, Run, Single, Turn};
@@ -35,6 +37,7 @@ pub struct Minted<T> {
 
 /// Why there is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RefreshError<E> {
     /// Making it failed.
     Failed(E),
@@ -218,6 +221,7 @@ impl<T, E> Builder<T, E> {
 
 /// Why there is no [`Refresher`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BuildError<E> {
     /// A setting cannot be.
     Config(ConfigError),
@@ -336,17 +340,18 @@ where
         &self,
         wait: impl Fn(Awaited<'_, Ended<T, E>>) -> Result<Option<Ended<T, E>>, TimedOut>,
     ) -> Ended<T, E> {
+        let work = Work::new();
         loop {
-            match self.decide()? {
+            match self.decide(&work)? {
                 Decision::Serve(value) => return Ok(value),
                 Decision::Wait(awaited) => {
                     let ended = wait(awaited).map_err(|TimedOut| RefreshError::TimedOut)?;
-                    if let Some(Err(error)) = ended {
-                        return Err(error);
+                    if let Some(ended @ Err(_)) = ended {
+                        return self.settle(ended);
                     }
                 }
                 Decision::Renew(renewal) => {
-                    let minted = contained(|| (self.mint)());
+                    let minted = contained(|| work.run(|| (self.mint)()));
                     return self.settle(renewal.end(minted));
                 }
             }
@@ -363,17 +368,21 @@ where
     where
         F: Future<Output = Result<Minted<T>, E>>,
     {
+        let work = Work::new();
         loop {
-            match self.decide()? {
+            match self.decide(&work)? {
                 Decision::Serve(value) => return Ok(value),
                 Decision::Wait(awaited) => {
-                    if let Some(Err(error)) = awaited.ended().await {
-                        return Err(error);
+                    if let Some(ended @ Err(_)) = awaited.await {
+                        return self.settle(ended);
                     }
                 }
                 Decision::Renew(renewal) => {
-                    let minted = mint().await;
-                    return self.settle(renewal.end(Some(minted)));
+                    let minted = match contained(|| work.run(&mint)) {
+                        Some(future) => polled(&work, future).await,
+                        None => None,
+                    };
+                    return self.settle(renewal.end(minted));
                 }
             }
         }
@@ -390,20 +399,20 @@ where
         self.token.load_full().filter(|token| token.expires.is_none_or(|end| now < end))
     }
 
-    fn decide(&self) -> Result<Decision<'_, T, E>, RefreshError<E>> {
+    fn decide(&self, work: &Work) -> Result<Decision<'_, T, E>, RefreshError<E>> {
         let now = self.rules.clock.now();
         let token = self.token.load();
         let valid = token.as_ref().filter(|token| token.expires.is_none_or(|end| now < end));
         if let Some(token) = valid {
             let serve = Decision::Serve(Arc::clone(&token.value));
-            if !self.is_due(token, now) || now < self.attended_until() {
+            if !self.is_due(token, now) || self.is_attended(token, now) {
                 return Ok(serve);
             }
-            let renewal = self.renewal(now).ok();
+            let renewal = self.renewal(work, now).ok();
             return Ok(renewal.map_or(serve, Decision::Renew));
         }
         drop(token);
-        match self.single.take() {
+        match self.single.take(work) {
             Err(Reentrant) => Err(RefreshError::Reentrant),
             Ok(Turn::Theirs(awaited)) => Ok(Decision::Wait(awaited)),
             Ok(Turn::Ours(run)) => self.begin(run, now),
@@ -417,14 +426,17 @@ where
         token.due.is_some_and(|due| now >= due) && now >= not_before
     }
 
-    fn attended_until(&self) -> Instant {
+    /// Whether a thread sees to early renewals; not if half of the time for one is over.
+    fn is_attended(&self, token: &Token<T>, now: Instant) -> bool {
         // Relaxed: a time stands alone.
-        Instant::from_nanos(self.attended_until.load(Ordering::Relaxed))
+        let until = Instant::from_nanos(self.attended_until.load(Ordering::Relaxed));
+        let half = token.due.zip(token.expires).map(|(due, end)| due + end.since(due) / 2);
+        now < until && half.is_none_or(|half| now < half)
     }
 
     /// An early renewal, if it is nobody else's.
-    fn renewal(&self, now: Instant) -> Result<Renewal<'_, T, E>, ()> {
-        let Ok(Turn::Ours(run)) = self.single.take() else {
+    fn renewal(&self, work: &Work, now: Instant) -> Result<Renewal<'_, T, E>, ()> {
+        let Ok(Turn::Ours(run)) = self.single.take(work) else {
             return Err(());
         };
         // Somebody may have renewed it just now.
@@ -451,6 +463,39 @@ where
         Ok(Decision::Renew(Renewal { refresher: self, run: Some(run), admitted, began: now }))
     }
 
+    /// How it is faring.
+    pub fn status(&self) -> RefreshStatus {
+        let token = self.token.load();
+        let (expires, due) =
+            token.as_ref().map_or((None, None), |token| (token.expires, token.due));
+        let book = self.book();
+        let Book { breaker, renewed, failed, .. } = *book;
+        RefreshStatus { expires, due, breaker, renewed, failed }
+    }
+
+    /// Renews it if it is due, on behalf of those who ask, who are left alone with that for so long.
+    pub(crate) fn attend(&self, until_next: Duration) -> Result<(), String>
+    where
+        E: fmt::Display,
+    {
+        let now = self.rules.clock.now();
+        // Late twice, and callers see to it themselves. Relaxed: a time stands alone.
+        let until = now + until_next.saturating_mul(3);
+        self.attended_until.store(until.as_nanos(), Ordering::Relaxed);
+        let is_due = self.valid(now).is_none_or(|token| self.is_due(&token, now));
+        let work = Work::new();
+        if is_due && let Ok(renewal) = self.renewal(&work, now) {
+            let minted = contained(|| work.run(|| (self.mint)()));
+            renewal.end(minted).map_err(|error| error.to_string())?;
+        }
+        match self.valid(self.rules.clock.now()) {
+            Some(_) => Ok(()),
+            None => Err("there is no valid token, and none is made now".to_owned()),
+        }
+    }
+}
+
+impl<T, E> Refresher<T, E> {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -472,33 +517,6 @@ where
         if let Some(report) = &self.rules.report {
             contained(|| report(event));
         }
-    }
-
-    /// How it is faring.
-    pub fn status(&self) -> RefreshStatus {
-        let token = self.token.load();
-        let (expires, due) =
-            token.as_ref().map_or((None, None), |token| (token.expires, token.due));
-        let book = self.book();
-        let Book { breaker, renewed, failed, .. } = *book;
-        RefreshStatus { expires, due, breaker, renewed, failed }
-    }
-
-    /// Renews it if it is due, on behalf of those who ask, who are left alone with that for so long.
-    pub(crate) fn attend(&self, until_next: Duration) -> Result<(), String>
-    where
-        E: fmt::Display,
-    {
-        let now = self.rules.clock.now();
-        // Late twice, and callers see to it themselves. Relaxed: a time stands alone.
-        let until = now + until_next.saturating_mul(3);
-        self.attended_until.store(until.as_nanos(), Ordering::Relaxed);
-        let is_due = self.valid(now).is_none_or(|token| self.is_due(&token, now));
-        if is_due && let Ok(renewal) = self.renewal(now) {
-            let minted = contained(|| (self.mint)());
-            renewal.end(minted).map_err(|error| error.to_string())?;
-        }
-        Ok(())
     }
 }
 
@@ -568,10 +586,12 @@ impl<T, E> Drop for Renewal<'_, T, E> {
     fn drop(&mut self) {
         // Ended, it has no run any more.
         if self.run.is_some() {
-            let rules = &self.refresher.rules;
+            let Refresher { rules, .. } = self.refresher;
             let now = rules.clock.now();
-            let mut book = self.refresher.book.lock().unwrap_or_else(PoisonError::into_inner);
-            book.breaker.abandoned(self.admitted, now, rules.fuse);
+            // Relaxed: a time stands alone.
+            let not_before = (now + rules.spacing).as_nanos();
+            self.refresher.not_before.store(not_before, Ordering::Relaxed);
+            self.refresher.change(|book| book.breaker.abandoned(self.admitted, now, rules.fuse));
         }
     }
 }
