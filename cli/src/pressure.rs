@@ -30,19 +30,19 @@ Examples:
 
 States: available; denied (there is one, and this process may not read it); unsupported (there is
 none here); stale (no answer, or one that cannot be). Exit status: 0, or 2 with one line that names
-what is wrong.")]
+what is wrong; watching ends when it is interrupted, or nobody reads any more.")]
 pub(crate) struct Arguments {
     /// Again and again, until interrupted
     #[arg(long)]
     watch: bool,
 
-    /// An array of {source, state, used_bytes, total_bytes, detail}; null where there is no reading
+    /// An array of {source, state, used_bytes, total_bytes, detail}; null where it does not count bytes
     #[arg(long)]
     json: bool,
 
-    /// How often, with --watch
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    every: f64,
+    /// How often: every second if not given
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "watch")]
+    every: Option<f64>,
 
     /// Where /proc and the control groups are: another machine's, copied (GPUs are this one's)
     #[arg(long, value_name = "DIRECTORY", default_value = "/")]
@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         sources.push(source.map_err(|error| Failure::new("starting a thread", error))?);
     }
     let mut drawn: Vec<VecDeque<Option<u32>>> = vec![VecDeque::new(); sources.len()];
-    let every = Duration::from_secs_f64(arguments.every);
+    let every = Duration::from_secs_f64(arguments.every.unwrap_or(1.0));
     let mut next = Instant::now();
     loop {
         let rows: Vec<Row> = sources.iter_mut().map(row).collect();

@@ -90,9 +90,10 @@ fn watching_goes_on_until_whoever_reads_has_seen_enough() {
 fn mistakes_are_one_line_that_names_them() {
     let cases = [
         (&["--root", "/no such directory"][..], "--root"),
-        (&["--every", "0"], "--every"),
-        (&["--every", "NaN"], "--every"),
-        (&["--every", "1e300"], "--every"),
+        (&["--watch", "--every", "0"], "--every"),
+        (&["--watch", "--every", "NaN"], "--every"),
+        (&["--watch", "--every", "1e300"], "--every"),
+        (&["--every", "2"], "--watch"),
         (&["--nonsense"], "--nonsense"),
     ];
     for (arguments, named) in cases {

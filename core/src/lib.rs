@@ -51,7 +51,7 @@ pub use bucket::{
 };
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 #[doc(inline)]
-pub use cache::{Cache, CacheError, RemovalCause, Tier, Tiers};
+pub use cache::{Cache, CacheError, CacheSweep, RemovalCause, Tier, Tiers};
 #[doc(inline)]
 pub use hash::SeededState;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
@@ -64,7 +64,7 @@ pub use reclaim::{Domain, Guard, Worker};
 pub use registry::FixedRegistry;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 #[doc(inline)]
-pub use registry::Registry;
+pub use registry::{Registry, RegistrySweep};
 #[doc(inline)]
 pub use sweep::{Budget, Cadence, Sweep, Sweeper, Swept};
 #[doc(inline)]

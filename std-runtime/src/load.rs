@@ -60,6 +60,9 @@ impl<E> From<JoinError> for FlightError<E> {
 /// Gets what is cached, or has one caller load it while the others wait: for caches in [the domain of the
 /// process](crate::domain), whose errors are [`FlightError`]s.
 ///
+/// If the compiler finds no such method: the cache's third parameter must be a [`FlightError`], which it is not
+/// unless that is said.
+///
 /// A value past its time is good enough within [its window](crate::cache::Builder::stale_while_revalidate):
 /// then one caller loads another, and everybody else has it at once.
 ///

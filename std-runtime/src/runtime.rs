@@ -133,8 +133,7 @@ impl Builder {
         self
     }
 
-    /// The clock whose times targets are used with: they are swept, caches evicted, and tokens refreshed by
-    /// it. [That of the process](crate::clock()) until set. Deadlines and health go by that one always.
+    /// The clock whose times targets are used with: they are swept and caches evicted by it; a refresher has [its own](crate::refresh::Builder::clock). [That of the process](crate::clock()) until set. Deadlines and health go by that one always.
     pub fn clock(mut self, clock: Arc<dyn Clock + Send + Sync>) -> Self {
         self.settings.clock = Some(clock);
         self
@@ -328,7 +327,7 @@ impl Runtime {
         Some(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
     }
 
-    /// All targets, in the order in which they were added.
+    /// All targets, in the order in which they were added. Pressure and refreshers have handles of their own.
     pub fn sweepings(&self) -> Vec<Sweeping> {
         let shared = self.inner.sweeps.shared();
         let handle = |task: &Arc<_>| {

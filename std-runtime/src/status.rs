@@ -20,7 +20,7 @@ pub enum Health {
     },
     /// A run has been due or under way for several intervals, and has not ended.
     Stalled {
-        /// It was due then, by the runtime's [clock of its own](crate::clock()).
+        /// It was due then, by [the clock of the process](crate::clock()), whatever the runtime's is.
         since: Instant,
     },
     /// Its thread has ended, though nobody stopped it.
@@ -67,7 +67,8 @@ pub struct Metrics {
     pub overruns: u64,
     /// Deadlines that were skipped because runs had failed.
     pub backed_off: u64,
-    /// When the last run ended that ended well, by the runtime's [clock of its own](crate::clock()).
+    /// When the last run ended that ended well, by [the clock of the process](crate::clock()), whatever the
+    /// runtime's is.
     pub last_success: Option<Instant>,
 }
 

@@ -81,6 +81,84 @@ fn m11_one_that_has_ended_is_advertised_anew_and_budgets_hold() {
     assert_eq!(ours.active().len(), 10);
 }
 
+/// However they race, the registry comes to hold what was asked for last, and nothing that was withdrawn.
+#[test]
+fn m11_what_is_withdrawn_stays_withdrawn_whoever_renews_meanwhile() {
+    let (services, ours) = services(Duration::from_secs(300), 100);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let mut sweeps = ours.clone();
+        let (services, over) = (&services, &over);
+        scope.spawn(move || {
+            while !over.load(Ordering::SeqCst) {
+                // Due at once, and lapsed every time.
+                services.prune_services(Instant::MAX, &pin());
+                sweeps.sweep(at(1_000_000), Budget::UNLIMITED);
+            }
+        });
+        let workers = [0_u16, 1].map(|thread| {
+            let ours = ours.clone();
+            scope.spawn(move || {
+                let own = format!("own {thread}");
+                for round in 0..3_000 {
+                    let now = at(1_000_000);
+                    ours.advertise(own.clone(), round, now).expect("room");
+                    ours.advertise("shared".to_owned(), 10_000 * thread + round, now)
+                        .expect("room");
+                    assert!(ours.withdraw(&own, now), "it is ours alone");
+                    // Nobody else advertises it: it is gone, and stays so, if not for the moment that
+                    // somebody takes to find that out.
+                }
+            })
+        });
+        for worker in workers {
+            worker.join().expect("no panic");
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let now = at(1_000_000);
+    let mut last = ours.clone();
+    last.sweep(now + Duration::from_secs(300), Budget::UNLIMITED);
+    let held: Vec<_> = services.services(now, &pin()).map(|(key, _)| key.clone()).collect();
+    assert_eq!(held, ["shared"]);
+    assert_eq!(ours.active(), ["shared"]);
+    let value = services.resolve("shared", now, &pin()).copied();
+    assert!(value.is_some_and(|value| value % 10_000 == 2_999), "{value:?}");
+}
+
+/// M10: several registries under one runtime, as often as their entries' lives ask for; each with figures of its
+/// own; and dropping it stops it.
+#[test]
+fn m10_registries_are_swept_by_one_runtime() {
+    use tidegate::registry::RegistrySweep;
+    let runtime = tidegate::Runtime::builder().build().expect("a runtime");
+    let ttl = Duration::from_millis(25);
+    let registries: Vec<_> = (0..3).map(|_| services(ttl, 100).0).collect();
+    let mut sweepings = Vec::new();
+    for (number, services) in registries.iter().enumerate() {
+        for port in 0..10 * (number as u16 + 1) {
+            let now = tidegate::Clock::now(&tidegate::clock());
+            drop(services.advertise(port.to_string(), port, now, &pin()).expect("room"));
+        }
+        let sweep = RegistrySweep::new(Arc::clone(services), domain().worker());
+        let every = tidegate::Schedule::for_ttl(ttl);
+        assert_eq!(every.interval(), ttl / 5);
+        sweepings.push(runtime.sweep(&format!("registry {number}"), every, sweep).expect("ok"));
+    }
+    runtime.start().expect("a thread");
+    let start = std::time::Instant::now();
+    let is_over = |number: usize| sweepings[number].metrics().removed == 10 * (number as u64 + 1);
+    while !(0..3).all(is_over) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{sweepings:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(registries.iter().all(|services| services.services_len() == 0));
+    drop(runtime);
+    let runs = sweepings[0].metrics().runs;
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(sweepings[0].metrics().runs, runs);
+}
+
 #[test]
 fn m11_no_sooner_than_ten_seconds_or_half_of_a_short_life() {
     for (ttl, after) in [(300, 240), (65, 10), (30, 10), (12, 6), (0, 0)] {

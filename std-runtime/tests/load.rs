@@ -4,10 +4,12 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use common::{Gate, wait_until};
 use tidegate::cache::Builder;
+use tidegate::refresh::{Minted, Refresher};
 use tidegate::wait::{TimedOut, block_for, block_on};
 use tidegate::{
     Cache, Clock, FlightError, GetOrLoad, ManualClock, Panics, RemovalCause, SeededState, clock,
@@ -142,6 +144,90 @@ fn tasks_on_one_thread_wait_for_each_other_and_are_not_taken_for_one() {
     // I-C11: the one who loads is gone; the one who waits does it.
     drop(loading);
     assert_eq!(block_on(waiting), Ok(8));
+}
+
+/// Two loads that one makes at once, and that need the same: neither is the other.
+#[test]
+fn i9_loads_side_by_side_are_not_taken_for_one() {
+    let (pages, time) = (pages(), clock());
+    let both = async |_| {
+        let (pages, time) = (&pages, &time);
+        let three = async || {
+            let pause = async |_| {
+                std::future::ready(()).await;
+                yields().await;
+                Ok(3)
+            };
+            pages.get_or_load_async(&3, time, pause).await.map_err(|error| error.to_string())
+        };
+        let one = pages.get_or_load_async(&1, time, async |_| three().await);
+        let two = pages.get_or_load_async(&2, time, async |_| three().await);
+        let (one, two) = joined(one, two).await;
+        Ok(one.map_err(|error| error.to_string())? + two.map_err(|error| error.to_string())?)
+    };
+    assert_eq!(block_on(pages.get_or_load_async(&0, &time, both)), Ok(6));
+}
+
+/// Pending once.
+async fn yields() {
+    let mut is_over = false;
+    std::future::poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut is_over, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Both, side by side.
+async fn joined<A: Future, B: Future>(one: A, two: B) -> (A::Output, B::Output) {
+    let (mut one, mut two) = (Box::pin(one), Box::pin(two));
+    let (mut first, mut second) = (None, None);
+    std::future::poll_fn(|context| {
+        if first.is_none()
+            && let Poll::Ready(output) = one.as_mut().poll(context)
+        {
+            first = Some(output);
+        }
+        if second.is_none()
+            && let Poll::Ready(output) = two.as_mut().poll(context)
+        {
+            second = Some(output);
+        }
+        if first.is_some() && second.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    (first.expect("it is ready"), second.expect("it is ready"))
+}
+
+/// For runtimes that move tasks between threads.
+#[test]
+fn what_is_awaited_can_be_moved_between_threads() {
+    fn moves<T: Send>(future: T) -> T {
+        future
+    }
+    let (pages, time) = (pages(), clock());
+    let load = |_| std::future::ready(Ok(1));
+    assert_eq!(block_on(moves(pages.get_or_load_async(&1, &time, load))), Ok(1));
+    let mint = || Ok::<_, String>(Minted { value: 1, ttl: Duration::from_secs(9).into() });
+    let token = Refresher::builder(mint).build().expect("a token");
+    let mint = || std::future::ready(Ok(Minted { value: 2, ttl: Duration::from_secs(9).into() }));
+    assert_eq!(block_on(moves(token.get_async(mint))).map(|value| *value), Ok(1));
+}
+
+/// I13: what was good enough when it was asked for, and is not any more when loading has failed.
+#[test]
+fn i13_a_stale_value_is_judged_when_the_load_has_ended() {
+    let (time, second) = (ManualClock::new(), Duration::from_secs(1));
+    let builder = usual().time_to_live(second * 10).stale_while_revalidate(second * 100);
+    let pages: Pages = builder.build().expect("memory");
+    assert_eq!(pages.get_or_load(&1, &time, |_| Ok(10)), Ok(10));
+    time.advance(second * 20);
+    let takes_long = |_: &u32| {
+        time.advance(second * 1_000);
+        Err("on purpose".to_owned())
+    };
+    let failed = Err(FlightError::Failed("on purpose".to_owned()));
+    assert_eq!(pages.get_or_load(&1, &time, takes_long), failed);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use common::{Gate, wait_until};
 use tidegate::cache::Insert;
 use tidegate::pressure::{
     Alarm, Check, Medium, Pool, Pressure, Priority, Reading, Root, Rules, Sample, Skip, Source,
-    Stall, State, Target, Unknown, Watermarks, from_fn,
+    Stall, State, Target, Unknown, Watermarks, any_of, from_fn,
 };
 use tidegate::{
     Cache, Clock, Health, RemovalCause, RunError, Runtime, Stop, Tier, Tiers, clock, domain, pin,
@@ -117,6 +117,26 @@ fn e_c4_e_c16_disabled_it_neither_samples_nor_evicts_but_can_be_asked() {
     it.dial.set(95, 100);
     it.pressure.enable(true);
     assert_eq!(it.pressure.force_check().map(evicted), Ok((2, 20)));
+}
+
+/// E-C1, E-C2: a source that says nothing is used, and one that is asked.
+#[test]
+fn e_c1_e_c2_what_a_source_says_is_what_is_sampled() {
+    let it = setting(0, 1, rules(85, 75, 1), Tiers::ALL);
+    assert_eq!(it.pressure.sample().reading, Reading::Known { used: 0, total: 1 });
+    assert_eq!(it.pressure.force_check().map(skipped), Ok(Skip::BelowWatermark));
+    it.dial.set(75, 100);
+    assert_eq!(it.pressure.sample().reading, Reading::Known { used: 75, total: 100 });
+}
+
+/// E-C13: watermarks that cannot be are refused where they are made, so before an interval is set.
+#[test]
+fn e_c13_watermarks_are_refused_before_the_interval() {
+    let refused = Watermarks::percent(50, 90).map(|marks| {
+        let builder = Pressure::builder(Dial::at(1, 2).source(), &Pool::new());
+        builder.rules(Rules::new(marks)).interval(Duration::ZERO).map(|_| ())
+    });
+    assert!(refused.expect_err("refused").to_string().contains("low must be below high"));
 }
 
 #[test]
@@ -243,6 +263,123 @@ fn a_budget_is_shared() {
     assert_eq!((a.usage().bytes, b.usage().bytes), (150, 550));
 }
 
+/// More than the budget is held: what is above the low mark goes at once, and no more is left for later.
+#[test]
+fn a_budget_that_is_exceeded_is_kept_by_the_next_check() {
+    let (cache, pool) = (slabs(), Pool::new());
+    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0)).expect("ok");
+    fill(&cache, &[1; 3_000], RAM);
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(pool.budget(Medium::Host, 1_000), &pool);
+    let pressure = runtime.pressure("budget", builder.rules(rules(90, 70, 1))).expect("threads");
+    assert_eq!(pressure.force_check().map(evicted), Ok((2_300, 2_300)));
+    assert_eq!(cache.usage().bytes, 700);
+    let taken = runtime.pressure("budget", Pressure::builder(Dial::at(1, 2).source(), &pool));
+    assert!(taken.is_err(), "the name is taken");
+}
+
+/// A listener may ask how much is held; what weighs nothing is left alone; a budget of large entries goes in
+/// steps.
+#[test]
+fn whoever_is_told_may_ask_and_what_weighs_nothing_stays() {
+    let (pool, asked) = (Pool::new(), Arc::new(AtomicU64::new(0)));
+    let (asks, counts) = (pool.clone(), Arc::clone(&asked));
+    let builder = Cache::builder(domain(), random_state()).max_bytes(1 << 40);
+    let cache: Slabs = Arc::new(
+        builder
+            .weigher(|_, bytes: &u32| u64::from(*bytes))
+            .listener(move |_, _, _| {
+                assert!(asks.bytes(Medium::Host) <= 100 << 20);
+                counts.fetch_add(1, Ordering::SeqCst);
+            })
+            .build()
+            .expect("memory"),
+    );
+    fill(&cache, &[1 << 20; 100], RAM);
+    let light = slabs();
+    fill(&light, &[0; 100], RAM);
+    for (name, cache) in [("light", &light), ("cache", &cache)] {
+        pool.cache(name, Arc::clone(cache), Tiers::ALL, Medium::Host, Priority(0)).expect("ok");
+    }
+    let dial = Dial::at(100 << 20, 100 << 20);
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 25, 1));
+    let pressure = runtime.pressure("memory", builder).expect("threads");
+    assert_eq!(pressure.force_check().map(evicted), Ok((75, 75 << 20)));
+    assert_eq!((asked.load(Ordering::SeqCst), light.usage().entries), (75, 100));
+}
+
+/// What was asked long ago, and not waited for, is no answer to what is asked now.
+#[test]
+fn e9_an_answer_that_comes_too_late_is_none() {
+    let it = setting(10, 100, rules(90, 50, 1), Tiers::ALL);
+    fill(&it.slabs, &[1; 100], RAM);
+    let (gate, asked) = (Gate::new(), Arc::new(AtomicU64::new(0)));
+    let (held, counts) = (Arc::clone(&gate), Arc::clone(&asked));
+    let slow = from_fn("slow", Medium::Host, move || {
+        if counts.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Sample::bytes(10, 100, "now");
+        }
+        held.pass();
+        Sample::bytes(99, 100, "then")
+    });
+    it.pressure.set_source(slow).expect("a thread");
+    let unknown = it.pressure.force_check().map(skipped);
+    assert_eq!(unknown, Ok(Skip::Unknown(Unknown::Stale)));
+    gate.open();
+    wait_until(|| it.pressure.sample().detail == "now");
+    assert_eq!(it.pressure.force_check().map(skipped), Ok(Skip::BelowWatermark));
+    assert_eq!(it.slabs.usage().entries, 100);
+}
+
+/// A source that hangs is not waited for by who stops.
+#[test]
+fn e9_stopping_does_not_wait_for_a_source_that_hangs() {
+    let (gate, pool) = (Gate::new(), Pool::new());
+    let held = Arc::clone(&gate);
+    let hangs = from_fn("hangs", Medium::Host, move || {
+        held.pass();
+        Sample::bytes(1, 2, "too late")
+    });
+    let builder = Pressure::builder(hangs, &pool).timeout(Duration::from_secs(600)).expect("ok");
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let pressure = runtime.pressure("memory", builder).expect("threads");
+    runtime.start().expect("threads");
+    gate.wait_for(1);
+    let start = std::time::Instant::now();
+    assert_eq!(runtime.stop(LONG), Stop::Stopped);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(pressure.health(), Health::Stopped);
+    pressure.enable(false);
+    assert_eq!(pressure.health(), Health::Disabled);
+    gate.open();
+}
+
+/// What it measures is not guessed: a device's pressure never costs what the machine's memory holds.
+#[test]
+fn e_b5_a_source_that_cannot_say_what_it_measures_is_refused() {
+    struct Unsure;
+    impl Source for Unsure {
+        fn name(&self) -> String {
+            "unsure".to_owned()
+        }
+        fn medium(&self) -> Medium {
+            panic!("on purpose");
+        }
+        fn sample(&mut self) -> Sample {
+            Sample::bytes(99, 100, "full")
+        }
+    }
+    let it = setting(10, 100, rules(90, 50, 1), Tiers::ALL);
+    assert!(it.pressure.set_source(Unsure).is_err());
+    assert_eq!(it.pressure.status().source, "dial");
+    // One of several that panics is one that is not known.
+    let panics = from_fn("panics", Medium::Host, || panic!("on purpose"));
+    let both = any_of(vec![Box::new(panics), Box::new(it.dial.source())]).expect("sources");
+    it.pressure.set_source(both).expect("a thread");
+    assert_eq!(it.pressure.sample().reading, Reading::Known { used: 10, total: 100 });
+}
+
 #[test]
 fn a_share_of_time_is_asked_of_what_is_held() {
     let it = setting(0, 100, rules(40, 10, 1), Tiers::ALL);
@@ -251,6 +388,21 @@ fn a_share_of_time_is_asked_of_what_is_held() {
     it.pressure.set_source(source).expect("a thread");
     // 50 % down to 10 %: 40 % of a thousand.
     assert_eq!(it.pressure.force_check().map(evicted), Ok((400, 400)));
+    // In whatever parts it is said.
+    let source = from_fn("psi", Medium::Host, || {
+        let reading = Reading::Known { used: 50, total: 100 };
+        Sample { reading, ..Sample::share(0, "half of the time") }
+    });
+    it.pressure.set_source(source).expect("a thread");
+    assert_eq!(it.pressure.force_check().map(evicted), Ok((240, 240)));
+    // What shows late what was evicted is let rest.
+    let lag = Duration::from_secs(10);
+    let source =
+        from_fn("psi", Medium::Host, move || Sample { lag, ..Sample::share(500_000, "late") });
+    it.pressure.set_source(source).expect("a thread");
+    assert_eq!(it.pressure.force_check().map(evicted), Ok((144, 144)));
+    let resting = it.pressure.force_check().map(skipped);
+    assert!(matches!(resting, Ok(Skip::Cooldown { .. })), "{resting:?}");
 }
 
 /// In turn: one that hangs, panics, vanishes and says what cannot be. The loop lives, the state is there to be

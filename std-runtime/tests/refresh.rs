@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Gate, wait_until};
 use tidegate::refresh::{Breaker, BuildError, Builder, Event, Minted, RefreshError, Refresher};
-use tidegate::{Instant, ManualClock, Runtime, Stop, Ttl, wait};
+use tidegate::{Health, Instant, ManualClock, Runtime, Stop, Ttl, wait};
 
 type Token = Refresher<u64, String>;
 
@@ -274,24 +274,34 @@ fn i_c31_what_happens_is_told_in_order() {
     assert_eq!(*told.lock().unwrap(), expected);
 }
 
+/// A clock that goes on by itself while somebody waits.
+struct Jumps(Arc<ManualClock>, AtomicU64);
+
+impl tidegate::Clock for Jumps {
+    fn now(&self) -> Instant {
+        let by = self.1.swap(0, Ordering::SeqCst);
+        let now = self.0.now();
+        self.0.advance(secs(by));
+        now
+    }
+}
+
 /// I13, I-B4: the time is read after the wait, so a token that ended meanwhile is not handed out.
 #[test]
 fn i13_a_token_that_ends_while_it_is_waited_for_is_not_handed_out() {
-    let (setting, gate) = (Setting::default(), Gate::new());
-    let (held, mints, clock) =
-        (Arc::clone(&gate), Arc::clone(&setting.mints), Arc::clone(&setting.clock));
+    let (gate, mints) = (Gate::new(), Arc::new(AtomicU64::new(0)));
+    let clock = Arc::new(Jumps(Arc::default(), AtomicU64::new(0)));
+    let (held, counts) = (Arc::clone(&gate), Arc::clone(&mints));
     let mint = move || {
-        let number = mints.fetch_add(1, Ordering::SeqCst);
+        let number = counts.fetch_add(1, Ordering::SeqCst);
         if number == 1 {
             held.pass();
         }
-        // Ended by the time those who wait look at it.
-        let ttl = if number == 1 { secs(30) } else { secs(1_000) };
-        Ok::<_, String>(Minted { value: number, ttl: ttl.into() })
+        Ok::<_, String>(Minted { value: number, ttl: secs(30).into() })
     };
-    let token = Refresher::builder(mint).clock(clock).floor(secs(0)).build().expect("a token");
-    let token = Arc::new(token);
-    setting.at(2_000);
+    let token = Refresher::builder(mint).clock(clock.clone()).floor(secs(0)).build();
+    let token = Arc::new(token.expect("a token"));
+    clock.0.set(Instant::from_secs(2_000));
     let asks = || {
         let token = Arc::clone(&token);
         std::thread::spawn(move || token.get().map(|value| *value))
@@ -300,12 +310,146 @@ fn i13_a_token_that_ends_while_it_is_waited_for_is_not_handed_out() {
     gate.wait_for(1);
     let second = asks();
     std::thread::sleep(Duration::from_millis(50));
-    setting.at(2_060);
+    // It is valid when it comes; and ended when whoever waited looks at it.
+    clock.1.store(60, Ordering::SeqCst);
     gate.open();
-    // The first one's had ended when it came, which is a failure; the second shares it, or makes his own.
-    assert_eq!(first.join().unwrap(), Err(RefreshError::AlreadyExpired));
-    assert!(matches!(second.join().unwrap(), Err(RefreshError::AlreadyExpired) | Ok(2)));
-    assert_eq!(token.get().map(|value| *value), Ok(2));
+    assert_eq!(first.join().unwrap(), Ok(1));
+    assert_eq!(second.join().unwrap(), Ok(2), "not the one that he has waited for");
+}
+
+/// Whoever waits for a renewal is a task, not a thread.
+#[test]
+fn tasks_on_one_thread_share_a_renewal() {
+    let setting = Setting::default();
+    let token = setting.builder(Ok).build().expect("a token");
+    setting.at(2_000);
+    let gone = std::cell::Cell::new(false);
+    let slow = || {
+        std::future::poll_fn(|_| match gone.get() {
+            true => std::task::Poll::Ready(Ok(Minted { value: 7, ttl: secs(100).into() })),
+            false => std::task::Poll::Pending,
+        })
+    };
+    let mut one = Box::pin(token.get_async(slow));
+    assert_eq!(wait::block_for(one.as_mut(), Duration::from_millis(1)), Err(wait::TimedOut));
+    let mut other = Box::pin(token.get_async(slow));
+    assert_eq!(wait::block_for(other.as_mut(), Duration::from_millis(1)), Err(wait::TimedOut));
+    gone.set(true);
+    assert_eq!(wait::block_on(one).map(|value| *value), Ok(7));
+    assert_eq!(wait::block_on(other).map(|value| *value), Ok(7));
+}
+
+#[test]
+fn a_future_that_panics_is_a_failure_and_opens_the_breaker() {
+    let setting = Setting::default();
+    let token = setting.builder(Ok).breaker(2, secs(60)).build().expect("a token");
+    setting.at(2_000);
+    let panics = || async { panic!("on purpose") };
+    for _ in 0..2 {
+        assert_eq!(wait::block_on(token.get_async(panics)), Err(RefreshError::Panicked));
+    }
+    assert_eq!(token.status().failed, 2);
+    let open = RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_060)) };
+    assert_eq!(wait::block_on(token.get_async(panics)), Err(open));
+}
+
+#[test]
+fn i12_a_cancelled_probe_is_told_and_keeps_its_distance() {
+    let (setting, told) = (Setting::default(), Arc::new(Mutex::new(Vec::new())));
+    let says = Arc::clone(&told);
+    let token = setting.builder(|number| if number == 1 { Ok(1) } else { Err(number.to_string()) });
+    let token = token.breaker(1, secs(60)).report(move |event| says.lock().unwrap().push(event));
+    let token = token.build().expect("a token");
+    setting.at(2_000);
+    assert!(get(&token).is_err());
+    setting.at(2_060);
+    let never = token.get_async(std::future::pending);
+    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOut));
+    let last = *told.lock().unwrap().last().expect("an event");
+    assert_eq!(last, Event::Breaker(Breaker::Open(Instant::from_secs(2_120))));
+
+    // Of a token that is valid and due: not one beginning after the other.
+    let setting = Setting::default();
+    let token = setting.builder(Ok).build().expect("a token");
+    setting.at(850);
+    let begun = std::cell::Cell::new(0);
+    for _ in 0..10 {
+        let never = token.get_async(|| {
+            begun.set(begun.get() + 1);
+            std::future::pending()
+        });
+        let served = wait::block_for(never, Duration::from_millis(1));
+        assert!(
+            served == Err(wait::TimedOut) || served.is_ok_and(|it| it.is_ok_and(|it| *it == 1))
+        );
+    }
+    assert_eq!(begun.get(), 1);
+}
+
+/// However many wait, none of them is polled again and again.
+#[test]
+fn many_tasks_wait_without_being_polled() {
+    let (setting, gate) = (Setting::default(), Gate::new());
+    let held = Arc::clone(&gate);
+    let token = setting.builder(move |number| {
+        if number > 1 {
+            held.pass();
+        }
+        Ok(number)
+    });
+    let token = Arc::new(token.build().expect("a token"));
+    setting.at(2_000);
+    let leads = std::thread::spawn({
+        let token = Arc::clone(&token);
+        move || get(&token)
+    });
+    gate.wait_for(1);
+    let wakes = Arc::new(AtomicU64::new(0));
+    struct Counts(Arc<AtomicU64>);
+    impl std::task::Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let waker = std::task::Waker::from(Arc::new(Counts(Arc::clone(&wakes))));
+    let mut context = std::task::Context::from_waker(&waker);
+    let mint = || std::future::pending();
+    let mut waiting: Vec<_> = (0..100).map(|_| Box::pin(token.get_async(mint))).collect();
+    for task in &mut waiting {
+        assert!(task.as_mut().poll(&mut context).is_pending());
+    }
+    assert_eq!(wakes.load(Ordering::SeqCst), 0);
+    // Those that go leave nothing behind.
+    waiting.truncate(60);
+    gate.open();
+    assert_eq!(leads.join().unwrap(), Ok(2));
+    wait_until(|| wakes.load(Ordering::SeqCst) == 60);
+    for task in waiting {
+        assert_eq!(wait::block_on(task).map(|value| *value), Ok(2));
+    }
+}
+
+#[test]
+fn i12_a_thread_that_cannot_renew_is_not_healthy() {
+    let setting = Setting::default();
+    let token = setting.builder(|number| if number == 1 { Ok(1) } else { Err(number.to_string()) });
+    let token = Arc::new(token.breaker(1, secs(600)).build().expect("a token"));
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let renewing = runtime.refresh("token", Duration::from_millis(2), Arc::clone(&token));
+    let renewing = renewing.expect("a thread");
+    let taken = runtime.refresh("token", secs(1), Arc::clone(&token));
+    assert!(taken.is_err(), "the name is taken");
+    runtime.start().expect("threads");
+    wait_until(|| renewing.metrics().runs > 2);
+    assert_eq!(renewing.health(), Health::Healthy);
+    setting.at(2_000);
+    wait_until(|| matches!(renewing.health(), Health::Degraded { .. }));
+    // Though the breaker is open, and nothing is tried any more.
+    let mints = setting.mints();
+    let errors = renewing.metrics().errors;
+    wait_until(|| renewing.metrics().errors > errors + 1);
+    assert_eq!(setting.mints(), mints);
+    assert!(matches!(runtime.health(), Health::Degraded { .. } | Health::Stalled { .. }));
 }
 
 #[test]

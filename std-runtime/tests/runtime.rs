@@ -45,7 +45,9 @@ fn s_c1_c2_c4_metrics_begin_at_nothing_and_averages_need_a_run() {
     assert_eq!(it.metrics(), Metrics::default());
     assert_eq!((it.metrics().removed_average(), it.metrics().runs), (0.0, 0));
     assert_eq!(it.metrics().duration_average(), Duration::ZERO);
+    // S-C4: every minute is what the schedule says; nothing is started by being made.
     assert_eq!((it.schedule().interval(), it.health()), (MINUTE, Health::Stopped));
+    assert!(!runtime.is_started());
     let metrics = Metrics { runs: 10, removed: 50, ..Metrics::default() };
     assert_eq!(metrics.removed_average(), 5.0);
 }
@@ -173,6 +175,8 @@ fn s_c13_deadlines_are_kept_whatever_the_work_takes() {
     let starts = starts.lock().unwrap();
     assert!((3..=4).contains(&starts.len()), "{starts:?}");
     assert!(starts[0] >= Duration::from_millis(49), "not at once: {starts:?}");
+    // With the work added, the third would be at 210 ms.
+    assert!(starts[2] < Duration::from_millis(200), "{starts:?}");
 }
 
 #[test]
@@ -195,7 +199,9 @@ fn s_c16_c17_totals_and_a_reset() {
     assert!(it.trigger().is_ok() && it.trigger().is_ok());
     let metrics = it.metrics();
     assert_eq!((metrics.runs, metrics.removed, metrics.removed_average()), (2, 10, 5.0));
-    assert!(metrics.duration_max >= metrics.duration_last.min(metrics.duration_average()));
+    assert!(metrics.duration_max >= metrics.duration_last);
+    assert!(metrics.duration_total >= metrics.duration_max);
+    assert_eq!(metrics.duration_average(), metrics.duration_total / 2);
     assert!(metrics.last_success_age(clock().now()).is_some());
     it.reset_metrics();
     assert_eq!(it.metrics(), Metrics::default());
@@ -383,6 +389,42 @@ fn s6_failures_in_a_row_become_rare() {
     fails.store(false, Ordering::Relaxed);
     wait_until(|| it.metrics().runs > 3);
     assert_eq!((it.metrics().consecutive_errors, it.health()), (0, Health::Healthy));
+}
+
+/// S1: stopped and started again, by whomever, it is one loop: see also `lifecycle.rs`.
+#[test]
+fn s1_it_is_started_and_stopped_again_and_again() {
+    let runtime = runtime();
+    let it = task(&runtime, "it", Schedule::every(MINUTE).expect("ok"), || Ok(1));
+    for round in 1..=5 {
+        runtime.start().expect("a thread");
+        wait_until(|| it.metrics().runs == round);
+        assert_eq!(runtime.stop(LONG), Stop::Stopped);
+        assert!(!runtime.is_started());
+    }
+}
+
+/// S4: a snapshot is of one moment, also while runs end and somebody resets it.
+#[test]
+fn s4_figures_are_of_one_moment() {
+    let runtime = runtime();
+    let it = task(&runtime, "it", Schedule::every(MINUTE).expect("ok"), || Ok(3));
+    std::thread::scope(|scope| {
+        let runs = scope.spawn(|| {
+            for round in 0..20_000 {
+                assert!(it.trigger().is_ok());
+                if round % 64 == 0 {
+                    it.reset_metrics();
+                }
+            }
+        });
+        while !runs.is_finished() {
+            let metrics = it.metrics();
+            assert_eq!(metrics.removed, 3 * metrics.runs, "{metrics:?}");
+            assert_eq!(metrics.last_success.is_some(), metrics.runs > 0, "{metrics:?}");
+            assert!(metrics.duration_total >= metrics.duration_max, "{metrics:?}");
+        }
+    });
 }
 
 /// S7, S-B8: what cannot be is refused, by name.

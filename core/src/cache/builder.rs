@@ -70,7 +70,8 @@ impl<K, V, S> Builder<K, V, S> {
     }
 
     /// At most so many bytes, by the [weigher](Self::weigher)'s measure, at every instant. No bound until
-    /// set.
+    /// set. Without a weigher an entry counts as one byte, so this bounds entries, and pressure, which asks for
+    /// bytes, takes all of them.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.rules.max.bytes = bytes;
         self

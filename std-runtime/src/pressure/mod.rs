@@ -104,7 +104,10 @@ impl Sample {
 
     /// So many bytes of a bound that may be exceeded.
     fn beside(used: u64, total: u64, detail: impl Into<String>) -> Self {
-        Self::of(Reading::Known { used, total }, Measure::Bytes, detail)
+        // Of nothing it is no part.
+        let reading =
+            if total == 0 { Reading::new(used, total) } else { Reading::Known { used, total } };
+        Self::of(reading, Measure::Bytes, detail)
     }
 
     /// In what state its source is.

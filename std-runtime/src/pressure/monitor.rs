@@ -102,7 +102,8 @@ pub struct Status {
 /// [`Runtime::pressure`]. Clones are the same; dropping them all leaves it to the runtime.
 ///
 /// Every setting can be changed while it runs, from any thread; a check under way ends with those it began
-/// with. A source that fails, panics or hangs is [visible](Self::status), and stops nothing: what is not
+/// with. To try it out, [set a source](Self::set_source) that says what you like
+/// ([`from_fn`](super::from_fn)), and [force a check](Self::force_check). A source that fails, panics or hangs is [visible](Self::status), and stops nothing: what is not
 /// known is no reason to evict.
 #[derive(Clone)]
 pub struct Pressure {
@@ -259,7 +260,8 @@ impl Pressure {
         sample
     }
 
-    /// Checks now, on this thread; or, if a check is under way, waits for that.
+    /// Checks now, on this thread, whether the runtime is started or not; or, if a check is under way, waits for
+    /// that.
     ///
     /// # Errors
     ///

@@ -187,7 +187,10 @@ impl<T, E> Builder<T, E> {
         self
     }
 
-    /// So long before its end at the latest: 30 seconds until set.
+    /// So long before its end at the latest: 30 seconds until set. What lives for no longer than that is due as
+    /// soon as it is there, and is renewed at every [spacing](Self::spacing); what lives for less than five times
+    /// as long is renewed earlier than [`refresh_at`](Self::refresh_at) says. Let it fit the life of what is
+    /// made.
     pub fn floor(mut self, floor: Duration) -> Self {
         self.rules.early.floor = floor;
         self
