@@ -290,10 +290,10 @@ fn wait(slot: &Slot<2>, first: Option<&Waker>) -> u32 {
         return FREE;
     };
     let mut freed = pin!(freed);
-    if let Some(waker) = first {
-        if freed.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
-            return READY;
-        }
+    if let Some(waker) = first
+        && freed.as_mut().poll(&mut Context::from_waker(waker)).is_ready()
+    {
+        return READY;
     }
     block_on(freed);
     PENDING

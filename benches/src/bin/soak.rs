@@ -62,6 +62,7 @@ struct Outcome {
     allowed_mib: f64,
     samples: usize,
     settled_share: f64,
+    between_the_marks: f64,
     least_settled_mib: f64,
     evictions: u64,
     evicted_mib: u64,
@@ -185,6 +186,10 @@ fn judge(
     let settled = &used[from..];
     let within =
         settled.iter().filter(|&&used| used >= mark(arguments.low) - growth && used <= allowed);
+    let marked = settled
+        .iter()
+        .filter(|&&used| (mark(arguments.low)..=mark(arguments.high)).contains(&used));
+    let between = marked.count() as f64 / settled.len().max(1) as f64;
     let share = within.count() as f64 / settled.len().max(1) as f64;
     let is_alive =
         |fault: &Fault| fault.checks >= 3 && fault.evictions == 0 && fault.state != "available";
@@ -201,6 +206,7 @@ fn judge(
         allowed_mib: mib(allowed),
         samples: used.len(),
         settled_share: share,
+        between_the_marks: between,
         least_settled_mib: mib(settled.iter().copied().min().unwrap_or(0)),
         evictions: status.evictions,
         evicted_mib: status.evicted_bytes / MIB,

@@ -467,9 +467,10 @@ impl Live {
         if !settings.is_enabled {
             return Err(Skip::Disabled);
         }
+        let (rules, medium) = (&settings.rules, sampler.medium());
+        self.pool.free(medium, self.clock.now());
         let sample = sampler.sample(settings.timeout, || self.goes_on());
         self.sampled(&sample);
-        let (rules, medium) = (&settings.rules, sampler.medium());
         let rests = rules.cooldown(rules.rest().max(sample.lag));
         // A part of something else is asked of what is held.
         let (reading, share_of) = match (sample.measure, sample.reading.share()) {

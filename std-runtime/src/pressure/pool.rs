@@ -48,8 +48,14 @@ struct Member {
     medium: Medium,
     priority: Priority,
     part: Box<dyn Part>,
-    /// To evict with.
-    worker: Mutex<Worker>,
+    evictor: Mutex<Evictor>,
+}
+
+/// What a member is evicted with.
+struct Evictor {
+    worker: Worker,
+    /// Something that was evicted may not be freed yet.
+    owes: bool,
 }
 
 /// What gives way: of a cache, what is in some of its tiers. Asked without a lock, for listeners and destructors
@@ -105,12 +111,14 @@ const TO_FREE: Duration = Duration::from_millis(20);
 /// So many times in a row nothing could be freed: somebody reads what was evicted.
 const IN_VAIN: u32 = 8;
 
-/// Frees what was removed, but for what is being read; that is left to a sweep.
-fn free(worker: &mut Worker, now: Instant) {
-    let (start, mut in_vain) = (std::time::Instant::now(), 0);
-    while in_vain < IN_VAIN && start.elapsed() < TO_FREE {
-        let freed = worker.collect(now, Budget::entries(1_024));
-        in_vain = if freed == 0 { in_vain + 1 } else { 0 };
+impl Evictor {
+    /// Frees what was removed, but for what is being read.
+    fn free(&mut self, now: Instant) {
+        let (start, mut in_vain) = (std::time::Instant::now(), 0);
+        while in_vain < IN_VAIN && start.elapsed() < TO_FREE {
+            let freed = self.worker.collect(now, Budget::entries(1_024));
+            in_vain = if freed == 0 { in_vain + 1 } else { 0 };
+        }
     }
 }
 
@@ -145,13 +153,13 @@ impl Pool {
         let mut worker = cache.domain().worker();
         // A guard that stays would hold back everything between two evictions.
         worker.offline(|| ());
-        let worker = Mutex::new(worker);
+        let evictor = Mutex::new(Evictor { worker, owes: false });
         let mut members = self.members();
         if members.iter().any(|other| other.name == name) {
             return Err(ConfigError::new("name", format!("'{name}' is taken")));
         }
         let (name, part) = (name.to_owned(), Box::new(Tiered { cache, tiers }));
-        members.push(Arc::new(Member { name, medium, priority, part, worker }));
+        members.push(Arc::new(Member { name, medium, priority, part, evictor }));
         // Stable: of one priority in the order in which they came.
         members.sort_by_key(|member| member.priority);
         Ok(())
@@ -189,6 +197,18 @@ impl Pool {
         PoolBudget { pool: self.clone(), medium, bytes }
     }
 
+    /// Frees what was evicted of a medium and could not be freed then: else it would be asked for again.
+    pub(super) fn free(&self, medium: Medium, now: Instant) {
+        let members = self.members().clone();
+        for member in members.iter().filter(|member| member.medium == medium) {
+            let mut evictor = member.evictor();
+            if std::mem::take(&mut evictor.owes) {
+                // A destructor that panics is somebody else's; what it belonged to is freed.
+                _ = contained(|| evictor.free(now));
+            }
+        }
+    }
+
     /// Has those of a medium give up so many bytes.
     pub(super) fn shed(&self, medium: Medium, bytes: u64, now: Instant) -> Shed {
         let members = self.members().clone();
@@ -212,15 +232,20 @@ impl Pool {
 }
 
 impl Member {
+    fn evictor(&self) -> MutexGuard<'_, Evictor> {
+        self.evictor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shed(&self, bytes: u64, now: Instant, done: &mut Shed) {
         let before = self.part.held();
         // What weighs nothing gives nothing.
         if bytes == 0 || before.bytes == 0 {
             return;
         }
-        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
-        let evicted = contained(|| self.part.evict(bytes, now, &worker.pin()));
-        let freed = contained(|| free(&mut worker, now));
+        let mut evictor = self.evictor();
+        evictor.owes = true;
+        let evicted = contained(|| self.part.evict(bytes, now, &evictor.worker.pin()));
+        let freed = contained(|| evictor.free(now));
         done.panicked |= evicted.is_none() || freed.is_none();
         let (entries, bytes) = match evicted {
             Some(evicted) => (evicted.entries, evicted.bytes),
