@@ -162,6 +162,19 @@ fn s_c10_c11_a_run_that_removes_nothing_and_one_that_fails() {
 /// S-B9: what the work takes is not added to the interval.)
 #[test]
 fn s_c13_deadlines_are_kept_whatever_the_work_takes() {
+    // The machine may be busy once; what drifts does so every time.
+    let attempts: Vec<_> = (0..5).map(|_| starts_of_30_ms_every_50()).collect();
+    let is_kept = |starts: &Vec<Duration>| {
+        // With the work added, the third would be at 210 ms.
+        (3..=4).contains(&starts.len()) && starts[2] < Duration::from_millis(200)
+    };
+    assert!(attempts.iter().any(is_kept), "{attempts:?}");
+    // And never at once.
+    assert!(attempts.iter().all(|starts| starts[0] >= Duration::from_millis(50)), "{attempts:?}");
+}
+
+/// Of 225 milliseconds.
+fn starts_of_30_ms_every_50() -> Vec<Duration> {
     let (runtime, starts) = (runtime(), Arc::new(Mutex::new(Vec::new())));
     let (seen, began) = (Arc::clone(&starts), Instant::now());
     task(&runtime, "it", every(50).first(First::AfterInterval), move || {
@@ -173,10 +186,7 @@ fn s_c13_deadlines_are_kept_whatever_the_work_takes() {
     std::thread::sleep(Duration::from_millis(225));
     assert_eq!(runtime.stop(LONG), Stop::Stopped);
     let starts = starts.lock().unwrap();
-    assert!((3..=4).contains(&starts.len()), "{starts:?}");
-    assert!(starts[0] >= Duration::from_millis(49), "not at once: {starts:?}");
-    // With the work added, the third would be at 210 ms.
-    assert!(starts[2] < Duration::from_millis(200), "{starts:?}");
+    starts.clone()
 }
 
 #[test]
@@ -379,12 +389,11 @@ fn s6_failures_in_a_row_become_rare() {
     let metrics = it.metrics();
     // 0 + 1 + 3 + 7 + 15 + 15
     assert!(metrics.backed_off >= 41, "{metrics:?}");
-    let starts = starts.lock().unwrap().clone();
-    let gaps: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    for (n, gap) in gaps.iter().enumerate() {
-        let least = Duration::from_millis(4) * (1 << n.min(4));
-        // A start may have been late, the next not.
-        assert!(*gap + Duration::from_millis(3) >= least, "{n}: {gaps:?}");
+    // A start may be late, but never early: the k-th is due so many intervals after the first.
+    let mut due = Duration::ZERO;
+    for (n, start) in starts.lock().unwrap().iter().take(7).enumerate() {
+        assert!(*start >= due, "{n}: {start:?} before {due:?}");
+        due += Duration::from_millis(4) * (1 << n.min(4));
     }
     fails.store(false, Ordering::Relaxed);
     wait_until(|| it.metrics().runs > 3);
