@@ -377,10 +377,12 @@ fn checking(name: String, live: Arc<Live>) -> Step<Check> {
     let mut request: Option<Request> = None;
     Box::new(move || {
         let settings = **live.settings.load();
-        // One that was given up in the middle, long ago, is none.
-        let under_way = request.take().filter(|request| request.began.elapsed() < TOO_OLD);
-        let mut ours = match under_way {
-            Some(request) => request,
+        let mut ours = match request.take() {
+            // Given up in the middle, long ago: what was done was done, and the rest is another's.
+            Some(old) if old.began.elapsed() > TOO_OLD => {
+                return live.conclude(&name, &mut controller, &settings, &old);
+            }
+            Some(under_way) => under_way,
             None => {
                 let sampler = live.sampler.load_full();
                 if !asked.as_ref().is_some_and(|before| Arc::ptr_eq(before, &sampler)) {
@@ -397,23 +399,7 @@ fn checking(name: String, live: Arc<Live>) -> Step<Check> {
             request = Some(ours);
             return Ok(None);
         }
-        let Shed { entries, bytes, panicked } = ours.done;
-        let target = ours.target;
-        let check = if entries == 0 {
-            Check::Skipped(Skip::NothingToEvict)
-        } else {
-            if settings.gives_back {
-                release_free_memory();
-            }
-            controller.settle(ours.in_its_measure(bytes), clock().now());
-            Check::Evicted { entries, bytes, target, shortfall: target.saturating_sub(bytes) }
-        };
-        let check = live.record(&name, check);
-        if panicked {
-            Err("a listener or a destructor panicked".to_owned())
-        } else {
-            Ok(Some(check))
-        }
+        live.conclude(&name, &mut controller, &settings, &ours)
     })
 }
 
@@ -506,6 +492,31 @@ impl Live {
         request.done.panicked |= shed.panicked;
         // Where it comes to less, there is nothing else.
         shed.bytes >= part && left > part
+    }
+
+    /// Ends a request: what it came to.
+    fn conclude(
+        &self,
+        name: &str,
+        controller: &mut Controller,
+        settings: &Settings,
+        request: &Request,
+    ) -> Result<Option<Check>, String> {
+        let (Shed { entries, bytes, panicked }, target) = (request.done, request.target);
+        let check = if entries == 0 {
+            Check::Skipped(Skip::NothingToEvict)
+        } else {
+            if settings.gives_back {
+                release_free_memory();
+            }
+            controller.settle(request.in_its_measure(bytes), clock().now());
+            Check::Evicted { entries, bytes, target, shortfall: target.saturating_sub(bytes) }
+        };
+        let check = self.record(name, check);
+        if panicked {
+            return Err("a listener or a destructor panicked".to_owned());
+        }
+        Ok(Some(check))
     }
 
     fn sampled(&self, sample: &Sample) {
