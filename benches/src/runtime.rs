@@ -127,44 +127,44 @@ fn sweeping(turns: usize, show: &mut impl FnMut(Row)) {
         }
         took
     };
-    let mut figures = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    // Never; a pass ten times a second; and one after the other, which takes a third thread on whatever
+    // processors there are.
+    let cadences = [None, Some(100), Some(1)].map(|millis| millis.map(Duration::from_millis));
+    let mut tails: Vec<Vec<f64>> = vec![Vec::new(); cadences.len()];
+    let mut halves = tails.clone();
     for _ in 0..turns {
-        for is_swept in [false, true] {
+        for (number, cadence) in cadences.iter().enumerate() {
             let runtime = runtime();
-            // Again as soon as it is through.
-            let every = Schedule::every(Duration::from_millis(1)).expect("an interval");
-            let sweep = runtime.sweep("table", every, TableSweep::new(Arc::clone(&table)));
-            let sweep = sweep.expect("a name");
-            if is_swept {
+            if let Some(cadence) = *cadence {
+                let every = Schedule::every(cadence).expect("an interval");
+                let sweep = TableSweep::new(Arc::clone(&table));
+                runtime.sweep("table", every, sweep).expect("a name");
                 runtime.start().expect("a thread");
             }
             let mut took = std::thread::scope(|scope| {
-                let threads = [1, 2].map(|seed| {
-                    scope.spawn({
-                        let hammer = &hammer;
-                        move || hammer(seed)
-                    })
-                });
+                let hammer = &hammer;
+                let threads = [1, 2].map(|seed| scope.spawn(move || hammer(seed)));
                 threads.map(|thread| thread.join().expect("no panic")).concat()
             });
             assert_eq!(runtime.stop(LONG), Stop::Stopped);
             took.sort_unstable();
             let at = |part: f64| f64::from(took[(took.len() as f64 * part) as usize]);
-            figures[usize::from(is_swept)].push(at(0.999));
-            figures[2 + usize::from(is_swept)].push(at(0.5));
-            if is_swept {
-                eprintln!("{} passes over the table meanwhile", sweep.metrics().runs);
-            }
+            tails[number].push(at(0.999));
+            halves[number].push(at(0.5));
         }
     }
-    let [quiet, swept, quiet_half, swept_half] = figures.map(median);
-    let mut compared = |case: &str, quiet: f64, swept: f64| {
+    let mut compared = |case: &str, figures: &[Vec<f64>], number: usize| {
+        let ratios = figures[0].iter().zip(&figures[number]).map(|(quiet, swept)| quiet / swept);
+        let (swept, quiet) = (median(figures[number].clone()), median(figures[0].clone()));
         let mut row = row(case, KEYS, 2, swept, quiet, "ns");
         row.rival = "not sweeping";
+        row.ratio = median(ratios.collect());
         show(row);
     };
-    compared("a check beside sweeping, p99.9", quiet, swept);
-    compared("a check beside sweeping, median", quiet_half, swept_half);
+    compared("a check beside ten passes a second, p99.9", &tails, 1);
+    compared("the same, median", &halves, 1);
+    compared("a check beside pass after pass, p99.9", &tails, 2);
+    compared("the same, median", &halves, 2);
 }
 
 /// What the process takes when nothing is due: sweeps every minute, pressure every five seconds, a token.
