@@ -8,7 +8,12 @@ use tidegate_core::flight::Caller;
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
+/// So many identities a thread takes at a time: they are taken at every load, also of what is there.
+const BLOCK: u32 = 1_024;
+
 thread_local! {
+    /// The next of this thread's block, and how many of it are left.
+    static BLOCKS: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
     static THREAD: Cell<Option<Caller>> = const { Cell::new(None) };
     /// The work that this thread is at, and on whose behalf.
     static WORK: RefCell<Option<Arc<Work>>> = const { RefCell::new(None) };
@@ -21,9 +26,9 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// On behalf of what this thread is at.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { caller: fresh(), asked_by: WORK.with_borrow(Clone::clone) })
+    /// On behalf of what this thread is at. Allocates nothing: only what others may wait for is shared.
+    pub(crate) fn new() -> Self {
+        Self { caller: fresh(), asked_by: WORK.with_borrow(Clone::clone) }
     }
 
     pub(crate) fn caller(&self) -> Caller {
@@ -58,8 +63,13 @@ impl Work {
 
 /// An identity that nobody had before, until four thousand million others were made.
 fn fresh() -> Caller {
-    // Relaxed: a number.
-    Caller(NEXT.fetch_add(1, Ordering::Relaxed))
+    let (next, left) = match BLOCKS.get() {
+        // Relaxed: a number.
+        (_, 0) => (NEXT.fetch_add(BLOCK, Ordering::Relaxed), BLOCK),
+        block => block,
+    };
+    BLOCKS.set((next.wrapping_add(1), left - 1));
+    Caller(next)
 }
 
 /// The identity of this thread, for its life: for those who join a flight or claim a slot by themselves.

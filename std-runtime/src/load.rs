@@ -212,6 +212,7 @@ where
                     Err(Ended::Again) => {}
                 },
                 Asked::Lead(loading) => {
+                    let work = Arc::new(work);
                     let loaded = contained(|| work.run(|| load(loading.key().clone())));
                     let result = match loaded {
                         Some(future) => polled(&work, future).await,
@@ -288,6 +289,7 @@ where
         match ask(cache, key, &work, &mut asked, clock)? {
             Asked::Have(value) => return Ok(value),
             Asked::Lead(loading) => {
+                let work = Arc::new(work);
                 let result = contained(|| work.run(|| load(loading.key())));
                 return end(cache, key, &work, loading, result, clock);
             }

@@ -133,7 +133,9 @@ impl Builder {
         self
     }
 
-    /// The clock whose times targets are used with: they are swept and caches evicted by it; a refresher has [its own](crate::refresh::Builder::clock). [That of the process](crate::clock()) until set. Deadlines and health go by that one always.
+    /// The clock whose times targets are used with: they are swept, and caches evicted, by it. [That of the
+    /// process](crate::clock()) until set. Deadlines and health go by that one always; a refresher has [a clock of
+    /// its own](crate::refresh::Builder::clock).
     pub fn clock(mut self, clock: Arc<dyn Clock + Send + Sync>) -> Self {
         self.settings.clock = Some(clock);
         self

@@ -55,7 +55,8 @@ impl Schedule {
         Self::checked(Cadence::interval_for(ttl))
     }
 
-    const fn checked(interval: Duration) -> Self {
+    /// At an interval that was looked at.
+    pub(crate) const fn checked(interval: Duration) -> Self {
         // Some tens of microseconds.
         let budget = Budget::entries(4_096);
         Self { interval, first: First::AtOnce, budget, is_enabled: true }

@@ -47,6 +47,20 @@ impl Setting {
     }
 }
 
+impl Setting {
+    /// The first is made at once, the others once the gate is open.
+    fn gated(&self, gate: &Arc<Gate>) -> Arc<Token> {
+        let gate = Arc::clone(gate);
+        let token = self.builder(move |number| {
+            if number > 1 {
+                gate.pass();
+            }
+            Ok(number)
+        });
+        Arc::new(token.build().expect("a token"))
+    }
+}
+
 fn get(token: &Token) -> Result<u64, RefreshError<String>> {
     token.get().map(|value| *value)
 }
@@ -95,14 +109,7 @@ fn what_cannot_be_is_refused_by_name_and_a_first_failure_is_an_error() {
 #[test]
 fn i_c25_of_five_callers_one_renews() {
     let (setting, gate) = (Setting::default(), Gate::new());
-    let held = Arc::clone(&gate);
-    let token = setting.builder(move |number| {
-        if number > 1 {
-            held.pass();
-        }
-        Ok(number)
-    });
-    let token = Arc::new(token.build().expect("a token"));
+    let token = setting.gated(&gate);
     setting.at(850);
     let one = std::thread::spawn({
         let token = Arc::clone(&token);
@@ -390,14 +397,7 @@ fn i12_a_cancelled_probe_is_told_and_keeps_its_distance() {
 #[test]
 fn many_tasks_wait_without_being_polled() {
     let (setting, gate) = (Setting::default(), Gate::new());
-    let held = Arc::clone(&gate);
-    let token = setting.builder(move |number| {
-        if number > 1 {
-            held.pass();
-        }
-        Ok(number)
-    });
-    let token = Arc::new(token.build().expect("a token"));
+    let token = setting.gated(&gate);
     setting.at(2_000);
     let leads = std::thread::spawn({
         let token = Arc::clone(&token);

@@ -102,9 +102,9 @@ pub struct Status {
 /// [`Runtime::pressure`]. Clones are the same; dropping them all leaves it to the runtime.
 ///
 /// Every setting can be changed while it runs, from any thread; a check under way ends with those it began
-/// with. To try it out, [set a source](Self::set_source) that says what you like
-/// ([`from_fn`](super::from_fn)), and [force a check](Self::force_check). A source that fails, panics or hangs is [visible](Self::status), and stops nothing: what is not
-/// known is no reason to evict.
+/// with. A source that fails, panics or hangs is [visible](Self::status), and stops nothing: what is not known is no
+/// reason to evict. To try it out, [set a source](Self::set_source) that says what you like
+/// ([`from_fn`](super::from_fn)), and [force a check](Self::force_check).
 #[derive(Clone)]
 pub struct Pressure {
     shared: Arc<Shared<Check>>,
@@ -208,8 +208,7 @@ impl Pressure {
             timeout: Duration::from_secs(1),
             gives_back: true,
         };
-        let mut schedule = Schedule::for_ttl(Duration::ZERO);
-        schedule.interval = Duration::from_secs(5);
+        let schedule = Schedule::checked(Duration::from_secs(5));
         let (source, pool) = (Box::new(source), pool.clone());
         Builder { source, pool, schedule, settings, alarms: Vec::new() }
     }
@@ -316,13 +315,12 @@ impl Runtime {
     /// use tidegate::pressure::{Cgroup, Medium, Meminfo, Pool, Pressure, Priority, Root, any_of};
     /// use tidegate::{Cache, Runtime, Tiers, domain, random_state};
     ///
-    /// let pages: Arc<Cache<String, String>> =
-    ///     Arc::new(
-    ///         Cache::builder(domain(), random_state())
-    ///             .max_bytes(1 << 30)
-    ///             .weigher(|url: &String, page: &String| (url.len() + page.len()) as u64)
-    ///             .build()?,
-    ///     );
+    /// let pages: Arc<Cache<String, String>> = Arc::new(
+    ///     Cache::builder(domain(), random_state())
+    ///         .max_bytes(1 << 30)
+    ///         .weigher(|url: &String, page: &String| (url.len() + page.len()) as u64)
+    ///         .build()?,
+    /// );
     /// let pool = Pool::new();
     /// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0))?;
     ///

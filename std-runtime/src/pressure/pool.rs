@@ -26,13 +26,12 @@ pub struct Priority(pub u8);
 /// use tidegate::pressure::{Medium, Pool, Priority};
 /// use tidegate::{Cache, Tiers, domain, random_state};
 ///
-/// let pages: Arc<Cache<String, String>> =
-///     Arc::new(
-///         Cache::builder(domain(), random_state())
-///             .max_bytes(1 << 30)
-///             .weigher(|url: &String, page: &String| (url.len() + page.len()) as u64)
-///             .build()?,
-///     );
+/// let pages: Arc<Cache<String, String>> = Arc::new(
+///     Cache::builder(domain(), random_state())
+///         .max_bytes(1 << 30)
+///         .weigher(|url: &String, page: &String| (url.len() + page.len()) as u64)
+///         .build()?,
+/// );
 /// let pool = Pool::new();
 /// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0))?;
 /// assert_eq!(pool.bytes(Medium::Host), 0);

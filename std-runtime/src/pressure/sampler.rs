@@ -33,6 +33,24 @@ impl Channel {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// False once nobody will ask any more.
+    fn wait_until_asked(&self) -> bool {
+        let mut state = self.state();
+        while state.asked == state.answered && !state.is_closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.is_closed
+    }
+
+    fn answer(&self, sample: Sample) {
+        let mut state = self.state();
+        state.sample = Some(sample);
+        state.answered = state.asked;
+        state.is_late = false;
+        drop(state);
+        self.changed.notify_all();
+    }
 }
 
 impl Sampler {
@@ -98,26 +116,6 @@ impl Sampler {
 
 /// How often whoever waits looks whether it goes on.
 const LOOK: Duration = Duration::from_millis(50);
-
-impl Channel {
-    /// False once nobody will ask any more.
-    fn wait_until_asked(&self) -> bool {
-        let mut state = self.state();
-        while state.asked == state.answered && !state.is_closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        !state.is_closed
-    }
-
-    fn answer(&self, sample: Sample) {
-        let mut state = self.state();
-        state.sample = Some(sample);
-        state.answered = state.asked;
-        state.is_late = false;
-        drop(state);
-        self.changed.notify_all();
-    }
-}
 
 /// A source that answers in time: [`within`].
 pub struct Within {

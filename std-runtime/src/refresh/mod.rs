@@ -150,6 +150,12 @@ struct Token<T> {
     due: Option<Instant>,
 }
 
+impl<T> Token<T> {
+    fn is_valid(&self, now: Instant) -> bool {
+        self.expires.is_none_or(|end| now < end)
+    }
+}
+
 /// What those who renew write down.
 struct Book {
     breaker: Breaker,
@@ -354,6 +360,7 @@ where
                     }
                 }
                 Decision::Renew(renewal) => {
+                    let work = Arc::new(work);
                     let minted = contained(|| work.run(|| (self.mint)()));
                     return self.settle(renewal.end(minted));
                 }
@@ -381,6 +388,7 @@ where
                     }
                 }
                 Decision::Renew(renewal) => {
+                    let work = Arc::new(work);
                     let minted = match contained(|| work.run(&mint)) {
                         Some(future) => polled(&work, future).await,
                         None => None,
@@ -399,13 +407,13 @@ where
     }
 
     fn valid(&self, now: Instant) -> Option<Arc<Token<T>>> {
-        self.token.load_full().filter(|token| token.expires.is_none_or(|end| now < end))
+        self.token.load_full().filter(|token| token.is_valid(now))
     }
 
     fn decide(&self, work: &Work) -> Result<Decision<'_, T, E>, RefreshError<E>> {
         let now = self.rules.clock.now();
         let token = self.token.load();
-        let valid = token.as_ref().filter(|token| token.expires.is_none_or(|end| now < end));
+        let valid = token.as_ref().filter(|token| token.is_valid(now));
         if let Some(token) = valid {
             let serve = Decision::Serve(Arc::clone(&token.value));
             if !self.is_due(token, now) || self.is_attended(token, now) {
@@ -442,12 +450,9 @@ where
         let Ok(Turn::Ours(run)) = self.single.take(work) else {
             return Err(());
         };
-        // Somebody may have renewed it just now.
-        if self.valid(now).is_some_and(|token| !self.is_due(&token, now)) {
-            return Err(());
-        }
         match self.begin(run, now) {
             Ok(Decision::Renew(renewal)) => Ok(renewal),
+            // Somebody has renewed it just now, or none is tried.
             _ => Err(()),
         }
     }
@@ -486,7 +491,7 @@ where
         let until = now + until_next.saturating_mul(3);
         self.attended_until.store(until.as_nanos(), Ordering::Relaxed);
         let is_due = self.valid(now).is_none_or(|token| self.is_due(&token, now));
-        let work = Work::new();
+        let work = Arc::new(Work::new());
         if is_due && let Ok(renewal) = self.renewal(&work, now) {
             let minted = contained(|| work.run(|| (self.mint)()));
             renewal.end(minted).map_err(|error| error.to_string())?;
