@@ -1,0 +1,35 @@
+//! What is there is had without an allocation, whoever else might have had to make it.
+
+#[path = "../../core/tests/allocations/mod.rs"]
+mod allocations;
+
+use std::time::Duration;
+
+use allocations::allocations;
+use tidegate::refresh::{Minted, Refresher};
+use tidegate::{Cache, FlightError, GetOrLoad, clock, domain, random_state, wait};
+
+#[test]
+fn a_hit_and_a_valid_token_allocate_nothing() {
+    let pages: Cache<u32, u32, FlightError<String>> =
+        Cache::builder(domain(), random_state()).max_entries(100).build().expect("memory");
+    let hour = Duration::from_secs(3_600);
+    let mint = move || Ok::<_, String>(Minted { value: 7, ttl: hour.into() });
+    let token = Refresher::builder(mint).build().expect("a token");
+    let ask = || {
+        assert_eq!(pages.get_or_load(&1, &clock(), |_| Ok(10)), Ok(10));
+        assert_eq!(token.get().map(|value| *value), Ok(7));
+    };
+    // The first loads, and what is a thread's own is made.
+    ask();
+    let before = allocations();
+    for _ in 0..5_000 {
+        ask();
+    }
+    assert_eq!(allocations() - before, 0);
+
+    // And it would be noticed: a task that waits for a miss allocates.
+    let load = |_| std::future::ready(Ok(20));
+    assert_eq!(wait::block_on(pages.get_or_load_async(&2, &clock(), load)), Ok(20));
+    assert!(allocations() > before);
+}
