@@ -445,11 +445,14 @@ fn e9_a_source_that_fails_in_any_way_evicts_nothing_and_stops_nothing() {
         let name = source.name();
         let (checks, unknown) = (pressure.status().checks, pressure.status().unknown);
         pressure.set_source(source).expect("a thread");
-        wait_until(|| pressure.status().unknown >= unknown + 3);
+        // A sample counts before its check does; on a busy machine any of them may be late, and thus stale.
+        wait_until(|| {
+            let status = pressure.status();
+            let is_seen = status.sample.is_some_and(|sample| sample.state() == expected);
+            let is_skipped = matches!(status.check, Some(Check::Skipped(Skip::Unknown(_))));
+            is_seen && is_skipped && status.unknown >= unknown + 3 && status.checks >= checks + 3
+        });
         let status = pressure.status();
-        assert_eq!(state(), Some(expected), "{name}");
-        assert!(status.checks >= checks + 3, "{name}: the loop lives");
-        assert!(matches!(status.check, Some(Check::Skipped(Skip::Unknown(_)))), "{name}");
         assert_eq!((status.evictions, slabs.usage().bytes), (0, 100), "{name}");
         assert!(matches!(pressure.health(), Health::Healthy | Health::Stalled { .. }), "{name}");
         // Settings survive.
