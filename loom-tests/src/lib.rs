@@ -1,4 +1,5 @@
-//! Models of tidegate's protocols, one module a module of the core, and what they share.
+//! Models of tidegate's protocols, one module a module of the core and one for the runtime, and what
+//! they share.
 //!
 //! ```sh
 //! cargo loom       # every model, in both modes
@@ -21,6 +22,7 @@ mod identity;
 pub mod map;
 pub mod reclaim;
 pub mod registry;
+pub mod runtime;
 pub mod time;
 
 use std::collections::BTreeSet;
@@ -43,7 +45,7 @@ pub struct Model {
     pub only_in_rmw: &'static [&'static str],
 }
 
-/// The models of each module of the core.
+/// The models of each module of the core, and of the runtime.
 pub const MODULES: &[(&str, &[Model])] = &[
     ("bucket", bucket::MODELS),
     ("cache", cache::MODELS),
@@ -51,6 +53,7 @@ pub const MODULES: &[(&str, &[Model])] = &[
     ("map", map::MODELS),
     ("reclaim", reclaim::MODELS),
     ("registry", registry::MODELS),
+    ("runtime", runtime::MODELS),
     ("time", time::MODELS),
 ];
 

@@ -1,7 +1,7 @@
 //! A thread that does tasks when they are due, and is started and stopped.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tidegate_core::{Clock, Instant};
@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::ConfigError;
 use crate::panics::contained;
 use crate::status::Health;
+use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, thread};
 use crate::task::{Again, Output, RunError, Task, as_step, is_in_a_run};
 
 /// How long dropping a runtime waits for the steps under way.
@@ -193,7 +194,7 @@ impl<O: Output> Shared<O> {
             task.start(now);
         }
         let ours = Arc::clone(self);
-        let thread = std::thread::Builder::new().name(self.name.clone());
+        let thread = thread::Builder::new().name(self.name.clone());
         // Not joined: what its steps have put into thread-local variables is dropped after it has left, and may
         // ask for anything.
         match thread.spawn(move || ours.run()) {

@@ -18,6 +18,7 @@ mod schedule;
 mod single;
 mod status;
 mod sweeper;
+mod sync;
 mod task;
 pub mod wait;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
@@ -13,6 +13,7 @@ use crate::refresh::Refresher;
 use crate::schedule::Schedule;
 use crate::status::{Health, Metrics};
 use crate::sweeper::{self, Sweeping};
+use crate::sync::{Mutex, MutexGuard};
 use crate::task::{Output, Task};
 
 /// A clock that any thread reads.
@@ -195,9 +196,11 @@ impl Builder {
     }
 }
 
+type Named = HashMap<String, Weak<Inner>>;
+
 /// The runtimes that are found by name.
-fn shared() -> MutexGuard<'static, HashMap<String, Weak<Inner>>> {
-    static SHARED: LazyLock<Mutex<HashMap<String, Weak<Inner>>>> = LazyLock::new(Mutex::default);
+fn shared() -> std::sync::MutexGuard<'static, Named> {
+    static SHARED: LazyLock<std::sync::Mutex<Named>> = LazyLock::new(Default::default);
     SHARED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -2,38 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use tidegate_core::Instant;
 use tidegate_core::flight::{Caller, Claim, Freed, Refused, Slot};
 
 use crate::caller::Work;
+use crate::panics::contained;
+use crate::sync::{Mutex, MutexGuard};
 use crate::wait::{TimedOut, block_for, block_on};
 
 /// A [`Slot`], what the last run under it came to, and any number of those who wait.
 pub(crate) struct Single<R> {
-    /// Nobody waits in its places.
+    /// Claimed and given back under the lock; nobody waits in its places.
     slot: Slot<0>,
-    /// The caller who runs; of interest to himself.
-    runs: AtomicU32,
-    last: ArcSwapOption<Ended<R>>,
-    waiting: Mutex<Waiting>,
+    state: Mutex<State<R>>,
 }
 
-/// A run that has ended: which, and how.
-struct Ended<R> {
-    number: u64,
-    result: R,
-}
-
-#[derive(Default)]
-struct Waiting {
+struct State<R> {
+    /// Who runs.
+    runs: Option<Caller>,
+    /// So many runs have ended, and what the last of them came to.
+    ended: u64,
+    last: Option<Arc<R>>,
     wakers: BTreeMap<u64, Waker>,
-    next: u64,
+    next_place: u64,
 }
 
 /// What a caller is to do.
@@ -68,28 +63,23 @@ pub(crate) struct Reentrant;
 
 impl<R: Clone> Single<R> {
     pub(crate) fn new() -> Self {
-        Self {
-            slot: Slot::new(),
-            runs: AtomicU32::new(0),
-            last: ArcSwapOption::empty(),
-            waiting: Mutex::default(),
-        }
+        let wakers = BTreeMap::new();
+        let state = State { runs: None, ended: 0, last: None, wakers, next_place: 0 };
+        Self { slot: Slot::new(), state: Mutex::new(state) }
     }
 
     /// Whose turn it is.
     pub(crate) fn take(&self, work: &Work) -> Result<Turn<'_, R>, Reentrant> {
-        // Before: a run that is under way when we look ends with a higher number.
-        let ended = self.ended();
+        let mut state = self.state();
         match self.slot.claim(work.caller(), None, Instant::ORIGIN) {
             Ok(claim) => {
-                // Relaxed: compared with by those who run on its behalf, who have it from there.
-                self.runs.store(work.caller().0, Ordering::Relaxed);
+                state.runs = Some(work.caller());
                 Ok(Turn::Ours(Run { single: self, claim: Some(claim) }))
             }
-            // Relaxed: as above. Another's is never ours.
-            Err(_) if work.is_for(Caller(self.runs.load(Ordering::Relaxed))) => Err(Reentrant),
+            Err(_) if state.runs.is_some_and(|runs| work.is_for(runs)) => Err(Reentrant),
             Err(Refused::Held(freed)) => {
-                Ok(Turn::Theirs(Awaited { single: self, freed, number: ended + 1, place: None }))
+                let number = state.ended + 1;
+                Ok(Turn::Theirs(Awaited { single: self, freed, number, place: None }))
             }
             Err(Refused::Reentrant) => Err(Reentrant),
         }
@@ -97,38 +87,42 @@ impl<R: Clone> Single<R> {
 
     /// What the last run came to, if its number is at least this.
     pub(crate) fn last(&self, number: u64) -> Option<R> {
-        let last = self.last.load();
-        last.as_ref().filter(|last| last.number >= number).map(|last| last.result.clone())
-    }
-
-    fn ended(&self) -> u64 {
-        self.last.load().as_ref().map_or(0, |last| last.number)
+        let state = self.state();
+        let last = state.last.clone().filter(|_| state.ended >= number);
+        drop(state);
+        // To copy it is somebody else's code.
+        last.map(|last| R::clone(&last))
     }
 }
 
 impl<R> Single<R> {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<R: Clone> Run<'_, R> {
     /// Says what the run came to, and lets go. Dropped instead, it leaves those who wait to decide again.
     pub(crate) fn end(self, result: R) {
-        // Nobody else stores while we hold the claim.
-        let number = self.single.ended() + 1;
-        self.single.last.store(Some(Arc::new(Ended { number, result })));
+        let mut state = self.single.state();
+        state.ended += 1;
+        let before = state.last.replace(Arc::new(result));
+        drop(state);
+        drop(before);
     }
 }
 
 impl<R> Drop for Run<'_, R> {
     fn drop(&mut self) {
-        // Relaxed: from here on it is nobody's.
-        self.single.runs.store(0, Ordering::Relaxed);
+        let mut state = self.single.state();
+        state.runs = None;
         drop(self.claim.take());
-        // After: whoever looked at it under the lock before is in the list.
-        let wakers = std::mem::take(&mut self.single.waiting().wakers);
-        wakers.into_values().for_each(Waker::wake);
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        // Somebody else's code, each: one that panics keeps no other from being woken.
+        for waker in wakers.into_values() {
+            contained(|| waker.wake());
+        }
     }
 }
 
@@ -150,10 +144,7 @@ impl<R: Clone> Awaited<'_, R> {
 
     fn is_over(&self) -> bool {
         // Without a lease, there is nothing left of it only when it is over.
-        let is_over = self.freed.left(Instant::ORIGIN).is_some();
-        // Pairs with the Release of giving the claim back: what was stored before it is seen.
-        fence(Ordering::Acquire);
-        is_over
+        self.freed.left(Instant::ORIGIN).is_some()
     }
 }
 
@@ -162,15 +153,17 @@ impl<R: Clone> Future for Awaited<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let single = self.single;
-        let mut waiting = single.waiting();
+        // Somebody else's code, as is dropping it.
+        let waker = context.waker().clone();
+        let mut state = single.state();
         if self.is_over() {
+            drop(state);
             return Poll::Ready(single.last(self.number));
         }
-        let place = self.place.unwrap_or(waiting.next);
-        waiting.next = waiting.next.max(place + 1);
-        let before = waiting.wakers.insert(place, context.waker().clone());
-        drop(waiting);
-        // Somebody else's code.
+        let place = self.place.unwrap_or(state.next_place);
+        state.next_place = state.next_place.max(place + 1);
+        let before = state.wakers.insert(place, waker);
+        drop(state);
         drop(before);
         self.place = Some(place);
         Poll::Pending
@@ -180,7 +173,7 @@ impl<R: Clone> Future for Awaited<'_, R> {
 impl<R> Drop for Awaited<'_, R> {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            let waker = self.single.waiting().wakers.remove(&place);
+            let waker = self.single.state().wakers.remove(&place);
             drop(waker);
         }
     }

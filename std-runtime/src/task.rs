@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use crate::panics::contained;
 use crate::schedule::{First, Schedule};
 use crate::single::{Reentrant, Run, Single, Turn};
 use crate::status::{Health, Metrics};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, thread_local};
 use crate::{clock, observe};
 
 /// After n failures in a row so many deadlines are skipped: 2^(n-1) - 1, but no more than this.
@@ -21,12 +22,13 @@ const MOST_SKIPPED: u32 = 15;
 
 thread_local! {
     /// Whether this thread is inside a step.
-    static RUNNING: Cell<bool> = const { Cell::new(false) };
+    #[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
+    static RUNNING: Cell<bool> = Cell::new(false);
 }
 
 /// Whether the caller is called by a step of a run: then he must not wait for one.
 pub(crate) fn is_in_a_run() -> bool {
-    RUNNING.get()
+    RUNNING.with(Cell::get)
 }
 
 /// Runs `f` as a step, in which nobody waits for a run.
@@ -34,10 +36,10 @@ pub(crate) fn as_step<T>(f: impl FnOnce() -> T) -> T {
     struct Back(bool);
     impl Drop for Back {
         fn drop(&mut self) {
-            RUNNING.set(self.0);
+            RUNNING.with(|running| running.set(self.0));
         }
     }
-    let _back = Back(RUNNING.replace(true));
+    let _back = Back(RUNNING.with(|running| running.replace(true)));
     f()
 }
 

@@ -7,10 +7,11 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
+
+use crate::sync::{AtomicBool, thread};
 
 /// It took longer than the caller would wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ const PAUSE: Duration = Duration::from_micros(50);
 
 fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, TimedOut> {
     let mut future = pin!(future);
-    let parked = Arc::new(Parked { thread: std::thread::current(), woken: AtomicBool::new(false) });
+    let parked = Arc::new(Parked { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&parked));
     let mut context = Context::from_waker(&waker);
     let mut in_vain = 0_u32;
@@ -86,14 +87,14 @@ fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Ti
         // keep a processor busy for as long as it takes. Relaxed: a guess.
         in_vain = if parked.woken.load(Ordering::Relaxed) { in_vain.saturating_add(1) } else { 0 };
         if in_vain > 1 {
-            std::thread::sleep(PAUSE * in_vain.min(20));
+            thread::sleep(PAUSE * in_vain.min(20));
         }
         // Acquire: pairs with the Release of waking: what came before it is seen by the poll.
         while !parked.woken.swap(false, Ordering::Acquire) {
             match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return Err(TimedOut),
-                Some(left) => std::thread::park_timeout(left),
-                None => std::thread::park(),
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
             }
         }
         if deadline.is_some_and(|at| at <= Instant::now()) {
@@ -107,7 +108,7 @@ fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Ti
 
 /// A thread that waits. Others may unpark it for reasons of their own, so there is a flag.
 struct Parked {
-    thread: Thread,
+    thread: thread::Thread,
     woken: AtomicBool,
 }
 
@@ -117,8 +118,10 @@ impl Wake for Parked {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Release: pairs with the Acquire of whoever waits.
-        self.woken.store(true, Ordering::Release);
-        self.thread.unpark();
+        // Release: pairs with the Acquire of whoever waits. If it was woken already, and does not know yet, it
+        // will see what came before this, too.
+        if !self.woken.swap(true, Ordering::Release) {
+            self.thread.unpark();
+        }
     }
 }

@@ -210,6 +210,7 @@ mod run {
             ("flight", changes("flight/")),
             ("cache", changes("cache/") || changes("map/read") || changes("map/node")),
             ("registry", changes("registry/") || changes("map/read") || changes("map/node")),
+            ("runtime", text.contains("+++ b/std-runtime/src/")),
             ("time", changes("time") || changes("sync/word")),
         ];
         modules.into_iter().filter(|(_, changed)| *changed).map(|(module, _)| module).collect()

@@ -1,0 +1,364 @@
+//! The threads of a runtime: started, stopped, asked to run and told of changes, all at once.
+//!
+//! No time passes in a model: what is due at once is run, what is due in an hour never is, and whoever sleeps
+//! wakes only if woken. So a wake that is lost is a deadlock, and so is a thread that is left behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use loom::cell::UnsafeCell;
+use loom::sync::{Condvar, Mutex};
+use tidegate::{First, Runtime, Schedule, StartError, Stop, Sweeping, Swept};
+
+use crate::{Model, race};
+
+/// The models of this module.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "s01_stop_races_the_first_run",
+        preemptions: 5,
+        run: stop_races_the_first_run,
+        expected: &["ended 0", "given up", "ended 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s02_start_races_stop",
+        preemptions: 2,
+        run: start_races_stop,
+        expected: &["refused", "started"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s03_a_run_that_was_asked_for_meets_stop",
+        preemptions: 4,
+        run: a_run_that_was_asked_for_meets_stop,
+        expected: &[
+            "before: Ok",
+            "before: Stopping",
+            "in the middle: Ok",
+            "in the middle: Stopping",
+            "after: Ok",
+        ],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s04_two_ask_and_share",
+        preemptions: 4,
+        run: two_ask_and_share,
+        expected: &["1 runs", "2 runs"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s05_three_ask_and_share",
+        preemptions: 3,
+        run: three_ask_and_share,
+        expected: &["1 runs", "2 runs", "3 runs"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s06_one_asks_while_the_thread_runs_it",
+        preemptions: 4,
+        run: one_asks_while_the_thread_runs_it,
+        expected: &["ended 1", "given up", "ended 2"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s07_a_run_under_way_is_none_for_who_asks_anew",
+        preemptions: 4,
+        run: a_run_under_way_is_none_for_who_asks_anew,
+        expected: &["1 runs", "2 runs"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s08_removal_meets_a_run_that_was_asked_for",
+        preemptions: 5,
+        run: removal_meets_a_run_that_was_asked_for,
+        expected: &["Ok", "Removed"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s09_what_is_added_while_the_thread_falls_asleep_is_run",
+        preemptions: 4,
+        run: what_is_added_while_the_thread_falls_asleep_is_run,
+        expected: &["run"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s10_the_last_handle_goes_while_the_thread_runs",
+        preemptions: 5,
+        run: the_last_handle_goes_while_the_thread_runs,
+        expected: &["ended 0", "given up", "ended 1"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s11_who_stopped_it_can_start_it_while_another_stops_it",
+        preemptions: 2,
+        run: who_stopped_it_can_start_it_while_another_stops_it,
+        expected: &["started"],
+        only_in_rmw: &[],
+    },
+];
+
+/// What the steps of a target have done.
+struct Seen {
+    /// Touched by steps, and by whoever may say that none runs: loom notices if one does.
+    touched: UnsafeCell<u32>,
+    /// Runs that began, and that ended; not loom's, for they are there to be compared and order nothing.
+    began: AtomicU32,
+    ended: AtomicU32,
+    /// The last whose end somebody was told of.
+    told: AtomicU32,
+}
+
+// SAFETY: touched by one step at a time, and while none runs, which is what the models are about.
+unsafe impl Send for Seen {}
+// SAFETY: as above.
+unsafe impl Sync for Seen {}
+
+impl Seen {
+    fn touch(&self) {
+        // SAFETY: nobody else touches it now, or loom says so.
+        self.touched.with_mut(|touched| unsafe { *touched += 1 });
+    }
+
+    fn began(&self) -> u32 {
+        self.began.load(Ordering::SeqCst)
+    }
+
+    fn ended(&self) -> u32 {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// In words.
+    fn outcome(&self) -> String {
+        if self.began() > self.ended() {
+            return "given up".to_owned();
+        }
+        format!("ended {}", self.ended())
+    }
+}
+
+/// A runtime that is not started, and a target with runs of two steps, which say how many have ended.
+struct Setting {
+    runtime: Runtime,
+    it: Sweeping,
+    seen: Arc<Seen>,
+}
+
+fn setting(first: First) -> Setting {
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let (touched, counts) = (UnsafeCell::new(0), || AtomicU32::new(0));
+    let seen = Arc::new(Seen { touched, began: counts(), ended: counts(), told: counts() });
+    let (ours, mut is_partial) = (Arc::clone(&seen), false);
+    let step = move |_now, _budget| {
+        is_partial = !is_partial;
+        if is_partial {
+            ours.began.fetch_add(1, Ordering::SeqCst);
+            ours.touch();
+            return Ok::<_, String>(Swept { visited: 1, ..Swept::default() });
+        }
+        ours.touch();
+        let removed = ours.ended.fetch_add(1, Ordering::SeqCst) as usize + 1;
+        Ok(Swept { removed, wrapped: true, ..Swept::default() })
+    };
+    let it = runtime.task("it", hourly(first), step).expect("a name");
+    Setting { runtime, it, seen }
+}
+
+fn hourly(first: First) -> Schedule {
+    Schedule::every(Duration::from_secs(3_600)).expect("an interval").first(first)
+}
+
+fn stop(runtime: &Runtime) {
+    assert_eq!(runtime.stop(Duration::MAX), Stop::Stopped);
+}
+
+/// Asks for a run, and says how that went. Nobody is given the answer that another had before he asked.
+fn trigger(it: &Sweeping, seen: &Seen) -> String {
+    let told = seen.told.load(Ordering::SeqCst);
+    match it.trigger() {
+        Ok(swept) => {
+            let number = swept.removed as u32;
+            assert!(number > told, "the answer of an earlier run");
+            seen.told.fetch_max(number, Ordering::SeqCst);
+            "Ok".to_owned()
+        }
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+fn deed<T>(deed: impl FnOnce() -> T + 'static) -> Box<dyn FnOnce() -> T> {
+    Box::new(deed)
+}
+
+fn stop_races_the_first_run() -> String {
+    let Setting { runtime, it: _it, seen } = setting(First::AtOnce);
+    runtime.start().expect("a thread");
+    race(vec![deed(move || {
+        stop(&runtime);
+        seen.touch();
+        seen.outcome()
+    })])
+    .concat()
+}
+
+/// One that can fail only because it is being stopped.
+fn start(runtime: &Runtime) -> String {
+    match runtime.start() {
+        Ok(()) => "started".to_owned(),
+        Err(StartError::Stopping) => "refused".to_owned(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn start_races_stop() -> String {
+    let Setting { runtime, it: _it, seen } = setting(First::AtOnce);
+    runtime.start().expect("a thread");
+    let (starter, stopper) = (runtime.clone(), runtime.clone());
+    let outcomes = race(vec![
+        deed(move || start(&starter)),
+        deed(move || {
+            stop(&stopper);
+            String::new()
+        }),
+    ]);
+    stop(&runtime);
+    seen.touch();
+    outcomes.concat()
+}
+
+fn who_stopped_it_can_start_it_while_another_stops_it() -> String {
+    let Setting { runtime, it: _it, seen } = setting(First::AfterInterval);
+    runtime.start().expect("a thread");
+    let (one, other) = (runtime.clone(), runtime.clone());
+    let outcomes = race(vec![
+        deed(move || {
+            stop(&one);
+            start(&one)
+        }),
+        deed(move || {
+            stop(&other);
+            String::new()
+        }),
+    ]);
+    stop(&runtime);
+    seen.touch();
+    assert_eq!(outcomes[0], "started");
+    outcomes.concat()
+}
+
+fn a_run_that_was_asked_for_meets_stop() -> String {
+    let Setting { runtime, it, seen } = setting(First::AtOnce);
+    let (ours, theirs) = (Arc::clone(&seen), Arc::clone(&seen));
+    let outcomes = race(vec![
+        deed(move || trigger(&it, &ours)),
+        deed(move || {
+            let (began, ended) = (theirs.began(), theirs.ended());
+            stop(&runtime);
+            if began == 0 {
+                return "before: ".to_owned();
+            }
+            // It was asked for before, and once.
+            theirs.touch();
+            if ended == 0 { "in the middle: " } else { "after: " }.to_owned()
+        }),
+    ]);
+    format!("{}{}", outcomes[1], outcomes[0])
+}
+
+fn runs(seen: &Seen) -> String {
+    assert_eq!(seen.began(), seen.ended());
+    format!("{} runs", seen.ended())
+}
+
+fn two_ask_and_share() -> String {
+    ask_and_share::<2>()
+}
+
+fn three_ask_and_share() -> String {
+    ask_and_share::<3>()
+}
+
+fn ask_and_share<const N: usize>() -> String {
+    let Setting { runtime: _runtime, it, seen } = setting(First::AtOnce);
+    let ask = || {
+        let (it, seen) = (it.clone(), Arc::clone(&seen));
+        deed(move || trigger(&it, &seen))
+    };
+    let outcomes = race(std::iter::repeat_with(ask).take(N).collect());
+    assert_eq!(outcomes, ["Ok"; N]);
+    runs(&seen)
+}
+
+fn one_asks_while_the_thread_runs_it() -> String {
+    let Setting { runtime, it, seen } = setting(First::AtOnce);
+    runtime.start().expect("a thread");
+    let ours = Arc::clone(&seen);
+    assert_eq!(race(vec![deed(move || trigger(&it, &ours))]), ["Ok"]);
+    stop(&runtime);
+    seen.touch();
+    seen.outcome()
+}
+
+fn a_run_under_way_is_none_for_who_asks_anew() -> String {
+    let Setting { runtime: _runtime, it, seen } = setting(First::AtOnce);
+    let (one, other) = (it.clone(), it);
+    let (ours, theirs) = (Arc::clone(&seen), Arc::clone(&seen));
+    race(vec![
+        deed(move || assert_eq!(trigger(&one, &ours), "Ok")),
+        deed(move || {
+            let began = theirs.began();
+            let swept = other.trigger_anew().expect("a run");
+            assert!(swept.removed > began as usize, "the answer of a run that was under way");
+        }),
+    ]);
+    runs(&seen)
+}
+
+fn removal_meets_a_run_that_was_asked_for() -> String {
+    let Setting { runtime: _runtime, it, seen } = setting(First::AtOnce);
+    let (one, ours) = (it.clone(), Arc::clone(&seen));
+    let outcomes = race(vec![
+        deed(move || trigger(&one, &ours)),
+        deed(move || {
+            it.remove();
+            String::new()
+        }),
+    ]);
+    outcomes.concat()
+}
+
+fn what_is_added_while_the_thread_falls_asleep_is_run() -> String {
+    let Setting { runtime, .. } = setting(First::AfterInterval);
+    runtime.start().expect("a thread");
+    let adds = runtime.clone();
+    race(vec![deed(move || {
+        let is_run = Arc::new((Mutex::new(false), Condvar::new()));
+        let theirs = Arc::clone(&is_run);
+        let added = adds.task("added", hourly(First::AtOnce), move |_, _| {
+            *theirs.0.lock().expect("nobody panics") = true;
+            theirs.1.notify_one();
+            Ok::<_, String>(Swept { wrapped: true, ..Swept::default() })
+        });
+        let _added = added.expect("a name");
+        let mut is_over = is_run.0.lock().expect("nobody panics");
+        while !*is_over {
+            is_over = is_run.1.wait(is_over).expect("nobody panics");
+        }
+    })]);
+    stop(&runtime);
+    "run".to_owned()
+}
+
+fn the_last_handle_goes_while_the_thread_runs() -> String {
+    let Setting { runtime, it, seen } = setting(First::AtOnce);
+    runtime.start().expect("a thread");
+    drop(it);
+    race(vec![deed(move || {
+        drop(runtime);
+        seen.touch();
+        seen.outcome()
+    })])
+    .concat()
+}
