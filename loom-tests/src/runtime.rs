@@ -98,6 +98,19 @@ pub const MODELS: &[Model] = &[
         expected: &["started"],
         only_in_rmw: &[],
     },
+    Model {
+        name: "s12_stop_waits_for_the_thread_and_for_who_asked",
+        preemptions: 3,
+        run: stop_waits_for_the_thread_and_for_who_asked,
+        expected: &[
+            "before: Ok",
+            "before: Stopping",
+            "in the middle: Ok",
+            "in the middle: Stopping",
+            "after: Ok",
+        ],
+        only_in_rmw: &[],
+    },
 ];
 
 /// What the steps of a target have done.
@@ -249,13 +262,23 @@ fn who_stopped_it_can_start_it_while_another_stops_it() -> String {
 }
 
 fn a_run_that_was_asked_for_meets_stop() -> String {
-    let Setting { runtime, it, seen } = setting(First::AtOnce);
-    let (ours, theirs) = (Arc::clone(&seen), Arc::clone(&seen));
+    ask_and_stop(&setting(First::AfterInterval))
+}
+
+fn stop_waits_for_the_thread_and_for_who_asked() -> String {
+    let setting = setting(First::AfterInterval);
+    setting.runtime.start().expect("a thread");
+    ask_and_stop(&setting)
+}
+
+fn ask_and_stop(Setting { runtime, it, seen }: &Setting) -> String {
+    let (it, ours, theirs) = (it.clone(), Arc::clone(seen), Arc::clone(seen));
+    let stopped = runtime.clone();
     let outcomes = race(vec![
         deed(move || trigger(&it, &ours)),
         deed(move || {
             let (began, ended) = (theirs.began(), theirs.ended());
-            stop(&runtime);
+            stop(&stopped);
             if began == 0 {
                 return "before: ".to_owned();
             }
@@ -318,11 +341,12 @@ fn a_run_under_way_is_none_for_who_asks_anew() -> String {
 
 fn removal_meets_a_run_that_was_asked_for() -> String {
     let Setting { runtime: _runtime, it, seen } = setting(First::AtOnce);
-    let (one, ours) = (it.clone(), Arc::clone(&seen));
+    let (one, ours, theirs) = (it.clone(), Arc::clone(&seen), seen);
     let outcomes = race(vec![
         deed(move || trigger(&one, &ours)),
         deed(move || {
             it.remove();
+            assert_eq!(trigger(&it, &theirs), "Removed");
             String::new()
         }),
     ]);

@@ -65,6 +65,11 @@ mod plain {
     fn s11_who_stopped_it_can_start_it_while_another_stops_it() {
         check(11, Mode::Plain);
     }
+
+    #[test]
+    fn s12_stop_waits_for_the_thread_and_for_who_asked() {
+        check(12, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -123,5 +128,10 @@ mod rmw {
     #[test]
     fn s11_who_stopped_it_can_start_it_while_another_stops_it() {
         check(11, Mode::Rmw);
+    }
+
+    #[test]
+    fn s12_stop_waits_for_the_thread_and_for_who_asked() {
+        check(12, Mode::Rmw);
     }
 }
