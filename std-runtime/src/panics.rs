@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
 /// How many panics of other people's code this process has caught: in steps of sweeps, loaders, mints,
-/// sources of pressure, and what a [`Panics`] contains.
+/// sources of pressure, reports, wakers and destructors, and what a [`Panics`] contains.
 pub fn caught_panics() -> u64 {
     // Relaxed: a count.
     CAUGHT.load(Ordering::Relaxed)

@@ -447,10 +447,13 @@ impl Runtime {
     pub fn health(&self) -> Health {
         let stalled_after = self.stalled_after();
         let threads = self.threads();
-        let others = threads.others.iter().filter_map(|thread| thread.worst(stalled_after));
+        let (is_started, others) = (threads.is_started, threads.others.clone());
+        // Whoever looks at targets may be the last that knows one.
+        drop(threads);
+        let others = others.iter().filter_map(|thread| thread.worst(stalled_after));
         let sweeps = self.inner.sweeps.shared().worst(stalled_after);
         let worst = others.chain(sweeps).max_by_key(|health| health.badness());
-        let idle = if threads.is_started { Health::Healthy } else { Health::Stopped };
+        let idle = if is_started { Health::Healthy } else { Health::Stopped };
         worst.unwrap_or(idle)
     }
 }

@@ -43,7 +43,7 @@ pub(crate) enum Turn<'a, R> {
 #[must_use = "whoever is to run and does not keeps nobody from it"]
 pub(crate) struct Run<'a, R> {
     single: &'a Single<R>,
-    /// Taken when it is dropped.
+    /// Taken when it lets go.
     claim: Option<Claim<'a, 0>>,
 }
 
@@ -85,6 +85,11 @@ impl<R: Clone> Single<R> {
         }
     }
 
+    /// Whether somebody runs; a guess, for those who would not wait.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.slot.is_held(Instant::ORIGIN)
+    }
+
     /// What the last run came to, if its number is at least this.
     pub(crate) fn last(&self, number: u64) -> Option<R> {
         let state = self.state();
@@ -101,28 +106,35 @@ impl<R> Single<R> {
     }
 }
 
-impl<R: Clone> Run<'_, R> {
+impl<R> Run<'_, R> {
     /// Says what the run came to, and lets go. Dropped instead, it leaves those who wait to decide again.
-    pub(crate) fn end(self, result: R) {
+    pub(crate) fn end(mut self, result: R) {
+        self.let_go(Some(Arc::new(result)));
+    }
+
+    fn let_go(&mut self, result: Option<Arc<R>>) {
+        let Some(claim) = self.claim.take() else { return };
         let mut state = self.single.state();
-        state.ended += 1;
-        let before = state.last.replace(Arc::new(result));
+        let before = result.and_then(|result| {
+            state.ended += 1;
+            state.last.replace(result)
+        });
+        state.runs = None;
+        drop(claim);
+        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        drop(before);
+        // From here on it is nobody's, and somebody else's code is called, which may want it: each waker, so that
+        // one that panics keeps no other from being woken, and a destructor.
+        for waker in wakers.into_values() {
+            contained(|| waker.wake());
+        }
+        contained(|| drop(before));
     }
 }
 
 impl<R> Drop for Run<'_, R> {
     fn drop(&mut self) {
-        let mut state = self.single.state();
-        state.runs = None;
-        drop(self.claim.take());
-        let wakers = std::mem::take(&mut state.wakers);
-        drop(state);
-        // Somebody else's code, each: one that panics keeps no other from being woken.
-        for waker in wakers.into_values() {
-            contained(|| waker.wake());
-        }
+        self.let_go(None);
     }
 }
 
@@ -176,5 +188,67 @@ impl<R> Drop for Awaited<'_, R> {
             let waker = self.single.state().wakers.remove(&place);
             drop(waker);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Counts, and panics if it is to.
+    struct Woken(AtomicU32, bool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            assert!(!self.1, "on purpose");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_no_other_from_being_woken() {
+        let single = Single::new();
+        let Ok(Turn::Ours(run)) = single.take(&Work::new()) else { unreachable!("it is free") };
+        let mut waiting = [true, false, true, false].map(|panics| {
+            let Ok(Turn::Theirs(mut awaited)) = single.take(&Work::new()) else {
+                unreachable!("it is taken")
+            };
+            let woken = Arc::new(Woken(AtomicU32::new(0), panics));
+            let waker = Waker::from(Arc::clone(&woken));
+            let poll = Pin::new(&mut awaited).poll(&mut Context::from_waker(&waker));
+            assert_eq!(poll, Poll::Pending);
+            (awaited, woken)
+        });
+        run.end(7);
+        for (awaited, woken) in &mut waiting {
+            assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+            let poll = Pin::new(awaited).poll(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(poll, Poll::Ready(Some(7)));
+        }
+        assert!(!single.is_taken());
+    }
+
+    #[test]
+    fn who_leaves_takes_his_waker_along() {
+        let single = Single::<()>::new();
+        let Ok(Turn::Ours(run)) = single.take(&Work::new()) else { unreachable!("it is free") };
+        let Ok(Turn::Theirs(mut awaited)) = single.take(&Work::new()) else {
+            unreachable!("it is taken")
+        };
+        let woken = Arc::new(Woken(AtomicU32::new(0), true));
+        let waker = Waker::from(Arc::clone(&woken));
+        // Polled again and again, in one place.
+        for _ in 0..3 {
+            assert!(Pin::new(&mut awaited).poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert_eq!(single.state().wakers.len(), 1);
+        drop(awaited);
+        drop(waker);
+        assert_eq!(Arc::strong_count(&woken), 1);
+        drop(run);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0);
     }
 }

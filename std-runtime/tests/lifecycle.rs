@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Gate, wait_until};
+use common::{Gate, wait_until, watchdog};
 use tidegate::{
     Budget, Health, RunError, Runtime, Schedule, StartError, Stop, Sweep, Sweeping, Swept,
 };
@@ -29,29 +29,6 @@ fn every(millis: u64) -> Schedule {
 
 fn done(removed: usize) -> Swept {
     Swept { visited: 1, removed, freed: 0, wrapped: true }
-}
-
-/// Ends the process if the test hangs: nothing else can be done about a deadlock.
-fn watchdog(name: &'static str) -> impl Drop {
-    struct Watched(Arc<AtomicBool>);
-    impl Drop for Watched {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
-    let over = Arc::new(AtomicBool::new(false));
-    let watched = Arc::clone(&over);
-    std::thread::spawn(move || {
-        let start = Instant::now();
-        while !watched.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(100));
-            if start.elapsed() > Duration::from_secs(1_800) {
-                eprintln!("{name}: hangs");
-                std::process::abort();
-            }
-        }
-    });
-    Watched(over)
 }
 
 /// A task that notes, for it may not panic, if it is ever run by two.
@@ -398,4 +375,34 @@ fn the_time_it_was_stopped_is_not_the_runs() {
     assert!(it.trigger().is_ok());
     let took = it.metrics().duration_max;
     assert!(took >= Duration::from_millis(50) && took < Duration::from_millis(500), "{took:?}");
+}
+
+/// Whoever looks at targets may be the last that knows one; its destructor may ask for anything.
+#[test]
+fn a_removed_target_may_ask_while_others_look() {
+    struct Asks(Runtime);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.0.is_started();
+        }
+    }
+
+    let _watched = watchdog("a removed target asks while others look");
+    let (runtime, is_over) = (runtime(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                runtime.health();
+            }
+        });
+        for _ in 0..rounds(20_000) {
+            let asks = Asks(runtime.clone());
+            let target = runtime.task("it", every(3_600_000), move |_, _| {
+                let _ours = &asks;
+                Ok::<_, String>(Swept::default())
+            });
+            target.expect("a name").remove();
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
 }

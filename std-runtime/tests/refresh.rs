@@ -4,10 +4,10 @@
 mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use common::{Gate, wait_until};
+use common::{Gate, wait_until, watchdog};
 use tidegate::refresh::{Breaker, BuildError, Builder, Event, Minted, RefreshError, Refresher};
 use tidegate::{Health, Instant, ManualClock, Runtime, Stop, Ttl, wait};
 
@@ -489,4 +489,112 @@ fn i12_a_thread_keeps_it_fresh_though_nobody_asks() {
     std::thread::sleep(Duration::from_millis(10));
     assert_eq!(setting.mints(), 2, "stopped");
     assert_eq!(get(&token), Ok(3), "and then whoever asks sees to it");
+}
+
+/// Somebody else's code that asks for the token again: whoever hears of it, and destructors.
+#[test]
+fn who_hears_of_it_may_ask_and_never_waits_for_himself() {
+    let _watched = watchdog("who hears of it may ask and never waits for himself");
+    let (setting, told) = (Setting::default(), Arc::new(Mutex::new(Vec::new())));
+    let place: Arc<OnceLock<Arc<Token>>> = Arc::default();
+    let (asked, seen) = (Arc::clone(&place), Arc::clone(&told));
+    let builder = setting.builder(|number| match number {
+        1 | 3 => Ok(number),
+        _ => Err("on purpose".to_owned()),
+    });
+    let token = builder.breaker(1, secs(60)).report(move |event| {
+        if let Some(token) = asked.get() {
+            seen.lock().unwrap().push((event, get(token)));
+        }
+    });
+    let token = Arc::new(token.build().expect("a token"));
+    assert!(place.set(Arc::clone(&token)).is_ok());
+
+    setting.at(1_000);
+    assert_eq!(get(&token), Err(RefreshError::Failed("on purpose".to_owned())));
+    let until = Instant::from_secs(1_060);
+    let open = Err(RefreshError::BreakerOpen { until: Some(until) });
+    let events = std::mem::take(&mut *told.lock().unwrap());
+    assert_eq!(
+        events.iter().map(|(_, answer)| answer.clone()).collect::<Vec<_>>(),
+        [open.clone(), open]
+    );
+    // Told by the probe, before it is made.
+    setting.at(1_060);
+    assert_eq!(get(&token), Ok(3));
+    let answers: Vec<_> = told.lock().unwrap().iter().map(|(_, answer)| answer.clone()).collect();
+    assert_eq!(answers, [Err(RefreshError::Reentrant), Ok(3), Ok(3)]);
+}
+
+/// A value or an error whose destructor does what it is told once it is armed.
+struct Dropped(Armed);
+
+type Armed = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+impl Clone for Dropped {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let does = self.0.lock().unwrap().take();
+        if let Some(does) = does {
+            does();
+        }
+    }
+}
+
+#[test]
+fn a_destructor_of_the_failure_before_may_ask() {
+    let _watched = watchdog("a destructor of the failure before may ask");
+    let (clock, mints) = (Arc::new(ManualClock::default()), AtomicU64::new(0));
+    let at_drop = Arc::default();
+    let error = Dropped(Arc::clone(&at_drop));
+    let token = Refresher::builder(move || {
+        if mints.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Err(error.clone());
+        }
+        Ok(Minted { value: 1, ttl: secs(10).into() })
+    });
+    let token = Arc::new(
+        token.clock(clock.clone()).build().unwrap_or_else(|_| unreachable!("the first is made")),
+    );
+    clock.set(Instant::from_secs(10));
+    let first = token.get();
+    assert!(first.is_err());
+    let asks = Arc::clone(&token);
+    let asked: Arc<AtomicU64> = Arc::default();
+    let counted = Arc::clone(&asked);
+    *at_drop.lock().unwrap() = Some(Box::new(move || {
+        counted.fetch_add(u64::from(asks.get().is_err()), Ordering::SeqCst);
+    }));
+    assert!(token.get().is_err());
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_destructor_that_panics_keeps_nothing_from_being_written_down() {
+    let _watched = watchdog("a destructor that panics keeps nothing from being written down");
+    let (clock, mints) = (Arc::new(ManualClock::default()), AtomicU64::new(0));
+    let at_drop = Arc::default();
+    let value = Dropped(Arc::clone(&at_drop));
+    let token = Refresher::builder(move || match mints.fetch_add(1, Ordering::SeqCst) {
+        1 => Err("on purpose"),
+        _ => Ok(Minted { value: value.clone(), ttl: secs(10).into() }),
+    });
+    let token = token
+        .clock(clock.clone())
+        .breaker(1, secs(60))
+        .build()
+        .unwrap_or_else(|_| unreachable!("the first is made"));
+    clock.set(Instant::from_secs(10));
+    assert!(token.get().is_err());
+    clock.set(Instant::from_secs(70));
+    *at_drop.lock().unwrap() = Some(Box::new(|| panic!("on purpose")));
+    assert!(token.get().is_ok(), "the probe");
+    assert_eq!((token.status().breaker, token.status().renewed), (Breaker::Closed(0), 2));
+    clock.set(Instant::from_secs(1_000));
+    assert!(token.get().is_ok(), "and the next");
 }

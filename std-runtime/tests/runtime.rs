@@ -175,9 +175,10 @@ fn four_starts(schedule: Schedule, work: Duration) -> (Vec<Duration>, Metrics) {
     (starts, it.metrics())
 }
 
-/// Whether it holds once. The machine may be busy now and then; what drifts does so every time.
+/// Whether it holds once within a minute. The machine may be busy now and then; what drifts does so every time.
 fn holds_once(holds: impl Fn() -> bool) -> bool {
-    (0..20).any(|_| holds())
+    let start = Instant::now();
+    std::iter::repeat_with(holds).take_while(|_| start.elapsed() < MINUTE).any(|holds| holds)
 }
 
 /// S9: the first at once or after an interval, and fixed deadlines. (S-C13: the original has drifted by then;
@@ -190,8 +191,8 @@ fn s_c13_deadlines_are_kept_whatever_the_work_takes() {
         // Never at once, nor before its time.
         let deadlines = (1..).map(|number| unit * number);
         assert!(starts.iter().zip(deadlines).all(|(start, at)| *start >= at), "{starts:?}");
-        // With the work added, they would be at 210 and 290 ms.
-        starts[2] < Duration::from_millis(200) && starts[3] < Duration::from_millis(250)
+        // With the work added, the fourth would be at 290 ms.
+        starts[3] < Duration::from_millis(210)
     }));
 }
 
@@ -481,7 +482,8 @@ fn k_c38_starts_for_work_of_every_length() {
             assert!(starts.iter().zip(deadlines).all(|(start, at)| *start >= at), "{starts:?}");
             // Those it cannot keep are skipped and counted; and between two runs there is time to rest.
             assert!(work < 10 || metrics.overruns >= 3, "{metrics:?}");
-            starts[3] < unit * (apart * 3 + 10)
+            // What takes a tenth would have it three tenths later, were it added.
+            starts[3] < unit * (apart * 3 + 2)
         };
         assert!(holds_once(is_kept), "work {work} of an interval of 10: not {apart} apart");
     }

@@ -300,6 +300,8 @@ struct Renewal<'a, T, E> {
     refresher: &'a Refresher<T, E>,
     run: Option<Run<'a, Ended<T, E>>>,
     admitted: Admitted,
+    /// What is to be told of that.
+    event: Option<Event>,
     began: Instant,
 }
 
@@ -361,7 +363,7 @@ where
                 }
                 Decision::Renew(renewal) => {
                     let work = Arc::new(work);
-                    let minted = contained(|| work.run(|| (self.mint)()));
+                    let minted = contained(|| work.run(|| renewal.mint(&self.mint)));
                     return self.settle(renewal.end(minted));
                 }
             }
@@ -389,7 +391,7 @@ where
                 }
                 Decision::Renew(renewal) => {
                     let work = Arc::new(work);
-                    let minted = match contained(|| work.run(&mint)) {
+                    let minted = match contained(|| work.run(|| renewal.mint(&mint))) {
                         Some(future) => polled(&work, future).await,
                         None => None,
                     };
@@ -447,6 +449,10 @@ where
 
     /// An early renewal, if it is nobody else's.
     fn renewal(&self, work: &Work, now: Instant) -> Result<Renewal<'_, T, E>, ()> {
+        // All who ask while it takes its time come here, and meet no lock.
+        if self.single.is_taken() {
+            return Err(());
+        }
         let Ok(Turn::Ours(run)) = self.single.take(work) else {
             return Err(());
         };
@@ -466,9 +472,10 @@ where
         if let Some(token) = self.valid(now).filter(|token| !self.is_due(token, now)) {
             return Ok(Decision::Serve(Arc::clone(&token.value)));
         }
-        let admitted = self.change(|book| book.breaker.admit(now));
+        let (admitted, event) = self.change(|book| book.breaker.admit(now));
         let admitted = admitted.map_err(|until| RefreshError::BreakerOpen { until })?;
-        Ok(Decision::Renew(Renewal { refresher: self, run: Some(run), admitted, began: now }))
+        let renewal = Renewal { refresher: self, run: Some(run), admitted, event, began: now };
+        Ok(Decision::Renew(renewal))
     }
 
     /// How it is faring.
@@ -493,7 +500,7 @@ where
         let is_due = self.valid(now).is_none_or(|token| self.is_due(&token, now));
         let work = Arc::new(Work::new());
         if is_due && let Ok(renewal) = self.renewal(&work, now) {
-            let minted = contained(|| work.run(|| (self.mint)()));
+            let minted = contained(|| work.run(|| renewal.mint(&self.mint)));
             renewal.end(minted).map_err(|error| error.to_string())?;
         }
         match self.valid(self.rules.clock.now()) {
@@ -508,22 +515,19 @@ impl<T, E> Refresher<T, E> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is written down, and tells if that changes the breaker.
-    fn change<R>(&self, change: impl FnOnce(&mut Book) -> R) -> R {
+    /// Changes what is written down, and returns what is to be told if that changes the breaker.
+    fn change<R>(&self, change: impl FnOnce(&mut Book) -> R) -> (R, Option<Event>) {
         let mut book = self.book();
         let before = book.breaker;
         let result = change(&mut book);
         let after = book.breaker;
-        drop(book);
-        if after.differs(before) {
-            self.tell(Event::Breaker(after));
-        }
-        result
+        (result, after.differs(before).then_some(Event::Breaker(after)))
     }
 
-    fn tell(&self, event: Event) {
+    /// Not while anything is held that whoever hears of it might ask for.
+    fn tell(&self, events: impl IntoIterator<Item = Event>) {
         if let Some(report) = &self.rules.report {
-            contained(|| report(event));
+            events.into_iter().for_each(|event| _ = contained(|| report(event)));
         }
     }
 }
@@ -533,6 +537,13 @@ where
     T: Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
+    /// Has it made, as part of the work that others may wait for: whoever hears that it was admitted, and asks,
+    /// is told that he would wait for himself.
+    fn mint<M>(&self, mint: impl FnOnce() -> M) -> M {
+        self.refresher.tell(self.event);
+        mint()
+    }
+
     /// Installs what was made, or writes the failure down: `None` for a panic.
     fn end(mut self, minted: Option<Result<Minted<T>, E>>) -> Result<Arc<T>, RefreshError<E>> {
         let refresher = self.refresher;
@@ -554,21 +565,21 @@ where
                 }
             }
         };
-        // From here on not abandoned.
+        // From here on not abandoned. Nobody else's code is called before it is somebody's no more.
         let run = self.run.take();
-        let (result, event, wait) = match result {
+        let (result, before, breaker, event, wait) = match result {
             Ok(token) => {
-                let (value, left) =
-                    (Arc::clone(&token.value), token.expires.map(|end| end.since(now)));
-                refresher.token.store(Some(Arc::new(token)));
-                refresher.change(|book| {
+                let value = Arc::clone(&token.value);
+                let left = token.expires.map(|end| end.since(now));
+                let before = refresher.token.swap(Some(Arc::new(token)));
+                let ((), breaker) = refresher.change(|book| {
                     book.breaker.succeeded();
                     (book.failures, book.renewed) = (0, book.renewed + 1);
                 });
-                (Ok(value), Event::Renewed(left), rules.spacing)
+                (Ok(value), before, breaker, Event::Renewed(left), rules.spacing)
             }
             Err(error) => {
-                let failures = refresher.change(|book| {
+                let (failures, breaker) = refresher.change(|book| {
                     book.breaker.failed(now, rules.fuse);
                     book.failed += 1;
                     book.failures = book.failures.saturating_add(1);
@@ -577,7 +588,8 @@ where
                 let doubled = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);
                 let wait = rules.spacing.saturating_mul(doubled).min(rules.longest);
                 let left = refresher.valid(now).and_then(|token| token.expires);
-                (Err(error), Event::Failed(left.map_or(Duration::ZERO, |end| end.since(now))), wait)
+                let left = left.map_or(Duration::ZERO, |end| end.since(now));
+                (Err(error), None, breaker, Event::Failed(left), wait)
             }
         };
         // Relaxed: a time stands alone.
@@ -585,7 +597,8 @@ where
         if let Some(run) = run {
             run.end(result.clone());
         }
-        refresher.tell(event);
+        refresher.tell(breaker.into_iter().chain([event]));
+        contained(|| drop(before));
         result
     }
 }
@@ -593,14 +606,16 @@ where
 impl<T, E> Drop for Renewal<'_, T, E> {
     fn drop(&mut self) {
         // Ended, it has no run any more.
-        if self.run.is_some() {
-            let Refresher { rules, .. } = self.refresher;
-            let now = rules.clock.now();
-            // Relaxed: a time stands alone.
-            let not_before = (now + rules.spacing).as_nanos();
-            self.refresher.not_before.store(not_before, Ordering::Relaxed);
-            self.refresher.change(|book| book.breaker.abandoned(self.admitted, now, rules.fuse));
-        }
+        let Some(run) = self.run.take() else { return };
+        let Refresher { rules, .. } = self.refresher;
+        let now = rules.clock.now();
+        // Relaxed: a time stands alone.
+        let not_before = (now + rules.spacing).as_nanos();
+        self.refresher.not_before.store(not_before, Ordering::Relaxed);
+        let abandon = |book: &mut Book| book.breaker.abandoned(self.admitted, now, rules.fuse);
+        let (_, event) = self.refresher.change(abandon);
+        drop(run);
+        self.refresher.tell(event);
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Waits until `done`, which it must be long before this gives up.
@@ -13,6 +15,29 @@ pub(crate) fn wait_until(done: impl Fn() -> bool) {
     }
 }
 
+/// Ends the process if the test hangs: nothing else can be done about a deadlock.
+pub(crate) fn watchdog(name: &'static str) -> impl Drop {
+    struct Watched(Arc<AtomicBool>);
+    impl Drop for Watched {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let over = Arc::new(AtomicBool::new(false));
+    let watched = Arc::clone(&over);
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        while !watched.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(100));
+            if start.elapsed() > Duration::from_secs(1_800) {
+                eprintln!("{name}: hangs");
+                std::process::abort();
+            }
+        }
+    });
+    Watched(over)
+}
+
 /// A gate that a thread can be held at.
 #[derive(Default)]
 pub(crate) struct Gate {
@@ -21,8 +46,8 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new() -> std::sync::Arc<Self> {
-        std::sync::Arc::default()
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
     }
 
     /// Waits until the gate is open.
