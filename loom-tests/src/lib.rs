@@ -8,9 +8,9 @@
 //!
 //! Each model runs in two modes: *plain*, with stale reads, and *RMW*, without, but with every
 //! interleaving in which a thread is interrupted so many times as the model says (see
-//! `tidegate_core::model`). Its participants are spawned threads that begin with a yield, because
-//! loom explores too little around the main one; and it names the outcomes that must have been
-//! seen, because a search that is smaller than it looks passes everything.
+//! `tidegate_core::model`). Its participants are spawned threads that begin with a yield, or that the
+//! runtime spawns, because loom explores too little around the main one; and it names the outcomes
+//! that must have been seen, because a search that is smaller than it looks passes everything.
 
 #![cfg(loom)]
 

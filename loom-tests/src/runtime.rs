@@ -5,10 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use loom::cell::UnsafeCell;
+use loom::sync::atomic::AtomicBool;
 use loom::sync::{Condvar, Mutex};
+use tidegate::wait::block_on;
 use tidegate::{First, Runtime, Schedule, StartError, Stop, Sweeping, Swept};
 
 use crate::{Model, race};
@@ -111,6 +114,20 @@ pub const MODELS: &[Model] = &[
         ],
         only_in_rmw: &[],
     },
+    Model {
+        name: "s13_one_waits_and_two_wake",
+        preemptions: 3,
+        run: one_waits_and_two_wake,
+        expected: &["2 polls", "3 polls"],
+        only_in_rmw: &[],
+    },
+    Model {
+        name: "s14_who_waits_is_woken_by_a_thread_that_gives_up",
+        preemptions: 2,
+        run: who_waits_is_woken_by_a_thread_that_gives_up,
+        expected: &["Ok", "Stopping"],
+        only_in_rmw: &[],
+    },
 ];
 
 /// What the steps of a target have done.
@@ -132,7 +149,11 @@ unsafe impl Sync for Seen {}
 impl Seen {
     fn touch(&self) {
         // SAFETY: nobody else touches it now, or loom says so.
-        self.touched.with_mut(|touched| unsafe { *touched += 1 });
+        let touch = || self.touched.with_mut(|touched| unsafe { *touched += 1 });
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(touch)).is_err() {
+            // In a step it would be contained, and nobody would hear of it.
+            std::process::abort();
+        }
     }
 
     fn began(&self) -> u32 {
@@ -385,4 +406,45 @@ fn the_last_handle_goes_while_the_thread_runs() -> String {
         seen.outcome()
     })])
     .concat()
+}
+
+fn who_waits_is_woken_by_a_thread_that_gives_up() -> String {
+    let Setting { runtime, it, seen } = setting(First::AtOnce);
+    runtime.start().expect("a thread");
+    let (stopped, ours) = (runtime.clone(), Arc::clone(&seen));
+    let outcomes = race(vec![
+        deed(move || trigger(&it, &ours)),
+        deed(move || {
+            stop(&stopped);
+            String::new()
+        }),
+    ]);
+    stop(&runtime);
+    seen.touch();
+    outcomes.concat()
+}
+
+/// Over once two threads have said so, each of which then wakes. What they say is ordered by waking alone: whoever
+/// is woken and does not see why waits for ever.
+fn one_waits_and_two_wake() -> String {
+    let said: [_; 2] = std::array::from_fn(|_| Arc::new(AtomicBool::new(false)));
+    let (mut threads, mut polls) = (Vec::new(), 0);
+    let over = std::future::poll_fn(|context| {
+        polls += 1;
+        if threads.is_empty() {
+            threads.extend(said.iter().cloned().map(|said| {
+                let waker = context.waker().clone();
+                loom::thread::spawn(move || {
+                    said.store(true, Ordering::Relaxed);
+                    waker.wake();
+                })
+            }));
+            return Poll::Pending;
+        }
+        let is_over = said.iter().all(|said| said.load(Ordering::Relaxed));
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    });
+    block_on(over);
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    format!("{polls} polls")
 }

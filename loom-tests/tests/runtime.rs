@@ -70,6 +70,16 @@ mod plain {
     fn s12_stop_waits_for_the_thread_and_for_who_asked() {
         check(12, Mode::Plain);
     }
+
+    #[test]
+    fn s13_one_waits_and_two_wake() {
+        check(13, Mode::Plain);
+    }
+
+    #[test]
+    fn s14_who_waits_is_woken_by_a_thread_that_gives_up() {
+        check(14, Mode::Plain);
+    }
 }
 
 mod rmw {
@@ -133,5 +143,15 @@ mod rmw {
     #[test]
     fn s12_stop_waits_for_the_thread_and_for_who_asked() {
         check(12, Mode::Rmw);
+    }
+
+    #[test]
+    fn s13_one_waits_and_two_wake() {
+        check(13, Mode::Rmw);
+    }
+
+    #[test]
+    fn s14_who_waits_is_woken_by_a_thread_that_gives_up() {
+        check(14, Mode::Rmw);
     }
 }

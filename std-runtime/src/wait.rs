@@ -119,7 +119,7 @@ impl Wake for Parked {
 
     fn wake_by_ref(self: &Arc<Self>) {
         // Release: pairs with the Acquire of whoever waits. If it was woken already, and does not know yet, it
-        // will see what came before this, too.
+        // will see what came before this, too; and whoever woke it unparks it.
         if !self.woken.swap(true, Ordering::Release) {
             self.thread.unpark();
         }
