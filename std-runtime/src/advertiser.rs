@@ -62,16 +62,17 @@ where
     ours: Arc<Mutex<Ours<K, V>>>,
 }
 
-/// What is advertised, and what of it is due next.
+/// What is advertised, and what of it is due next. Under the lock nothing of somebody else's is copied or
+/// dropped: that is his code, and may ask us.
 struct Ours<K, V> {
-    services: HashMap<K, Service<V>>,
-    due: BTreeMap<(Instant, u64), K>,
+    services: HashMap<Arc<K>, Service<V>>,
+    due: BTreeMap<(Instant, u64), Arc<K>>,
     /// Tells apart what is due at one time, and one value of a key from another.
     next: u64,
 }
 
 struct Service<V> {
-    value: V,
+    value: Arc<V>,
     /// When it is due.
     at: Instant,
     number: u64,
@@ -112,12 +113,15 @@ where
     /// What the registry would not take. Then nothing is advertised for the key from now on, and what was there
     /// stays until it ends.
     pub fn advertise(&self, key: K, value: V, now: Instant) -> Result<(), Rejected<(K, V)>> {
-        let number = self.ours().remember(key.clone(), value.clone(), now + self.after);
+        let (ours, its) = (Arc::new(key.clone()), Arc::new(value.clone()));
+        let (number, before) = self.ours().remember(ours, its, now + self.after);
+        drop(before);
         if let Err(rejected) = self.bring_about(&key, now) {
             let mut ours = self.ours();
-            if ours.number(&key) == Some(number) {
-                ours.forget(&key);
-            }
+            let is_it = ours.number(&key) == Some(number);
+            let gone = if is_it { ours.forget(&key) } else { None };
+            drop(ours);
+            drop(gone);
             return Err(Rejected { error: rejected.error, value: (key, value) });
         }
         self.tell(&key, number);
@@ -128,11 +132,14 @@ where
     /// that, so however calls race, it comes to what was asked for last.
     fn bring_about(&self, key: &K, now: Instant) -> Result<(), Rejected<(K, V)>> {
         loop {
-            let wanted = self.ours().services.get(key).map(|it| (it.value.clone(), it.number()));
+            let ours = self.ours();
+            let wanted = ours.services.get(key).map(|it| (Arc::clone(&it.value), it.number()));
+            drop(ours);
             let number = wanted.as_ref().map(|wanted| wanted.1);
             match wanted {
                 Some((value, _)) => {
                     let (registry, ttl, guard) = (&self.registry, self.ttl, pin());
+                    let value = V::clone(&value);
                     drop(registry.advertise_for(key.clone(), value, ttl, now, &guard)?);
                 }
                 None => _ = self.registry.withdraw(key, now, &pin()),
@@ -145,17 +152,18 @@ where
 
     /// Advertises it no longer, and withdraws it; whether it was advertised.
     pub fn withdraw(&self, key: &K, now: Instant) -> bool {
-        let was = self.ours().forget(key);
-        if was {
+        let gone = self.ours().forget(key);
+        if gone.is_some() {
             // To withdraw needs no room.
             _ = self.bring_about(key, now);
         }
-        was
+        gone.is_some()
     }
 
     /// The keys of what is advertised, in no order.
     pub fn active(&self) -> Vec<K> {
-        self.ours().services.keys().cloned().collect()
+        let keys: Vec<_> = self.ours().services.keys().cloned().collect();
+        keys.iter().map(|key| K::clone(key)).collect()
     }
 
     fn ours(&self) -> MutexGuard<'_, Ours<K, V>> {
@@ -167,7 +175,7 @@ where
         let Some(announce) = &self.announce else { return };
         let ours = self.ours();
         let service = ours.services.get(key).filter(|service| service.number() == number);
-        let Some(value) = service.map(|service| service.value.clone()) else { return };
+        let Some(value) = service.map(|service| Arc::clone(&service.value)) else { return };
         drop(ours);
         contained(|| announce(key, &value));
     }
@@ -181,6 +189,9 @@ where
     }
 }
 
+/// What is to be dropped without the lock.
+type Gone<K, V> = (Arc<K>, Service<V>);
+
 impl<V> Service<V> {
     /// Which advertisement it is: another value of a key is another.
     fn number(&self) -> u64 {
@@ -188,22 +199,21 @@ impl<V> Service<V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V> Ours<K, V> {
-    fn remember(&mut self, key: K, value: V, at: Instant) -> u64 {
-        self.forget(&key);
+impl<K: Hash + Eq, V> Ours<K, V> {
+    /// Its number, and what was there before.
+    fn remember(&mut self, key: Arc<K>, value: Arc<V>, at: Instant) -> (u64, Option<Gone<K, V>>) {
+        let before = self.forget(&key);
         let number = self.next;
         self.next += 1;
-        self.due.insert((at, number), key.clone());
+        self.due.insert((at, number), Arc::clone(&key));
         self.services.insert(key, Service { value, at, number });
-        number
+        (number, before)
     }
 
-    fn forget(&mut self, key: &K) -> bool {
-        let Some(service) = self.services.remove(key) else {
-            return false;
-        };
+    fn forget(&mut self, key: &K) -> Option<Gone<K, V>> {
+        let (key, service) = self.services.remove_entry(key)?;
         self.due.remove(&(service.at, service.number));
-        true
+        Some((key, service))
     }
 
     fn number(&self, key: &K) -> Option<u64> {
@@ -211,7 +221,7 @@ impl<K: Hash + Eq + Clone, V> Ours<K, V> {
     }
 
     /// One that is due, and from then on due later.
-    fn take_due(&mut self, now: Instant, after: Duration) -> Option<(K, u64)> {
+    fn take_due(&mut self, now: Instant, after: Duration) -> Option<(Arc<K>, u64)> {
         let (&(at, number), _) = self.due.first_key_value()?;
         if at > now {
             return None;
@@ -219,7 +229,7 @@ impl<K: Hash + Eq + Clone, V> Ours<K, V> {
         let key = self.due.remove(&(at, number))?;
         let next = now + after;
         self.services.get_mut(&key)?.at = next;
-        self.due.insert((next, number), key.clone());
+        self.due.insert((next, number), Arc::clone(&key));
         Some((key, number))
     }
 }

@@ -28,7 +28,9 @@ pub(crate) struct Work {
 impl Work {
     /// On behalf of what this thread is at. Allocates nothing: only what others may wait for is shared.
     pub(crate) fn new() -> Self {
-        Self { caller: fresh(), asked_by: WORK.with_borrow(Clone::clone) }
+        // A thread whose variables are being destroyed is at nothing any more.
+        let asked_by = WORK.try_with(|work| work.borrow().clone()).ok().flatten();
+        Self { caller: fresh(), asked_by }
     }
 
     pub(crate) fn caller(&self) -> Caller {
@@ -40,10 +42,11 @@ impl Work {
         struct Back(Option<Arc<Work>>);
         impl Drop for Back {
             fn drop(&mut self) {
-                WORK.set(self.0.take());
+                _ = WORK.try_with(|work| work.replace(self.0.take()));
             }
         }
-        let _back = Back(WORK.replace(Some(Arc::clone(self))));
+        let before = WORK.try_with(|work| work.replace(Some(Arc::clone(self))));
+        let _back = before.map(Back);
         f()
     }
 

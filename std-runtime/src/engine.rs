@@ -273,7 +273,7 @@ impl<O: Output> Shared<O> {
     pub(crate) fn clear(&self) {
         let tasks = std::mem::take(&mut self.control().tasks);
         // Without the lock, and on this thread.
-        drop(tasks);
+        let_go(tasks);
     }
 
     /// The thread.
@@ -285,8 +285,7 @@ impl<O: Output> Shared<O> {
             let tasks = Arc::clone(&control.tasks);
             drop(control);
             let again = self.round(&tasks);
-            // It may be the last that knows a target, whose destructor is somebody else's code.
-            _ = contained(|| as_step(|| drop(tasks)));
+            as_step(|| let_go(tasks));
             control = self.control();
             if control.poked || control.phase == Phase::Stopping {
                 continue;
@@ -345,8 +344,20 @@ impl<O: Output> Shared<O> {
             return Some(Health::Dead);
         }
         let all = self.tasks();
-        all.iter().map(|task| self.health(task, stalled_after)).max_by_key(|it| it.badness())
+        let healths = all.iter().map(|task| self.health(task, stalled_after));
+        let worst = healths.max_by_key(|it| it.badness());
+        let_go(all);
+        worst
     }
+}
+
+/// Whoever does may be the last that knows a target, whose destructor is somebody else's code: each by itself, for
+/// of two that panic at once the second would end the process.
+fn let_go<O>(tasks: Arc<[Arc<Task<O>>]>) {
+    let is_last = Arc::strong_count(&tasks) == 1;
+    let each: Vec<_> = tasks.iter().filter(|_| is_last).cloned().collect();
+    contained(|| drop(tasks));
+    each.into_iter().for_each(|task| _ = contained(|| drop(task)));
 }
 
 /// Says that the thread has left, in whatever way.

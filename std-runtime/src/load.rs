@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tidegate_core::cache::{Load, Loading};
@@ -213,12 +213,12 @@ where
                 },
                 Asked::Lead(loading) => {
                     let work = Arc::new(work);
-                    let loaded = contained(|| work.run(|| load(loading.key().clone())));
+                    let loaded = work.run(|| contained(|| load(loading.key().clone())));
                     let result = match loaded {
                         Some(future) => polled(&work, future).await,
                         None => None,
                     };
-                    return end(self, key, &work, loading, result, clock);
+                    return work.run(|| end(self, key, &work, loading, result, clock));
                 }
             }
         }
@@ -290,8 +290,8 @@ where
             Asked::Have(value) => return Ok(value),
             Asked::Lead(loading) => {
                 let work = Arc::new(work);
-                let result = contained(|| work.run(|| load(loading.key())));
-                return end(cache, key, &work, loading, result, clock);
+                let result = work.run(|| contained(|| load(loading.key())));
+                return work.run(|| end(cache, key, &work, loading, result, clock));
             }
             Asked::Wait(follower) => {
                 // The end of the leader's lease wakes nobody.
@@ -317,7 +317,7 @@ where
 }
 
 /// Ends a load as its loader did: `None` if that panicked. Of a failure, a value that is good enough still makes
-/// up.
+/// up. Part of the work, too: listeners and destructors are told of what it evicts before it is over, and may ask.
 fn end<K, V, E, S, Q>(
     cache: &Cache<K, V, FlightError<E>, S>,
     key: &Q,
@@ -353,13 +353,34 @@ where
     }
 }
 
-/// Polls a future as part of some work; `None` if it panics.
+/// Polls a future as part of some work, and drops it as part of that; `None` if it panics.
 pub(crate) async fn polled<F: Future>(work: &Arc<Work>, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| match contained(|| work.run(|| future.as_mut().poll(context))) {
-        Some(Poll::Ready(output)) => Poll::Ready(Some(output)),
-        Some(Poll::Pending) => Poll::Pending,
-        None => Poll::Ready(None),
-    })
-    .await
+    let mut future = pin!(Some(future));
+    let mut part = Part { work, future: future.as_mut() };
+    poll_fn(|context| part.poll(context)).await
+}
+
+/// A future, until it is over.
+struct Part<'a, F> {
+    work: &'a Arc<Work>,
+    future: Pin<&'a mut Option<F>>,
+}
+
+impl<F: Future> Part<'_, F> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let Self { work, future } = self;
+        let mut poll = || future.as_mut().as_pin_mut().map(|future| future.poll(context));
+        match work.run(|| contained(&mut poll)) {
+            Some(Some(Poll::Ready(output))) => Poll::Ready(Some(output)),
+            Some(Some(Poll::Pending)) => Poll::Pending,
+            Some(None) | None => Poll::Ready(None),
+        }
+    }
+}
+
+impl<F> Drop for Part<'_, F> {
+    fn drop(&mut self) {
+        let Self { work, future } = self;
+        work.run(|| contained(|| future.set(None)));
+    }
 }

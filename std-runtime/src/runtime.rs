@@ -359,24 +359,30 @@ impl Runtime {
         E: Clone + fmt::Display + Send + Sync + 'static,
     {
         let schedule = Schedule::every(interval)?;
-        self.claim_name(name)?;
-        let engine = Engine::new("tidegate-renew".to_owned());
-        let attend = Box::new(move || refresher.attend(interval).map(Some));
-        let task = engine.shared().add(Task::new(name.to_owned(), schedule, attend))?;
-        let shared = Arc::clone(engine.shared());
-        self.adopt(vec![Arc::new(engine)])?;
-        Ok(Renewing { shared, task, stalled_after: self.stalled_after() })
+        self.named(name, || {
+            let engine = Engine::new("tidegate-renew".to_owned());
+            let attend = Box::new(move || refresher.attend(interval).map(Some));
+            let task = engine.shared().add(Task::new(name.to_owned(), schedule, attend))?;
+            let shared = Arc::clone(engine.shared());
+            self.adopt(vec![Arc::new(engine)])?;
+            Ok(Renewing { shared, task, stalled_after: self.stalled_after() })
+        })
     }
 
-    /// A name that no pressure and no refresher has, and that is taken from now on.
-    pub(crate) fn claim_name(&self, name: &str) -> Result<(), ConfigError> {
+    /// What `make` makes, under a name that no pressure and no refresher has; taken from now on, unless it fails.
+    pub(crate) fn named<T>(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<T, StartError>,
+    ) -> Result<T, StartError> {
         config::name(name)?;
         let mut threads = self.threads();
         if threads.names.iter().any(|other| other == name) {
-            return Err(ConfigError::new("name", format!("'{name}' is taken")));
+            return Err(ConfigError::new("name", format!("'{name}' is taken")).into());
         }
         threads.names.push(name.to_owned());
-        Ok(())
+        drop(threads);
+        make().inspect_err(|_| self.threads().names.retain(|other| other != name))
     }
 
     /// Takes threads over, and starts them if the runtime is started: all of them or none.

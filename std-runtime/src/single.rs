@@ -108,8 +108,10 @@ impl<R> Single<R> {
 
 impl<R> Run<'_, R> {
     /// Says what the run came to, and lets go. Dropped instead, it leaves those who wait to decide again.
-    pub(crate) fn end(mut self, result: R) {
-        self.let_go(Some(Arc::new(result)));
+    pub(crate) fn end(mut self, result: R) -> Arc<R> {
+        let result = Arc::new(result);
+        self.let_go(Some(Arc::clone(&result)));
+        result
     }
 
     fn let_go(&mut self, result: Option<Arc<R>>) {

@@ -291,7 +291,7 @@ impl<O: Output> Task<O> {
         let is_whole = !working.is_partial;
         let result = loop {
             let began = clock().now();
-            let step = contained(|| as_step(|| (working.step)()));
+            let step = as_step(|| contained(|| (working.step)()));
             working.spent += clock().now().since(began);
             working.is_partial = !matches!(step, Some(Ok(Some(_))));
             match step {
@@ -310,7 +310,7 @@ impl<O: Output> Task<O> {
         if self.is_told {
             // Whoever collects is somebody else's code, too.
             let removed = ended.result.as_ref().map(Output::removed);
-            _ = contained(|| as_step(|| observe::ran(&self.name, removed, spent, overruns)));
+            _ = as_step(|| contained(|| observe::ran(&self.name, removed, spent, overruns)));
         }
         Some(ended)
     }

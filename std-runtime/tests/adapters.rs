@@ -1,10 +1,13 @@
 //! Sweeps of other people's maps, and services that are advertised again and again: macula's manager (M-C...)
 //! and keter's generic purge (K14).
 
+mod common;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
+use common::watchdog;
 use tidegate::registry::{Registry, Terms};
 use tidegate::{Advertiser, Budget, Instant, SeededState, Sweep, domain, pin, random_state};
 
@@ -264,4 +267,38 @@ fn a_closure_is_swept_like_anything_else() {
     let schedule = tidegate::Schedule::every(Duration::from_secs(60)).expect("ok");
     let it = runtime.sweep("files", schedule, sweep).expect("a name");
     assert_eq!(it.trigger().map(|swept| swept.removed), Ok(10));
+}
+
+/// Values whose destructor asks the advertiser that holds them.
+#[test]
+fn a_destructor_of_what_is_advertised_may_ask() {
+    type Asking = Advertiser<u32, Value, (), (), SeededState>;
+    #[derive(Clone)]
+    struct Value(Weak<OnceLock<Asking>>);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            if let Some(place) = self.0.upgrade()
+                && let Some(ours) = place.get()
+            {
+                assert!(ours.active().len() < 2);
+            }
+        }
+    }
+
+    let _watched = watchdog("a destructor of what is advertised asks");
+    let (place, ttl) = (Arc::new(OnceLock::new()), Duration::from_secs(300));
+    let services = Registry::builder().services(Terms::new(ttl));
+    let services = Arc::new(services.build(domain(), random_state()).expect("memory"));
+    let ours = Asking::new(services, ttl, Duration::from_secs(60));
+    assert!(place.set(ours.clone()).is_ok());
+    let value = || Value(Arc::downgrade(&place));
+    let now = Instant::from_secs(1);
+    for _ in 0..3 {
+        assert!(ours.advertise(1, value(), now).is_ok());
+    }
+    assert!(ours.withdraw(&1, now));
+    assert!(ours.active().is_empty());
+    // What the registry gave up is freed, too.
+    let mut worker = domain().worker();
+    worker.collect(now, Budget::UNLIMITED);
 }

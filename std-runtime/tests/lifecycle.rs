@@ -406,3 +406,26 @@ fn a_removed_target_may_ask_while_others_look() {
         is_over.store(true, Ordering::SeqCst);
     });
 }
+
+#[test]
+fn a_destructor_that_panics_as_the_runtime_goes_keeps_no_other_target() {
+    struct Gone(Arc<AtomicU64>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("on purpose");
+        }
+    }
+
+    let (runtime, gone) = (runtime(), Arc::new(AtomicU64::new(0)));
+    for name in ["one", "other"] {
+        let it = Gone(Arc::clone(&gone));
+        let target = runtime.task(name, every(1_000), move |_, _| {
+            let _it = &it;
+            Ok::<_, String>(done(0))
+        });
+        drop(target.expect("a name"));
+    }
+    drop(runtime);
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+}

@@ -2,12 +2,12 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{Gate, wait_until};
+use common::{Gate, wait_until, watchdog};
 use tidegate::cache::Builder;
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::wait::{TimedOut, block_for, block_on};
@@ -336,4 +336,52 @@ fn thread_time() -> Duration {
     // SAFETY: a valid timespec to write to.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn a_listener_that_asks_for_what_is_being_loaded_is_told_so() {
+    let _watched = watchdog("a listener asks for what is being loaded");
+    let (clock, answers) = (Arc::new(ManualClock::default()), Arc::new(Mutex::new(Vec::new())));
+    let place: Arc<OnceLock<Arc<Pages>>> = Arc::default();
+    let (asked, told, time) = (Arc::clone(&place), Arc::clone(&answers), Arc::clone(&clock));
+    let listener = move |key: &u32, _: &u32, cause: RemovalCause| {
+        if let Some(pages) = asked.get() {
+            let answer = pages.get_or_load(key, &*time, |_| Ok(0));
+            told.lock().unwrap().push((cause, answer));
+        }
+    };
+    let pages = Cache::builder(domain(), random_state())
+        .max_entries(1)
+        .time_to_live(Duration::from_secs(1))
+        .listener(listener);
+    let pages: Arc<Pages> = Arc::new(pages.build().expect("memory"));
+    assert!(place.set(Arc::clone(&pages)).is_ok());
+    assert_eq!(pages.get_or_load(&1, &*clock, |_| Ok(10)), Ok(10));
+    clock.set(tidegate::Instant::from_secs(5));
+    assert_eq!(pages.get_or_load(&1, &*clock, |_| Ok(20)), Ok(20));
+    let answers = std::mem::take(&mut *answers.lock().unwrap());
+    assert_eq!(answers, [(RemovalCause::Expired, Err(FlightError::Reentrant))]);
+}
+
+#[test]
+fn a_future_is_dropped_as_part_of_its_load() {
+    type Answer = Option<Result<u32, FlightError<String>>>;
+    struct Asks(Arc<Pages>, Arc<Mutex<Answer>>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            *self.1.lock().unwrap() = Some(self.0.get_or_load(&7, &clock(), |_| Ok(0)));
+        }
+    }
+
+    let _watched = watchdog("a future is dropped as part of its load");
+    let (pages, answer) = (pages(), Arc::default());
+    let asks = Asks(Arc::clone(&pages), Arc::clone(&answer));
+    let time = clock();
+    let never = pages.get_or_load_async(&7, &time, |_| async move {
+        let _asks = asks;
+        std::future::pending().await
+    });
+    assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOut));
+    assert_eq!(answer.lock().unwrap().take(), Some(Err(FlightError::Reentrant)));
+    assert_eq!(pages.get_or_load(&7, &clock(), |_| Ok(70)), Ok(70));
 }

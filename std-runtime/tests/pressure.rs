@@ -372,6 +372,11 @@ fn e_b5_a_source_that_cannot_say_what_it_measures_is_refused() {
     }
     let it = setting(10, 100, rules(90, 50, 1), Tiers::ALL);
     assert!(it.pressure.set_source(Unsure).is_err());
+    // Nor does what was not made keep its name.
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let pool = Pool::new();
+    assert!(runtime.pressure("memory", Pressure::builder(Unsure, &pool)).is_err());
+    assert!(runtime.pressure("memory", Pressure::builder(it.dial.source(), &pool)).is_ok());
     assert_eq!(it.pressure.status().source, "dial");
     // One of several that panics is one that is not known.
     let panics = from_fn("panics", Medium::Host, || panic!("on purpose"));

@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{Gate, wait_until, watchdog};
@@ -597,4 +599,144 @@ fn a_destructor_that_panics_keeps_nothing_from_being_written_down() {
     assert_eq!((token.status().breaker, token.status().renewed), (Breaker::Closed(0), 2));
     clock.set(Instant::from_secs(1_000));
     assert!(token.get().is_ok(), "and the next");
+}
+
+/// What a mint does.
+#[derive(Clone, Copy)]
+enum Makes {
+    /// A value for so many seconds.
+    Value(u64),
+    Failure,
+    Panic,
+}
+
+/// A token whose values, failures and payloads of panics are dropped as `armed` says.
+fn foreign(
+    clock: &Arc<ManualClock>,
+    armed: &Armed,
+    makes: &Arc<Mutex<Makes>>,
+) -> Arc<Refresher<Dropped, Dropped>> {
+    let (armed, makes) = (Arc::clone(armed), Arc::clone(makes));
+    let token = Refresher::builder(move || {
+        let made = Dropped(Arc::clone(&armed));
+        match *makes.lock().unwrap() {
+            Makes::Value(ttl) => Ok(Minted { value: made, ttl: secs(ttl).into() }),
+            Makes::Failure => Err(made),
+            Makes::Panic => std::panic::panic_any(made),
+        }
+    });
+    let token = token.clock(clock.clone()).build();
+    Arc::new(token.unwrap_or_else(|_| unreachable!("the first is made")))
+}
+
+/// Has the next thing that is dropped ask for the token, and returns how often that has failed.
+fn asks(token: &Arc<Refresher<Dropped, Dropped>>, armed: &Armed) -> Arc<AtomicU64> {
+    let (asks, failed) = (Arc::clone(token), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&failed);
+    *armed.lock().unwrap() = Some(Box::new(move || {
+        counted.fetch_add(u64::from(asks.get().is_err()), Ordering::SeqCst);
+    }));
+    failed
+}
+
+#[test]
+fn whatever_a_renewal_drops_may_ask() {
+    let _watched = watchdog("whatever a renewal drops may ask");
+    for then in [Makes::Value(0), Makes::Failure, Makes::Panic] {
+        let (clock, armed) = (Arc::new(ManualClock::default()), Armed::default());
+        let makes = Arc::new(Mutex::new(Makes::Value(10)));
+        let token = foreign(&clock, &armed, &makes);
+        clock.set(Instant::from_secs(10));
+        *makes.lock().unwrap() = then;
+        let before = token.get();
+        let failed = asks(&token, &armed);
+        assert!(token.get().is_err());
+        assert_eq!(failed.load(Ordering::SeqCst), 1);
+        drop(before);
+    }
+}
+
+#[test]
+fn a_future_is_dropped_as_part_of_its_renewal() {
+    let _watched = watchdog("a future is dropped as part of its renewal");
+    let (clock, armed) = (Arc::new(ManualClock::default()), Armed::default());
+    let makes = Arc::new(Mutex::new(Makes::Value(10)));
+    let token = foreign(&clock, &armed, &makes);
+    clock.set(Instant::from_secs(10));
+    // Cancelled.
+    let held = Arc::clone(&armed);
+    let never = token.get_async(|| {
+        let _held = Dropped(Arc::clone(&held));
+        async move {
+            let _held = _held;
+            std::future::pending::<Result<Minted<Dropped>, Dropped>>().await
+        }
+    });
+    let failed = asks(&token, &armed);
+    assert!(wait::block_for(never, Duration::from_millis(1)).is_err());
+    assert_eq!(failed.load(Ordering::SeqCst), 1, "it would wait for itself");
+    // And one that was ready and panics then: what it made is there.
+    *armed.lock().unwrap() = Some(Box::new(|| panic!("on purpose")));
+    struct Panics(Armed);
+    impl Future for Panics {
+        type Output = Result<Minted<Dropped>, Dropped>;
+
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            Poll::Ready(Ok(Minted { value: Dropped(Armed::default()), ttl: secs(10).into() }))
+        }
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            let does = self.0.lock().unwrap().take();
+            does.into_iter().for_each(|does| does());
+        }
+    }
+    let made = wait::block_on(token.get_async(|| Panics(Arc::clone(&armed))));
+    assert!(made.is_ok());
+    assert!(armed.lock().unwrap().is_none(), "it was dropped, and panicked");
+    assert_eq!(token.status().failed, 0);
+}
+
+#[test]
+fn i12_while_the_breaker_is_open_a_valid_token_is_not_tried_for() {
+    let setting = Setting::default();
+    let token = setting.builder(|number| match number {
+        1 => Ok(number),
+        _ => Err("on purpose".to_owned()),
+    });
+    let token = token.breaker(1, secs(100)).build().expect("a token");
+    setting.at(850);
+    assert_eq!((get(&token), setting.mints()), (Ok(1), 2));
+    assert_eq!(token.status().breaker, Breaker::Open(Instant::from_secs(950)));
+    setting.at(949);
+    assert_eq!((get(&token), setting.mints()), (Ok(1), 2));
+    setting.at(950);
+    assert_eq!((get(&token), setting.mints()), (Ok(1), 3));
+}
+
+#[test]
+fn a_thread_that_ends_may_ask() {
+    struct AtEnd(RefCell<Option<Arc<Token>>>);
+    impl Drop for AtEnd {
+        fn drop(&mut self) {
+            if let Some(token) = self.0.take() {
+                assert_eq!(get(&token), Ok(2));
+            }
+        }
+    }
+    // Made before what the token keeps of a thread, and so destroyed after it.
+    thread_local! {
+        static AT_END: AtEnd = const { AtEnd(RefCell::new(None)) };
+    }
+
+    let setting = Setting::default();
+    let token = Arc::new(setting.builder(Ok).build().expect("a token"));
+    let asks = Arc::clone(&token);
+    let ended = std::thread::spawn(move || {
+        AT_END.with(|at_end| at_end.0.replace(Some(Arc::clone(&asks))));
+        setting.at(1_000);
+        assert_eq!(get(&asks), Ok(2));
+    });
+    assert!(ended.join().is_ok());
+    assert_eq!(get(&token), Ok(2));
 }

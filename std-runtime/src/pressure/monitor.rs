@@ -338,7 +338,10 @@ impl Runtime {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pressure(&self, name: &str, builder: Builder) -> Result<Pressure, StartError> {
-        self.claim_name(name)?;
+        self.named(name, || self.watching(name, builder))
+    }
+
+    fn watching(&self, name: &str, builder: Builder) -> Result<Pressure, StartError> {
         let Builder { source, pool, schedule, settings, alarms } = builder;
         let sampler = Sampler::start(source).map_err(StartError::Thread)?;
         let live = Arc::new(Live {

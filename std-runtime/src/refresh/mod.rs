@@ -222,6 +222,10 @@ impl<T, E> Builder<T, E> {
     }
 
     /// Is told what happens, by whoever renews. If it panics, that is caught.
+    ///
+    /// Of one renewal it is told in order: that it was let try again, before it is made; how it went, once it is
+    /// over. Those of two renewals that follow each other may come at once, and in either order. It may ask for the
+    /// token, and is told so where that would be to wait for itself; it must not wait for another thread that does.
     pub fn report(mut self, report: impl Fn(Event) + Send + Sync + 'static) -> Self {
         self.rules.report = Some(Box::new(report));
         self
@@ -363,7 +367,7 @@ where
                 }
                 Decision::Renew(renewal) => {
                     let work = Arc::new(work);
-                    let minted = contained(|| work.run(|| renewal.mint(&self.mint)));
+                    let minted = work.run(|| contained(|| renewal.mint(&self.mint)));
                     return self.settle(renewal.end(minted));
                 }
             }
@@ -371,7 +375,8 @@ where
     }
 
     /// The same for a task, which makes the value with a future of its own in place of the closure that this
-    /// was built with. Dropped at any time, it leaves renewing to the next.
+    /// was built with. Dropped at any time, it leaves renewing to the next. Kept without being polled, it keeps
+    /// the others from renewing: they are served while there is a valid value, and then wait.
     ///
     /// # Errors
     ///
@@ -391,7 +396,7 @@ where
                 }
                 Decision::Renew(renewal) => {
                     let work = Arc::new(work);
-                    let minted = match contained(|| work.run(|| renewal.mint(&mint))) {
+                    let minted = match work.run(|| contained(|| renewal.mint(&mint))) {
                         Some(future) => polled(&work, future).await,
                         None => None,
                     };
@@ -500,7 +505,7 @@ where
         let is_due = self.valid(now).is_none_or(|token| self.is_due(&token, now));
         let work = Arc::new(Work::new());
         if is_due && let Ok(renewal) = self.renewal(&work, now) {
-            let minted = contained(|| work.run(|| renewal.mint(&self.mint)));
+            let minted = work.run(|| contained(|| renewal.mint(&self.mint)));
             renewal.end(minted).map_err(|error| error.to_string())?;
         }
         match self.valid(self.rules.clock.now()) {
@@ -522,6 +527,16 @@ impl<T, E> Refresher<T, E> {
         let result = change(&mut book);
         let after = book.breaker;
         (result, after.differs(before).then_some(Event::Breaker(after)))
+    }
+
+    /// No early renewal before this, nor while the breaker is open: those who ask meet no lock until then.
+    fn put_off(&self, until: Instant) {
+        let until = match self.book().breaker {
+            Breaker::Open(open) => until.max(open),
+            Breaker::Closed(_) | Breaker::HalfOpen => until,
+        };
+        // Relaxed: a time stands alone.
+        self.not_before.store(until.as_nanos(), Ordering::Relaxed);
     }
 
     /// Not while anything is held that whoever hears of it might ask for.
@@ -548,7 +563,8 @@ where
     fn end(mut self, minted: Option<Result<Minted<T>, E>>) -> Result<Arc<T>, RefreshError<E>> {
         let refresher = self.refresher;
         let rules = &refresher.rules;
-        let now = rules.clock.now();
+        let now = contained(|| rules.clock.now()).unwrap_or(self.began);
+        let mut ended_already = None;
         let result = match minted {
             None => Err(RefreshError::Panicked),
             Some(Err(error)) => Err(RefreshError::Failed(error)),
@@ -558,6 +574,7 @@ where
                     Ttl::Forever => None,
                 };
                 if expires.is_some_and(|end| end <= now) {
+                    ended_already = Some(value);
                     Err(RefreshError::AlreadyExpired)
                 } else {
                     let due = rules.early.due(self.began, expires, chance());
@@ -566,7 +583,7 @@ where
             }
         };
         // From here on not abandoned. Nobody else's code is called before it is somebody's no more.
-        let run = self.run.take();
+        let Some(run) = self.run.take() else { unreachable!("it ends once") };
         let (result, before, breaker, event, wait) = match result {
             Ok(token) => {
                 let value = Arc::clone(&token.value);
@@ -592,14 +609,11 @@ where
                 (Err(error), None, breaker, Event::Failed(left), wait)
             }
         };
-        // Relaxed: a time stands alone.
-        refresher.not_before.store((now + wait).as_nanos(), Ordering::Relaxed);
-        if let Some(run) = run {
-            run.end(result.clone());
-        }
+        refresher.put_off(now + wait);
+        let ended = run.end(result);
         refresher.tell(breaker.into_iter().chain([event]));
-        contained(|| drop(before));
-        result
+        contained(|| drop((before, ended_already)));
+        Ended::clone(&ended)
     }
 }
 
@@ -608,12 +622,10 @@ impl<T, E> Drop for Renewal<'_, T, E> {
         // Ended, it has no run any more.
         let Some(run) = self.run.take() else { return };
         let Refresher { rules, .. } = self.refresher;
-        let now = rules.clock.now();
-        // Relaxed: a time stands alone.
-        let not_before = (now + rules.spacing).as_nanos();
-        self.refresher.not_before.store(not_before, Ordering::Relaxed);
+        let now = contained(|| rules.clock.now()).unwrap_or(self.began);
         let abandon = |book: &mut Book| book.breaker.abandoned(self.admitted, now, rules.fuse);
         let (_, event) = self.refresher.change(abandon);
+        self.refresher.put_off(now + rules.spacing);
         drop(run);
         self.refresher.tell(event);
     }
