@@ -36,13 +36,7 @@ pub const MODELS: &[Model] = &[
         name: "s03_a_run_that_was_asked_for_meets_stop",
         preemptions: 4,
         run: a_run_that_was_asked_for_meets_stop,
-        expected: &[
-            "before: Ok",
-            "before: Stopping",
-            "in the middle: Ok",
-            "in the middle: Stopping",
-            "after: Ok",
-        ],
+        expected: ASKED_AND_STOPPED,
         only_in_rmw: &[],
     },
     Model {
@@ -105,13 +99,7 @@ pub const MODELS: &[Model] = &[
         name: "s12_stop_waits_for_the_thread_and_for_who_asked",
         preemptions: 3,
         run: stop_waits_for_the_thread_and_for_who_asked,
-        expected: &[
-            "before: Ok",
-            "before: Stopping",
-            "in the middle: Ok",
-            "in the middle: Stopping",
-            "after: Ok",
-        ],
+        expected: ASKED_AND_STOPPED,
         only_in_rmw: &[],
     },
     Model {
@@ -128,6 +116,15 @@ pub const MODELS: &[Model] = &[
         expected: &["Ok", "Stopping"],
         only_in_rmw: &[],
     },
+];
+
+/// When the stop came, and what was answered to who had asked.
+const ASKED_AND_STOPPED: &[&str] = &[
+    "before: Ok",
+    "before: Stopping",
+    "in the middle: Ok",
+    "in the middle: Stopping",
+    "after: Ok",
 ];
 
 /// What the steps of a target have done.

@@ -22,7 +22,10 @@ const MOST_SKIPPED: u32 = 15;
 
 thread_local! {
     /// Whether this thread is inside a step.
-    #[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
+    #[cfg_attr(
+        not(loom),
+        expect(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")
+    )]
     static RUNNING: Cell<bool> = Cell::new(false);
 }
 

@@ -4,14 +4,14 @@
 mod common;
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{Gate, wait_until, watchdog};
 use tidegate::refresh::{Breaker, BuildError, Builder, Event, Minted, RefreshError, Refresher};
-use tidegate::{Health, Instant, ManualClock, Runtime, Stop, Ttl, wait};
+use tidegate::{Clock, Health, Instant, ManualClock, Runtime, Stop, Ttl, wait};
 
 type Token = Refresher<u64, String>;
 
@@ -739,4 +739,71 @@ fn a_thread_that_ends_may_ask() {
     });
     assert!(ended.join().is_ok());
     assert_eq!(get(&token), Ok(2));
+}
+
+/// A clock that panics once it is told to.
+#[derive(Default)]
+struct Broken(ManualClock, AtomicBool);
+
+impl Clock for Broken {
+    fn now(&self) -> Instant {
+        assert!(!self.1.swap(false, Ordering::SeqCst), "on purpose");
+        self.0.now()
+    }
+}
+
+#[test]
+fn a_clock_that_panics_leaves_no_probe_behind() {
+    let clock = Arc::new(Broken::default());
+    let mints = AtomicU64::new(0);
+    let token = Refresher::builder(move || match mints.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(Minted { value: 1, ttl: secs(10).into() }),
+        _ => Err("on purpose"),
+    });
+    let token = token.clock(clock.clone()).breaker(1, secs(60)).build().expect("a token");
+    clock.0.set(Instant::from_secs(10));
+    assert!(token.get().is_err());
+    // A probe that is cancelled, and asks the clock for the last time then.
+    clock.0.set(Instant::from_secs(70));
+    let breaks = Arc::clone(&clock);
+    let probe = token.get_async(move || {
+        breaks.1.store(true, Ordering::SeqCst);
+        std::future::pending::<Result<Minted<u64>, &str>>()
+    });
+    assert!(wait::block_for(probe, Duration::from_millis(1)).is_err());
+    assert!(!clock.1.load(Ordering::SeqCst), "it was asked, and panicked");
+    assert_eq!(token.status().breaker, Breaker::Open(Instant::from_secs(130)));
+}
+
+/// A failure that asks for the token when it is copied.
+struct Copied(Armed);
+
+impl Clone for Copied {
+    fn clone(&self) -> Self {
+        let does = self.0.lock().unwrap().take();
+        does.into_iter().for_each(|does| does());
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn a_copy_of_a_failure_may_ask() {
+    let _watched = watchdog("a copy of a failure asks");
+    let (clock, armed, mints) =
+        (Arc::new(ManualClock::default()), Armed::default(), AtomicU64::new(0));
+    let fails = Arc::clone(&armed);
+    let token = Refresher::builder(move || match mints.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(Minted { value: 1, ttl: secs(10).into() }),
+        _ => Err(Copied(Arc::clone(&fails))),
+    });
+    let token = token.clock(clock.clone()).build();
+    let token = Arc::new(token.unwrap_or_else(|_| unreachable!("the first is made")));
+    clock.set(Instant::from_secs(10));
+    let (asks, failed) = (Arc::clone(&token), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&failed);
+    *armed.lock().unwrap() = Some(Box::new(move || {
+        counted.fetch_add(u64::from(asks.get().is_err()), Ordering::SeqCst);
+    }));
+    assert!(token.get().is_err());
+    assert_eq!(failed.load(Ordering::SeqCst), 1);
 }
