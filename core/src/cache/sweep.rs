@@ -89,6 +89,9 @@ where
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
         let Self { cache, worker, cursor, at_loads } = self;
+        // Dereferenced once: `T` may answer with another cache the next time.
+        let cache: &Cache<K, V, E, S> = cache;
+        cache.map.admit_worker(worker);
         let mut done = Swept::default();
         let pinned = worker.pin();
         for tier in Tiers::ALL.iter() {

@@ -45,7 +45,7 @@ use self::next::Next;
 use self::node::{Farewell, Free, Leave};
 use self::table::{Head, Table};
 use crate::hash::SeededState;
-use crate::reclaim::{Domain, Guard, Limbo};
+use crate::reclaim::{Domain, Guard, Limbo, Worker};
 use crate::sync::{AtomicPtr, Ordering};
 
 /// A bucket takes no more entries than this.
@@ -206,6 +206,11 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     #[inline(always)]
     pub(crate) fn admit(&self, guard: &Guard) {
         self.limbo.admit(guard);
+    }
+
+    /// Panics unless the worker is of the map's domain.
+    pub(crate) fn admit_worker(&self, worker: &Worker) {
+        self.limbo.admit_worker(worker);
     }
 
     /// The current table.

@@ -188,10 +188,10 @@ pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
     now: Instant,
     budget: Budget,
 ) -> Swept {
+    map.admit_worker(worker);
     let freed = worker.collect(now, Budget::entries(budget.get().div_ceil(2)));
     let mut done = Swept { freed, ..Swept::default() };
     let pinned = worker.pin();
-    map.limbo.admit(&pinned);
     let mut left = budget.less(freed);
     // Once a step at least: a map that nobody changes any more would stay as large as it was.
     let mut changes = CHANGES;

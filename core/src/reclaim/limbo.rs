@@ -5,9 +5,9 @@ use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
-use super::Guard;
 use super::allocate::OutOfMemory;
 use super::domain::{Domain, Inner};
+use super::worker::{Guard, Worker};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Witness};
 
 /// Over how many words retiring is spread.
@@ -264,6 +264,13 @@ impl Limbo {
     #[inline(always)]
     pub(crate) fn admit(&self, guard: &Guard) {
         if !guard.is_of(self.domain.inner()) {
+            foreign();
+        }
+    }
+
+    /// Panics unless the worker's guards are of this domain.
+    pub(crate) fn admit_worker(&self, worker: &Worker) {
+        if !core::ptr::eq(worker.domain().inner(), self.domain.inner()) {
             foreign();
         }
     }
