@@ -356,8 +356,8 @@ impl Drop for Chain {
         };
         WORKER.with_borrow_mut(|worker| {
             let worker = worker.get_or_insert_with(|| map.domain().worker());
-            // Whoever runs this is collecting, so there is nothing to do: it must not wait, nor
-            // begin again within itself.
+            // This thread is freeing, so there is nothing to do: a call must not wait, nor free others
+            // within itself.
             assert_eq!(worker.collect(NOW, Budget::UNLIMITED), 0);
             let guard = worker.quiescent(NOW);
             let key = u64::from(left);

@@ -101,7 +101,7 @@ fn resizer(world: &World, worker: &mut Worker, thread: u64) {
 /// elsewhere takes a barrier on all threads.
 fn domain() -> Domain {
     // SAFETY: as said.
-    unsafe { Domain::with_barrier(|| ()) }
+    unsafe { Domain::builder().barrier(|| ()) }.build()
 }
 
 /// Looks the residents up under a pin each, while its guard stays or is taken back.

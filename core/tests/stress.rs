@@ -185,7 +185,7 @@ fn every_history_is_linearizable() {
 /// the other half may be one, too.
 fn domain() -> Domain {
     // SAFETY: as said: whoever pins passes a fence of his own between saying so and looking.
-    unsafe { Domain::with_barrier(|| std::sync::atomic::fence(Ordering::SeqCst)) }
+    unsafe { Domain::builder().barrier(|| std::sync::atomic::fence(Ordering::SeqCst)) }.build()
 }
 
 /// A bit of everything: so much that a thread which does it comes by every step there is.

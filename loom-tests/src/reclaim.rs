@@ -184,7 +184,7 @@ fn quiescent_reader_races_remove_and_collect() -> String {
 
 fn guard_that_stays_is_taken_back() -> String {
     // SAFETY: in a model, where both halves are fences.
-    let domain = || unsafe { Domain::with_barrier(|| fence(Ordering::SeqCst)) };
+    let domain = || unsafe { Domain::builder().barrier(|| fence(Ordering::SeqCst)) }.build();
     let (domain, map, worker) = start_in(domain);
     let (reader, reading) = (domain.worker(), Arc::clone(&map));
     // From here on its guard stays.

@@ -30,7 +30,7 @@ pub use config::ConfigError;
 pub use engine::{StartError, Stop};
 pub use load::{FlightError, GetOrLoad};
 pub use panics::{Panics, caught_panics};
-pub use pin::{domain, pin};
+pub use pin::{domain, pin, server_domain};
 #[doc(inline)]
 pub use refresh::Refresher;
 pub use runtime::{Builder, Renewing, Runtime};

@@ -4,18 +4,45 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use tidegate_core::reclaim::Pinned;
+use tidegate_core::reclaim::{Builder, Pinned};
 use tidegate_core::{Domain, Worker};
 
+use crate::panics::contained;
+
 static DOMAIN: LazyLock<Domain> = LazyLock::new(|| {
+    let builder = server_domain();
     if barrier::register() {
         // SAFETY: once registered, the call returns after every running thread of the process has
         // passed a full barrier; those that do not run passed one when they stopped.
-        unsafe { Domain::with_barrier(barrier::call) }
+        unsafe { builder.barrier(barrier::call) }.build()
     } else {
-        Domain::new()
+        builder.build()
     }
 });
+
+/// Starts building a domain for a server's threads: it contains the panics of destructors, and a thread
+/// that meets far too much garbage gives its processor away.
+///
+/// ```
+/// let domain = tidegate::server_domain().allowance(4096, 16 << 20).build();
+/// # _ = domain;
+/// ```
+pub fn server_domain() -> Builder {
+    Domain::builder().contain(contain).yield_now(std::thread::yield_now)
+}
+
+/// Frees what is to be freed and keeps the panics of destructors, unless this thread is running one: a
+/// destructor has no others run within itself.
+fn contain(free: &mut dyn FnMut()) {
+    thread_local! {
+        static FREES: Cell<bool> = const { Cell::new(false) };
+    }
+
+    if !FREES.replace(true) {
+        _ = contained(free);
+        FREES.set(false);
+    }
+}
 
 /// Workers of threads that have ended. A worker that a thread has pinned is never freed, so that its
 /// guards may outlive the thread's own variables; there are as many as there were threads at a time.

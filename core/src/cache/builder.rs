@@ -151,7 +151,7 @@ where
     /// [`MapError::OutOfMemory`].
     pub fn build<E: Send + Sync + 'static>(self) -> Result<Cache<K, V, E, S>, MapError> {
         // SAFETY: frees segments, which own nothing and are all that is retired there.
-        let limbo = unsafe { Limbo::new(&self.domain, queue::release) }?;
+        let limbo = unsafe { Limbo::new(&self.domain, queue::KIND) }?;
         Ok(Cache {
             map: Map::<K, Object<V>, S>::retaining(&self.domain, self.hasher.clone())?,
             totals: Totals::new(self.rules.max),

@@ -216,6 +216,10 @@ pub(super) fn unpin(state: &AtomicU32) -> Unpinned {
 }
 
 impl<V> Retained for Object<V> {
+    fn weight(&self) -> usize {
+        usize::try_from(self.weight.min(1 << 50)).unwrap_or(usize::MAX >> 1)
+    }
+
     unsafe fn left(this: NonNull<Self>) -> bool {
         // SAFETY: by the caller's promise.
         let state = unsafe { &(*this.as_ptr()).state };

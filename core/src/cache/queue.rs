@@ -9,7 +9,7 @@ use core::ptr::{NonNull, null_mut};
 
 use crossbeam_utils::CachePadded;
 
-use crate::reclaim::{Guard, Header, Limbo, OutOfMemory, Unpublished};
+use crate::reclaim::{Guard, Header, Kind, Limbo, OutOfMemory, Unpublished};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// What can be queued is larger than these.
@@ -76,12 +76,24 @@ pub(super) struct Queue {
     tail: AtomicPtr<Segment>,
 }
 
+/// How what a queue retires is measured and freed.
+pub(super) const KIND: Kind = Kind { measure, release };
+
+/// The size of a segment.
+///
+/// # Safety
+///
+/// None: it is always the same.
+unsafe fn measure(_segment: *mut Header) -> usize {
+    size_of::<Segment>()
+}
+
 /// Frees a segment.
 ///
 /// # Safety
 ///
 /// It was retired, and nobody can reach it any more.
-pub(super) unsafe fn release(segment: *mut Header) {
+unsafe fn release(segment: *mut Header) {
     // SAFETY: the header is its first field, and `Unpublished` allocates as a box does.
     drop(unsafe { alloc::boxed::Box::from_raw(segment.cast::<Segment>()) });
 }
@@ -213,7 +225,7 @@ impl Queue {
                 _ => head.popped.fetch_add(1, Ordering::Relaxed),
             };
             if slot >= SLOTS {
-                self.advance(at, head, limbo)?;
+                self.advance(at, head, limbo, guard)?;
                 continue;
             }
             // Acquire: pairs with the push.
@@ -227,7 +239,13 @@ impl Queue {
     /// Goes on to the segment after one that is used up, and retires that; `None` if there is none, or
     /// no room for it among what is retired.
     #[cold]
-    fn advance(&self, at: NonNull<Segment>, spent: &Segment, limbo: &Limbo) -> Option<()> {
+    fn advance(
+        &self,
+        at: NonNull<Segment>,
+        spent: &Segment,
+        limbo: &Limbo,
+        guard: &Guard,
+    ) -> Option<()> {
         // Acquire: pairs with the exchange that published it.
         let next = NonNull::new(spent.next.load(Ordering::Acquire))?.as_ptr();
         limbo.reserve(1).ok()?;
@@ -242,7 +260,7 @@ impl Queue {
         match self.head.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed) {
             // SAFETY: reserved for. No longer reached from `head`, by our exchange, nor from `tail`,
             // which was at it no more before that, and never goes back.
-            Ok(_) => unsafe { limbo.retire(spent.before, [at.cast::<Header>()]) },
+            Ok(_) => unsafe { limbo.retire(spent.before, [at.cast::<Header>()], guard) },
             Err(_) => limbo.give_back(1),
         }
         Some(())

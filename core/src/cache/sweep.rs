@@ -5,7 +5,7 @@ use core::ops::Deref;
 
 use super::entry::Object;
 use super::{Cache, RemovalCause, Tiers};
-use crate::map::{Cursor, step};
+use crate::map::{Cursor, Pass, step};
 use crate::reclaim::Worker;
 use crate::sweep::{Budget, Sweep, Swept};
 use crate::time::Instant;
@@ -35,7 +35,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct CacheSweep<T> {
     cache: T,
-    worker: Worker,
+    pass: Pass,
     cursor: Cursor,
     /// Whether it is at the loads, after the entries.
     at_loads: bool,
@@ -47,10 +47,8 @@ impl<T> CacheSweep<T> {
     /// # Panics
     ///
     /// On the first step, if the worker is of another domain.
-    pub fn new(cache: T, mut worker: Worker) -> Self {
-        // A guard that stays would hold back everything between the steps.
-        worker.offline(|| ());
-        Self { cache, worker, cursor: Cursor::START, at_loads: false }
+    pub fn new(cache: T, worker: Worker) -> Self {
+        Self { cache, pass: Pass::new(worker), cursor: Cursor::START, at_loads: false }
     }
 }
 
@@ -64,6 +62,40 @@ where
     /// A [sweep](CacheSweep) of this cache.
     pub fn sweeper(&self, worker: Worker) -> CacheSweep<&Self> {
         CacheSweep::new(self, worker)
+    }
+
+    /// One step of a sweep: tidies the order, and visits entries and then loads.
+    fn step(
+        &self,
+        worker: &mut Worker,
+        cursor: &mut Cursor,
+        at_loads: &mut bool,
+        now: Instant,
+        budget: Budget,
+    ) -> Swept {
+        let mut done = Swept::default();
+        let pinned = worker.pin();
+        for tier in Tiers::ALL.iter() {
+            done.visited += self.tidy(tier, budget.get() / 2 - done.visited, now, &pinned);
+        }
+        drop(pinned);
+        let mut left = budget.less(done.visited);
+        while left.get() > 0 && !done.wrapped {
+            let step = if *at_loads {
+                // No entries: looked at, and not counted as removed.
+                Swept { removed: 0, ..self.flights.step(worker, cursor, now, left) }
+            } else {
+                let stale = |key: &K, object: &Object<V>, now| self.is_done(key, object, now);
+                step(&self.map, worker, cursor, stale, |_| (), now, left)
+            };
+            left = left.less(step.visited + step.freed);
+            done.add(step);
+            if step.wrapped {
+                done.wrapped = *at_loads;
+                *at_loads = !*at_loads;
+            }
+        }
+        done
     }
 
     /// Whether an entry is to be taken out of the map; kills it if it is past its time.
@@ -88,32 +120,10 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        let Self { cache, worker, cursor, at_loads } = self;
+        let Self { cache, pass, cursor, at_loads } = self;
         // Dereferenced once: `T` may answer with another cache the next time.
         let cache: &Cache<K, V, E, S> = cache;
-        cache.map.admit_worker(worker);
-        let mut done = Swept::default();
-        let pinned = worker.pin();
-        for tier in Tiers::ALL.iter() {
-            done.visited += cache.tidy(tier, budget.get() / 2 - done.visited, now, &pinned);
-        }
-        drop(pinned);
-        let mut left = budget.less(done.visited);
-        while left.get() > 0 && !done.wrapped {
-            let step = if *at_loads {
-                // No entries: looked at, and not counted as removed.
-                Swept { removed: 0, ..cache.flights.step(worker, cursor, now, left) }
-            } else {
-                let stale = |key: &K, object: &Object<V>, now| cache.is_done(key, object, now);
-                step(&cache.map, worker, cursor, stale, |_| (), now, left)
-            };
-            left = left.less(step.visited + step.freed);
-            done.add(step);
-            if step.wrapped {
-                done.wrapped = *at_loads;
-                *at_loads = !*at_loads;
-            }
-        }
-        done
+        cache.map.admit_worker(pass.worker());
+        pass.step(now, budget, |worker, budget| cache.step(worker, cursor, at_loads, now, budget))
     }
 }

@@ -30,7 +30,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         if let Some(before) = table.source(guard) {
             // Even if the bucket has come: an entry must not be retired while a frozen word of the
             // table before still shows it to those who come later.
-            self.migrate(before, table, hash & before.mask() & table.mask())?;
+            self.migrate(before, table, hash & before.mask() & table.mask(), guard)?;
         }
         // Acquire: pairs with the exchange that published what the word points at.
         Ok(Word::new(table.bucket(hash).load(Ordering::Acquire)))
@@ -42,6 +42,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         before: Table<'_, K, V>,
         table: Table<'_, K, V>,
         unit: usize,
+        guard: &Guard,
     ) -> Result<(), MapError> {
         let (sources, destinations) = (before.of_unit(table, unit), table.of_unit(before, unit));
         let mut words = [Word::MOVED; 2];
@@ -63,7 +64,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             }
         }
         for (source, word) in sources.zip(words) {
-            self.retire_source(before.bucket(source), source, word)?;
+            self.retire_source(before.bucket(source), source, word, guard)?;
         }
         Ok(())
     }
@@ -74,6 +75,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         bucket: &AtomicPtr<Header>,
         spread: usize,
         word: Word<K, V>,
+        guard: &Guard,
     ) -> Result<(), MapError> {
         if word.is_moved() {
             return Ok(());
@@ -84,7 +86,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let old = Word::<K, V>::new(bucket.swap(Word::<K, V>::MOVED.0, Ordering::Release));
         match old.block() {
             // SAFETY: reserved for; whoever swaps it out retires it; it was in no other word.
-            Some(block) => unsafe { self.limbo.retire(spread, [block]) },
+            Some(block) => unsafe { self.limbo.retire(spread, [block], guard) },
             None => self.limbo.give_back(garbage),
         }
         Ok(())
@@ -102,17 +104,17 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             let first = table.handed_out.fetch_add(HELP, Ordering::Relaxed);
             for unit in first..units.min(first + HELP) {
                 // Refused for want of memory: found again below.
-                _ = self.migrate(before, table, unit);
+                _ = self.migrate(before, table, unit, guard);
             }
         } else {
-            self.verify(before, table, units);
+            self.verify(before, table, units, guard);
         }
     }
 
     /// Looks whether those who were handed units have moved them, moves what they have not, and ends
     /// the migration when all are. By looking, not by counting: a thread that has stopped would not
     /// have counted.
-    fn verify(&self, before: Table<'_, K, V>, table: Table<'_, K, V>, units: usize) {
+    fn verify(&self, before: Table<'_, K, V>, table: Table<'_, K, V>, units: usize, guard: &Guard) {
         // Acquire: pairs with the exchange below: what others have seen moved is moved for us.
         let first = table.verified.load(Ordering::Acquire);
         let mut seen = first;
@@ -123,7 +125,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 Word::<K, V>::new(before.bucket(source).load(Ordering::Acquire)).is_moved()
             });
             if !moved {
-                if budget == 0 || self.migrate(before, table, seen).is_err() {
+                if budget == 0 || self.migrate(before, table, seen, guard).is_err() {
                     break;
                 }
                 budget -= 1;
@@ -141,9 +143,12 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 Ordering::Relaxed,
             );
             match ended.map(NonNull::new) {
-                // SAFETY: reserved for; unlinked by us alone; a table that is current has no link
-                // to it any more, and whoever loads the head later finds one that is.
-                Ok(Some(before)) => unsafe { self.limbo.retire(0, [Head::retired(before)]) },
+                Ok(Some(before)) => {
+                    let (before, in_use) = (Head::retired(before), table.measure());
+                    // SAFETY: reserved for; unlinked by us alone; a table that is current has no link
+                    // to it any more, and a thread that loads the head later finds one that is.
+                    unsafe { self.limbo.retire_table(before, in_use, guard) };
+                }
                 _ => self.limbo.give_back(1),
             }
         }

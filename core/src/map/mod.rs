@@ -18,6 +18,7 @@ mod error;
 mod migrate;
 mod next;
 mod node;
+mod pass;
 mod read;
 mod resize;
 mod scan;
@@ -34,6 +35,7 @@ use core::ptr::NonNull;
 
 pub use error::{MapError, Rejected};
 pub(crate) use node::{Entry, Held, Retained};
+pub(crate) use pass::Pass;
 pub(crate) use read::GROUP;
 pub use scan::{Cursor, Iter};
 pub use sweep::MapSweep;
@@ -161,9 +163,9 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     }
 
     fn parting<F: Farewell<K, V>>(domain: &Domain, hasher: S) -> Result<Self, MapError> {
-        // SAFETY: the function frees all that the map retires, from any thread at any time, for
+        // SAFETY: the kind frees all that the map retires, from any thread at any time, for
         // keys and values are `Send` and borrow nothing.
-        let limbo = unsafe { Limbo::new(domain, table::release::<K, V, F>) }?;
+        let limbo = unsafe { Limbo::new(domain, table::kind::<K, V, F>()) }?;
         let table = Head::empty(resize::SMALLEST)?;
         Ok(Self {
             head: AtomicPtr::new(table.as_ptr()),

@@ -131,6 +131,11 @@ impl<K, V> Block<K, V> {
         unsafe { items.add(index) }
     }
 
+    /// The size of a block, in bytes.
+    pub(super) fn measure(&self) -> usize {
+        Self::ITEMS + self.len * size_of::<Item<K, V>>()
+    }
+
     /// Tells the models that the block is read.
     #[inline(always)]
     pub(super) fn read(&self) {
@@ -194,6 +199,9 @@ impl<K, V> Block<K, V> {
 
 /// What becomes of an entry that the map has no use for any more.
 pub(super) trait Farewell<K, V> {
+    /// What the entry is counted as while it waits to be freed, in bytes.
+    fn measure(entry: &Entry<K, V>) -> usize;
+
     /// # Safety
     ///
     /// Published once, and neither in the map nor read under a guard any more.
@@ -204,6 +212,10 @@ pub(super) trait Farewell<K, V> {
 pub(super) enum Free {}
 
 impl<K, V> Farewell<K, V> for Free {
+    fn measure(_entry: &Entry<K, V>) -> usize {
+        size_of::<Entry<K, V>>()
+    }
+
     unsafe fn part(entry: NonNull<Entry<K, V>>) {
         // SAFETY: `Unpublished` allocates as a box does.
         drop(unsafe { alloc::boxed::Box::from_raw(entry.as_ptr()) });
@@ -212,6 +224,10 @@ impl<K, V> Farewell<K, V> for Free {
 
 /// A value that somebody may hold on to when the map has no use for its entry any more.
 pub(crate) trait Retained {
+    /// What the value owns beside its own size, in bytes, as far as it is known; always the same, and
+    /// no more than a pebibyte.
+    fn weight(&self) -> usize;
+
     /// Neither the map nor anybody under a guard has a use for it any more: whether nobody has. Then the
     /// map frees the entry; else the last of those who [hold](Held) it does, perhaps before this returns.
     ///
@@ -225,6 +241,10 @@ pub(crate) trait Retained {
 pub(super) enum Leave {}
 
 impl<K, V: Retained> Farewell<K, V> for Leave {
+    fn measure(entry: &Entry<K, V>) -> usize {
+        Free::measure(entry) + entry.value.weight()
+    }
+
     unsafe fn part(entry: NonNull<Entry<K, V>>) {
         // SAFETY: by the caller's promise it is still there.
         let value = NonNull::from(unsafe { &(*entry.as_ptr()).value });

@@ -4,6 +4,7 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
 use super::node::Item;
+use super::pass::Pass;
 use super::scan::Cursor;
 use super::table::Table;
 use super::word::Word;
@@ -20,7 +21,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct MapSweep<T, F> {
     map: T,
-    worker: Worker,
+    pass: Pass,
     stale: F,
     cursor: Cursor,
 }
@@ -31,9 +32,8 @@ impl<T, F> MapSweep<T, F> {
     /// # Panics
     ///
     /// Its first step, if the worker is of another domain.
-    pub fn new(map: T, mut worker: Worker, stale: F) -> Self {
-        worker.offline(|| ());
-        Self { map, worker, stale, cursor: Cursor::START }
+    pub fn new(map: T, worker: Worker, stale: F) -> Self {
+        Self { map, pass: Pass::new(worker), stale, cursor: Cursor::START }
     }
 }
 
@@ -115,8 +115,9 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 }
                 (doomed != 0).then_some((some, doomed))
             });
-            let gone = found
-                .map_or(0, |(some, doomed)| self.remove_doomed(table, bucket, word, some, doomed));
+            let gone = found.map_or(0, |(some, doomed)| {
+                self.remove_doomed(table, bucket, word, some, doomed, guard)
+            });
             removed += gone;
             // Merged by a shrink, there may be more: once again, without those.
             if gone == 0 || items.len() <= 64 {
@@ -135,6 +136,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         word: Word<K, V>,
         some: &[Item<K, V>],
         doomed: u64,
+        guard: &Guard,
     ) -> usize {
         let first = doomed & doomed.wrapping_neg();
         let tries = if doomed == first { 1 } else { 2 };
@@ -143,7 +145,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 let index = some.iter().position(|other| other.entry == item.entry);
                 index.is_some_and(|index| doomed & (1 << index) != 0)
             };
-            match self.replace_word(table, bucket, word, leaves, None) {
+            match self.replace_word(table, bucket, word, leaves, None, guard) {
                 Ok(true) => {
                     for item in some.iter().filter(|item| leaves(item)) {
                         self.count.sub(item.hash);
@@ -168,7 +170,10 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        step(&self.map, &mut self.worker, &mut self.cursor, &mut self.stale, |_| (), now, budget)
+        let Self { map, pass, stale, cursor } = self;
+        let map: &Map<K, V, S> = map;
+        map.admit_worker(pass.worker());
+        pass.step(now, budget, |worker, left| step(map, worker, cursor, stale, |_| (), now, left))
     }
 }
 
@@ -188,7 +193,6 @@ pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
     now: Instant,
     budget: Budget,
 ) -> Swept {
-    map.admit_worker(worker);
     let freed = worker.collect(now, Budget::entries(budget.get().div_ceil(2)));
     let mut done = Swept { freed, ..Swept::default() };
     let pinned = worker.pin();

@@ -8,7 +8,7 @@ use core::ptr::{NonNull, null_mut};
 
 use super::node::{Farewell, Item};
 use super::word::{TABLE, TAGS, Word};
-use crate::reclaim::{Header, OutOfMemory, allocate};
+use crate::reclaim::{Header, Kind, OutOfMemory, allocate};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, init_null};
 
 /// A table that is alive for `'g`: how it is passed around. Its buckets follow its head in memory, so
@@ -119,6 +119,11 @@ impl<K, V> Head<K, V> {
         self.mask + 1
     }
 
+    /// The size of a table, in bytes.
+    pub(super) fn measure(&self) -> usize {
+        Self::BUCKETS + self.len() * size_of::<AtomicPtr<Header>>()
+    }
+
     /// As it is retired.
     pub(super) fn retired(table: NonNull<Self>) -> *mut Header {
         table.as_ptr().cast::<Header>().map_addr(|address| address | TABLE)
@@ -223,12 +228,33 @@ where
     unsafe { word.discard() };
 }
 
+/// How what a map retires is measured and freed.
+pub(super) fn kind<K, V, F: Farewell<K, V>>() -> Kind {
+    Kind { measure: measure::<K, V, F>, release: release::<K, V, F> }
+}
+
+/// The size of whatever a map retires.
+///
+/// # Safety
+///
+/// It was retired or is about to be, and is not freed.
+unsafe fn measure<K, V, F: Farewell<K, V>>(object: *mut Header) -> usize {
+    if object.addr() & TAGS == TABLE {
+        let table = object.map_addr(|address| address & !TAGS).cast::<Head<K, V>>();
+        // SAFETY: by the caller's promise.
+        unsafe { table.as_ref() }.map_or(0, Head::measure)
+    } else {
+        // SAFETY: by the caller's promise.
+        unsafe { super::word::measure::<K, V, F>(object) }
+    }
+}
+
 /// Frees whatever a map retires.
 ///
 /// # Safety
 ///
 /// It was retired, and nobody can reach it any more.
-pub(super) unsafe fn release<K, V, F: Farewell<K, V>>(object: *mut Header) {
+unsafe fn release<K, V, F: Farewell<K, V>>(object: *mut Header) {
     if object.addr() & TAGS == TABLE {
         let table = object.map_addr(|address| address & !TAGS).cast::<Head<K, V>>();
         if let Some(table) = NonNull::new(table) {

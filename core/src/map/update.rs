@@ -152,7 +152,7 @@ where
                 return Ok(None);
             };
             let leaves = |item: &Item<K, V>| core::ptr::eq(item.entry.as_ptr(), entry);
-            if self.replace_word(table, hash, word, leaves, None)? {
+            if self.replace_word(table, hash, word, leaves, None, guard)? {
                 self.help(table, guard);
                 self.resize(table, self.count.sub(hash), false, guard);
                 return Ok(Some(&entry.value));
@@ -204,7 +204,7 @@ where
             let leaves = |item: &Item<K, V>| {
                 found.is_some_and(|found| core::ptr::eq(item.entry.as_ptr(), found))
             };
-            match self.replace_word(table, hash, word, leaves, Some(new.address())) {
+            match self.replace_word(table, hash, word, leaves, Some(new.address()), guard) {
                 Ok(true) => {
                     // SAFETY: published just now, under the guard.
                     let entry: &'g Entry<K, V> = unsafe { new.publish().as_ref() };
@@ -259,7 +259,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             if !items.iter().any(leaves) {
                 return Ok(false);
             }
-            if self.replace_word(table, hash, word, leaves, new)? {
+            if self.replace_word(table, hash, word, leaves, new, guard)? {
                 self.help(table, guard);
                 return Ok(true);
             }
@@ -269,7 +269,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Replaces a bucket's word by one without the items that leave and with a new entry, and retires
     /// what is then in no word. `false` if somebody was faster.
     ///
-    /// The word is one that [`settle`](Self::settle) returned under a guard that is still there.
+    /// The word is one that [`settle`](Self::settle) returned under this guard.
     pub(super) fn replace_word(
         &self,
         table: Table<'_, K, V>,
@@ -277,6 +277,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         word: Word<K, V>,
         leaves: impl Fn(&Item<K, V>) -> bool,
         new: Option<NonNull<Entry<K, V>>>,
+        guard: &Guard,
     ) -> Result<bool, MapError> {
         let mut single = None;
         // SAFETY: read under the guard.
@@ -319,7 +320,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let left = left.map(|item| Entry::header(item.entry));
         // SAFETY: reserved for. We took them out of their only word: `settle` saw to it that no word
         // of the table before shows them any more. `items` is not used after.
-        unsafe { self.limbo.retire(hash, left.chain(word.block())) };
+        unsafe { self.limbo.retire(hash, left.chain(word.block()), guard) };
         Ok(true)
     }
 }

@@ -267,6 +267,24 @@ impl<K, V> Word<K, V> {
     }
 }
 
+/// The size of an entry or block that a map retires.
+///
+/// # Safety
+///
+/// It was retired or is about to be, and is not freed.
+pub(super) unsafe fn measure<K, V, F: Farewell<K, V>>(object: *mut Header) -> usize {
+    let word = Word::<K, V>::new(object);
+    if let Some(block) = word.as_block() {
+        // SAFETY: by the caller's promise.
+        unsafe { block.as_ref() }.measure()
+    } else if let Some(entry) = word.as_single() {
+        // SAFETY: as above.
+        F::measure(unsafe { entry.as_ref() })
+    } else {
+        0
+    }
+}
+
 /// Frees a retired entry or block.
 ///
 /// # Safety

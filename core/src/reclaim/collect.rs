@@ -1,34 +1,48 @@
-//! Freeing what was retired, in steps.
+//! Grace periods: from what was retired to what may be freed.
 
 use alloc::sync::Arc;
 
 use crossbeam_epoch as epoch;
 
 use super::domain::Inner;
+use super::record::Record;
 use crate::sweep::Budget;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
-/// What was taken together, and waits for one grace period. One thread at a time goes on with it;
-/// others find it locked and leave, so a thread that stops there stops the freeing, and nothing else.
+/// The takes, each of which waits for one grace period. One thread at a time goes on with them; others
+/// find the lock taken and leave, so a thread that stops there stops the freeing, and nothing else.
 pub(super) struct Batch {
-    /// Numbers the batches.
-    number: usize,
-    waiting: bool,
-    /// Steps since it was taken.
+    /// Of the last take.
+    number: u64,
+    /// The last take whose grace period is known to be over.
+    over: u64,
+    /// Steps since that changed, if any take waits.
     steps: usize,
-    /// The last batch whose grace period is over.
-    ripened: Arc<AtomicUsize>,
+    /// Objects and bytes that had been retired at the last take.
+    retired: (u64, u64),
+    /// The last take whose grace period is over.
+    ripened: Arc<AtomicU64>,
 }
 
 impl Batch {
     pub(super) fn new() -> Self {
-        Self { number: 0, waiting: false, steps: 0, ripened: Arc::new(AtomicUsize::new(0)) }
+        let ripened = Arc::new(AtomicU64::new(0));
+        Self { number: 0, over: 0, steps: 0, retired: (0, 0), ripened }
     }
 }
 
-/// So many steps a batch may wait before the guards that stay are asked back. Three are enough if
+/// So many steps a take may wait before the guards that stay are asked back. Three are enough if
 /// none is in the way.
 const PATIENCE: usize = if cfg!(loom) { 2 } else { 4 };
+
+/// When a step takes what was retired.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// When there is anything.
+    All,
+    /// When enough has come together to be worth its cost.
+    Enough,
+}
 
 impl Inner {
     /// Takes back the guards that stay with workers which are not pinned. The caller holds the lock.
@@ -46,62 +60,74 @@ impl Inner {
         }
     }
 
-    /// One step: see [`Worker::collect`](super::Worker::collect).
-    pub(super) fn collect(&self, pin: &epoch::Guard, budget: Budget) -> usize {
+    /// Moves these records' objects on towards their ends, unless another thread is at it. Runs no
+    /// destructor.
+    pub(super) fn advance<'r>(
+        &self,
+        pin: &epoch::Guard,
+        records: impl Iterator<Item = &'r Record> + Clone,
+        take: Take,
+    ) {
         let Some(mut batch) = self.batch.try_lock() else {
-            return 0;
+            return;
         };
-        let mut freed = 0;
-        for record in self.limbos.iter() {
-            loop {
-                if freed == budget.get() {
-                    return freed;
-                }
-                let count = || {
-                    // Relaxed: a count.
-                    self.freed.fetch_add(1, Ordering::Relaxed);
-                    self.give_back(1);
-                };
-                // SAFETY: we hold the lock.
-                if !unsafe { record.free_one(count) } {
-                    break;
-                }
-                freed += 1;
-            }
-        }
-        // Everything ripe is freed.
         // Acquire, beyond loom: pairs with the deferred function, and through it with the last of the
         // readers. Mostly that runs under the lock, which orders the same; but a worker that pins for
         // the 128th time, or ends, may run it, too.
-        if batch.waiting && batch.ripened.load(Ordering::Acquire) == batch.number {
-            batch.waiting = false;
-            for record in self.limbos.iter() {
-                // SAFETY: we hold the lock, the grace period is over and nothing is ripe.
-                unsafe { record.ripen() };
-            }
+        let over = batch.ripened.load(Ordering::Acquire);
+        for record in records.clone() {
+            // SAFETY: the lock is held. Takes follow each other, and so do the ends of their grace
+            // periods: what was taken earlier is over, too.
+            unsafe { record.ripen(|number| number <= over) };
         }
-        if batch.waiting {
-            batch.steps += 1;
+        batch.steps = if over == batch.over { batch.steps + 1 } else { 0 };
+        batch.over = over;
+        if over < batch.number {
+            // Relaxed: a hint; it is late at worst.
+            self.renewals.fetch_add(1, Ordering::Relaxed);
             if batch.steps >= PATIENCE {
                 batch.steps = 0;
                 self.take_back();
             }
-        } else {
-            batch.steps = 0;
-            for record in self.limbos.iter() {
-                // SAFETY: we hold the lock and nothing is waiting.
-                batch.waiting |= unsafe { record.take() };
+        }
+        let retired = self.retired();
+        let new = (retired.0 - batch.retired.0, retired.1 - batch.retired.1);
+        if take == Take::All || self.is_worth_a_take(new) {
+            let number = batch.number + 1;
+            let mut taken = false;
+            for record in records {
+                // SAFETY: the lock is held, and the grace period begins below.
+                taken |= unsafe { record.take(number, self) };
             }
-            if batch.waiting {
-                batch.number = batch.number.wrapping_add(1);
-                let (ripened, number) = (Arc::clone(&batch.ripened), batch.number);
-                // Release, beyond loom: pairs with the load above; see there.
-                let tell = move || ripened.store(number, Ordering::Release);
+            if taken {
+                batch.number = number;
+                batch.retired = retired;
+                let ripened = Arc::clone(&batch.ripened);
+                // Of two that end at the same time, the later one counts. Release, beyond loom: pairs
+                // with the load above; see there.
+                let tell = move || _ = ripened.fetch_max(number, Ordering::Release);
                 // SAFETY: the function owns all it touches, and may run on any thread.
                 unsafe { pin.defer_unchecked(tell) };
             }
         }
         pin.flush();
-        freed
+    }
+
+    /// Frees up to so many ripe objects of any structure, large ones first. Returns how many.
+    pub(super) fn free(&self, budget: Budget) -> usize {
+        let mut left = budget.get();
+        self.spend(&mut left, |left| {
+            for record in self.records.iter() {
+                record.free_large(left, self);
+                record.free(left, self);
+            }
+        });
+        budget.get() - left
+    }
+
+    /// Whether a sweep's run should go on only to free: there is more garbage than the domain leaves
+    /// alone, and some of it is ripe.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.is_above(1) && self.records.iter().any(Record::is_ripe)
     }
 }

@@ -18,6 +18,8 @@ use core::cell::{Cell, UnsafeCell};
 
 use crossbeam_epoch as epoch;
 
+use super::builder::Allowance;
+use super::debt::Debt;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, Witness, fence, light_fence};
 use crate::time::Instant;
 
@@ -38,8 +40,10 @@ pub(super) struct Post {
     witness: Witness,
     /// Whose guard it is that stays: made once, and handed on with the post.
     participant: UnsafeCell<Option<epoch::LocalHandle>>,
-    /// The domain's time when the guard was renewed. The worker's.
+    /// The domain's request by which the guard was renewed last. The worker's.
     renewed: Cell<u64>,
+    /// What the worker has retired and not paid for.
+    debt: Debt,
 }
 
 const ABSENT: usize = 0;
@@ -48,14 +52,14 @@ const ASKED_BACK: usize = 2;
 
 // SAFETY: `guard` is used by the worker while it is under it, and by the collector once it has asked
 // for it back and seen the worker not under it; `participant` by the worker while no guard stays, and
-// through its guard; `renewed` by the worker. A crossbeam participant knows nothing of the thread that
+// through its guard; `renewed` and the cells of `debt` by the worker. A crossbeam participant knows nothing of the thread that
 // uses it.
 unsafe impl Send for Post {}
 // SAFETY: as above.
 unsafe impl Sync for Post {}
 
 impl Post {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(allowance: Allowance) -> Self {
         Self {
             taken: AtomicUsize::new(1),
             under: AtomicU64::new(NOT_PINNED),
@@ -65,6 +69,7 @@ impl Post {
             witness: Witness::new(),
             participant: UnsafeCell::new(None),
             renewed: Cell::new(0),
+            debt: Debt::new(allowance),
         }
     }
 
@@ -78,6 +83,17 @@ impl Post {
     pub(super) fn leave(&self) {
         // Release, beyond loom: pairs with the claim of the worker after; see there.
         self.taken.store(0, Ordering::Release);
+    }
+
+    /// What the worker has retired and not paid for.
+    #[inline(always)]
+    pub(super) fn debt(&self) -> &Debt {
+        &self.debt
+    }
+
+    /// Objects and bytes that were retired and not handed in.
+    pub(super) fn owed(&self) -> (u64, u64) {
+        self.debt.owed()
     }
 
     /// Since when the worker is pinned.
@@ -101,10 +117,10 @@ impl Post {
         self.since.store(NOT_PINNED, Ordering::Relaxed);
     }
 
-    /// Pins the worker under the guard that stays, if it does. Renews that when the domain's time has
-    /// changed: somebody collects, and it may be in the way.
+    /// Pins the worker under the guard that stays, if it does. Renews that guard once for each of the
+    /// domain's `renewals`: a grace period waits, and the guard may be in its way.
     #[inline(always)]
-    pub(super) fn pin_under(&self, now: u64) -> bool {
+    pub(super) fn pin_under(&self, now: u64, renewals: u64) -> bool {
         // Relaxed: ordered by the fence.
         self.under.store(now, Ordering::Relaxed);
         // Pairs with the barrier in `Inner::take_back`: either the collector sees us under the guard,
@@ -117,8 +133,8 @@ impl Post {
             return false;
         }
         self.witness.read();
-        if self.renewed.get() != now {
-            self.renew(now);
+        if self.renewed.get() != renewals {
+            self.renew(renewals);
         }
         true
     }
@@ -133,8 +149,8 @@ impl Post {
 
     #[cold]
     #[inline(never)]
-    fn renew(&self, now: u64) {
-        self.renewed.set(now);
+    fn renew(&self, renewals: u64) {
+        self.renewed.set(renewals);
         self.witness.write();
         // SAFETY: the worker is under the guard.
         if let Some(guard) = unsafe { &mut *self.guard.get() } {

@@ -58,16 +58,13 @@ impl<T> Roll<T> {
     }
 
     /// Every record, in use or not.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         // Acquire: pairs with the exchange that published the node; those behind it were published
         // before.
-        let mut at = self.head.load(Ordering::Acquire);
-        core::iter::from_fn(move || {
-            // SAFETY: nodes live as long as the roll, and are not changed once published.
-            let node = unsafe { at.as_ref() }?;
-            at = node.next;
-            Some(&node.record)
-        })
+        let first = self.head.load(Ordering::Acquire);
+        // SAFETY: nodes live as long as the roll, and are not changed once published.
+        let node = |at: *mut Node<T>| unsafe { at.as_ref() };
+        core::iter::successors(node(first), move |last| node(last.next)).map(|node| &node.record)
     }
 }
 

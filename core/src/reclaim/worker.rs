@@ -6,8 +6,10 @@ use core::ptr::NonNull;
 
 use crossbeam_epoch as epoch;
 
+use super::collect::Take;
 use super::domain::{Domain, Inner};
 use super::post::{LATEST, Post};
+use super::record::Record;
 use crate::sweep::Budget;
 use crate::sync::{Ordering, fence};
 use crate::time::Instant;
@@ -24,12 +26,20 @@ pub struct Guard {
     /// `None` if the worker's guard stays, or in quarantine. Held for its drop.
     pin: Option<epoch::Guard>,
     domain: *const Inner,
+    post: NonNull<Post>,
 }
 
 impl Guard {
     #[inline(always)]
     pub(super) fn is_of(&self, domain: &Inner) -> bool {
         core::ptr::eq(self.domain, domain)
+    }
+
+    /// Adds what was retired under this guard to what its end pays for.
+    #[inline]
+    pub(super) fn owe(&self, record: NonNull<Record>, objects: u64, bytes: usize) {
+        // SAFETY: lives as long as the domain, of which the worker holds a clone.
+        unsafe { self.post.as_ref() }.debt().add(record, objects, bytes as u64);
     }
 }
 
@@ -50,6 +60,8 @@ pub struct Worker {
     /// under the guard that stays. Then all are, until the last of them is gone.
     pins: Cell<usize>,
     post: NonNull<Post>,
+    /// Whether the ends of its guards leave what was retired to [`collect`](Self::collect).
+    by_budget: bool,
     domain: Domain,
 }
 
@@ -64,7 +76,7 @@ unsafe impl Send for Worker {}
 impl Worker {
     pub(super) fn new(domain: &Domain) -> Self {
         let inner = domain.inner();
-        let post = match inner.posts.adopt(Post::claim, Post::new) {
+        let post = match inner.posts.adopt(Post::claim, || Post::new(inner.allowance)) {
             Ok(post) => post,
             Err(_) => alloc::alloc::handle_alloc_error(core::alloc::Layout::new::<Post>()),
         };
@@ -77,8 +89,17 @@ impl Worker {
             handle: inner.collector.as_ref().map(epoch::Collector::register),
             pins: Cell::new(0),
             post,
+            by_budget: !inner.on_the_data_path,
             domain: domain.clone(),
         }
+    }
+
+    /// The worker of a sweep, which frees within its budget and nowhere else; not pinned.
+    pub(crate) fn by_budget(mut self) -> Self {
+        self.by_budget = true;
+        // A guard that stays would hold back everything between the steps.
+        self.leave();
+        self
     }
 
     /// The domain.
@@ -94,10 +115,14 @@ impl Worker {
     /// Says that nothing read before is still in use, and returns the guard for what is read next.
     /// For loops that run to completion: once a burst, with the burst's time.
     ///
-    /// The borrow checker keeps references of one burst out of the next. Wait-free; runs no
-    /// destructor, allocates nothing.
+    /// The borrow checker keeps references of one burst out of the next. Wait-free and allocates
+    /// nothing, unless the burst before retired objects while there is more garbage than the domain
+    /// [leaves alone](super::Builder::allowance): then this call frees some.
     #[inline]
     pub fn quiescent(&mut self, now: Instant) -> &Guard {
+        if self.post().debt().is_due() {
+            self.leave();
+        }
         self.post().pinned(now.as_nanos().min(LATEST));
         if self.standing.is_none() {
             self.standing = Some(self.guard());
@@ -111,14 +136,18 @@ impl Worker {
         self.standing.as_ref().expect("just made")
     }
 
-    /// Runs `f`, which may block, without holding back anybody's memory meanwhile.
+    /// Runs `f`, which may block, without holding back any memory meanwhile.
     pub fn offline<R>(&mut self, f: impl FnOnce() -> R) -> R {
         self.leave();
         f()
     }
 
     /// A guard for as long as it is kept. Wait-free but for crossbeam's walk over the workers at
-    /// every 128th; runs no destructor.
+    /// every 128th.
+    ///
+    /// The end of a worker's outermost guard pays for what was retired under it: when there is more
+    /// garbage than the domain [leaves alone](super::Builder::allowance), it frees about two objects for
+    /// each one retired, of the structures that this worker used and of structures that are gone.
     ///
     /// Inside the scope of another guard of this worker, and in a domain [with a
     /// barrier](Domain::with_barrier), it is nearly free. An inner one keeps the older one's age.
@@ -127,35 +156,50 @@ impl Worker {
         Pinned::new(self)
     }
 
-    /// Frees up to `budget` retired objects whose grace period is over, and sees to it that others'
-    /// ends. Returns how many were freed; 0 at once if another worker is collecting.
+    /// Frees up to `budget` retired objects whose grace period is over, of any structure of the domain,
+    /// and brings others nearer to their end. Returns how many were freed.
     ///
     /// Three or four calls bring an object from its retirement to its end, if meanwhile every worker
     /// was quiescent, unpinned or offline; a few more in a domain with a barrier, if guards that stay
-    /// must be taken back. Of what was retired, destructors run here and nowhere else
-    /// before the domain ends. Bounded by the budget, a few exchanges for each structure of the domain,
-    /// and a walk over its workers; waits for nobody. Allocates about 2 KiB now and then, for
-    /// crossbeam's queue; aborts if there is no memory.
+    /// must be taken back. Bounded by the budget, a few exchanges for each structure of the domain,
+    /// and a walk over its workers; waits for no other thread. Several workers may collect at once.
+    /// Allocates about 2 KiB now and then, for crossbeam's queue; aborts if there is no memory.
     ///
     /// # Panics
     ///
-    /// If a destructor does. Its object counts as freed; nothing else is lost.
+    /// If a destructor does, in a domain that does not [contain](super::Builder::contain) panics. Its
+    /// object counts as freed; nothing else is lost.
     pub fn collect(&mut self, now: Instant, budget: Budget) -> usize {
         let inner = self.domain.inner();
         inner.now.raise(now.as_nanos().min(LATEST));
+        // The budget is what this call may free.
+        self.post().debt().hand_in(inner);
         if self.standing.is_some() {
             self.quiescent(now);
         }
+        let inner = self.domain.inner();
         let Some(pin) = self.handle.as_ref().map(epoch::LocalHandle::pin) else {
             return 0;
         };
-        self.domain.inner().collect(&pin, budget)
+        inner.advance(&pin, inner.records.iter(), Take::All);
+        // Destructors run under no guard of this call.
+        drop(pin);
+        inner.free(budget)
+    }
+
+    /// Whether the domain holds more garbage than it leaves alone, and some of it can be freed now.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.domain.inner().is_overdue()
     }
 
     #[inline]
     fn guard(&self) -> Guard {
-        let pin = self.handle.as_ref().map(epoch::LocalHandle::pin);
-        Guard { pin, domain: self.domain.inner() }
+        self.under(self.handle.as_ref().map(epoch::LocalHandle::pin))
+    }
+
+    #[inline(always)]
+    fn under(&self, pin: Option<epoch::Guard>) -> Guard {
+        Guard { pin, domain: self.domain.inner(), post: self.post }
     }
 
     fn leave(&mut self) {
@@ -164,7 +208,7 @@ impl Worker {
         }
     }
 
-    /// One guard less.
+    /// One guard less. The end of the last one pays.
     #[inline]
     fn unpinned(&self) {
         let pins = self.pins.get() - ONE;
@@ -173,7 +217,25 @@ impl Worker {
             self.post().unpin_under();
         } else if pins == 0 {
             self.post().unpinned();
+        } else {
+            return;
         }
+        if self.post().debt().is_new() {
+            self.settle();
+        }
+    }
+
+    /// What the end of the last guard owes for what was retired under it.
+    #[inline(never)]
+    fn settle(&self) {
+        let (debt, inner) = (self.post().debt(), self.domain.inner());
+        if debt.is_due() {
+            match &self.handle {
+                Some(handle) if !self.by_budget => debt.pay(inner, handle),
+                _ => _ = debt.hand_in(inner),
+            }
+        }
+        debt.forget();
     }
 
     #[inline(always)]
@@ -186,6 +248,9 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.leave();
+        let debt = self.post().debt();
+        debt.hand_in(self.domain.inner());
+        debt.clear();
         self.post().leave();
     }
 }
@@ -213,9 +278,11 @@ impl<'w> Pinned<'w> {
         if worker.pins.get() < ONE {
             let now = domain.now.get();
             if domain.barrier.is_some() {
-                if worker.post().pin_under(now) {
+                // Relaxed: a hint; a guard that is not renewed is taken back.
+                let renewals = domain.renewals.load(Ordering::Relaxed);
+                if worker.post().pin_under(now, renewals) {
                     worker.pins.set(STAYS + ONE);
-                    return Self { guard: Guard { pin: None, domain }, worker };
+                    return Self { guard: worker.under(None), worker };
                 }
                 // For the pins after this one.
                 worker.post().stay();
@@ -225,7 +292,7 @@ impl<'w> Pinned<'w> {
         }
         // Of crossbeam's own, unless inside the scope of one that is under the guard that stays.
         let pins = worker.pins.get();
-        let guard = if pins & STAYS != 0 { Guard { pin: None, domain } } else { worker.guard() };
+        let guard = if pins & STAYS != 0 { worker.under(None) } else { worker.guard() };
         worker.pins.set(pins + ONE);
         Self { guard, worker }
     }
@@ -243,6 +310,8 @@ impl Deref for Pinned<'_> {
 impl Drop for Pinned<'_> {
     #[inline]
     fn drop(&mut self) {
+        // Ended before it is paid for: destructors run under no guard.
+        self.guard.pin = None;
         self.worker.unpinned();
     }
 }

@@ -115,6 +115,10 @@ pub(super) fn let_go(life: &AtomicU64) -> bool {
 }
 
 impl<V> Retained for Leased<V> {
+    fn weight(&self) -> usize {
+        0
+    }
+
     unsafe fn left(this: NonNull<Self>) -> bool {
         // SAFETY: by the caller's promise.
         let life = unsafe { &(*this.as_ptr()).life };

@@ -274,6 +274,11 @@ where
         keys.filter(|key| self.remove(*key, now, guard).is_some()).count()
     }
 
+    /// Panics unless the worker is of the registry's domain.
+    pub(super) fn admit_worker(&self, worker: &Worker) {
+        self.map.admit_worker(worker);
+    }
+
     /// One step of a sweep.
     pub(super) fn step(
         &self,

@@ -4,7 +4,7 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
 use super::Registry;
-use crate::map::Cursor;
+use crate::map::{Cursor, Pass};
 use crate::reclaim::Worker;
 use crate::sweep::{Budget, Sweep, Swept};
 use crate::time::Instant;
@@ -32,7 +32,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct RegistrySweep<T> {
     registry: T,
-    worker: Worker,
+    pass: Pass,
     cursor: Cursor,
     at: At,
 }
@@ -51,10 +51,8 @@ impl<T> RegistrySweep<T> {
     /// # Panics
     ///
     /// On the first step, if the worker is of another domain.
-    pub fn new(registry: T, mut worker: Worker) -> Self {
-        // A guard that stays would hold back everything between the steps.
-        worker.offline(|| ());
-        Self { registry, worker, cursor: Cursor::START, at: At::Services }
+    pub fn new(registry: T, worker: Worker) -> Self {
+        Self { registry, pass: Pass::new(worker), cursor: Cursor::START, at: At::Services }
     }
 }
 
@@ -70,6 +68,35 @@ where
     pub fn sweeper(&self, worker: Worker) -> RegistrySweep<&Self> {
         RegistrySweep::new(self, worker)
     }
+
+    /// One step of a sweep over the namespaces in turn.
+    fn step(
+        &self,
+        worker: &mut Worker,
+        cursor: &mut Cursor,
+        at: &mut At,
+        now: Instant,
+        budget: Budget,
+    ) -> Swept {
+        let mut done = Swept::default();
+        let mut left = budget;
+        while left.get() > 0 && !done.wrapped {
+            let (step, next) = match at {
+                At::Services => (self.services.step(worker, cursor, now, left), At::Discovered),
+                At::Discovered => {
+                    (self.discovered.step(worker, cursor, now, left), At::Subscribers)
+                }
+                At::Subscribers => (self.subscribers.step(worker, cursor, now, left), At::Services),
+            };
+            done.add(step);
+            left = left.less(step.visited + step.freed);
+            if step.wrapped {
+                done.wrapped = matches!(next, At::Services);
+                *at = next;
+            }
+        }
+        done
+    }
 }
 
 impl<T, K, V, N, P, S> Sweep for RegistrySweep<T>
@@ -82,26 +109,10 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        let Self { registry, worker, cursor, at } = self;
-        let mut done = Swept::default();
-        let mut left = budget;
-        while left.get() > 0 && !done.wrapped {
-            let (step, next) = match at {
-                At::Services => (registry.services.step(worker, cursor, now, left), At::Discovered),
-                At::Discovered => {
-                    (registry.discovered.step(worker, cursor, now, left), At::Subscribers)
-                }
-                At::Subscribers => {
-                    (registry.subscribers.step(worker, cursor, now, left), At::Services)
-                }
-            };
-            done.add(step);
-            left = left.less(step.visited + step.freed);
-            if step.wrapped {
-                done.wrapped = matches!(next, At::Services);
-                *at = next;
-            }
-        }
-        done
+        let Self { registry, pass, cursor, at } = self;
+        // Dereferenced once: `T` may answer with another registry the next time.
+        let registry: &Registry<K, V, N, P, S> = registry;
+        registry.services.admit_worker(pass.worker());
+        pass.step(now, budget, |worker, budget| registry.step(worker, cursor, at, now, budget))
     }
 }

@@ -5,7 +5,7 @@ use core::ops::Deref;
 
 use super::time::BucketTime;
 use super::{BucketMap, MAKE_ROOM};
-use crate::map::{Cursor, step};
+use crate::map::{Cursor, Pass, step};
 use crate::reclaim::{Guard, Worker};
 use crate::sweep::{Budget, Sweep, Swept};
 use crate::sync::Ordering;
@@ -35,15 +35,18 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct BucketSweep<T> {
     buckets: T,
-    worker: Worker,
+    pass: Pass,
     cursor: Cursor,
 }
 
 impl<T> BucketSweep<T> {
     /// A sweep that begins at the first bucket, with a worker of the same domain.
-    pub fn new(buckets: T, mut worker: Worker) -> Self {
-        worker.offline(|| ());
-        Self { buckets, worker, cursor: Cursor::START }
+    ///
+    /// # Panics
+    ///
+    /// On the first step, if the worker is of another domain.
+    pub fn new(buckets: T, worker: Worker) -> Self {
+        Self { buckets, pass: Pass::new(worker), cursor: Cursor::START }
     }
 }
 
@@ -93,10 +96,14 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        let buckets = &*self.buckets;
+        let Self { buckets, pass, cursor } = self;
+        let buckets: &BucketMap<K, S> = buckets;
+        buckets.map.admit_worker(pass.worker());
         let units = buckets.unit.scale().units(now.as_nanos());
         let stale = |key: &K, bucket: &BucketTime, _| buckets.kill(key, bucket, units);
         let unlinked = |keys| buckets.give_back(keys);
-        step(&buckets.map, &mut self.worker, &mut self.cursor, stale, unlinked, now, budget)
+        pass.step(now, budget, |worker, left| {
+            step(&buckets.map, worker, cursor, stale, unlinked, now, left)
+        })
     }
 }

@@ -1,0 +1,190 @@
+//! What a worker has retired and not paid for: the end of its outermost guard pays.
+//!
+//! A payment frees on average two ripe objects for each one retired, of the structures into which the
+//! worker retired, and of structures that are gone. It frees nothing of other structures: their
+//! destructors may want a lock that the caller holds.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use super::builder::Allowance;
+use super::collect::Take;
+use super::domain::Inner;
+use super::record::Record;
+use crate::sync::{AtomicU64, Ordering};
+use crossbeam_epoch as epoch;
+
+/// Ripe objects that are freed for each one retired.
+const FREED: usize = 2;
+
+/// Above so many times the allowance, workers pay after each retirement, and yield.
+const PRESSING: u64 = 3;
+/// So many times, at most, for each object retired.
+const MOST_YIELDS: u64 = 64;
+
+/// What could not be freed is made up for later, up to so many objects.
+const MOST_ARREARS: usize = 256;
+
+/// A guard's end pays for the structures that were used last under it, of which a cache counts as three.
+const RECORDS: usize = 4;
+
+/// A worker's debt. But for the counts, which gauges read, it is the worker's alone.
+pub(super) struct Debt {
+    objects: AtomicU64,
+    bytes: AtomicU64,
+    /// Whether anything was retired since the last guard ended.
+    is_new: Cell<bool>,
+    is_due: Cell<bool>,
+    /// Whether the next retirement is due at once.
+    is_pressing: Cell<bool>,
+    is_paying: Cell<bool>,
+    /// Objects that the last payment should have freed, and could not.
+    arrears: Cell<usize>,
+    records: [Cell<Option<NonNull<Record>>>; RECORDS],
+    /// The one to be replaced next.
+    oldest: Cell<usize>,
+    /// Objects and bytes from which on the debt is due: see [`Allowance::due`].
+    due: (u64, u64),
+}
+
+impl Debt {
+    pub(super) fn new(allowance: Allowance) -> Self {
+        Self {
+            due: allowance.due(),
+            objects: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            is_new: Cell::new(false),
+            is_due: Cell::new(false),
+            is_pressing: Cell::new(false),
+            is_paying: Cell::new(false),
+            arrears: Cell::new(0),
+            records: [const { Cell::new(None) }; RECORDS],
+            oldest: Cell::new(0),
+        }
+    }
+
+    /// Objects and bytes that were retired and not handed in.
+    pub(super) fn owed(&self) -> (u64, u64) {
+        // Relaxed, both: gauges; the worker itself reads its own stores.
+        (self.objects.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Adds what was retired into `record`.
+    #[inline]
+    pub(super) fn add(&self, record: NonNull<Record>, objects: u64, bytes: u64) {
+        let owed = self.owed();
+        let (objects, bytes) = (owed.0 + objects, owed.1 + bytes);
+        self.owe(objects, bytes);
+        self.is_new.set(true);
+        if objects >= self.due.0 || bytes >= self.due.1 || self.is_pressing.get() {
+            self.is_due.set(true);
+        }
+        if !self.records.iter().any(|known| known.get() == Some(record)) {
+            let oldest = self.oldest.get();
+            self.records[oldest].set(Some(record));
+            self.oldest.set((oldest + 1) % RECORDS);
+        }
+    }
+
+    fn owe(&self, objects: u64, bytes: u64) {
+        // Relaxed, both: as above.
+        self.objects.store(objects, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether anything was retired since the last guard ended.
+    #[inline(always)]
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new.get()
+    }
+
+    /// Whether the end of the outermost guard must pay.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due.get()
+    }
+
+    /// Hands in what was retired, to be counted as garbage. Returns the number of objects.
+    pub(super) fn hand_in(&self, inner: &Inner) -> u64 {
+        let (objects, bytes) = self.owed();
+        if objects > 0 {
+            inner.count_retired(objects, bytes);
+            self.owe(0, 0);
+        }
+        self.is_due.set(false);
+        objects
+    }
+
+    /// Forgets the structures: what is retired under the next guard may be of others, whose callers
+    /// must not run the destructors of these.
+    pub(super) fn forget(&self) {
+        self.is_new.set(false);
+        self.records.iter().for_each(|record| record.set(None));
+    }
+
+    /// Becomes the debt of another worker.
+    pub(super) fn clear(&self) {
+        self.forget();
+        self.is_pressing.set(false);
+        self.arrears.set(0);
+    }
+
+    /// Pays: hands in, and frees what is ripe if there is more garbage than the domain leaves alone.
+    /// What a destructor retires meanwhile stays owed.
+    pub(super) fn pay(&self, inner: &Inner, handle: &epoch::LocalHandle) {
+        if self.is_paying.get() {
+            return;
+        }
+        let objects = self.hand_in(inner);
+        let is_above = inner.is_above(1);
+        let arrears = self.arrears.take();
+        if is_above {
+            let due = FREED.saturating_mul(objects as usize).saturating_add(arrears);
+            self.arrears.set(self.free(due, inner, handle).min(MOST_ARREARS));
+        }
+        let is_pressing = is_above && inner.is_above(PRESSING);
+        self.is_pressing.set(is_pressing);
+        if let (true, Some(yield_now)) = (is_pressing, inner.yield_now) {
+            // More often the more there is, so that what is retired while a thread with a guard waits
+            // for its processor does not grow with the time that it waits.
+            let excess = 1 + inner.excess().saturating_sub(PRESSING);
+            let times = objects.saturating_mul(excess.saturating_mul(excess).min(MOST_YIELDS));
+            (0..times).take_while(|_| inner.is_above(PRESSING)).for_each(|_| yield_now());
+        }
+    }
+
+    /// Frees up to so many ripe objects, and brings others nearer to their end. Returns how many are
+    /// left to be freed.
+    fn free(&self, mut objects: usize, inner: &Inner, handle: &epoch::LocalHandle) -> usize {
+        let _paying = Paying::begin(&self.is_paying);
+        let known = self.records.iter().filter_map(Cell::get);
+        // SAFETY: records live as long as the domain.
+        let known = known.map(|record| unsafe { record.as_ref() });
+        let records = known.chain(inner.closed());
+        inner.advance(&handle.pin(), records.clone(), Take::Enough);
+        inner.spend(&mut objects, |left| {
+            for record in records.clone() {
+                if record.has_too_large() {
+                    record.free_large(&mut 1, inner);
+                }
+                record.free(left, inner);
+            }
+        });
+        objects
+    }
+}
+
+/// While a worker pays. Ends also by a panic.
+struct Paying<'a>(&'a Cell<bool>);
+
+impl<'a> Paying<'a> {
+    fn begin(paying: &'a Cell<bool>) -> Self {
+        paying.set(true);
+        Self(paying)
+    }
+}
+
+impl Drop for Paying<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}

@@ -1,0 +1,410 @@
+//! Where the retired objects of one structure wait for the end of their grace periods.
+//!
+//! ```text
+//! stripes -(take)-> waiting -(ripen)-> ripe -(cut)-> a portion, freed
+//! ```
+//!
+//! `take` and `ripen` belong to the holder of the collector's lock. Portions are cut from the ripe
+//! lists by any number of threads at once, without the lock, and their destructors run when no list
+//! is claimed: a destructor that hangs holds back its own portion.
+
+use core::cell::UnsafeCell;
+
+use crossbeam_utils::CachePadded;
+
+use super::domain::Inner;
+use super::header::{Header, Kind, untagged};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness};
+
+/// Over how many words retiring is spread.
+pub(crate) const STRIPES: usize = if cfg!(loom) { 1 } else { 8 };
+
+/// Beside the stripes, one list for large objects: callers that help do not free them.
+const LARGE: usize = STRIPES;
+const LISTS: usize = STRIPES + 1;
+
+/// So many takes wait for their grace periods at once, so that one can begin while another runs.
+const TAKES: usize = 2;
+
+/// At most so many objects are cut from a list at once. A list cannot be used by others while a portion
+/// is cut from it, which costs about as many cache misses.
+const PORTION: usize = if cfg!(loom) { 1 } else { 32 };
+
+/// Outlives its structure for as long as there are retired objects; then it serves the next one.
+pub(super) struct Record {
+    state: AtomicUsize,
+    /// Set by the owner before the first retirement.
+    kind: UnsafeCell<Kind>,
+    stripes: [CachePadded<AtomicPtr<Header>>; LISTS],
+    /// The collector's.
+    waiting: UnsafeCell<[Waiting; TAKES]>,
+    /// Null, a list of ripe objects, or [`CLAIMED`].
+    ripe: [AtomicPtr<Header>; LISTS],
+    /// Portions that are cut and not yet freed.
+    out: AtomicUsize,
+    /// Bytes of large objects that are retired and not yet freed.
+    large: AtomicUsize,
+    /// Bytes of the large object in use: as many bytes of retired ones are left to sweeps.
+    in_use: AtomicUsize,
+    witness: Witness,
+}
+
+const FREE: usize = 0;
+const OWNED: usize = 1;
+const CLOSED: usize = 2;
+
+/// Stands in a ripe list's place while a portion is cut from it: an address that is no object's.
+const CLAIMED: *mut Header = core::ptr::without_provenance_mut(1);
+
+/// What was taken at once.
+struct Waiting {
+    /// Of the take.
+    number: u64,
+    lists: [*mut Header; LISTS],
+}
+
+// SAFETY: what is retired is `Send` by the promise of `Limbo::new`. `kind` is written by the one owner
+// while there is nothing to free; `waiting` belongs to the holder of the collector's lock.
+unsafe impl Send for Record {}
+// SAFETY: as above.
+unsafe impl Sync for Record {}
+
+impl Record {
+    pub(super) fn new(kind: Kind) -> Self {
+        let null = core::ptr::null_mut;
+        Self {
+            state: AtomicUsize::new(OWNED),
+            kind: UnsafeCell::new(kind),
+            stripes: core::array::from_fn(|_| CachePadded::new(AtomicPtr::new(null()))),
+            waiting: UnsafeCell::new(core::array::from_fn(|_| Waiting::NONE)),
+            ripe: core::array::from_fn(|_| AtomicPtr::new(null())),
+            out: AtomicUsize::new(0),
+            large: AtomicUsize::new(0),
+            in_use: AtomicUsize::new(0),
+            witness: Witness::new(),
+        }
+    }
+
+    /// Claims a record that no structure owns.
+    pub(super) fn claim(&self) -> bool {
+        // Acquire: pairs with the collector's giving the record back.
+        self.state.compare_exchange(FREE, OWNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Makes the record a structure's that retires objects of this kind.
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed or made the record, and has retired nothing yet.
+    pub(super) unsafe fn own(&self, kind: Kind) {
+        // Relaxed: no other thread retires anything here.
+        let is_empty = self.stripes.iter().all(|stripe| stripe.load(Ordering::Relaxed).is_null());
+        debug_assert!(is_empty, "a record with objects in it");
+        self.witness.write();
+        // SAFETY: by the caller's promise there is nothing whose kind is asked for.
+        unsafe { self.kind.get().write(kind) };
+    }
+
+    /// The structure is gone; its retired objects stay until they are freed.
+    pub(super) fn close(&self) {
+        // Release: pairs with the collector's look, which then sees the last retirement.
+        self.state.store(CLOSED, Ordering::Release);
+    }
+
+    /// Whether the structure is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        // Relaxed: a hint.
+        self.state.load(Ordering::Relaxed) == CLOSED
+    }
+
+    /// Bytes of large objects that are retired and not yet freed.
+    pub(super) fn large(&self) -> usize {
+        // Relaxed: a count.
+        self.large.load(Ordering::Relaxed)
+    }
+
+    /// Pushes a chain of retired objects from `first` to `last`, in one step. `spread` is any number
+    /// that tells neighbours apart.
+    pub(super) fn push(&self, spread: usize, first: *mut Header, last: *mut Header) {
+        self.link(spread % STRIPES, first, last);
+    }
+
+    /// Pushes a large retired object of `bytes`, when the one in use has `in_use` bytes.
+    pub(super) fn push_large(&self, object: *mut Header, bytes: usize, in_use: usize) {
+        // Relaxed, both: counts.
+        self.in_use.store(in_use, Ordering::Relaxed);
+        self.large.fetch_add(bytes, Ordering::Relaxed);
+        self.link(LARGE, object, object);
+    }
+
+    fn link(&self, list: usize, first: *mut Header, last: *mut Header) {
+        let stripe = &self.stripes[list];
+        // SAFETY: retired objects are freed by way of the stack only.
+        let header = unsafe { &*untagged(last) };
+        // Relaxed: only compared with; nothing behind it is read.
+        let mut head = stripe.load(Ordering::Relaxed);
+        loop {
+            header.link(head);
+            // Release, beyond loom: the step that removed the object, and all reading of it by this
+            // thread, come before its being taken; see there. Relaxed: as the load.
+            match stripe.compare_exchange(head, first, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    /// Moves the objects whose grace period is over to the ripe lists, as far as those are empty.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the collector's lock, and the grace periods of all takes for which `is_over`
+    /// answers `true` are over.
+    pub(super) unsafe fn ripen(&self, is_over: impl Fn(u64) -> bool) {
+        // SAFETY: the lock's holder is the only one to use it.
+        let waiting = unsafe { &mut *self.waiting.get() };
+        for waiting in waiting.iter_mut().filter(|waiting| is_over(waiting.number)) {
+            let (large, lists) = waiting.lists.split_last_mut().expect("it has a list");
+            for list in lists.iter_mut().filter(|list| !list.is_null()) {
+                // Relaxed: only the lock's holder fills a place that is empty.
+                let is_empty = |at: &&AtomicPtr<Header>| at.load(Ordering::Relaxed).is_null();
+                if let Some(place) = self.ripe[..LARGE].iter().find(is_empty) {
+                    // Release: pairs with the claim of those who cut: the grace period is over.
+                    place.store(core::mem::replace(list, core::ptr::null_mut()), Ordering::Release);
+                }
+            }
+            if !large.is_null() && self.add_large(*large) {
+                *large = core::ptr::null_mut();
+            }
+        }
+    }
+
+    /// Puts ripe large objects before those that are ripe, which may wait for a sweep for ever; not while
+    /// another thread cuts from them.
+    fn add_large(&self, first: *mut Header) -> bool {
+        let list = &self.ripe[LARGE];
+        // Relaxed: only compared with.
+        let rest = list.load(Ordering::Relaxed);
+        if rest == CLAIMED {
+            return false;
+        }
+        // SAFETY: the list holds retired objects, and is ours until it is published.
+        let header = |object| unsafe { &*untagged(object) };
+        let mut last = header(first);
+        while !last.next().is_null() {
+            last = header(last.next());
+        }
+        last.link(rest);
+        // Release: pairs with the claim of those who cut: the grace period is over. It follows the stores
+        // of the others that came to the list, for the lock's holder made them. Relaxed: a claim.
+        let added =
+            list.compare_exchange(rest, first, Ordering::Release, Ordering::Relaxed).is_ok();
+        if !added {
+            last.link(core::ptr::null_mut());
+        }
+        added
+    }
+
+    /// Moves what was retired to a grace period of its own. Returns whether there was any. A record
+    /// whose structure is gone and that holds nothing any more becomes free.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the collector's lock, and a grace period begins after the call for all takes of
+    /// this number.
+    pub(super) unsafe fn take(&self, number: u64, inner: &Inner) -> bool {
+        // SAFETY: the lock's holder is the only one to use it.
+        let takes = unsafe { &mut *self.waiting.get() };
+        let idle = takes.iter().all(Waiting::is_empty)
+            // Acquire: pairs with the end of a cut, which counted its portion before.
+            && self.ripe.iter().all(|list| list.load(Ordering::Acquire).is_null())
+            // Acquire: pairs with the end of each portion: what it put back is seen below.
+            && self.out.load(Ordering::Acquire) == 0;
+        // Acquire: pairs with the owner's last word; its last retirement is then seen below.
+        let closed = self.state.load(Ordering::Acquire) == CLOSED;
+        let Some(waiting) = takes.iter_mut().find(|waiting| waiting.is_empty()) else {
+            return false;
+        };
+        for (stripe, list) in self.stripes.iter().zip(&mut waiting.lists) {
+            // Relaxed: a look, so that idle stripes stay in their readers' caches.
+            if stripe.load(Ordering::Relaxed).is_null() {
+                continue;
+            }
+            // Acquire, beyond loom: pairs with each push: what removed the objects comes before the
+            // grace period that begins now. Objects retired under a guard, as in every model, are
+            // ordered by the end of that, too.
+            *list = stripe.swap(core::ptr::null_mut(), Ordering::Acquire);
+        }
+        waiting.number = number;
+        if closed && idle && waiting.is_empty() {
+            // Release: pairs with `claim`.
+            self.state.store(FREE, Ordering::Release);
+            inner.count_free();
+        }
+        !waiting.is_empty()
+    }
+
+    /// Whether anything is ripe.
+    pub(super) fn is_ripe(&self) -> bool {
+        // Relaxed: a hint.
+        let is_list = |list: *mut Header| !list.is_null() && list != CLAIMED;
+        self.ripe.iter().any(|list| is_list(list.load(Ordering::Relaxed)))
+    }
+
+    /// Frees up to so many ripe objects that are not large, and takes them off what is left to be freed.
+    pub(super) fn free(&self, left: &mut usize, inner: &Inner) {
+        self.free_from(&self.ripe[..LARGE], left, inner);
+    }
+
+    /// Frees up to so many large ripe objects, and takes them off what is left to be freed.
+    pub(super) fn free_large(&self, left: &mut usize, inner: &Inner) {
+        self.free_from(&self.ripe[LARGE..], left, inner);
+    }
+
+    /// Whether more bytes of large objects are retired than there are in use: then those who help free
+    /// them, too, for a table that grew and shrank again and again would pile up without a sweep.
+    pub(super) fn has_too_large(&self) -> bool {
+        // Relaxed: counts.
+        self.large() > self.in_use.load(Ordering::Relaxed)
+    }
+
+    /// Frees all there is.
+    ///
+    /// # Safety
+    ///
+    /// No other thread uses the domain, and none will.
+    pub(super) unsafe fn free_all(&self, inner: &Inner) {
+        loop {
+            // SAFETY: by the caller's promise there is no reader, and no other collector.
+            let taken = unsafe { self.take(0, inner) };
+            // SAFETY: as above.
+            unsafe { self.ripen(|_| true) };
+            let mut left = usize::MAX;
+            inner.spend(&mut left, |left| {
+                self.free(left, inner);
+                self.free_large(left, inner);
+            });
+            if !taken && left == usize::MAX {
+                return;
+            }
+        }
+    }
+
+    fn free_from(&self, lists: &[AtomicPtr<Header>], left: &mut usize, inner: &Inner) {
+        for list in lists {
+            while *left > 0
+                && let Some(mut portion) = self.cut(list, (*left).min(PORTION), inner)
+            {
+                // Before a destructor can panic.
+                *left -= portion.len;
+                portion.free();
+            }
+        }
+    }
+
+    /// Cuts up to `most` objects from a list, unless it is empty or another thread is cutting.
+    fn cut<'a>(
+        &'a self,
+        list: &AtomicPtr<Header>,
+        most: usize,
+        inner: &'a Inner,
+    ) -> Option<Portion<'a>> {
+        // Relaxed: a look.
+        let first = list.load(Ordering::Relaxed);
+        if first.is_null() || first == CLAIMED {
+            return None;
+        }
+        // Acquire: pairs with the store that ripened the list, or with that of the last to cut it. It
+        // matters not whether the list was another in between: the whole of it is ours. Relaxed:
+        // another thread was faster.
+        list.compare_exchange(first, CLAIMED, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        // Relaxed: ordered by the store below.
+        self.out.fetch_add(1, Ordering::Relaxed);
+        let (mut rest, mut len) = (first, 0);
+        while !rest.is_null() && len < most {
+            // SAFETY: the list holds retired objects, and is ours.
+            rest = unsafe { &*untagged(rest) }.next();
+            len += 1;
+        }
+        // Release: pairs with the next claim, and with the collector's look at `out`.
+        list.store(rest, Ordering::Release);
+        let is_large = core::ptr::eq(list, &self.ripe[LARGE]);
+        Some(Portion { record: self, inner, is_large, first, len, freed: 0, bytes: 0 })
+    }
+
+    /// How objects are measured and freed.
+    fn kind(&self) -> Kind {
+        self.witness.read();
+        // SAFETY: written before the first retirement, which happened before this.
+        unsafe { *self.kind.get() }
+    }
+
+    /// The size of an object.
+    fn measure(&self, object: *mut Header) -> usize {
+        // SAFETY: an object of this structure that is not freed yet.
+        unsafe { (self.kind().measure)(object) }
+    }
+}
+
+impl Waiting {
+    const NONE: Self = Self { number: 0, lists: [core::ptr::null_mut(); LISTS] };
+
+    fn is_empty(&self) -> bool {
+        self.lists.iter().all(|list| list.is_null())
+    }
+}
+
+/// Ripe objects that one thread frees.
+struct Portion<'a> {
+    record: &'a Record,
+    inner: &'a Inner,
+    is_large: bool,
+    first: *mut Header,
+    /// How many there are from the first on. The link of the last one leads out of the portion.
+    len: usize,
+    freed: u64,
+    bytes: usize,
+}
+
+impl Portion<'_> {
+    fn free(&mut self) {
+        let release = self.record.kind().release;
+        while let Some(object) = self.pop() {
+            // SAFETY: retired once, and unreachable since its grace period is over.
+            unsafe { release(object) };
+        }
+    }
+
+    /// The next object, which counts as freed.
+    fn pop(&mut self) -> Option<*mut Header> {
+        let object = self.next()?;
+        self.freed += 1;
+        self.bytes = self.bytes.wrapping_add(self.record.measure(object));
+        Some(object)
+    }
+
+    fn next(&mut self) -> Option<*mut Header> {
+        self.len = self.len.checked_sub(1)?;
+        let object = self.first;
+        // SAFETY: the portion holds retired objects.
+        self.first = unsafe { &*untagged(object) }.next();
+        Some(object)
+    }
+}
+
+impl Drop for Portion<'_> {
+    /// Counts what was freed, and puts back what a panic has left.
+    fn drop(&mut self) {
+        while let Some(object) = self.next() {
+            self.record.push(object.addr() / size_of::<Header>(), object, object);
+        }
+        let large = if self.is_large { core::mem::take(&mut self.bytes) } else { 0 };
+        self.inner.count_freed(self.freed, self.bytes as u64);
+        if large > 0 {
+            // Relaxed: a count.
+            self.record.large.fetch_sub(large, Ordering::Relaxed);
+        }
+        // Release: pairs with the look of `take`, which then sees what was put back.
+        self.record.out.fetch_sub(1, Ordering::Release);
+    }
+}
