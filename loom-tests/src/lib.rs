@@ -6,11 +6,12 @@
 //! cargo mutants    # every mutant against every model
 //! ```
 //!
-//! Each model runs in two modes: *plain*, with stale reads, and *RMW*, without, but with every
-//! interleaving in which a thread is interrupted so many times as the model says (see
-//! `tidegate_core::model`). Its participants are spawned threads that begin with a yield, or that the
-//! runtime spawns, because loom explores too little around the main one; and it names the outcomes
-//! that must have been seen, because a search that is smaller than it looks passes everything.
+//! Each model runs in two modes: *plain*, with stale reads, and *RMW*, without them, but with every
+//! interleaving of at most the model's number of preemptions (see `tidegate_core::model`). Its
+//! participants are spawned threads that begin with a yield, or threads that the runtime spawns,
+//! because loom explores too little around the main one. A model lists its outcomes, all of them: one
+//! that is missing shows a search that is smaller than it looks, and one that is not listed is an
+//! error that no assertion names.
 
 #![cfg(loom)]
 
@@ -30,19 +31,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_core::{Domain, Worker, model};
 
-/// One scenario, explored in all interleavings with so many preemptions.
+/// One scenario, explored in all interleavings of at most so many preemptions.
 #[derive(Clone, Copy)]
 pub struct Model {
     /// What races.
     pub name: &'static str,
-    /// How many times a thread may be interrupted.
+    /// How many times the threads may be interrupted.
     pub preemptions: usize,
-    /// One execution. It asserts what must hold, and returns the outcome in words.
+    /// Runs one execution. It asserts what must hold, and returns the outcome in words.
     pub run: fn() -> String,
-    /// Outcomes that must turn up in some execution, in either mode.
-    pub expected: &'static [&'static str],
-    /// Further ones, which loom does not reach in plain mode.
-    pub only_in_rmw: &'static [&'static str],
+    /// Every outcome that there is.
+    pub outcomes: Outcomes,
+}
+
+/// The outcomes of a model, without exception: each of them is seen in some execution, and no other
+/// is.
+#[derive(Clone, Copy)]
+pub struct Outcomes {
+    both: &'static [&'static str],
+    plain: &'static [&'static str],
+    rmw: &'static [&'static str],
+}
+
+/// Lists the outcomes that are seen in both modes.
+pub const fn both(outcomes: &'static [&'static str]) -> Outcomes {
+    Outcomes { both: outcomes, plain: &[], rmw: &[] }
+}
+
+impl Outcomes {
+    /// Adds the outcomes that need a stale read, which RMW mode does not have.
+    pub const fn only_in_plain(mut self, outcomes: &'static [&'static str]) -> Self {
+        self.plain = outcomes;
+        self
+    }
+
+    /// Adds the outcomes that need an interleaving which loom does not reach in plain mode.
+    pub const fn only_in_rmw(mut self, outcomes: &'static [&'static str]) -> Self {
+        self.rmw = outcomes;
+        self
+    }
+
+    /// The outcomes of one mode.
+    fn of(self, mode: Mode) -> BTreeSet<&'static str> {
+        let rest = match mode {
+            Mode::Plain => self.plain,
+            Mode::Rmw => self.rmw,
+        };
+        self.both.iter().chain(rest).copied().collect()
+    }
 }
 
 /// The models of each module of the core, and of the runtime.
@@ -71,10 +107,54 @@ pub enum Mode {
     Rmw,
 }
 
+/// One operation of the sources, and how it is weakened.
+pub type Mutant = (model::Place, model::Weakening);
+
 impl Model {
-    /// Explores the model; panics if anything asserted fails, or an expected outcome is missing.
-    /// Outcomes are not expected of a mutant: what kills it must be that something went wrong.
-    pub fn check(&self, mode: Mode, mutant: Option<(model::Place, model::Weakening)>) {
+    /// Explores the model in one mode.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an assertion of the model fails, if loom reports a race, a deadlock or a leak, and if
+    /// the outcomes seen are not those that are listed.
+    pub fn check(&self, mode: Mode) {
+        let expected = self.outcomes.of(mode);
+        let seen = self.explore(mode, None, |_| ());
+        let unlisted: Vec<_> =
+            seen.iter().filter(|outcome| !expected.contains(&outcome.as_str())).collect();
+        let missing: Vec<_> = expected.iter().filter(|&&outcome| !seen.contains(outcome)).collect();
+        assert!(
+            unlisted.is_empty() && missing.is_empty(),
+            "{} {mode:?}: saw {unlisted:?}, which are not listed, and never saw {missing:?}",
+            self.name,
+        );
+    }
+
+    /// Explores the model over sources that are broken on purpose: by `mutant`, or by a patch.
+    ///
+    /// An outcome that is missing proves nothing here: what the patch does may be right, and hide it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an assertion of the model fails, if loom reports a race, a deadlock or a leak, and at
+    /// the first outcome that is not listed.
+    pub fn challenge(&self, mode: Mode, mutant: Option<Mutant>) {
+        let (name, expected) = (self.name, self.outcomes.of(mode));
+        self.explore(mode, mutant, move |outcome| {
+            assert!(
+                expected.contains(outcome),
+                "{name} {mode:?}: saw {outcome:?}, which is not listed"
+            );
+        });
+    }
+
+    /// Runs every execution, and returns the outcomes seen.
+    fn explore(
+        &self,
+        mode: Mode,
+        mutant: Option<Mutant>,
+        admit: impl Fn(&str) + Send + Sync + 'static,
+    ) -> BTreeSet<String> {
         model::configure(mode == Mode::Rmw, mutant);
         let seen = Arc::new(Mutex::new((0_u64, BTreeSet::new())));
         let mut search = loom::model::Builder::new();
@@ -83,19 +163,14 @@ impl Model {
         let (run, outcomes) = (self.run, Arc::clone(&seen));
         search.check(move || {
             let outcome = run();
+            admit(&outcome);
             let mut seen = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
             seen.0 += 1;
             seen.1.insert(outcome);
         });
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         println!("{} {mode:?}: {} executions, outcomes {:?}", self.name, seen.0, seen.1);
-        if mutant.is_some() {
-            return;
-        }
-        let rest = if mode == Mode::Rmw { self.only_in_rmw } else { &[] };
-        for expected in self.expected.iter().chain(rest) {
-            assert!(seen.1.contains(*expected), "{}: never saw {expected:?}", self.name);
-        }
+        std::mem::take(&mut seen.1)
     }
 }
 

@@ -13,7 +13,7 @@ use tidegate_core::registry::{Departure, Discovered, Lookup, Peer, Registry, Ter
 use tidegate_core::{Budget, Domain, Guard, Instant, Worker, model};
 
 use crate::identity::Identity;
-use crate::{Model, race, together};
+use crate::{Model, both, race, together};
 
 /// The models of this module.
 pub const MODELS: &[Model] = &[
@@ -21,78 +21,67 @@ pub const MODELS: &[Model] = &[
         name: "g01_renewal_races_expiry",
         preemptions: 3,
         run: renewal_races_expiry,
-        expected: &["renewed, pruned 0", "lapsed, pruned 1"],
-        only_in_rmw: &[],
+        outcomes: both(&["renewed, pruned 0", "lapsed, pruned 1"]),
     },
     Model {
         name: "g02_renewal_races_readvertise",
         preemptions: 3,
         run: renewal_races_readvertise,
-        expected: &["renewed", "lapsed"],
-        only_in_rmw: &[],
+        outcomes: both(&["renewed", "lapsed"]),
     },
     Model {
         name: "g03_withdraw_races_renewal",
         preemptions: 3,
         run: withdraw_races_renewal,
-        expected: &["renewed", "lapsed"],
-        only_in_rmw: &[],
+        outcomes: both(&["renewed", "lapsed"]),
     },
     Model {
         name: "g04_prune_exactly_once",
         preemptions: 3,
         run: prune_exactly_once,
-        expected: &["[0, 1]", "[1, 0]"],
-        only_in_rmw: &[],
+        outcomes: both(&["[0, 1]", "[1, 0]"]),
     },
     Model {
         name: "g05_readvertise_races_resolve",
         preemptions: 3,
         run: readvertise_races_resolve,
-        expected: &["10", "11"],
-        only_in_rmw: &[],
+        outcomes: both(&["10", "11"]),
     },
     Model {
         name: "g06_two_newcomers_one_room",
         preemptions: 3,
         run: two_newcomers_one_room,
-        expected: &["[false, true]", "[true, false]"],
-        only_in_rmw: &[],
+        outcomes: both(&["[false, true]", "[true, false]"]),
     },
     Model {
         name: "g07_readvertise_in_a_full_registry",
         preemptions: 3,
         run: readvertise_in_a_full_registry,
-        expected: &["newcomer refused"],
-        only_in_rmw: &[],
+        outcomes: both(&["newcomer refused"]),
     },
     Model {
         name: "g08_lease_goes_while_the_entry_does",
         preemptions: 3,
         run: lease_goes_while_the_entry_does,
-        expected: &["Withdrawn", "Replaced"],
-        only_in_rmw: &[],
+        outcomes: both(&["Withdrawn", "Replaced"]),
     },
     Model {
         name: "g09_two_merge_a_list",
         preemptions: 2,
         run: two_merge_a_list,
-        expected: &["[1, 2]", "[2, 1]"],
-        only_in_rmw: &[],
+        outcomes: both(&["[1, 2]", "[2, 1]"]),
     },
     Model {
         name: "g10_stall_is_credited_while_time_is_read",
         preemptions: 3,
         run: stall_is_credited_while_time_is_read,
-        expected: &["there then there"],
-        only_in_rmw: &[],
+        outcomes: both(&["there then there"]),
     },
     Model {
         name: "g11_lease_outlives_the_entry",
         preemptions: 1,
         run: lease_outlives_the_entry,
-        expected: &["freed by the collector", "freed by the lease"],
-        only_in_rmw: &[],
+        outcomes: both(&["freed by the collector", "freed by the lease"]),
     },
 ];
 

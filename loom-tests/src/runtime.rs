@@ -14,7 +14,7 @@ use loom::sync::{Condvar, Mutex};
 use tidegate::wait::block_on;
 use tidegate::{First, Runtime, Schedule, StartError, Stop, Sweeping, Swept};
 
-use crate::{Model, race};
+use crate::{Model, both, race};
 
 /// The models of this module.
 pub const MODELS: &[Model] = &[
@@ -22,99 +22,85 @@ pub const MODELS: &[Model] = &[
         name: "s01_stop_races_the_first_run",
         preemptions: 5,
         run: stop_races_the_first_run,
-        expected: &["ended 0", "given up", "ended 1"],
-        only_in_rmw: &[],
+        outcomes: both(&["ended 0", "given up", "ended 1"]),
     },
     Model {
         name: "s02_start_races_stop",
         preemptions: 2,
         run: start_races_stop,
-        expected: &["refused", "started"],
-        only_in_rmw: &[],
+        outcomes: both(&["refused", "started"]),
     },
     Model {
         name: "s03_a_run_that_was_asked_for_meets_stop",
         preemptions: 4,
         run: a_run_that_was_asked_for_meets_stop,
-        expected: ASKED_AND_STOPPED,
-        only_in_rmw: &[],
+        outcomes: both(ASKED_AND_STOPPED),
     },
     Model {
         name: "s04_two_ask_and_share",
         preemptions: 4,
         run: two_ask_and_share,
-        expected: &["1 runs", "2 runs"],
-        only_in_rmw: &[],
+        outcomes: both(&["1 runs", "2 runs"]),
     },
     Model {
         name: "s05_three_ask_and_share",
         preemptions: 3,
         run: three_ask_and_share,
-        expected: &["1 runs", "2 runs", "3 runs"],
-        only_in_rmw: &[],
+        outcomes: both(&["1 runs", "2 runs", "3 runs"]),
     },
     Model {
         name: "s06_one_asks_while_the_thread_runs_it",
         preemptions: 4,
         run: one_asks_while_the_thread_runs_it,
-        expected: &["ended 1", "given up", "ended 2"],
-        only_in_rmw: &[],
+        outcomes: both(&["ended 1", "given up", "ended 2"]),
     },
     Model {
         name: "s07_a_run_under_way_is_none_for_who_asks_anew",
         preemptions: 4,
         run: a_run_under_way_is_none_for_who_asks_anew,
-        expected: &["1 runs", "2 runs"],
-        only_in_rmw: &[],
+        outcomes: both(&["1 runs", "2 runs"]),
     },
     Model {
         name: "s08_removal_meets_a_run_that_was_asked_for",
         preemptions: 5,
         run: removal_meets_a_run_that_was_asked_for,
-        expected: &["Ok", "Removed"],
-        only_in_rmw: &[],
+        outcomes: both(&["Ok", "Removed"]),
     },
     Model {
         name: "s09_what_is_added_while_the_thread_falls_asleep_is_run",
         preemptions: 4,
         run: what_is_added_while_the_thread_falls_asleep_is_run,
-        expected: &["run"],
-        only_in_rmw: &[],
+        outcomes: both(&["run"]),
     },
     Model {
         name: "s10_the_last_handle_goes_while_the_thread_runs",
         preemptions: 5,
         run: the_last_handle_goes_while_the_thread_runs,
-        expected: &["ended 0", "given up", "ended 1"],
-        only_in_rmw: &[],
+        outcomes: both(&["ended 0", "given up", "ended 1"]),
     },
     Model {
         name: "s11_who_stopped_it_can_start_it_while_another_stops_it",
         preemptions: 2,
         run: who_stopped_it_can_start_it_while_another_stops_it,
-        expected: &["started"],
-        only_in_rmw: &[],
+        outcomes: both(&["started"]),
     },
     Model {
         name: "s12_stop_waits_for_the_thread_and_for_who_asked",
         preemptions: 3,
         run: stop_waits_for_the_thread_and_for_who_asked,
-        expected: ASKED_AND_STOPPED,
-        only_in_rmw: &[],
+        outcomes: both(ASKED_AND_STOPPED),
     },
     Model {
         name: "s13_one_waits_and_two_wake",
         preemptions: 3,
         run: one_waits_and_two_wake,
-        expected: &["2 polls", "3 polls"],
-        only_in_rmw: &[],
+        outcomes: both(&["2 polls", "3 polls"]),
     },
     Model {
         name: "s14_who_waits_is_woken_by_a_thread_that_gives_up",
         preemptions: 2,
         run: who_waits_is_woken_by_a_thread_that_gives_up,
-        expected: &["Ok", "Stopping"],
-        only_in_rmw: &[],
+        outcomes: both(&["Ok", "Stopping"]),
     },
 ];
 

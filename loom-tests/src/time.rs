@@ -5,15 +5,14 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::{Clock, Instant, Monotone};
 
-use crate::{Model, race};
+use crate::{Model, both, race};
 
 /// The models of this module.
 pub const MODELS: &[Model] = &[Model {
     name: "monotone_clock_read_by_two",
     preemptions: 3,
     run: monotone_clock_read_by_two,
-    expected: &["5 then 5", "7 then 7"],
-    only_in_rmw: &[],
+    outcomes: both(&["3 then 3", "5 then 3", "5 then 5", "7 then 3", "7 then 7"]),
 }];
 
 /// One thread reads and tells the other, which sets the source back and reads: never less.

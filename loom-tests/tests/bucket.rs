@@ -5,7 +5,7 @@
 use tidegate_loom_tests::{Mode, bucket};
 
 fn check(number: usize, mode: Mode) {
-    bucket::MODELS[number - 1].check(mode, None);
+    bucket::MODELS[number - 1].check(mode);
 }
 
 mod plain {

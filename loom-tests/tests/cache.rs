@@ -5,7 +5,7 @@
 use tidegate_loom_tests::{Mode, cache};
 
 fn check(number: usize, mode: Mode) {
-    cache::MODELS[number - 1].check(mode, None);
+    cache::MODELS[number - 1].check(mode);
 }
 
 mod plain {

@@ -5,7 +5,7 @@
 use tidegate_loom_tests::{Mode, flight};
 
 fn check(number: usize, mode: Mode) {
-    flight::MODELS[number - 1].check(mode, None);
+    flight::MODELS[number - 1].check(mode);
 }
 
 mod plain {

@@ -5,7 +5,7 @@
 use tidegate_loom_tests::{Mode, map};
 
 fn check(number: usize, mode: Mode) {
-    map::MODELS[number - 1].check(mode, None);
+    map::MODELS[number - 1].check(mode);
 }
 
 mod plain {

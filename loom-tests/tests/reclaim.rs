@@ -5,7 +5,7 @@
 use tidegate_loom_tests::{Mode, reclaim};
 
 fn check(number: usize, mode: Mode) {
-    reclaim::MODELS[number - 1].check(mode, None);
+    reclaim::MODELS[number - 1].check(mode);
 }
 
 mod plain {

@@ -5,7 +5,7 @@
 use tidegate_loom_tests::{Mode, registry};
 
 fn check(number: usize, mode: Mode) {
-    registry::MODELS[number - 1].check(mode, None);
+    registry::MODELS[number - 1].check(mode);
 }
 
 mod plain {

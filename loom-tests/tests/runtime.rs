@@ -5,7 +5,7 @@
 use tidegate_loom_tests::{Mode, runtime};
 
 fn check(number: usize, mode: Mode) {
-    runtime::MODELS[number - 1].check(mode, None);
+    runtime::MODELS[number - 1].check(mode);
 }
 
 mod plain {
