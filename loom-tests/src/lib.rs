@@ -24,6 +24,7 @@ pub mod map;
 pub mod reclaim;
 pub mod registry;
 pub mod runtime;
+pub mod suite;
 pub mod time;
 
 use std::collections::BTreeSet;
@@ -111,15 +112,15 @@ pub enum Mode {
 pub type Mutant = (model::Place, model::Weakening);
 
 impl Model {
-    /// Explores the model in one mode.
+    /// Explores the model in one mode, and returns the number of executions.
     ///
     /// # Panics
     ///
     /// Panics if an assertion of the model fails, if loom reports a race, a deadlock or a leak, and if
     /// the outcomes seen are not those that are listed.
-    pub fn check(&self, mode: Mode) {
+    pub fn check(&self, mode: Mode) -> u64 {
         let expected = self.outcomes.of(mode);
-        let seen = self.explore(mode, None, |_| ());
+        let (executions, seen) = self.explore(mode, None, |_| ());
         let unlisted: Vec<_> =
             seen.iter().filter(|outcome| !expected.contains(&outcome.as_str())).collect();
         let missing: Vec<_> = expected.iter().filter(|&&outcome| !seen.contains(outcome)).collect();
@@ -128,6 +129,7 @@ impl Model {
             "{} {mode:?}: saw {unlisted:?}, which are not listed, and never saw {missing:?}",
             self.name,
         );
+        executions
     }
 
     /// Explores the model over sources that are broken on purpose: by `mutant`, or by a patch.
@@ -148,13 +150,13 @@ impl Model {
         });
     }
 
-    /// Runs every execution, and returns the outcomes seen.
+    /// Runs every execution, and returns how many there were, and the outcomes seen.
     fn explore(
         &self,
         mode: Mode,
         mutant: Option<Mutant>,
         admit: impl Fn(&str) + Send + Sync + 'static,
-    ) -> BTreeSet<String> {
+    ) -> (u64, BTreeSet<String>) {
         model::configure(mode == Mode::Rmw, mutant);
         let seen = Arc::new(Mutex::new((0_u64, BTreeSet::new())));
         let mut search = loom::model::Builder::new();
@@ -169,8 +171,7 @@ impl Model {
             seen.1.insert(outcome);
         });
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        println!("{} {mode:?}: {} executions, outcomes {:?}", self.name, seen.0, seen.1);
-        std::mem::take(&mut seen.1)
+        std::mem::take(&mut *seen)
     }
 }
 
