@@ -280,7 +280,11 @@ fn replace_races_pin() -> String {
             |setting, worker| {
                 let pin = setting.cache.pin(&1, NOW, worker.quiescent(NOW)).expect("either");
                 worker.offline(|| ());
-                if pin.get() == 10 { "old" } else { "new" }
+                match pin.get() {
+                    10 => "old",
+                    11 => "new",
+                    other => panic!("{other}"),
+                }
             },
         ],
     );
@@ -326,7 +330,11 @@ fn second_chance_races_read() -> String {
         vec![
             |setting, worker| {
                 let value = setting.cache.get(&1, NOW, worker.quiescent(NOW));
-                if value.is_some_and(|value| value.get() == 1) { "read" } else { "missed" }
+                match value.map(Value::get) {
+                    Some(1) => "read",
+                    None => "missed",
+                    other => panic!("{other:?}"),
+                }
             },
             |setting, worker| {
                 assert_eq!(evict(setting, 1, worker.quiescent(NOW)), 1);
@@ -368,8 +376,8 @@ fn replace_races_eviction() -> String {
         |&(value, cause): &(u64, RemovalCause)| (cause == RemovalCause::Pressure).then_some(value);
     let end = match setting.removed().iter().find_map(pressure) {
         Some(10) => "evicted old",
-        Some(_) => "evicted new",
-        None => "evicted none",
+        Some(11) => "evicted new",
+        other => panic!("evicted {other:?}"),
     };
     finish(setting, worker);
     end.to_owned()

@@ -12,7 +12,8 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::map::Cursor;
 use tidegate_core::{
-    BucketMap, BucketSweep, Budget, Domain, Guard, Instant, Map, Plan, Quota, Sweep, Worker, model,
+    BucketMap, BucketSweep, Budget, Decision, Domain, Guard, Instant, Map, Plan, Quota, Sweep,
+    Worker, model,
 };
 
 use crate::identity::Identity;
@@ -179,6 +180,51 @@ pub const MODELS: &[Model] = &[
         run: two_publish_the_next_table,
         outcomes: both(&["[None, Some(true)]", "[Some(true), None]"]),
     },
+    Model {
+        name: "m26_get_many_races_insert_and_replace",
+        preemptions: 3,
+        run: get_many_races_insert_and_replace,
+        outcomes: both(&[
+            "[None, Some(20)]",
+            "[None, Some(21)]",
+            "[Some(10), Some(20)]",
+            "[Some(10), Some(21)]",
+        ]),
+    },
+    Model {
+        name: "m27_get_many_races_grow",
+        preemptions: 2,
+        run: get_many_races_grow,
+        outcomes: both(&[
+            "read 2 then 2 buckets",
+            "read 2 then 4 buckets",
+            "read 4 then 4 buckets",
+        ]),
+    },
+    Model {
+        name: "m28_burst_races_check",
+        preemptions: 3,
+        run: burst_races_check,
+        outcomes: both(&["[1, 2] and [3]", "[1, 3] and [2]", "[2, 3] and [1]"]),
+    },
+    Model {
+        name: "m29_scan_of_what_another_moves_to_a_larger_table",
+        preemptions: 2,
+        run: scan_of_what_another_moves_to_a_larger_table,
+        outcomes: both(&["saw [1]", "saw [1, 4]"]),
+    },
+    Model {
+        name: "m30_scan_of_what_another_moves_to_a_smaller_table",
+        preemptions: 2,
+        run: scan_of_what_another_moves_to_a_smaller_table,
+        outcomes: both(&["saw [1, 2]", "saw [1, 2, 4]"]),
+    },
+    Model {
+        name: "m31_map_ends_in_the_middle_of_a_migration",
+        preemptions: 3,
+        run: map_ends_in_the_middle_of_a_migration,
+        outcomes: both(&["freed"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -313,6 +359,47 @@ fn grow_races_get_of_a_resident() -> String {
             assert_eq!(map.get(&1, guard).map(Plain::get), Some(10));
             assert_eq!(map.get(&3, guard).map(Plain::get), Some(30));
             assert!(map.get(&5, guard).is_none());
+            format!("read {before} then {} buckets", map.buckets(guard))
+        }),
+    ];
+    let seen = race(threads).swap_remove(1);
+    finish(map, worker);
+    seen
+}
+
+/// Looks keys up side by side, and returns their values.
+fn get_many(map: &Plains, keys: &[u64], guard: &Guard) -> Vec<Option<u64>> {
+    let mut values = vec![None; keys.len()];
+    map.get_many(keys, &mut values, guard);
+    values.into_iter().map(|value| value.map(Plain::get)).collect()
+}
+
+fn get_many_races_insert_and_replace() -> String {
+    let (map, worker) = map(2, vec![(2, Plain::new(20))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert!(map.insert(1, Plain::new(10), guard).is_ok_and(|old| old.is_none()));
+            assert!(map.insert(2, Plain::new(21), guard).is_ok_and(|old| old.is_some()));
+            Vec::new()
+        }),
+        with(&map, |map, guard| get_many(map, &[1, 2], guard)),
+    ];
+    let seen = race(threads).swap_remove(1);
+    finish(map, worker);
+    format!("{seen:?}")
+}
+
+/// Whatever has moved to another table is found there.
+fn get_many_races_grow() -> String {
+    let (map, worker) = map(2, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            resize(map, true, guard);
+            String::new()
+        }),
+        with(&map, |map, guard| {
+            let before = map.buckets(guard);
+            assert_eq!(get_many(map, &[1, 2, 3], guard), [Some(10), Some(20), None]);
             format!("read {before} then {} buckets", map.buckets(guard))
         }),
     ];
@@ -507,7 +594,9 @@ fn remove_while_the_sibling_has_not_moved() -> String {
             // It may have filled the buckets, and stopped before it marks their source.
             map.force_help(guard);
             assert_eq!(map.get(&2, guard).map(Plain::get), Some(20));
-            map.get(&1, guard).map(Plain::get) == Some(10)
+            let found = map.get(&1, guard).map(Plain::get);
+            assert!(found.is_none_or(|value| value == 10), "another's value");
+            found.is_some()
         }),
     ];
     let found = race(threads)[1];
@@ -682,6 +771,51 @@ fn scan_races_grow_and_a_late_insert() -> String {
     scan_races_a_late_insert(1, vec![(2, Plain::new(20))])
 }
 
+/// There are two units. Another has taken the first, and may stop before it has moved it; the scan is handed
+/// the second, and finds the first where it was, or come, or in between. Once it is moved, an entry of it is
+/// removed.
+fn scan_of_what_another_moves(buckets: usize, keys: Vec<(u64, Plain)>, grow: bool) -> String {
+    let (map, mut worker) = map(buckets, keys);
+    assert!(map.force_resize(grow, worker.quiescent(NOW)));
+    let threads = vec![
+        with(&map, |map, guard| {
+            map.force_help(guard);
+            assert_eq!(map.remove(&4, guard).ok().flatten().map(Plain::get), Some(40));
+            Vec::new()
+        }),
+        with(&map, scan_all),
+    ];
+    let seen = race(threads).swap_remove(1);
+    finish(map, worker);
+    format!("saw {seen:?}")
+}
+
+fn scan_of_what_another_moves_to_a_larger_table() -> String {
+    scan_of_what_another_moves(2, vec![(4, Plain::new(40)), (1, Plain::new(10))], true)
+}
+
+fn scan_of_what_another_moves_to_a_smaller_table() -> String {
+    let keys = vec![(4, Plain::new(40)), (2, Plain::new(20)), (1, Plain::new(10))];
+    scan_of_what_another_moves(4, keys, false)
+}
+
+/// Whoever drops the map frees what is in both of its tables: here a bucket of two that has not moved.
+fn map_ends_in_the_middle_of_a_migration() -> String {
+    let keys = [4, 6, 1, 3].map(|key| (key, Plain::new(10 * key)));
+    let (map, mut worker) = map(2, keys.into());
+    assert!(map.force_resize(true, worker.quiescent(NOW)));
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert_eq!(map.remove(&4, guard).ok().flatten().map(Plain::get), Some(40));
+            0
+        }),
+        with(&map, |map, guard| map.get(&1, guard).map_or(0, Plain::get)),
+    ];
+    assert_eq!(race(threads)[1], 10);
+    finish(map, worker);
+    "freed".to_owned()
+}
+
 fn get_of_what_one_has_filled_and_another_moved() -> String {
     let keys = vec![(1, Plain::new(10)), (3, Plain::new(30))];
     let (map, mut worker) = map(1, keys);
@@ -770,4 +904,31 @@ fn two_buckets_want_the_last_place() -> String {
     assert_eq!(buckets.len(), 1);
     end(buckets, worker);
     format!("{admitted:?}")
+}
+
+/// A new key is charged twice by a burst, and once by another thread: there is one bucket, and no charge
+/// is lost.
+fn burst_races_check() -> String {
+    let (buckets, plan, mut worker) = buckets(usize::MAX);
+    let deed = |deed: fn(&BucketMap<u64, Identity>, &Plan, &Guard) -> Vec<Decision>| {
+        let (buckets, mut worker) = (Arc::clone(&buckets), buckets.domain().worker());
+        let deed = move || deed(&buckets, &plan, worker.quiescent(NOW));
+        Box::new(deed) as Box<dyn FnOnce() -> Vec<Decision>>
+    };
+    let decisions = race(vec![
+        deed(|buckets, plan, guard| {
+            let mut decisions = vec![Decision::CLOSED; 2];
+            buckets.check_burst(&[(&1, plan, 1); 2], NOW, &mut decisions, guard);
+            decisions
+        }),
+        deed(|buckets, plan, guard| vec![buckets.check(&1, plan, NOW, guard)]),
+    ]);
+    assert!(decisions.iter().flatten().all(Decision::is_admitted));
+    let left = buckets.peek(&1, &plan, NOW, worker.quiescent(NOW)).remaining();
+    assert_eq!((buckets.len(), left), (1, 97));
+    end(buckets, worker);
+    let debts = |of: &Vec<Decision>| -> Vec<_> {
+        of.iter().map(|decision| decision.reset_after().as_nanos()).collect()
+    };
+    format!("{:?} and {:?}", debts(&decisions[0]), debts(&decisions[1]))
 }

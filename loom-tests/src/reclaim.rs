@@ -46,6 +46,12 @@ pub const MODELS: &[Model] = &[
         run: guard_that_stays_is_taken_back,
         outcomes: both(COLLECTED),
     },
+    Model {
+        name: "r06_two_retire_where_one_may",
+        preemptions: 2,
+        run: two_retire_where_one_may,
+        outcomes: both(&["[true, false]", "[false, true]"]),
+    },
 ];
 
 /// What the reader saw last, and how much the remover freed. Whether it freed is up to the steps that
@@ -236,4 +242,26 @@ fn map_ends_while_its_garbage_is_collected() -> String {
     drop(domain);
     assert_eq!((model::live(), DROPPED.get()), (0, 2));
     format!("{} freed", freed[1])
+}
+
+/// A domain that keeps one retired object: of two replacements one is refused, and another is possible once
+/// the first object is freed.
+fn two_retire_where_one_may() -> String {
+    fn replace(map: &Watching, worker: &Worker) -> bool {
+        let guard = worker.pin();
+        map.insert(1, Watched::new(), &guard).is_ok()
+    }
+    let (domain, map, mut worker) = start_in(|| Domain::capped(1));
+    let deed = || -> Box<dyn FnOnce() -> bool> {
+        let (map, worker) = (Arc::clone(&map), domain.worker());
+        Box::new(move || replace(&map, &worker))
+    };
+    let ends = race(vec![deed(), deed()]);
+    let tries = (1..9).find(|_| {
+        worker.collect(NOW, Budget::UNLIMITED);
+        replace(&map, &worker)
+    });
+    let tries = tries.expect("what was freed counts no more");
+    finish(domain, map, worker, 1 + ends.len() + tries);
+    format!("{ends:?}")
 }

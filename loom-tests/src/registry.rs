@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loom::cell::UnsafeCell;
-use tidegate_core::registry::{Departure, Discovered, Lookup, Peer, Registry, Terms, WhenFull};
+use tidegate_core::registry::{
+    Departure, Discovered, Lookup, Peer, Registry, Terms, TimeStatus, WhenFull,
+};
 use tidegate_core::{Budget, Domain, Guard, Instant, Worker, model};
 
 use crate::identity::Identity;
@@ -82,6 +84,23 @@ pub const MODELS: &[Model] = &[
         preemptions: 1,
         run: lease_outlives_the_entry,
         outcomes: both(&["freed by the collector", "freed by the lease"]),
+    },
+    Model {
+        name: "g12_two_newcomers_evict_the_soonest",
+        preemptions: 2,
+        run: two_newcomers_evict_the_soonest,
+        outcomes: both(&[
+            "entered [true, false], left [20]",
+            "entered [false, true], left [30]",
+            "entered [true, true], left [20]",
+            "entered [true, true], left [30]",
+        ]),
+    },
+    Model {
+        name: "g13_two_notice_that_renewals_have_stopped",
+        preemptions: 2,
+        run: two_notice_that_renewals_have_stopped,
+        outcomes: both(&["behind by 26 s", "behind by 25 s"]),
     },
 ];
 
@@ -433,4 +452,53 @@ fn stall_is_credited_while_time_is_read() -> String {
     );
     finish(setting, worker, 1);
     ends.concat()
+}
+
+/// There is room for one, and each newcomer takes it from the entry that ends soonest, if there is one.
+fn two_newcomers_evict_the_soonest() -> String {
+    let (setting, mut worker, ends) = with(
+        usual().max_entries(1, WhenFull::EvictSoonest),
+        one,
+        vec![|it, worker| it.put(2, 20, NOW, worker.quiescent(NOW)), |it, worker| {
+            let entered = it.put(3, 30, NOW, worker.quiescent(NOW));
+            assert!(it.services.services_len() <= 1, "more than there may be");
+            entered
+        }],
+    );
+    let entered = 1 + ends.iter().filter(|&&entered| entered).count();
+    assert!(setting.gone().iter().all(|&(_, how)| how == Departure::Evicted));
+    let left: Vec<_> =
+        setting.services.services(NOW, worker.quiescent(NOW)).map(|(_, &value)| value).collect();
+    finish(setting, worker, entered);
+    format!("entered {ends:?}, left {left:?}")
+}
+
+/// Both look when no entry was renewed for long and all are about to end: the time is held once. It goes on
+/// from there when it was held for long enough, and then the entries end.
+fn two_notice_that_renewals_have_stopped() -> String {
+    fn prune(it: &Setting, seconds: u64, guard: &Guard) -> usize {
+        it.services.prune_services(Instant::from_secs(seconds), guard)
+    }
+    let (setting, mut worker, ends) = with(
+        usual().hold_mass_expiry(Duration::from_secs(20)),
+        |it, guard| {
+            for key in 1..4 {
+                assert!(it.put(key, 10 * key, NOW, guard));
+            }
+        },
+        vec![|it, worker| prune(it, 112, worker.quiescent(NOW)), |it, worker| {
+            prune(it, 113, worker.quiescent(NOW))
+        }],
+    );
+    assert_eq!(ends, [0, 0], "all end at 116");
+    let guard = worker.quiescent(NOW);
+    let status = || setting.services.services_time();
+    assert_eq!(status(), TimeStatus { holding: true, holds: 1, credit: 0 });
+    assert_eq!(prune(&setting, 130, guard), 0, "the time is held");
+    assert_eq!(prune(&setting, 140, guard), 0, "the time goes on from where it was held");
+    let TimeStatus { holding, holds, credit } = status();
+    assert_eq!((holding, holds), (false, 1));
+    assert_eq!(prune(&setting, 144, guard), 3);
+    finish(setting, worker, 3);
+    format!("behind by {} s", credit / 1_000_000_000)
 }

@@ -1,19 +1,28 @@
 //! The monotone clock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
-use tidegate_core::{Clock, Instant, Monotone};
+use tidegate_core::{Clock, Instant, ManualClock, Monotone};
 
 use crate::{Model, both, race};
 
 /// The models of this module.
-pub const MODELS: &[Model] = &[Model {
-    name: "monotone_clock_read_by_two",
-    preemptions: 3,
-    run: monotone_clock_read_by_two,
-    outcomes: both(&["3 then 3", "5 then 3", "5 then 5", "7 then 3", "7 then 7"]),
-}];
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "t01_monotone_clock_read_by_two",
+        preemptions: 3,
+        run: monotone_clock_read_by_two,
+        outcomes: both(&["3 then 3", "5 then 3", "5 then 5", "7 then 3", "7 then 7"]),
+    },
+    Model {
+        name: "t02_manual_clock_is_advanced_by_two",
+        preemptions: 3,
+        run: manual_clock_is_advanced_by_two,
+        outcomes: both(&["20"]),
+    },
+];
 
 /// One thread reads and tells the other, which sets the source back and reads: never less.
 fn monotone_clock_read_by_two() -> String {
@@ -38,6 +47,18 @@ fn monotone_clock_read_by_two() -> String {
         }),
     ]);
     format!("{} then {}", seen[0], seen[1])
+}
+
+/// No step is lost.
+fn manual_clock_is_advanced_by_two() -> String {
+    let clock = Arc::new(ManualClock::new());
+    clock.set(Instant::from_nanos(10));
+    let advance = || -> Box<dyn FnOnce()> {
+        let clock = Arc::clone(&clock);
+        Box::new(move || clock.advance(Duration::from_nanos(5)))
+    };
+    race(vec![advance(), advance()]);
+    clock.now().as_nanos().to_string()
 }
 
 /// A clock that somebody else sets.

@@ -9,13 +9,13 @@ use crate::time::{Instant, Ttl, nanos};
 use super::Terms;
 
 /// Into so many parts the usual time to live is divided.
-const PARTS: u64 = 16;
+const PARTS: u64 = if cfg!(loom) { 8 } else { 16 };
 /// Ends are counted by the part in which they lie; a power of two, and more than can lie ahead.
 const SLOTS: usize = 32;
 /// What ends within so many parts is about to; what was renewed in as many was renewed of late.
 const NEAR: u64 = 3;
 /// Fewer entries than this can all be gone.
-const FEW: u64 = 8;
+const FEW: u64 = if cfg!(loom) { 3 } else { 8 };
 
 const HOLDING: u64 = 1;
 /// Beyond every time: 146 years.

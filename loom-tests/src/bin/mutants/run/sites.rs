@@ -97,59 +97,63 @@ fn collect(folder: &Path, sources: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every operation in a source: a call of one of these names that is given an ordering.
+/// Calls of these names are operations, whatever they are given.
+const ALWAYS: &[&str] = &[
+    "compare_exchange",
+    "fetch_add",
+    "fetch_sub",
+    "fetch_and",
+    "fetch_or",
+    "fetch_max",
+    "light_fence",
+    "matching",
+];
+
+/// Calls of these names are operations if an ordering is among what they are given.
+const WITH_ORDERING: &[&str] = &["load", "store", "swap", "fence"];
+
+/// Every operation in a source. What forwards an operation and is marked `track_caller` is none: its
+/// callers are.
 fn scan(source: &Path) -> Vec<Written> {
-    const OPERATIONS: &[&str] = &[
-        "load",
-        "store",
-        "swap",
-        "compare_exchange",
-        "fetch_add",
-        "fetch_sub",
-        "fetch_and",
-        "fetch_or",
-        "fetch_max",
-        "fence",
-        "light_fence",
-    ];
     let file = source.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
-    // Comments are blanked, so that every place stays what it is.
+    // Without comments, and with every place as it was.
     let text: String = std::fs::read_to_string(source)
         .expect("a source")
         .lines()
         .map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n")
         .collect();
-    let mut found = Vec::new();
-    let mut function = String::new();
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let bytes = text.as_bytes();
-    let (mut line, mut line_start, mut at) = (1, 0, 0);
-    while at < bytes.len() {
-        if bytes[at] == b'\n' {
-            line += 1;
-            line_start = at + 1;
-        }
-        if !is_word(bytes[at]) {
-            at += 1;
-            continue;
-        }
-        let end = (at..bytes.len()).find(|&end| !is_word(bytes[end])).unwrap_or(bytes.len());
-        let word = &text[at..end];
-        let is_defined = text[..at].ends_with("fn ");
-        if is_defined {
+    let (mut found, mut function) = (Vec::new(), String::new());
+    let (mut will_forward, mut forwards) = (false, false);
+    for (start, word) in words(&text) {
+        let rest = &text[start + word.len()..];
+        if text[..start].ends_with("fn ") {
             word.clone_into(&mut function);
-        } else if bytes.get(end) == Some(&b'(')
-            && let Some(operation) = OPERATIONS.iter().find(|operation| **operation == word)
-            && (text[end..end + length(&text[end..])].contains("Ordering::")
-                || *operation == "light_fence")
-        {
-            let column = text[line_start..at].chars().count() as u32 + 1;
-            let place = (file.clone(), line, column);
-            found.push(Written { place, function: function.clone(), operation });
+            forwards = std::mem::take(&mut will_forward);
+        } else if word == "track_caller" {
+            will_forward = true;
+        } else if rest.starts_with('(') && !forwards {
+            let operation =
+                |names: &[&'static str]| names.iter().copied().find(|name| *name == word);
+            let has_ordering = || rest[..length(rest)].contains("Ordering::");
+            let ordered = || operation(WITH_ORDERING).filter(|_| has_ordering());
+            if let Some(operation) = operation(ALWAYS).or_else(ordered) {
+                let before = &text[..start];
+                let line = before.matches('\n').count() as u32 + 1;
+                let column =
+                    before.chars().rev().take_while(|&char| char != '\n').count() as u32 + 1;
+                let place = (file.clone(), line, column);
+                found.push(Written { place, function: function.clone(), operation });
+            }
         }
-        at = end;
     }
     found
+}
+
+/// The words of a text, each with where it starts.
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_between = |char: char| !char.is_ascii_alphanumeric() && char != '_';
+    let start = |word: &str| word.as_ptr().addr() - text.as_ptr().addr();
+    text.split(is_between).filter(|word| !word.is_empty()).map(move |word| (start(word), word))
 }
 
 /// The length of a list of arguments, from its opening bracket to the one that closes it.
