@@ -52,6 +52,24 @@ pub const MODELS: &[Model] = &[
         run: two_retire_where_one_may,
         outcomes: both(&["[true, false]", "[false, true]"]),
     },
+    Model {
+        name: "r07_reader_races_a_removal_that_pays",
+        preemptions: 1,
+        run: reader_races_a_removal_that_pays,
+        outcomes: both(&["found, 0 freed", "found, 1 freed", "gone, 0 freed", "gone, 1 freed"]),
+    },
+    Model {
+        name: "r08_two_cut_from_one_list",
+        preemptions: 2,
+        run: two_cut_from_one_list,
+        outcomes: both(&["0 and 2", "1 and 2", "2 and 0", "2 and 1"]),
+    },
+    Model {
+        name: "r09_record_is_handed_on_after_the_last_portion",
+        preemptions: 2,
+        run: record_is_handed_on_after_the_last_portion,
+        outcomes: both(&["2 freed"]),
+    },
 ];
 
 /// What the reader saw last, and how much the remover freed. Whether it freed is up to the steps that
@@ -264,4 +282,86 @@ fn two_retire_where_one_may() -> String {
     let tries = tries.expect("what was freed counts no more");
     finish(domain, map, worker, 1 + ends.len() + tries);
     format!("{ends:?}")
+}
+
+/// A domain whose callers pay for each object that they retire, and free at once.
+fn that_pays() -> Domain {
+    Domain::builder().allowance(0, 0).contain(|free| free()).build()
+}
+
+/// Replaces a value, so that the guard's end pays.
+fn replace(map: &Watching, worker: &Worker) {
+    assert!(map.insert(2, Watched::new(), &worker.pin()).is_ok());
+}
+
+fn reader_races_a_removal_that_pays() -> String {
+    let (domain, map, worker) = start_in(that_pays);
+    replace(&map, &worker);
+    let (reader, reading) = (domain.worker(), Arc::clone(&map));
+    let removing = Arc::clone(&map);
+    let seen = race::<bool>(vec![
+        Box::new(move || {
+            let guard = reader.pin();
+            let found = reading.get(&1, &guard);
+            assert!(found.is_none_or(Watched::is_alive));
+            found.is_some()
+        }),
+        Box::new(move || {
+            assert!(removing.remove(&1, &worker.pin()).is_ok_and(|removed| removed.is_some()));
+            (0..4).for_each(|_| replace(&removing, &worker));
+            DROPPED.get() > 0
+        }),
+    ]);
+    drop(map);
+    drop(domain);
+    assert_eq!((model::live(), DROPPED.get()), (0, 6));
+    let found = if seen[0] { "found" } else { "gone" };
+    format!("{found}, {} freed", usize::from(seen[1]))
+}
+
+/// Removes two values, and brings them and the block that listed them as far as they come without being
+/// freed.
+fn two_ripe() -> (Domain, Watching, Worker) {
+    let (domain, map, mut worker) = start_in(|| Domain::builder().contain(|free| free()).build());
+    replace(&map, &worker);
+    for key in [1, 2] {
+        assert!(map.remove(&key, &worker.pin()).is_ok_and(|removed| removed.is_some()));
+    }
+    for _ in 0..4 {
+        worker.collect(NOW, Budget::entries(0));
+    }
+    assert_eq!(DROPPED.get(), 0);
+    (domain, map, worker)
+}
+
+fn two_cut_from_one_list() -> String {
+    let (domain, map, worker) = two_ripe();
+    let free = |mut worker: Worker| -> Box<dyn FnOnce() -> usize> {
+        Box::new(move || worker.collect(NOW, Budget::entries(2)))
+    };
+    let freed = race(vec![free(worker), free(domain.worker())]);
+    let worker = domain.worker();
+    finish(domain, map, worker, 2);
+    format!("{} and {}", freed[0], freed[1])
+}
+
+fn record_is_handed_on_after_the_last_portion() -> String {
+    let (domain, map, mut worker) = two_ripe();
+    worker.collect(NOW, Budget::entries(1));
+    drop(map);
+    let (mut collector, again) = (domain.worker(), domain.clone());
+    let freed = race::<usize>(vec![
+        Box::new(move || collector.collect(NOW, Budget::UNLIMITED)),
+        Box::new(move || {
+            worker.collect(NOW, Budget::entries(0));
+            // Another map takes the record, as soon as that is free.
+            let next = Map::with(&again, Same);
+            assert!(next.insert(2, Watched::new(), &worker.pin()).is_ok());
+            assert!(next.remove(&2, &worker.pin()).is_ok());
+            0
+        }),
+    ]);
+    drop(domain);
+    assert_eq!((model::live(), DROPPED.get()), (0, 3));
+    format!("{} freed", freed[0])
 }

@@ -9,6 +9,7 @@
 //! is claimed: a destructor that hangs holds back its own portion.
 
 use core::cell::UnsafeCell;
+use core::ptr::null_mut;
 
 use crossbeam_utils::CachePadded;
 
@@ -71,13 +72,12 @@ unsafe impl Sync for Record {}
 
 impl Record {
     pub(super) fn new(kind: Kind) -> Self {
-        let null = core::ptr::null_mut;
         Self {
             state: AtomicUsize::new(OWNED),
             kind: UnsafeCell::new(kind),
-            stripes: core::array::from_fn(|_| CachePadded::new(AtomicPtr::new(null()))),
+            stripes: core::array::from_fn(|_| CachePadded::new(AtomicPtr::new(null_mut()))),
             waiting: UnsafeCell::new(core::array::from_fn(|_| Waiting::NONE)),
-            ripe: core::array::from_fn(|_| AtomicPtr::new(null())),
+            ripe: core::array::from_fn(|_| AtomicPtr::new(null_mut())),
             out: AtomicUsize::new(0),
             large: AtomicUsize::new(0),
             in_use: AtomicUsize::new(0),
@@ -166,17 +166,27 @@ impl Record {
         for waiting in waiting.iter_mut().filter(|waiting| is_over(waiting.number)) {
             let (large, lists) = waiting.lists.split_last_mut().expect("it has a list");
             for list in lists.iter_mut().filter(|list| !list.is_null()) {
-                // Relaxed: only the lock's holder fills a place that is empty.
-                let is_empty = |at: &&AtomicPtr<Header>| at.load(Ordering::Relaxed).is_null();
-                if let Some(place) = self.ripe[..LARGE].iter().find(is_empty) {
-                    // Release: pairs with the claim of those who cut: the grace period is over.
-                    place.store(core::mem::replace(list, core::ptr::null_mut()), Ordering::Release);
+                if self.add(*list) {
+                    *list = null_mut();
                 }
             }
             if !large.is_null() && self.add_large(*large) {
-                *large = core::ptr::null_mut();
+                *large = null_mut();
             }
         }
+    }
+
+    /// Puts a list of ripe objects where none is; `false` if every place is taken.
+    fn add(&self, list: *mut Header) -> bool {
+        self.ripe[..LARGE].iter().any(|place| {
+            // Relaxed: a look.
+            place.load(Ordering::Relaxed).is_null()
+                // Release: pairs with the claim of those who cut: the grace period is over. Relaxed: the
+                // place is taken.
+                && place
+                    .compare_exchange(null_mut(), list, Ordering::Release, Ordering::Relaxed)
+                    .is_ok()
+        })
     }
 
     /// Puts ripe large objects before those that are ripe, which may wait for a sweep for ever; not while
@@ -200,7 +210,7 @@ impl Record {
         let added =
             list.compare_exchange(rest, first, Ordering::Release, Ordering::Relaxed).is_ok();
         if !added {
-            last.link(core::ptr::null_mut());
+            last.link(null_mut());
         }
         added
     }
@@ -233,7 +243,7 @@ impl Record {
             // Acquire, beyond loom: pairs with each push: what removed the objects comes before the
             // grace period that begins now. Objects retired under a guard, as in every model, are
             // ordered by the end of that, too.
-            *list = stripe.swap(core::ptr::null_mut(), Ordering::Acquire);
+            *list = stripe.swap(null_mut(), Ordering::Acquire);
         }
         waiting.number = number;
         if closed && idle && waiting.is_empty() {
@@ -295,9 +305,7 @@ impl Record {
             while *left > 0
                 && let Some(mut portion) = self.cut(list, (*left).min(PORTION), inner)
             {
-                // Before a destructor can panic.
-                *left -= portion.len;
-                portion.free();
+                portion.free(left);
             }
         }
     }
@@ -347,7 +355,7 @@ impl Record {
 }
 
 impl Waiting {
-    const NONE: Self = Self { number: 0, lists: [core::ptr::null_mut(); LISTS] };
+    const NONE: Self = Self { number: 0, lists: [null_mut(); LISTS] };
 
     fn is_empty(&self) -> bool {
         self.lists.iter().all(|list| list.is_null())
@@ -367,9 +375,12 @@ struct Portion<'a> {
 }
 
 impl Portion<'_> {
-    fn free(&mut self) {
+    /// Frees all of it, and takes each object off what is `left` to be freed.
+    fn free(&mut self, left: &mut usize) {
         let release = self.record.kind().release;
         while let Some(object) = self.pop() {
+            // Before the destructor can panic.
+            *left -= 1;
             // SAFETY: retired once, and unreachable since its grace period is over.
             unsafe { release(object) };
         }
@@ -392,12 +403,26 @@ impl Portion<'_> {
     }
 }
 
-impl Drop for Portion<'_> {
-    /// Counts what was freed, and puts back what a panic has left.
-    fn drop(&mut self) {
-        while let Some(object) = self.next() {
-            self.record.push(object.addr() / size_of::<Header>(), object, object);
+impl Portion<'_> {
+    /// Puts back what a panic has left.
+    fn put_back(&mut self) {
+        let first = self.first;
+        let Some(last) = core::iter::from_fn(|| self.next()).last() else {
+            return;
+        };
+        // SAFETY: an object of the portion.
+        unsafe { &*untagged(last) }.link(null_mut());
+        if self.is_large {
+            self.record.link(LARGE, first, last);
+        } else if !self.record.add(first) {
+            self.record.push(0, first, last);
         }
+    }
+}
+
+impl Drop for Portion<'_> {
+    fn drop(&mut self) {
+        self.put_back();
         let large = if self.is_large { core::mem::take(&mut self.bytes) } else { 0 };
         self.inner.count_freed(self.freed, self.bytes as u64);
         if large > 0 {
