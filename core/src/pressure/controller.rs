@@ -2,22 +2,36 @@
 
 use core::fmt;
 
+use super::evidence::Evidence;
 use super::reading::{Reading, Unknown};
 use super::rules::Rules;
 use crate::time::Instant;
 
-/// Decides, reading by reading, how much is to be evicted. Pure: the same readings at the same times have
+/// Decides, reading by reading, how much is to be evicted. It is pure: the same readings at the same times have
 /// the same outcomes.
 ///
-/// From the high watermark on it asks for what lies above the low one, and goes on asking until no more than
-/// that is used. What is not known is never a reason to evict. Where evicting did not help several times in a
-/// row, it does so seldom, and says [`Skip::Ineffective`], until it helps again: so pressure that others make,
-/// and that cannot be helped, does not empty a cache.
+/// From the high watermark on it asks for what lies above the low one, until no more than that is used. An unknown
+/// reading is never a reason to evict.
 ///
-/// It has helped if at least half of what was evicted is missing from the next reading. Where as much comes in
-/// between two readings, that cannot be seen: then it pauses, and if more is used at once, evicting was what had
-/// kept it down; it goes on, and pauses half as often from then on. Where it shows late what was
-/// evicted, that is evicted again: let it [rest](Rules::cooldown) for so long.
+/// # Whether evicting helps
+///
+/// Evictions help if more than half of what they evicted is missing from the reading. After
+/// [`patience`](Rules::give_up) evictions that did not help, the controller *holds*: until `backoff` has passed it
+/// evicts only what would otherwise pass the total, by the growth that it has seen, and answers
+/// [`Skip::Ineffective`] where that is nothing. Then it tries a full step once.
+///
+/// In a hold the next reading shows which of the two is true. If memory grows as fast as the evictions made it seem,
+/// evicting is what keeps it down: the controller goes back to full steps, and the next hold takes twice as many
+/// evictions. If the reading stays, or stops at a level of its own, evicting does not help. Evictions that took all
+/// there was and still did not reach the low watermark count as evictions that did not help: the cause is elsewhere.
+///
+/// # Sizing
+///
+/// Memory stays within the total if no more than `total - high` comes in between two checks, and no more than
+/// [`max_step`](Rules::steps) where that is set. In a hold there is a margin of a quarter of the growth seen.
+///
+/// A source that shows late what was evicted has it evicted again: let the controller
+/// [rest](Rules::cooldown) for so long.
 ///
 /// # Examples
 ///
@@ -33,63 +47,34 @@ use crate::time::Instant;
 ///     panic!("all is used");
 /// };
 /// assert_eq!(request.amount, 25);
-/// controller.settle(25, now); // so much was evicted
+/// controller.settle(25, now); // 25 bytes were evicted
 /// let outcome = controller.check(Reading::new(75, 100), now);
 /// assert_eq!(outcome, Outcome::Skipped(Skip::BelowWatermark));
 /// # Ok::<(), tidegate_core::pressure::PressureError>(())
 /// ```
-///
-/// # Algorithm
-///
-/// A comparator with hysteresis; whether it acts on what it measures is found out by leaving it alone.
 #[derive(Clone, Debug)]
 pub struct Controller {
     rules: Rules,
     is_enabled: bool,
-    /// From the high watermark until the low one is reached.
-    draining: bool,
     rests_until: Instant,
-    /// The latest first. Readings of different totals are of different things, and say nothing of each other.
-    judged: [Judged; TOTALS],
-}
-
-/// So many sources of different totals can take turns.
-const TOTALS: usize = 4;
-
-/// What is known of evicting by readings of one total.
-#[derive(Clone, Copy, Debug)]
-struct Judged {
-    /// 0 for none.
+    checks: u32,
+    /// Readings of different totals are of different things and say nothing about each other. Each total has a
+    /// place of its own, and the last place is shared by those for which there was none, in parts per million.
+    evidence: [Evidence; OWN + 1],
+    /// The place of the last reading.
+    latest: usize,
+    /// The total of the last reading.
     total: u64,
-    /// Of the last reading.
-    used: u64,
-    /// What was evicted for it.
-    evicted: u64,
-    /// Evictions in a row that did not help.
-    in_vain: u32,
-    /// It was found so many times in a row that they had, though that could not be seen.
-    trust: u32,
-    gives_up: Option<GivenUp>,
 }
 
-/// It seems that evicting does not help.
-#[derive(Clone, Copy, Debug)]
-struct GivenUp {
-    until: Instant,
-    /// So much was used then.
-    used: u64,
-    /// If so much more is used, or less, it did.
-    by: u64,
-}
+/// How many totals have a place of their own.
+const OWN: usize = 4;
 
-impl Judged {
-    const fn new(total: u64) -> Self {
-        Self { total, used: 0, evicted: 0, in_vain: 0, trust: 0, gives_up: None }
-    }
-}
+/// After this many checks without a reading of its total, a place is given to another one.
+const STALE: u32 = 64;
 
-/// It pauses after so many times more evictions in vain at most: 2 to the power of this.
-const MOST_TRUST: u32 = 6;
+/// The total of the shared place.
+const WHOLE: u64 = 1_000_000;
 
 /// What a reading comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,15 +117,19 @@ pub enum Skip {
 }
 
 impl Controller {
-    /// A controller that goes by `rules`; switched on.
+    /// Creates a controller that goes by `rules`; it is switched on.
     #[must_use]
     pub const fn new(rules: Rules) -> Self {
+        let mut evidence = [Evidence::new(0); OWN + 1];
+        evidence[OWN] = Evidence::new(WHOLE);
         Self {
             rules,
             is_enabled: true,
-            draining: false,
             rests_until: Instant::ORIGIN,
-            judged: [Judged::new(0); TOTALS],
+            checks: 0,
+            evidence,
+            latest: OWN,
+            total: WHOLE,
         }
     }
 
@@ -149,17 +138,17 @@ impl Controller {
         self.is_enabled = is_enabled;
     }
 
-    /// Whether it is switched on.
+    /// Returns whether it is switched on.
     pub fn is_enabled(&self) -> bool {
         self.is_enabled
     }
 
-    /// The rules it goes by.
+    /// Returns the rules that it goes by.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Other rules, from now on; what is known of past evictions stays.
+    /// Sets other rules, from now on; what is known of past evictions stays.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
     }
@@ -171,12 +160,12 @@ impl Controller {
         self.is_enabled = is_enabled;
     }
 
-    /// Whether the high watermark was reached, and the low one was not since.
+    /// Returns whether the last reading's total is on its way from the high watermark to the low one.
     pub fn is_draining(&self) -> bool {
-        self.draining
+        self.evidence[self.latest].draining
     }
 
-    /// What a reading comes to.
+    /// Decides what to do about a reading.
     pub fn check(&mut self, reading: Reading, now: Instant) -> Outcome {
         self.judge(reading, now).map_or_else(Outcome::Skipped, Outcome::Evict)
     }
@@ -190,86 +179,61 @@ impl Controller {
             Reading::Known { .. } => return Err(Skip::Unknown(Unknown::Stale)),
             Reading::Unknown(why) => return Err(Skip::Unknown(why)),
         };
-        let rules = self.rules;
-        let (marks, was_resting) = (rules.marks, now < self.rests_until);
-        let is_low = marks.is_low(used, total);
-        self.draining = marks.is_high(used, total) || self.draining && !is_low;
-        if was_resting {
-            let until = self.rests_until;
-            return Err(if self.draining {
-                Skip::Cooldown { until }
-            } else {
-                Skip::BelowWatermark
-            });
+        (self.latest, self.total) = (self.place(total), total);
+        let used = self.in_its_unit(used);
+        let (rules, until) = (self.rules, self.rests_until);
+        let evidence = &mut self.evidence[self.latest];
+        if now < until {
+            let is_draining = evidence.drains(used, &rules);
+            return Err(if is_draining { Skip::Cooldown { until } } else { Skip::BelowWatermark });
         }
-        let judged = self.of(total);
-        judged.learn(used, now, &rules);
-        if is_low {
-            (judged.in_vain, judged.gives_up) = (0, None);
-        }
-        let until = judged.given_up(used, now);
-        if !self.draining {
-            return Err(Skip::BelowWatermark);
-        }
-        match until {
-            Some(until) => Err(Skip::Ineffective { until }),
-            None => Ok(Request { amount: rules.request(used, total) }),
-        }
+        let amount = if self.latest == OWN {
+            let amount = evidence.judge(used, now, &rules.in_parts())?;
+            let bytes = (u128::from(amount) * u128::from(total)).div_ceil(u128::from(WHOLE));
+            rules.within_steps(bytes.min(u128::from(u64::MAX)) as u64)
+        } else {
+            evidence.judge(used, now, &rules)?
+        };
+        Ok(Request { amount })
     }
 
-    /// What is known of this total, which is the latest from now on.
-    fn of(&mut self, total: u64) -> &mut Judged {
-        let known = self.judged.iter().position(|judged| judged.total == total);
-        let place = known.unwrap_or(TOTALS - 1);
-        if known.is_none() {
-            self.judged[place] = Judged::new(total);
+    /// Returns the place of a total, which is its own if one is free.
+    fn place(&mut self, total: u64) -> usize {
+        self.checks = self.checks.wrapping_add(1);
+        let now = self.checks;
+        let own = &mut self.evidence[..OWN];
+        let age = |evidence: &Evidence| match evidence.total {
+            0 => u32::MAX,
+            _ => now.wrapping_sub(evidence.checked),
+        };
+        let known = own.iter().position(|evidence| evidence.total == total);
+        let oldest = || (0..OWN).max_by_key(|&place| age(&own[place]));
+        let free = || oldest().filter(|&place| age(&own[place]) > STALE);
+        let place = known.or_else(free).unwrap_or(OWN);
+        if known.is_none() && place < OWN {
+            own[place] = Evidence::new(total);
         }
-        self.judged[..=place].rotate_right(1);
-        &mut self.judged[0]
+        self.evidence[place].checked = now;
+        place
     }
 
-    /// Says what was evicted for the last request. Nothing at all is no sign that evicting does not help.
+    /// Converts bytes of the last reading to what its place counts.
+    fn in_its_unit(&self, bytes: u64) -> u64 {
+        if self.latest < OWN {
+            return bytes;
+        }
+        let parts = u128::from(bytes) * u128::from(WHOLE) / u128::from(self.total);
+        parts.min(u128::from(u64::MAX)) as u64
+    }
+
+    /// Takes what was evicted for the last request. Nothing at all is no sign that evicting does not help; less than
+    /// what was asked for says that there was no more.
     pub fn settle(&mut self, evicted: u64, now: Instant) {
         if evicted > 0 {
-            self.judged[0].evicted = self.judged[0].evicted.saturating_add(evicted);
+            let evicted = self.in_its_unit(evicted).max(1);
+            self.evidence[self.latest].settle(evicted, &self.rules);
             self.rests_until = now + self.rules.cooldown;
         }
-    }
-}
-
-impl Judged {
-    /// What this reading says of the last eviction.
-    fn learn(&mut self, used: u64, now: Instant, rules: &Rules) {
-        let before = core::mem::replace(&mut self.used, used);
-        let evicted = core::mem::take(&mut self.evicted);
-        if evicted == 0 {
-            return;
-        }
-        if before.saturating_sub(used) > evicted / 2 {
-            self.in_vain = 0;
-            return;
-        }
-        self.in_vain = self.in_vain.saturating_add(1);
-        if self.in_vain >= rules.patience.saturating_mul(1 << self.trust) {
-            let until = now + rules.backoff;
-            self.gives_up = Some(GivenUp { until, used, by: evicted / 2 });
-        }
-    }
-
-    /// Until when nothing is to be evicted; unless evicting turns out to have helped after all.
-    fn given_up(&mut self, now_used: u64, now: Instant) -> Option<Instant> {
-        let GivenUp { until, used, by } = self.gives_up?;
-        let rose = now_used > used.saturating_add(by);
-        let fell = now_used < used.saturating_sub(by);
-        if now < until && !rose && !fell {
-            return Some(until);
-        }
-        self.gives_up = None;
-        if rose || fell {
-            self.in_vain = 0;
-        }
-        self.trust = if rose { (self.trust + 1).min(MOST_TRUST) } else { 0 };
-        None
     }
 }
 

@@ -11,6 +11,7 @@
 //! * [`Rules`] bound a step, and say what follows when evicting does not help.
 
 mod controller;
+mod evidence;
 mod reading;
 mod rules;
 

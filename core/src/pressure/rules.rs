@@ -57,6 +57,18 @@ impl Watermarks {
         self.low
     }
 
+    /// The larger of what lies above the high mark and what lies between the two.
+    fn step(self, total: u64) -> u64 {
+        let parts = (WHOLE - self.high).max(self.high - self.low);
+        (u128::from(total) * u128::from(parts) / u128::from(WHOLE)) as u64
+    }
+
+    /// Three quarters of the way from the high mark to the total.
+    pub(super) fn brink(self, total: u64) -> u64 {
+        let parts = self.high + (WHOLE - self.high) / 4 * 3;
+        (u128::from(total) * u128::from(parts) / u128::from(WHOLE)) as u64
+    }
+
     pub(super) fn is_high(self, used: u64, total: u64) -> bool {
         u128::from(used) * u128::from(WHOLE) >= u128::from(total) * u128::from(self.high)
     }
@@ -102,22 +114,26 @@ pub struct Rules {
     pub(super) marks: Watermarks,
     pub(super) target: Target,
     pub(super) min_step: u64,
-    pub(super) max_step: u64,
+    /// `None` for what the watermarks and the growth give.
+    pub(super) max_step: Option<u64>,
     pub(super) cooldown: Duration,
     pub(super) patience: u32,
     pub(super) backoff: Duration,
 }
 
 impl Rules {
-    /// Down to the low watermark, at least 1 MiB and as much as it takes at a time, without a pause; after
-    /// three evictions that did not help, one every 30 seconds.
+    /// Creates rules that ask for what lies above the low watermark, for at least 1 MiB at a time.
+    ///
+    /// A step is at most what lies above the high watermark, or between the two if that is more: 15 % of the total
+    /// for 85 % and 75 %. It is more only where the growth seen, and a quarter of it, would otherwise pass the total.
+    /// After three evictions that did not help, a full step is tried every 30 seconds.
     #[must_use]
     pub const fn new(marks: Watermarks) -> Self {
         Self {
             marks,
             target: Target::ToLow,
             min_step: 1 << 20,
-            max_step: u64::MAX,
+            max_step: None,
             cooldown: Duration::ZERO,
             patience: 3,
             backoff: Duration::from_secs(30),
@@ -138,7 +154,8 @@ impl Rules {
         self
     }
 
-    /// What a request is, at least and at most.
+    /// Sets what a request is, at least and at most, in bytes. Memory that grows by more than `most` between two
+    /// checks is not kept within the total.
     ///
     /// # Errors
     ///
@@ -150,7 +167,7 @@ impl Rules {
         if least > most {
             return Err(PressureError::MinStepAboveMaxStep);
         }
-        (self.min_step, self.max_step) = (least, most);
+        (self.min_step, self.max_step) = (least, Some(most));
         Ok(self)
     }
 
@@ -199,15 +216,35 @@ impl Rules {
         self.min_step
     }
 
-    /// What a request is at most.
+    /// What a request is at most; `None` if it follows from the watermarks, as [`new`](Self::new) says.
     #[must_use]
-    pub const fn max_step(&self) -> u64 {
+    pub const fn max_step(&self) -> Option<u64> {
         self.max_step
     }
 
-    pub(super) fn request(&self, used: u64, total: u64) -> u64 {
+    /// Returns these rules for readings that count no bytes: steps in bytes do not bound their requests.
+    #[must_use]
+    pub const fn in_parts(mut self) -> Self {
+        self.min_step = 0;
+        if self.max_step.is_some() {
+            self.max_step = Some(u64::MAX);
+        }
+        self
+    }
+
+    /// What to ask for, where this much more came in between two readings.
+    pub(super) fn request(&self, used: u64, total: u64, growth: u64) -> u64 {
         let target = self.target.of(self.marks, used, total);
-        target.clamp(self.min_step, self.max_step).max(1)
+        let most = self.max_step.unwrap_or_else(|| {
+            let next = used.saturating_add(growth).saturating_add(growth / 4);
+            self.marks.step(total).max(next.saturating_sub(total))
+        });
+        target.min(most).max(self.min_step).max(1)
+    }
+
+    /// An amount within the steps that were set.
+    pub(super) fn within_steps(&self, amount: u64) -> u64 {
+        amount.min(self.max_step.unwrap_or(u64::MAX)).max(self.min_step).max(1)
     }
 }
 

@@ -462,7 +462,7 @@ impl Live {
         // A part of something else is asked of what is held.
         let (reading, share_of) = match (sample.measure, sample.reading.share()) {
             (Measure::Share, Some(share)) => {
-                controller.set_rules(rests.steps(0, u64::MAX).unwrap_or(rests));
+                controller.set_rules(rests.in_parts());
                 let parts = Reading::Known { used: share.into(), total: 1_000_000 };
                 (parts, Some(self.pool.bytes(medium)))
             }
@@ -477,7 +477,7 @@ impl Live {
             Outcome::Skipped(skip) => return Err(skip),
         };
         let of_held = |held: u64| (u128::from(held) * u128::from(asked) / 1_000_000) as u64;
-        let (least, most) = (rules.min_step(), rules.max_step());
+        let (least, most) = (rules.min_step(), rules.max_step().unwrap_or(u64::MAX));
         let target = share_of.map_or(asked, |held| of_held(held).clamp(least, most));
         let (done, began) = (Shed::default(), std::time::Instant::now());
         Ok(Request { medium, target, done, began, share_of })
