@@ -1,6 +1,6 @@
 //! `tidegate pressure`: what the library sees of memory pressure on this machine.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ use crate::report::bars;
 /// Shows every source of memory pressure on this machine, as the library sees it.
 ///
 /// In what state it is, how much is used of how much, and where that comes from: the machine, the tightest
-/// limit of the control group and all above it, stalls, this process, and GPUs. Run it where your service runs,
-/// inside the container.
+/// limit of the control group and all above it, stalls, this process, and GPUs. The first row is the tighter of the
+/// limit and the machine, and its members follow. Run it where your service runs, inside the container.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +29,8 @@ Examples:
   tidegate pressure --watch --json         an array a line, for programs
 
 States: available; denied (there is one, and this process may not read it); unsupported (there is
-none here); stale (no answer, or one that cannot be). Exit status: 0, or 2 with one line that names
+none here); stale (no answer, or one that cannot be). A member that is denied or stale makes the
+whole unknown; one that is unsupported is passed over. Exit status: 0, or 2 with one line that names
 what is wrong; watching ends when it is interrupted, or nobody reads any more.")]
 pub(crate) struct Arguments {
     /// Again and again, until interrupted
@@ -63,7 +64,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// So many samples are drawn.
 const DRAWN: usize = 30;
 
-/// A source as programs see it.
+/// A source as programs see it, or a member of one.
 #[derive(Serialize)]
 struct Row {
     source: String,
@@ -73,7 +74,12 @@ struct Row {
     detail: String,
     #[serde(skip)]
     share: Option<u32>,
+    #[serde(skip)]
+    is_member: bool,
 }
+
+/// What each source read lately, by its name.
+type Drawn = BTreeMap<String, VecDeque<Option<u32>>>;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.root.is_dir() {
@@ -85,15 +91,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let source = within(source, PATIENCE);
         sources.push(source.map_err(|error| Failure::new("starting a thread", error))?);
     }
-    let mut drawn: Vec<VecDeque<Option<u32>>> = vec![VecDeque::new(); sources.len()];
+    let mut drawn = Drawn::new();
     let every = Duration::from_secs_f64(arguments.every.unwrap_or(1.0));
     let mut next = Instant::now();
     loop {
-        let rows: Vec<Row> = sources.iter_mut().map(row).collect();
+        let rows: Vec<Row> = sources.iter_mut().flat_map(rows_of).collect();
         let text = if arguments.json {
             json(&rows, arguments.watch)
         } else {
-            for (drawn, row) in drawn.iter_mut().zip(&rows) {
+            for row in &rows {
+                let drawn = drawn.entry(row.source.clone()).or_default();
                 drawn.push_back(row.share);
                 if drawn.len() > DRAWN {
                     drawn.pop_front();
@@ -118,15 +125,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn row(source: &mut impl Source) -> Row {
-    let sample = source.sample();
+/// Asks a source: its row, and one for each member if it is made of several.
+fn rows_of(source: &mut impl Source) -> Vec<Row> {
+    let mut sample = source.sample();
+    let members = std::mem::take(&mut sample.members);
+    let mut rows = vec![row(source.name(), sample, false)];
+    rows.extend(members.into_iter().map(|member| row(member.source, member.sample, true)));
+    rows
+}
+
+fn row(source: String, sample: Sample, is_member: bool) -> Row {
     let (used_bytes, total_bytes) = match (sample.measure, sample.reading) {
         (Measure::Bytes, Reading::Known { used, total }) => (Some(used), Some(total)),
         _ => (None, None),
     };
     let (state, share) = (sample.state().to_string(), sample.reading.share());
     let Sample { detail, .. } = sample;
-    Row { source: source.name(), state, used_bytes, total_bytes, detail, share }
+    Row { source, state, used_bytes, total_bytes, detail, share, is_member }
 }
 
 /// Over many lines, or as one.
@@ -141,23 +156,27 @@ fn json(rows: &[Row], is_one_of_many: bool) -> String {
     text
 }
 
-fn table(rows: &[Row], drawn: Option<&Vec<VecDeque<Option<u32>>>>) -> Table {
+fn table(rows: &[Row], drawn: Option<&Drawn>) -> Table {
     let mut table = Table::new();
     let mut header = vec!["source", "state", "used", "of", "%"];
     header.extend(drawn.map(|_| "lately"));
     header.push("where from, or why not");
     table.load_preset(NOTHING).set_header(header);
-    for (index, row) in rows.iter().enumerate() {
+    for row in rows {
         let bytes = |bytes: Option<u64>| bytes.map_or("-".to_owned(), shown);
         let percent = row.share.map(|share| format!("{:.1}", f64::from(share) / 10_000.0));
         let mut cells = vec![
-            row.source.clone(),
+            format!("{}{}", if row.is_member { "  " } else { "" }, row.source),
             row.state.clone(),
             bytes(row.used_bytes),
             bytes(row.total_bytes),
             percent.unwrap_or_else(|| "-".to_owned()),
         ];
-        cells.extend(drawn.map(|drawn| drawn[index].iter().map(|&share| mark(share)).collect()));
+        let lately = |drawn: &Drawn| {
+            let shares = drawn.get(&row.source).into_iter().flatten();
+            shares.map(|&share| mark(share)).collect()
+        };
+        cells.extend(drawn.map(lately));
         // What comes from files and drivers must not steer a terminal.
         cells.push(row.detail.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
         table.add_row(cells);

@@ -31,12 +31,24 @@ fn behave(how: &str) {
     unsafe { std::env::set_var("NVML_STUB", how) };
 }
 
+fn visible(devices: Option<&str>, order: Option<&str>) {
+    for (name, value) in [("CUDA_VISIBLE_DEVICES", devices), ("CUDA_DEVICE_ORDER", order)] {
+        match value {
+            // SAFETY: as for `behave`.
+            Some(value) => unsafe { std::env::set_var(name, value) },
+            // SAFETY: as for `behave`.
+            None => unsafe { std::env::remove_var(name) },
+        }
+    }
+}
+
 #[test]
 fn every_answer_of_the_library_has_a_state() {
     let directory = tempfile::tempdir().expect("a directory");
     let library = stub(directory.path());
     let gpu = |device| Gpu::new(device).library(&library);
 
+    visible(None, None);
     behave("ok");
     for (device, used, total) in [(0, 60 * GIB, 80 * GIB), (1, GIB, 24 * GIB)] {
         let mut gpu = gpu(device);
@@ -75,6 +87,37 @@ fn every_answer_of_the_library_has_a_state() {
     assert_eq!(watched.sample().state(), State::Available);
     behave("lost");
     assert_eq!(watched.sample().state(), State::Stale);
+
+    // By its UUID and its place, whatever the number.
+    behave("ok");
+    let second = Reading::Known { used: GIB, total: 24 * GIB };
+    let uuid = "GPU-11111111-1111-1111-1111-111111111111";
+    let mut by_uuid = gpu(0).uuid(uuid).expect("a UUID");
+    assert_eq!((by_uuid.sample().reading, by_uuid.medium()), (second, Medium::Device(0)));
+    let by_place = |place| gpu(5).pci(place).expect("a place").sample();
+    assert_eq!(by_place("0000:02:00.0").reading, second);
+    assert_eq!(by_place("0000:03:00.0").state(), State::Unsupported);
+    behave("mig");
+    let instance = "MIG-22222222-2222-2222-2222-222222222222";
+    let sample = gpu(0).uuid(instance).expect("a UUID").sample();
+    assert_eq!(sample.reading, Reading::Known { used: 5 * GIB, total: 20 * GIB });
+    behave("ok");
+
+    // Number 0 is the first of those that this process may use, and not somebody else's.
+    visible(Some(uuid), None);
+    assert_eq!(gpu(0).sample().reading, second);
+    assert_eq!(gpu(1).sample().state(), State::Unsupported);
+    visible(Some("1,0"), Some("PCI_BUS_ID"));
+    assert_eq!(gpu(0).sample().reading, second);
+    visible(Some("1"), None);
+    let refused = gpu(0).sample();
+    assert_eq!(refused.state(), State::Denied, "{refused:?}");
+    assert!(refused.detail.contains("CUDA_VISIBLE_DEVICES"), "{refused:?}");
+    visible(Some(""), None);
+    assert_eq!(gpu(0).sample().state(), State::Unsupported);
+    // By its UUID a device is meant whatever is visible.
+    assert_eq!(gpu(0).uuid(uuid).expect("a UUID").sample().reading, second);
+    visible(None, None);
 
     let nowhere = Gpu::new(0).library(directory.path().join("no such library")).sample();
     assert_eq!(nowhere.state(), State::Unsupported, "{nowhere:?}");

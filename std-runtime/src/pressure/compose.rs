@@ -1,6 +1,6 @@
 //! Sources made of others, and of closures.
 
-use super::{Medium, Sample, Source, Unknown};
+use super::{Medium, Member, Sample, Source, State, Unknown};
 use crate::config::ConfigError;
 use crate::panics::contained;
 
@@ -45,76 +45,132 @@ impl<F: FnMut() -> Sample + Send> Source for FromFn<F> {
     }
 }
 
-/// The tightest of several sources: [`max_of`], [`any_of`].
+/// A source made of several: [`max_of`], [`any_of`].
+///
+/// Its reading is the one of the member of which the largest part is used, and [`Sample::members`] has what each said.
+/// A member that is not there, or has no limit here, is absent ([`State::Unsupported`]). Any other member that is not
+/// known makes the whole reading unknown, because that member might be the tightest; the detail names it.
 pub struct Several {
-    sources: Vec<Box<dyn Source>>,
+    how: &'static str,
+    members: Vec<(String, Box<dyn Source>)>,
     medium: Medium,
-    is_strict: bool,
+    skipped: Vec<State>,
 }
 
-/// The source of which the largest part is used. Not known as long as one of them is not: that might be it.
+/// Returns a source that reads the tightest of several.
 ///
 /// # Errors
 ///
-/// If there are none, or they do not measure the same medium.
+/// If there are none, if they do not measure the same medium, or if one panics when it is asked for its name and medium.
+///
+/// ```
+/// use tidegate::pressure::{Cgroup, Meminfo, Root, max_of};
+///
+/// // The container's limit if there is one, and the machine's memory.
+/// let root = Root::system();
+/// let memory = max_of(vec![Box::new(Cgroup::new(root.clone())), Box::new(Meminfo::new(root))])?;
+/// # Ok::<(), tidegate::ConfigError>(())
+/// ```
 pub fn max_of(sources: Vec<Box<dyn Source>>) -> Result<Several, ConfigError> {
-    Several::new(sources, true)
+    Several::new("max", sources)
 }
 
-/// The source of which the largest part is used, of those that are known: for sources some of which there may
-/// be none of, where one is enough. One that may hang keeps the others waiting, here as in [`max_of`]: put it
-/// [`within`](super::within) a time.
+/// Returns a source that reads the tightest of those that there are: the rule is that of [`max_of`], and the name says
+/// that some may be absent.
 ///
 /// # Errors
 ///
-/// If there are none, or they do not measure the same medium.
+/// Fails as [`max_of`] does.
 pub fn any_of(sources: Vec<Box<dyn Source>>) -> Result<Several, ConfigError> {
-    Several::new(sources, false)
+    Several::new("any", sources)
 }
 
 impl Several {
-    fn new(sources: Vec<Box<dyn Source>>, is_strict: bool) -> Result<Self, ConfigError> {
-        let Some(medium) = sources.first().map(|source| source.medium()) else {
+    fn new(how: &'static str, sources: Vec<Box<dyn Source>>) -> Result<Self, ConfigError> {
+        let mut members = Vec::with_capacity(sources.len());
+        let mut media = Vec::with_capacity(sources.len());
+        for source in sources {
+            let asked = contained(|| (source.name(), source.medium()));
+            let panicked =
+                || ConfigError::new("sources", "one panicked when asked what it measures");
+            let (name, medium) = asked.ok_or_else(panicked)?;
+            members.push((name, source));
+            media.push(medium);
+        }
+        let Some(&medium) = media.first() else {
             return Err(ConfigError::new("sources", "must be at least one"));
         };
-        if sources.iter().any(|source| source.medium() != medium) {
+        if media.iter().any(|&other| other != medium) {
             return Err(ConfigError::new("sources", "must all measure the same medium"));
         }
-        Ok(Self { sources, medium, is_strict })
+        Ok(Self { how, members, medium, skipped: vec![State::Unsupported] })
+    }
+
+    /// Skips members in this state, too: what they measure is then not watched while they are in it.
+    ///
+    /// ```
+    /// use tidegate::pressure::{Medium, Sample, Source, State, Unknown, from_fn, max_of};
+    ///
+    /// let denied = || Sample::unknown(Unknown::Denied, "not for this process");
+    /// let known = || Sample::bytes(50, 100, "a counter");
+    /// let sources = || -> Vec<Box<dyn Source>> {
+    ///     vec![
+    ///         Box::new(from_fn("denied", Medium::Host, denied)),
+    ///         Box::new(from_fn("known", Medium::Host, known)),
+    ///     ]
+    /// };
+    /// assert_eq!(max_of(sources())?.sample().state(), State::Denied);
+    /// assert_eq!(max_of(sources())?.skipping(State::Denied).sample().state(), State::Available);
+    /// # Ok::<(), tidegate::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn skipping(mut self, state: State) -> Self {
+        self.skipped.push(state);
+        self
     }
 }
 
 impl Source for Several {
     fn name(&self) -> String {
-        let names: Vec<_> = self.sources.iter().map(|source| source.name()).collect();
-        format!("{}({})", if self.is_strict { "max" } else { "any" }, names.join(", "))
+        let names: Vec<_> = self.members.iter().map(|(name, _)| name.as_str()).collect();
+        format!("{}({})", self.how, names.join(", "))
     }
 
     fn medium(&self) -> Medium {
         self.medium
     }
 
+    /// Asks one member after the other. One that may hang keeps the others waiting: put it [`within`](super::within) a
+    /// time.
     fn sample(&mut self) -> Sample {
-        let mut tightest: Option<Sample> = None;
-        let mut unknown: Option<Sample> = None;
-        for source in &mut self.sources {
+        let ask = |(name, source): &mut (String, Box<dyn Source>)| {
             let panicked = || Sample::unknown(Unknown::Stale, "the source panicked");
-            let mut sample = contained(|| source.sample()).unwrap_or_else(panicked);
-            sample.detail = format!("{}: {}", source.name(), sample.detail);
-            let share = sample.reading.share();
-            let place = if share.is_some() { &mut tightest } else { &mut unknown };
-            if place.as_ref().is_none_or(|other| share > other.reading.share()) {
-                *place = Some(sample);
-            }
-        }
-        let (first, second) =
-            if self.is_strict { (unknown, tightest) } else { (tightest, unknown) };
-        first.or(second).expect("there is at least one")
+            let sample = contained(|| source.sample()).unwrap_or_else(panicked);
+            Member { source: name.clone(), sample }
+        };
+        let members: Vec<_> = self.members.iter_mut().map(ask).collect();
+        let state = |member: &&Member| member.sample.state();
+        let is_known = |member: &&Member| state(member) == State::Available;
+        let decides =
+            |member: &&Member| !is_known(member) && !self.skipped.contains(&state(member));
+        let tightest = members.iter().filter(is_known).reduce(|tightest, other| {
+            let is_tighter = other.sample.reading.share() > tightest.sample.reading.share();
+            if is_tighter { other } else { tightest }
+        });
+        // Of members that are all skipped, one that is there says more than one that is not.
+        let is_there = |member: &&Member| state(member) != State::Unsupported;
+        let chosen = members.iter().find(decides).or(tightest);
+        let chosen = chosen.or_else(|| members.iter().find(is_there)).or(members.first());
+        let Some(Member { source, sample }) = chosen else {
+            return Sample::unknown(Unknown::Unsupported, "no sources");
+        };
+        let (detail, sample) = (format!("{source}: {}", sample.detail), sample.clone());
+        Sample { detail, members, ..sample }
     }
 }
 
 impl std::fmt::Debug for Several {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Several").field("name", &self.name()).finish()
+        f.debug_struct("Several").field("name", &self.name()).finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@
 //! | `Gpu` (feature `nvml`), [`NvidiaSmi`] | a device's memory |
 //! | [`from_fn`] | whatever a closure says |
 //! | [`max_of`], [`any_of`] | the tightest of several |
+//! | [`Noop`] | nothing |
 //!
 //! What a source cannot read is [`Unknown`], and why: never 0, and never *no pressure*.
 //!
@@ -18,8 +19,14 @@
 mod alarm;
 mod cgroup;
 mod compose;
+#[cfg_attr(
+    not(feature = "nvml"),
+    expect(dead_code, reason = "instances of devices are for the library")
+)]
+mod device;
 mod meminfo;
 mod monitor;
+mod noop;
 mod nvidia_smi;
 #[cfg(feature = "nvml")]
 mod nvml;
@@ -36,10 +43,11 @@ use std::time::Duration;
 pub use tidegate_core::pressure::*;
 
 pub use self::alarm::{Alarm, NoAlarm};
-pub use self::cgroup::Cgroup;
+pub use self::cgroup::{Cgroup, Reckoning};
 pub use self::compose::{FromFn, Several, any_of, from_fn, max_of};
 pub use self::meminfo::Meminfo;
 pub use self::monitor::{Builder, Check, Pressure, Status};
+pub use self::noop::Noop;
 pub use self::nvidia_smi::NvidiaSmi;
 #[cfg(feature = "nvml")]
 pub use self::nvml::Gpu;
@@ -55,7 +63,7 @@ pub enum Medium {
     /// The machine's memory.
     #[default]
     Host,
-    /// The memory of the accelerator of this index.
+    /// The memory of an accelerator, by the number that sources and caches of this process call it.
     Device(u32),
 }
 
@@ -80,6 +88,17 @@ pub struct Sample {
     pub detail: String,
     /// How long it takes until this shows what an eviction did: for so long at least, none follows.
     pub lag: Duration,
+    /// What each member of a source made of several said; empty for any other source.
+    pub members: Vec<Member>,
+}
+
+/// What a member of a source made of several said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What it is called.
+    pub source: String,
+    /// What it said.
+    pub sample: Sample,
 }
 
 impl Sample {
@@ -99,7 +118,7 @@ impl Sample {
     }
 
     fn of(reading: Reading, measure: Measure, detail: impl Into<String>) -> Self {
-        Self { reading, measure, detail: detail.into(), lag: Duration::ZERO }
+        Self { reading, measure, detail: detail.into(), lag: Duration::ZERO, members: Vec::new() }
     }
 
     /// So many bytes of a bound that may be exceeded.
@@ -176,11 +195,14 @@ impl<T: Source + ?Sized> Source for Box<T> {
     }
 }
 
-/// Every source that there may be on this machine, readable or not: what `tidegate pressure` shows.
+/// Returns every source that there may be on this machine, readable or not: what `tidegate pressure` shows. The first
+/// is the tightest of the control group's limit and the machine's memory.
 pub fn survey(root: &Root) -> Vec<Box<dyn Source>> {
+    let memory: Vec<Box<dyn Source>> =
+        vec![Box::new(Cgroup::new(root.clone())), Box::new(Meminfo::new(root.clone()))];
+    let memory = max_of(memory).expect("two sources of one medium");
     let mut sources: Vec<Box<dyn Source>> = vec![
-        Box::new(Meminfo::new(root.clone())),
-        Box::new(Cgroup::new(root.clone())),
+        Box::new(memory),
         Box::new(Psi::of_machine(root.clone(), Stall::Some, Window::TenSeconds)),
         Box::new(Psi::of_cgroup(root.clone(), Stall::Some, Window::TenSeconds)),
         Box::new(Resident::new(root.clone(), None)),

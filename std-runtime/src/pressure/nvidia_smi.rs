@@ -4,31 +4,73 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::device::{Address, Card, Found, Identity, Visibility};
 use super::root::Failure;
 use super::{Medium, Sample, Source, Unknown};
+use crate::config::ConfigError;
 
 const PROGRAM: &str = "nvidia-smi";
 /// It takes a second to start a driver that nobody uses.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The memory of one device, by running `nvidia-smi`: tens of milliseconds of a processor each time. Never
-/// the sum of several, which hides the one that is full.
-#[derive(Clone, Copy, Debug)]
+/// Reads the memory of one device by running `nvidia-smi`: tens of milliseconds of a processor each time. It is never
+/// the sum of several devices, which hides the one that is full.
+///
+/// A device is named by its number among those that this process may use, or by its [UUID](Self::uuid) or
+/// [place](Self::pci). `CUDA_VISIBLE_DEVICES`, as it was when the source was made, is honoured; where the list has
+/// numbers and CUDA's order is not the driver's, the source says so ([`Unknown::Denied`]). Instances of devices (MIG)
+/// are not among what `nvidia-smi` lists.
+#[derive(Clone, Debug)]
 pub struct NvidiaSmi {
     device: u32,
+    card: Card,
+    visibility: Visibility,
 }
 
 impl NvidiaSmi {
-    /// The device of this index.
+    /// Creates a source for the device of this number, which is [`Medium::Device`] of the same.
     pub fn new(device: u32) -> Self {
-        Self { device }
+        Self { device, card: Card::default(), visibility: Visibility::of_process() }
+    }
+
+    /// Reads the device that has this UUID, as `nvidia-smi -L` prints it; the number stays what the process calls it.
+    ///
+    /// # Errors
+    ///
+    /// If it begins with neither `GPU-` nor `MIG-`, or has a space.
+    pub fn uuid(mut self, uuid: &str) -> Result<Self, ConfigError> {
+        self.card = Card::uuid(uuid)?;
+        Ok(self)
+    }
+
+    /// Reads the device at this place on the PCI bus; the number stays what the process calls it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not like `0000:65:00.0`, in hexadecimal digits.
+    pub fn pci(mut self, address: &str) -> Result<Self, ConfigError> {
+        self.card = Card::pci(address)?;
+        Ok(self)
     }
 }
 
-/// Used and total of each device, in bytes.
-fn parse(text: &str) -> Vec<Result<(u64, u64), Failure>> {
+/// A device as it is listed.
+struct Listed {
+    /// Used and total, in bytes.
+    memory: Result<(u64, u64), Failure>,
+    identity: Identity,
+}
+
+/// Reads lines `used, total, uuid, place`.
+fn parse(text: &str) -> Vec<Listed> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.map(line).collect()
+    let listed = |text| {
+        let mut words = str::split(text, ',').skip(2).map(str::trim);
+        let uuid = words.next().unwrap_or_default().to_owned();
+        let pci = words.next().and_then(Address::parse);
+        Listed { memory: line(text), identity: Identity { uuid, pci } }
+    };
+    lines.map(listed).collect()
 }
 
 fn line(line: &str) -> Result<(u64, u64), Failure> {
@@ -40,7 +82,8 @@ fn line(line: &str) -> Result<(u64, u64), Failure> {
         return Err(Failure::new(Unknown::Unsupported, says()));
     }
     let garbage = || Failure::new(Unknown::Stale, says());
-    let (used, total) = line.split_once(',').ok_or_else(garbage)?;
+    let mut words = line.split(',');
+    let (used, total) = words.next().zip(words.next()).ok_or_else(garbage)?;
     // With its unit or without.
     let mib = |text: &str| {
         let number = text.trim().strip_suffix("MiB").unwrap_or(text).trim();
@@ -52,7 +95,8 @@ fn line(line: &str) -> Result<(u64, u64), Failure> {
 
 /// Runs it, and ends it if it takes too long.
 fn run() -> Result<String, Failure> {
-    let query = ["--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits"];
+    let query =
+        ["--query-gpu=memory.used,memory.total,uuid,pci.bus_id", "--format=csv,noheader,nounits"];
     let mut command = Command::new(PROGRAM);
     command.args(query).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| Failure::of(PROGRAM, &error))?;
@@ -93,18 +137,31 @@ fn end(child: &mut Child) {
     _ = child.wait();
 }
 
-fn of_device(text: &str, device: u32) -> Result<(u64, u64), Failure> {
-    parse(text).into_iter().nth(device as usize).unwrap_or_else(|| {
-        let detail = format!("{PROGRAM}: there is no device {device}");
-        Err(Failure::new(Unknown::Unsupported, detail))
-    })
+impl NvidiaSmi {
+    fn of(&self, text: &str) -> Result<(u64, u64), Failure> {
+        let listed = parse(text);
+        let identities: Vec<_> = listed.iter().map(|device| device.identity.clone()).collect();
+        let says = |failure: Failure| Failure {
+            detail: format!("{PROGRAM}: {}", failure.detail),
+            ..failure
+        };
+        match self.card.find(self.device, &self.visibility, &identities).map_err(says)? {
+            Found::Index(index) => listed[index as usize].memory.clone(),
+            Found::Instance(uuid) => {
+                let detail = format!("{PROGRAM}: does not list {uuid}");
+                Err(Failure::new(Unknown::Unsupported, detail))
+            }
+        }
+    }
 }
 
-/// One for each device; or one that says why there are none.
+/// Returns a source for each device that this process may use, or one that says why there are none.
 pub(super) fn all() -> Vec<Box<dyn Source>> {
-    let devices = run().map_or(0, |text| parse(&text).len());
+    let listed = run().map_or_else(|_| Vec::new(), |text| parse(&text));
+    let identities: Vec<_> = listed.into_iter().map(|device| device.identity).collect();
+    let devices = Visibility::of_process().count(&identities);
     (0..devices.max(1))
-        .map(|device| -> Box<dyn Source> { Box::new(NvidiaSmi::new(device as u32)) })
+        .map(|device| -> Box<dyn Source> { Box::new(NvidiaSmi::new(device)) })
         .collect()
 }
 
@@ -118,7 +175,7 @@ impl Source for NvidiaSmi {
     }
 
     fn sample(&mut self) -> Sample {
-        match run().and_then(|text| of_device(&text, self.device)) {
+        match run().and_then(|text| self.of(&text)) {
             Ok((used, total)) => Sample::bytes(used, total, PROGRAM),
             Err(failure) => failure.into(),
         }
@@ -132,7 +189,12 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn known(text: &str) -> Vec<Option<(u64, u64)>> {
-        parse(text).into_iter().map(Result::ok).collect()
+        parse(text).into_iter().map(|device| device.memory.ok()).collect()
+    }
+
+    fn of_device(text: &str, device: u32) -> Result<(u64, u64), Failure> {
+        let (card, visibility) = (Card::default(), Visibility::default());
+        NvidiaSmi { device, card, visibility }.of(text)
     }
 
     #[test]
@@ -168,5 +230,19 @@ mod tests {
         let tightest = Some((1_572_864_000, 2_097_152_000));
         let other = Some((262_144_000, 2_097_152_000));
         assert_eq!(known(mixed), [None, tightest, None, None, other]);
+    }
+
+    #[test]
+    fn a_device_is_read_by_its_uuid_and_its_place() {
+        let text =
+            "1000, 2000, GPU-aa00, 00000000:01:00.0\n500, 2000, GPU-bb11, 00000000:65:00.0\n";
+        let of = |device: NvidiaSmi| device.of(text).map_err(|failure| failure.why);
+        let (first, second) = (Ok((1_000 * MIB, 2_000 * MIB)), Ok((500 * MIB, 2_000 * MIB)));
+        assert_eq!(of(NvidiaSmi::new(0).uuid("GPU-bb11").expect("a UUID")), second);
+        assert_eq!(of(NvidiaSmi::new(1).pci("0000:01:00.0").expect("a place")), first);
+        let gone = NvidiaSmi::new(0).uuid("GPU-cc22").expect("a UUID");
+        assert_eq!(of(gone), Err(Unknown::Unsupported));
+        let instance = NvidiaSmi::new(0).uuid("MIG-cc22").expect("a UUID");
+        assert_eq!(of(instance), Err(Unknown::Unsupported));
     }
 }

@@ -8,20 +8,29 @@ use std::time::{Duration, Instant};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 
+use super::device::{Address, Card, Found, Identity, Visibility};
 use super::root::Failure;
 use super::{Medium, Sample, Source, Unknown};
+use crate::config::ConfigError;
 
 /// Loading the library is not tried more often than this.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// The memory of one device. Where the library or the driver is missing, and where memory is the machine's
+/// Reads the memory of one device. Where the library or the driver is missing, and where memory is the machine's
 /// own, that is said ([`Unknown::Unsupported`]); where the device is cut in instances (MIG) and this process
 /// may not see the whole, too ([`Unknown::Denied`]).
+///
+/// A device is named by its number among those that this process may use, or by its [UUID](Self::uuid) or
+/// [place](Self::pci). `CUDA_VISIBLE_DEVICES`, as it was when the source was made, is honoured: under it number 0 is the
+/// first device of that list. Where the list has numbers and CUDA's order is not the driver's, the source says so
+/// ([`Unknown::Denied`]) and reads nobody else's device.
 ///
 /// A driver may hang in a call, with nothing to be done about it: this source then says nothing any more.
 #[derive(Debug)]
 pub struct Gpu {
     device: u32,
+    card: Card,
+    visibility: Visibility,
     library: Option<OsString>,
     loaded: Loaded,
 }
@@ -35,12 +44,42 @@ enum Loaded {
 }
 
 impl Gpu {
-    /// The device of this index.
+    /// Creates a source for the device of this number, which is [`Medium::Device`] of the same.
     pub fn new(device: u32) -> Self {
-        Self { device, library: None, loaded: Loaded::NotYet }
+        let (card, visibility) = (Card::default(), Visibility::of_process());
+        Self { device, card, visibility, library: None, loaded: Loaded::NotYet }
     }
 
-    /// By a library of another name than `libnvidia-ml.so.1`, or at another place.
+    /// Reads the device that has this UUID, as `nvidia-smi -L` prints it; the number stays what the process calls it. An
+    /// instance (`MIG-..`) can be named, too, and a part of a UUID that only one device has.
+    ///
+    /// # Errors
+    ///
+    /// If it begins with neither `GPU-` nor `MIG-`, or has a space.
+    ///
+    /// ```
+    /// use tidegate::pressure::{Gpu, Medium, Source};
+    ///
+    /// let gpu = Gpu::new(0).uuid("GPU-11111111-1111-1111-1111-111111111111")?;
+    /// assert_eq!(gpu.medium(), Medium::Device(0));
+    /// # Ok::<(), tidegate::ConfigError>(())
+    /// ```
+    pub fn uuid(mut self, uuid: &str) -> Result<Self, ConfigError> {
+        self.card = Card::uuid(uuid)?;
+        Ok(self)
+    }
+
+    /// Reads the device at this place on the PCI bus; the number stays what the process calls it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not like `0000:65:00.0`, in hexadecimal digits.
+    pub fn pci(mut self, address: &str) -> Result<Self, ConfigError> {
+        self.card = Card::pci(address)?;
+        Ok(self)
+    }
+
+    /// Loads a library of another name than `libnvidia-ml.so.1`, or at another place.
     #[must_use]
     pub fn library(mut self, path: impl Into<OsString>) -> Self {
         self.library = Some(path.into());
@@ -69,15 +108,38 @@ impl Gpu {
 
     fn read(&mut self) -> Result<(u64, u64, String), Failure> {
         let nvml = self.nvml()?;
-        memory(&nvml, self.device).map_err(|error| {
-            let failure = failure(&error);
+        let found = self.find(&nvml);
+        let answer = found.and_then(|found| memory(&nvml, &found).map_err(|error| failure(&error)));
+        answer.inspect_err(|failure| {
             if failure.why == Unknown::Stale {
                 // It may be the library that is out of order: load it anew, later.
                 self.loaded = Loaded::Failed(Instant::now(), failure.clone());
             }
-            failure
         })
     }
+}
+
+impl Gpu {
+    fn find(&self, nvml: &Nvml) -> Result<Found, Failure> {
+        if self.card == Card::Numbered && self.visibility.is_all() {
+            return Ok(Found::Index(self.device));
+        }
+        self.card.find(self.device, &self.visibility, &identities(nvml)?)
+    }
+}
+
+/// What the driver says of each device; one that does not answer has no identity.
+fn identities(nvml: &Nvml) -> Result<Vec<Identity>, Failure> {
+    let count = nvml.device_count().map_err(|error| failure(&error))?;
+    let identity = |index| {
+        let Ok(device) = nvml.device_by_index(index) else { return Identity::default() };
+        let pci = device.pci_info().ok();
+        Identity {
+            uuid: device.uuid().unwrap_or_default(),
+            pci: pci.and_then(|pci| Address::parse(&pci.bus_id)),
+        }
+    };
+    Ok((0..count).map(identity).collect())
 }
 
 fn load(library: Option<&OsString>) -> Result<Arc<Nvml>, Failure> {
@@ -92,8 +154,11 @@ fn load(library: Option<&OsString>) -> Result<Arc<Nvml>, Failure> {
     })
 }
 
-fn memory(nvml: &Nvml, device: u32) -> Result<(u64, u64, String), NvmlError> {
-    let device = nvml.device_by_index(device)?;
+fn memory(nvml: &Nvml, found: &Found) -> Result<(u64, u64, String), NvmlError> {
+    let device = match found {
+        Found::Index(index) => nvml.device_by_index(*index)?,
+        Found::Instance(uuid) => nvml.device_by_uuid(uuid.as_str())?,
+    };
     let memory = device.memory_info()?;
     // What of it counts the driver's own share differs between versions; what is free does not.
     let used = memory.total.saturating_sub(memory.free);
@@ -128,13 +193,13 @@ fn why(error: &NvmlError) -> Unknown {
     }
 }
 
-/// One for each device; or one that says why there are none.
+/// Returns a source for each device that this process may use, or one that says why there are none.
 pub(super) fn all() -> Vec<Box<dyn Source>> {
     let (says, hears) = std::sync::mpsc::channel();
     // A driver may hang; then there is one device, which says so.
     let counting = std::thread::Builder::new().spawn(move || {
-        let devices = load(None).ok().and_then(|nvml| nvml.device_count().ok());
-        _ = says.send(devices.unwrap_or(0));
+        let devices = load(None).and_then(|nvml| identities(&nvml)).unwrap_or_default();
+        _ = says.send(Visibility::of_process().count(&devices));
     });
     let devices = counting.ok().and_then(|_| hears.recv_timeout(Duration::from_secs(5)).ok());
     let devices = devices.unwrap_or(0);

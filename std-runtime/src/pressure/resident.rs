@@ -6,7 +6,7 @@ use super::{Sample, Source};
 
 const PATH: &str = "/proc/self/status";
 
-/// The process's own resident bytes, beside a budget; without one, beside what the machine has.
+/// Reads the process's own resident bytes, beside a budget; without one, beside what the machine has.
 #[derive(Clone, Debug, Default)]
 pub struct Resident {
     root: Root,
@@ -14,7 +14,7 @@ pub struct Resident {
 }
 
 impl Resident {
-    /// Below this root.
+    /// Creates a source that reads below this root.
     pub fn new(root: Root, budget: Option<u64>) -> Self {
         Self { root, budget }
     }
@@ -22,9 +22,13 @@ impl Resident {
     fn read(&self) -> Result<(u64, u64), Failure> {
         let text = self.root.read(PATH)?;
         let used = field(&text, "VmRSS").ok_or_else(|| Failure::garbage(PATH))?;
+        let machine = meminfo::read(&self.root);
+        if machine.as_ref().is_ok_and(|machine| used > machine.installed) {
+            return Err(Failure::impossible(PATH, "VmRSS is more than the machine has"));
+        }
         let total = match self.budget {
             Some(budget) => budget,
-            None => meminfo::read(&self.root)?.total,
+            None => machine?.total,
         };
         Ok((used, total))
     }

@@ -30,7 +30,12 @@ impl Failure {
         Self { why, detail: detail.into() }
     }
 
-    /// What a file says cannot be.
+    /// A file says what cannot be: `what`.
+    pub(super) fn impossible(path: &str, what: impl std::fmt::Display) -> Self {
+        Self::new(Unknown::Stale, format!("{path}: {what}"))
+    }
+
+    /// What a file says is not understood.
     pub(super) fn garbage(path: &str) -> Self {
         Self::new(Unknown::Stale, format!("{path}: not understood"))
     }
@@ -89,13 +94,27 @@ impl Default for Root {
     }
 }
 
-/// The value of a field: `MemTotal:   16 kB` in `/proc`, `inactive_file 16` in a control group. What is in kB
-/// is returned in bytes.
+/// Returns the value of a field: `MemTotal:   16 kB` in `/proc`, `inactive_file 16` in a control group. What is in kB
+/// is returned in bytes. `None` if there is no such field, or its value is not understood.
 pub(super) fn field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| {
+    value(line(text, name)?)
+}
+
+/// Returns the value of a field that not every kernel has; `None` if there is no such field.
+pub(super) fn field_if_there(text: &str, name: &str, path: &str) -> Result<Option<u64>, Failure> {
+    let Some(line) = line(text, name) else { return Ok(None) };
+    let garbage = || Failure::new(Unknown::Stale, format!("{path}: {name} is not understood"));
+    value(line).map(Some).ok_or_else(garbage)
+}
+
+fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
         let rest = line.strip_prefix(name)?;
         rest.strip_prefix(':').or_else(|| rest.strip_prefix(' '))
-    })?;
+    })
+}
+
+fn value(line: &str) -> Option<u64> {
     let mut words = line.split_ascii_whitespace();
     let number: u64 = words.next()?.parse().ok()?;
     match words.next() {

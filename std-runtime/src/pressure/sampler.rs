@@ -53,23 +53,31 @@ impl Channel {
     }
 }
 
+/// A source whose destructor may panic, wherever it is dropped: with its thread, or because none could be started.
+struct Contained<S>(Option<S>);
+
+impl<S> Drop for Contained<S> {
+    fn drop(&mut self) {
+        contained(|| drop(self.0.take()));
+    }
+}
+
 impl Sampler {
-    pub(super) fn start(mut source: impl Source + 'static) -> std::io::Result<Self> {
+    pub(super) fn start(source: impl Source + 'static) -> std::io::Result<Self> {
         let channel =
             Arc::new(Channel { state: Mutex::new(State::default()), changed: Condvar::new() });
         // These are its code, too.
         let named = contained(|| (source.name(), source.medium()));
+        let mut source = Contained(Some(source));
         let panicked = || std::io::Error::other("the source panicked when asked what it measures");
         let (name, medium) = named.ok_or_else(panicked)?;
         let asked = Arc::clone(&channel);
         std::thread::Builder::new().name("tidegate-source".to_owned()).spawn(move || {
             while asked.wait_until_asked() {
-                let sample = contained(|| source.sample());
+                let sample = contained(|| source.0.as_mut().map(Source::sample)).flatten();
                 let panicked = || Sample::unknown(Unknown::Stale, "the source panicked");
                 asked.answer(sample.unwrap_or_else(panicked));
             }
-            // Its destructor may panic.
-            contained(|| drop(source));
         })?;
         Ok(Self { channel, name, medium })
     }

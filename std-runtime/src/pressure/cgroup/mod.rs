@@ -1,29 +1,61 @@
 //! Limits of control groups, of both versions.
 
 mod membership;
+mod usage;
 
-use super::meminfo;
+use super::meminfo::{self, Memory};
 use super::root::{Failure, Root, field};
 use super::{Sample, Source, Unknown};
 
 pub(super) use self::membership::{Directory, Version, directory};
+pub use self::usage::Reckoning;
 
-/// The tightest limit of the process's control group and of all above it that can be seen: that of which the
-/// largest part is used. Used is what the group holds but for pages of files that were not read of late,
-/// which the kernel gives up first. A limit above what the machine has counts as that.
+/// Reads the tightest limit of the process's control group and of all above it that can be seen: the one of which the
+/// largest part is used. A limit above what the machine has counts as that.
 ///
-/// In version 2 that is `memory.max` or `memory.high`, whichever is lower, in version 1
-/// `memory.limit_in_bytes` and what `hierarchical_memory_limit` says of groups that cannot be seen.
-/// All of it is read anew each time: limits may be changed, and processes moved.
+/// What the kernel would give back does not count as used: see [`Reckoning`]. In version 2 a limit is `memory.max` or
+/// `memory.high`, whichever is lower; in version 1 it is `memory.limit_in_bytes` and what `hierarchical_memory_limit`
+/// says of groups that cannot be seen. All of it is read anew each time: limits may be changed, and processes moved.
+///
+/// # Errors
+///
+/// A group without a limit is [`Unknown::Unsupported`]. A limit that exists and cannot be read, or a figure that cannot
+/// be, makes the reading unknown and is named in the detail. What can be read is still used: where one of the two limits
+/// of a group can be read it counts, and without `memory.stat` all that the group holds does; the detail says so.
 #[derive(Clone, Debug, Default)]
 pub struct Cgroup {
     root: Root,
+    reckoning: Reckoning,
 }
 
 impl Cgroup {
-    /// Below this root.
+    /// Creates a source that reads below this root.
     pub fn new(root: Root) -> Self {
-        Self { root }
+        Self { root, reckoning: Reckoning::default() }
+    }
+
+    /// Sets what counts as used.
+    #[must_use]
+    pub fn reckoning(mut self, reckoning: Reckoning) -> Self {
+        self.reckoning = reckoning;
+        self
+    }
+
+    fn tightest(&self) -> Result<Level, Failure> {
+        let Directory { version, mount, below } = directory(&self.root)?;
+        let machine = meminfo::read(&self.root).ok();
+        let mut tightest: Option<Level> = None;
+        for at in levels(&mount, &below) {
+            let group = Group { root: &self.root, version, at: &at };
+            let Some(level) = group.level(machine.as_ref(), self.reckoning)? else { continue };
+            if tightest.as_ref().is_none_or(|other| level.is_tighter_than(other)) {
+                tightest = Some(level);
+            }
+        }
+        tightest.ok_or_else(|| {
+            let detail = format!("{mount}{below}: no limit, here or above");
+            Failure::new(Unknown::Unsupported, detail)
+        })
     }
 }
 
@@ -54,67 +86,117 @@ fn number(text: &str, path: &str) -> Result<u64, Failure> {
     text.trim().parse().map_err(|_| Failure::garbage(path))
 }
 
-/// What a group uses of its limit; `None` if it has none.
-fn level(root: &Root, version: Version, at: &str) -> Result<Option<Level>, Failure> {
-    let (limits, usage, inactive): (&[&str], _, _) = match version {
-        Version::One => {
-            (&["memory.limit_in_bytes"], "memory.usage_in_bytes", "total_inactive_file")
-        }
-        Version::Two => (&["memory.max", "memory.high"], "memory.current", "inactive_file"),
-    };
-    let file = |name: &str| format!("{at}/{name}");
-    let mut lowest: Option<(u64, String)> = None;
-    for path in limits.iter().map(|name| file(name)) {
-        if let Some(text) = root.read_if_there(&path)?
-            && let Some(limit) = limit(&text, &path)?
-            && lowest.as_ref().is_none_or(|(lowest, _)| limit < *lowest)
-        {
-            lowest = Some((limit, path));
-        }
-    }
-    // Read once: for the limit of groups that cannot be seen, and for what is inactive.
-    let stat = file("memory.stat");
-    let Some(text) = root.read_if_there(&stat)? else {
-        return match lowest {
-            Some(_) => Err(Failure::new(Unknown::Stale, format!("{stat}: not there"))),
-            None => Ok(None),
-        };
-    };
-    if version == Version::One
-        && let Some(hidden) = field(&text, "hierarchical_memory_limit")
-        && hidden < lowest.as_ref().map_or(NO_LIMIT, |(lowest, _)| *lowest)
-    {
-        lowest = Some((hidden, stat.clone()));
-    }
-    let Some((total, detail)) = lowest else {
-        return Ok(None);
-    };
-    let path = file(usage);
-    let current = number(&root.read(&path)?, &path)?;
-    let inactive = field(&text, inactive).ok_or_else(|| Failure::garbage(&stat))?;
-    Ok(Some(Level { used: current.saturating_sub(inactive), total, detail }))
+/// A group's directory.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    root: &'a Root,
+    version: Version,
+    at: &'a str,
 }
 
-fn tightest(root: &Root) -> Result<Level, Failure> {
-    let Directory { version, mount, below } = directory(root)?;
-    let machine = meminfo::read(root).ok();
-    let mut tightest: Option<Level> = None;
-    for at in levels(&mount, &below) {
-        let Some(mut level) = level(root, version, &at)? else { continue };
-        if let Some(memory) = machine {
-            level.total = level.total.min(memory.total);
+/// The lowest limit of a group, the file that says so, and why another file could not be read.
+#[derive(Default)]
+struct Limits {
+    lowest: Option<(u64, String)>,
+    unread: Option<Failure>,
+}
+
+impl Group<'_> {
+    fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.at)
+    }
+
+    fn limits(&self) -> Limits {
+        let names: &[&str] = match self.version {
+            Version::One => &["memory.limit_in_bytes"],
+            Version::Two => &["memory.max", "memory.high"],
+        };
+        let mut limits = Limits::default();
+        for path in names.iter().map(|name| self.file(name)) {
+            let text = self.root.read_if_there(&path);
+            match text.and_then(|text| text.map_or(Ok(None), |text| limit(&text, &path))) {
+                Ok(Some(limit)) => limits.lower(limit, path),
+                Ok(None) => {}
+                Err(failure) => limits.unread = limits.unread.or(Some(failure)),
+            }
         }
-        if level.total == 0 {
-            return Err(Failure::new(Unknown::Stale, format!("{}: a limit of 0", level.detail)));
+        limits
+    }
+
+    /// Reads what the group uses of its limit; `None` if it has none.
+    fn level(
+        &self,
+        machine: Option<&Memory>,
+        reckoning: Reckoning,
+    ) -> Result<Option<Level>, Failure> {
+        let mut limits = self.limits();
+        // Read once: for the limit of groups that cannot be seen, and for what can be reclaimed.
+        let path = self.file("memory.stat");
+        let stat = self.root.read_if_there(&path);
+        if let (Version::One, Ok(Some(text))) = (self.version, &stat)
+            && let Some(hidden) = field(text, "hierarchical_memory_limit")
+            && hidden < NO_LIMIT
+        {
+            limits.lower(hidden, path.clone());
         }
-        if tightest.as_ref().is_none_or(|other| level.is_tighter_than(other)) {
-            tightest = Some(level);
+        let Limits { lowest, unread } = limits;
+        let Some((total, mut detail)) = lowest else {
+            return unread.map_or(Ok(None), Err);
+        };
+        let total = machine.map_or(total, |machine| total.min(machine.total));
+        if total == 0 {
+            return Err(Failure::impossible(&detail, "a limit of 0"));
+        }
+        let current = self.current(machine)?;
+        let mut notes: Vec<String> = unread.into_iter().map(|failure| failure.detail).collect();
+        let without = "all that the group holds counts as used";
+        let used = match stat {
+            Ok(Some(text)) => {
+                usage::used((current, total), (&text, &path), self.version, reckoning)?
+            }
+            Ok(None) => {
+                notes.push(format!("{path}: not there, {without}"));
+                current
+            }
+            Err(failure) => {
+                notes.push(format!("{}, {without}", failure.detail));
+                current
+            }
+        };
+        for note in notes {
+            detail.push_str("; ");
+            detail.push_str(&note);
+        }
+        Ok(Some(Level { used, total, detail }))
+    }
+
+    /// Reads what a group that has a limit holds.
+    fn current(&self, machine: Option<&Memory>) -> Result<u64, Failure> {
+        let path = self.file(match self.version {
+            Version::One => "memory.usage_in_bytes",
+            Version::Two => "memory.current",
+        });
+        let text = self.root.read(&path).map_err(|failure| match failure.why {
+            // The group is there: its figure is not known, and not absent.
+            Unknown::Unsupported => Failure { why: Unknown::Stale, ..failure },
+            _ => failure,
+        })?;
+        let current = number(&text, &path)?;
+        let most = machine.map_or(NO_LIMIT, |machine| machine.installed);
+        if current > most {
+            let what = format!("{current} bytes, and the machine has {most}");
+            return Err(Failure::impossible(&path, what));
+        }
+        Ok(current)
+    }
+}
+
+impl Limits {
+    fn lower(&mut self, limit: u64, path: String) {
+        if self.lowest.as_ref().is_none_or(|(lowest, _)| limit < *lowest) {
+            self.lowest = Some((limit, path));
         }
     }
-    tightest.ok_or_else(|| {
-        let detail = format!("{mount}{below}: no limit, here or above");
-        Failure::new(Unknown::Unsupported, detail)
-    })
 }
 
 impl Level {
@@ -143,7 +225,7 @@ impl Source for Cgroup {
     }
 
     fn sample(&mut self) -> Sample {
-        match tightest(&self.root) {
+        match self.tightest() {
             // More than `memory.high` may be used.
             Ok(Level { used, total, detail }) => Sample::beside(used, total, detail),
             Err(failure) => failure.into(),
