@@ -118,7 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The cache gives way when memory is short; the limiter and the registry never do.
     let pool = Pool::new();
-    pool.cache("pages", Arc::clone(&service.pages), Tiers::ALL, Medium::Host, Priority(0))?;
+    pool.cache("pages", Arc::clone(&service.pages), Tiers::ALL, Medium::Host, Priority(0), 0)?;
     let root = Root::system();
     let memory = any_of(vec![Box::new(Cgroup::new(root.clone())), Box::new(Meminfo::new(root))])?;
     let rules = Rules::new(Watermarks::percent(90, 80)?);

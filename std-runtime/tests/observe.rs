@@ -48,7 +48,7 @@ fn happens() {
         cache.insert(key, key, clock().now(), &pin()).expect("room");
     }
     let pool = Pool::new();
-    pool.cache("cache", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0)).expect("ok");
+    pool.cache("cache", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
     let full = from_fn("dial", Medium::Host, || Sample::bytes(95, 100, "a dial"));
     let rules = Rules::new(Watermarks::percent(90, 89).expect("ok")).steps(1, 4).expect("ok");
     let pressure = runtime.pressure("memory", Pressure::builder(full, &pool).rules(rules));

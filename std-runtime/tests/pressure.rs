@@ -79,7 +79,7 @@ struct Setting {
 /// Not started: whoever wants a check forces it.
 fn setting(used: u64, total: u64, rules: Rules, tiers: Tiers) -> Setting {
     let (slabs, pool, dial) = (slabs(), Pool::new(), Dial::at(used, total));
-    pool.cache("slabs", Arc::clone(&slabs), tiers, Medium::Host, Priority(0)).expect("a name");
+    pool.cache("slabs", Arc::clone(&slabs), tiers, Medium::Host, Priority(0), 0).expect("a name");
     let runtime = Runtime::builder().build().expect("a runtime");
     let builder = Pressure::builder(dial.source(), &pool).rules(rules);
     let pressure = runtime.pressure("memory", builder).expect("a thread");
@@ -192,7 +192,7 @@ fn e_b6_each_device_has_caches_of_its_own() {
     for (device, cache) in [(0, &a), (1, &b)] {
         let medium = Medium::Device(device);
         let name = format!("gpu {device}");
-        pool.cache(&name, Arc::clone(cache), Tiers::ALL, medium, Priority(0)).expect("a name");
+        pool.cache(&name, Arc::clone(cache), Tiers::ALL, medium, Priority(0), 0).expect("a name");
         fill(cache, &[40; 10], RAM);
     }
     let runtime = Runtime::builder().build().expect("a runtime");
@@ -224,7 +224,7 @@ fn lower_priorities_give_way_first_and_equal_ones_in_proportion() {
         fill(&cache, &vec![1; bytes], RAM);
         let name = format!("{priority} with {bytes}");
         let added =
-            pool.cache(&name, Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(priority));
+            pool.cache(&name, Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(priority), 0);
         added.expect("a name");
         cache
     });
@@ -239,7 +239,7 @@ fn lower_priorities_give_way_first_and_equal_ones_in_proportion() {
     dial.set(950, 1_000);
     assert_eq!(pressure.force_check().map(evicted), Ok((350, 350)));
     assert_eq!(held(), [0, 0, 0, 50]);
-    let taken = pool.cache("2 with 100", slabs(), Tiers::ALL, Medium::Host, Priority(0));
+    let taken = pool.cache("2 with 100", slabs(), Tiers::ALL, Medium::Host, Priority(0), 0);
     assert_eq!(taken.expect_err("taken").field(), "name");
     assert!(pool.remove("2 with 100") && !pool.remove("2 with 100"));
     assert_eq!(pool.bytes(Medium::Host), 0);
@@ -249,8 +249,8 @@ fn lower_priorities_give_way_first_and_equal_ones_in_proportion() {
 #[test]
 fn a_budget_is_shared() {
     let (a, b, pool) = (slabs(), slabs(), Pool::new());
-    pool.cache("a", Arc::clone(&a), Tiers::ALL, Medium::Host, Priority(0)).expect("a name");
-    pool.cache("b", Arc::clone(&b), Tiers::ALL, Medium::Host, Priority(1)).expect("a name");
+    pool.cache("a", Arc::clone(&a), Tiers::ALL, Medium::Host, Priority(0), 0).expect("a name");
+    pool.cache("b", Arc::clone(&b), Tiers::ALL, Medium::Host, Priority(1), 0).expect("a name");
     let source = pool.budget(Medium::Host, 1_000);
     let runtime = Runtime::builder().build().expect("a runtime");
     let builder = Pressure::builder(source, &pool).rules(rules(90, 70, 1));
@@ -267,7 +267,7 @@ fn a_budget_is_shared() {
 #[test]
 fn a_budget_that_is_exceeded_is_kept_by_the_next_check() {
     let (cache, pool) = (slabs(), Pool::new());
-    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0)).expect("ok");
+    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
     fill(&cache, &[1; 3_000], RAM);
     let runtime = Runtime::builder().build().expect("a runtime");
     let builder = Pressure::builder(pool.budget(Medium::Host, 1_000), &pool);
@@ -299,7 +299,7 @@ fn whoever_is_told_may_ask_and_what_weighs_nothing_stays() {
     let light = slabs();
     fill(&light, &[0; 100], RAM);
     for (name, cache) in [("light", &light), ("cache", &cache)] {
-        pool.cache(name, Arc::clone(cache), Tiers::ALL, Medium::Host, Priority(0)).expect("ok");
+        pool.cache(name, Arc::clone(cache), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
     }
     let dial = Dial::at(100 << 20, 100 << 20);
     let runtime = Runtime::builder().build().expect("a runtime");
@@ -418,7 +418,7 @@ fn a_share_of_time_is_asked_of_what_is_held() {
 #[test]
 fn e9_a_source_that_fails_in_any_way_evicts_nothing_and_stops_nothing() {
     let (slabs, pool, dial, gate) = (slabs(), Pool::new(), Dial::at(10, 100), Gate::new());
-    pool.cache("slabs", Arc::clone(&slabs), Tiers::ALL, Medium::Host, Priority(0)).expect("ok");
+    pool.cache("slabs", Arc::clone(&slabs), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
     fill(&slabs, &[1; 100], RAM);
     let runtime = Runtime::builder().build().expect("a runtime");
     // What does not hang answers in time, on any machine but one that stands still.
@@ -524,7 +524,7 @@ fn a_listener_that_panics_is_an_error_of_the_check() {
     );
     fill(&cache, &[1; 10], RAM);
     let (pool, dial) = (Pool::new(), Dial::at(100, 100));
-    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0)).expect("a name");
+    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0), 0).expect("a name");
     let runtime = Runtime::builder().build().expect("a runtime");
     let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 95 - 5 - 1, 1));
     let pressure = runtime.pressure("memory", builder).expect("a thread");
@@ -559,4 +559,197 @@ fn a_thread_that_waits_for_an_alarm_stops_at_once() {
         assert_eq!(runtime.stop(LONG), Stop::Stopped);
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
+}
+
+/// What pressure never takes: a cache that is not the cause keeps its floor, and the rest comes from the others.
+#[test]
+fn a_floor_stays_whatever_is_asked_for() {
+    let (pool, dial) = (Pool::new(), Dial::at(1_000, 1_000));
+    let caches = [(400, 300), (400, 0), (100, 200)].map(|(bytes, floor)| {
+        let cache = slabs();
+        fill(&cache, &vec![1; bytes], RAM);
+        let name = format!("{bytes} with {floor}");
+        let added =
+            pool.cache(&name, Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0), floor);
+        added.expect("a name");
+        cache
+    });
+    let held = || caches.each_ref().map(|cache| cache.usage().bytes);
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 75, 1));
+    let pressure = runtime.pressure("memory", builder).expect("a thread");
+    // 250 of what lies above the floors, which is 100 and 400.
+    assert_eq!(pressure.force_check().map(evicted), Ok((250, 250)));
+    assert_eq!(held(), [350, 200, 100]);
+    // Everything but the floors, and then nothing.
+    pressure.set_rules(rules(90, 0, 1));
+    let check = pressure.force_check().expect("a check");
+    assert_eq!(check, Check::Evicted { entries: 250, bytes: 250, target: 1_000, shortfall: 750 });
+    assert_eq!(held(), [300, 0, 100]);
+    assert_eq!(pressure.force_check().map(skipped), Ok(Skip::NothingToEvict));
+    // The last entry that is evicted may lie across the floor; then nothing more is.
+    let (large, pool) = (slabs(), Pool::new());
+    fill(&large, &[40; 10], RAM);
+    pool.cache("large", Arc::clone(&large), Tiers::ALL, Medium::Host, Priority(0), 300)
+        .expect("ok");
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 0, 1));
+    let pressure = runtime.pressure("large", builder).expect("a thread");
+    assert_eq!(pressure.force_check().map(evicted), Ok((3, 120)));
+    assert_eq!(pressure.force_check().map(skipped), Ok(Skip::NothingToEvict));
+    assert_eq!(large.usage().bytes, 280);
+}
+
+/// Others hold nearly all of the memory, and a small cache fills again after each check. It is emptied a few times, and
+/// not at every check: it is not the cause.
+#[test]
+fn a_cache_that_is_not_the_cause_is_left_alone() {
+    let (cache, pool) = (slabs(), Pool::new());
+    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
+    let others = pool.clone();
+    let memory = from_fn("memory", Medium::Host, move || {
+        Sample::bytes(90_000 + others.bytes(Medium::Host), 100_000, "others and the cache")
+    });
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let builder = Pressure::builder(memory, &pool).rules(rules(85, 75, 1));
+    let pressure = runtime.pressure("memory", builder).expect("threads");
+    let mut emptied = 0;
+    for _ in 0..120 {
+        fill(&cache, &[1; 1_000], RAM);
+        if let Check::Evicted { .. } = pressure.force_check().expect("a check") {
+            emptied += 1;
+        }
+    }
+    // All of these checks are within the 30 seconds that it then waits, but on a machine that stands still.
+    assert!(emptied <= 6, "{emptied}");
+    assert!(pressure.status().ineffective >= 110, "{:?}", pressure.status());
+    assert_eq!(cache.usage().bytes, 1_000);
+}
+
+/// The hook runs after what was evicted is in the status and before the next reading, and only then.
+#[test]
+fn a_hook_runs_after_each_eviction() {
+    let (cache, pool, dial) = (slabs(), Pool::new(), Dial::at(100, 100));
+    fill(&cache, &[1; 100], RAM);
+    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
+    let (told, knows) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
+    let (tells, asks) = (Arc::clone(&told), Arc::clone(&knows));
+    let purged = dial.clone();
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 50, 1));
+    let builder = builder.gives_back(false).after_evicting(move |check| {
+        let it: Option<Pressure> = asks.lock().unwrap().clone();
+        let it = it.expect("it was made");
+        assert_eq!(it.status().check, Some(check));
+        // Which would wait for itself.
+        assert_eq!(it.force_check(), Err(RunError::Reentrant));
+        // What a purge would do.
+        purged.set(50, 100);
+        tells.lock().unwrap().push(check);
+    });
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let pressure = runtime.pressure("memory", builder).expect("threads");
+    *knows.lock().unwrap() = Some(pressure.clone());
+    let check = pressure.force_check().expect("a check");
+    assert_eq!(evicted(check), (50, 50));
+    assert_eq!(*told.lock().unwrap(), [check]);
+    assert_eq!(pressure.force_check().map(skipped), Ok(Skip::BelowWatermark));
+    assert_eq!(told.lock().unwrap().len(), 1);
+    *knows.lock().unwrap() = None;
+}
+
+/// A hook that panics fails its check, whose eviction counts; and it is called again.
+#[test]
+fn a_hook_that_panics_is_an_error_of_the_check() {
+    let (cache, pool, dial) = (slabs(), Pool::new(), Dial::at(100, 100));
+    fill(&cache, &[1; 100], RAM);
+    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
+    let mut calls = 0;
+    let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 75, 1));
+    let builder = builder.after_evicting(move |_| {
+        calls += 1;
+        assert!(calls > 1, "on purpose");
+    });
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let pressure = runtime.pressure("memory", builder).expect("threads");
+    let failed = pressure.force_check();
+    assert!(matches!(&failed, Err(RunError::Failed(why)) if why.contains("hook")), "{failed:?}");
+    assert_eq!((pressure.status().evicted_bytes, pressure.metrics().errors), (25, 1));
+    assert_eq!(pressure.force_check().map(evicted), Ok((25, 25)));
+}
+
+/// What panics in a source, a listener or a destructor ends where it is called, and not with the caller.
+#[test]
+fn panics_of_others_end_where_they_are_called() {
+    struct Falls(bool);
+    impl Source for Falls {
+        fn name(&self) -> String {
+            assert!(!self.0, "on purpose");
+            "falls".to_owned()
+        }
+        fn sample(&mut self) -> Sample {
+            Sample::bytes(1, 100, "it works")
+        }
+    }
+    impl Drop for Falls {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let it = setting(10, 100, rules(90, 50, 1), Tiers::ALL);
+    // One that is refused, and one that is replaced: both panic as they are dropped.
+    assert!(it.pressure.set_source(Falls(true)).is_err());
+    it.pressure.set_source(Falls(false)).expect("a thread");
+    assert_eq!(it.pressure.sample().detail, "it works");
+    it.pressure.set_source(it.dial.source()).expect("a thread");
+    let refused = any_of(vec![
+        Box::new(it.dial.source()),
+        Box::new(from_fn("b", Medium::Device(1), || Sample::bytes(1, 2, ""))),
+    ]);
+    assert!(refused.is_err());
+
+    /// A value whose destructor panics.
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let cache: Arc<Cache<u32, Bomb>> =
+        Arc::new(Cache::builder(domain(), random_state()).max_entries(10).build().expect("memory"));
+    assert!(cache.insert(1, Bomb, clock().now(), &pin()).is_ok());
+    let pool = Pool::new();
+    pool.cache("it", cache, Tiers::ALL, Medium::Host, Priority(0), 0).expect("a name");
+    // The pool has the last handle.
+    assert!(pool.remove("it"));
+}
+
+/// A listener that waits for a check of another [`Pressure`] on the same cache is not waited for by that check.
+#[test]
+fn a_listener_may_wait_for_another_check_of_the_same_cache() {
+    let (pool, dial) = (Pool::new(), Dial::at(100, 100));
+    let other: Arc<Mutex<Option<Pressure>>> = Arc::default();
+    let (asks, waited) = (Arc::clone(&other), Arc::new(Mutex::new(None)));
+    let says = Arc::clone(&waited);
+    let cache: Slabs = Arc::new(
+        Cache::builder(domain(), random_state())
+            .max_entries(1_000)
+            .listener(move |_, _, _| {
+                let Some(other) = asks.lock().unwrap().take() else { return };
+                let check = std::thread::spawn(move || other.force_check());
+                *says.lock().unwrap() = Some(check.join().expect("no panic"));
+            })
+            .build()
+            .expect("memory"),
+    );
+    fill(&cache, &[1; 100], RAM);
+    pool.cache("it", Arc::clone(&cache), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let make = |name| {
+        let builder = Pressure::builder(dial.source(), &pool).rules(rules(90, 50, 1));
+        runtime.pressure(name, builder).expect("threads")
+    };
+    let one = make("one");
+    *other.lock().unwrap() = Some(make("other"));
+    assert_eq!(one.force_check().map(evicted), Ok((50, 50)));
+    let other = waited.lock().unwrap().take().expect("it was told");
+    assert_eq!(other.map(skipped), Ok(Skip::NothingToEvict));
 }

@@ -123,7 +123,7 @@ fn soak(arguments: &Arguments, total: u64) -> Outcome {
             .expect("memory"),
     );
     let pool = Pool::new();
-    pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0)).expect("ok");
+    pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0), 0).expect("ok");
     let tick = Duration::from_millis(arguments.tick);
     let marks = Watermarks::percent(arguments.high, arguments.low).expect("watermarks");
     let builder = Pressure::builder(Cgroup::new(Root::system()), &pool).rules(Rules::new(marks));

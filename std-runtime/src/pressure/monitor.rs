@@ -74,7 +74,7 @@ pub struct Status {
     pub rules: Rules,
     /// How often it checks.
     pub interval: Duration,
-    /// What the source said last.
+    /// What the source said last, with what each [member](Sample::members) said if it is made of several.
     pub sample: Option<Sample>,
     /// When, by the [clock of the process](crate::clock()).
     pub sampled_at: Option<Instant>,
@@ -141,7 +141,11 @@ pub struct Builder {
     schedule: Schedule,
     settings: Settings,
     alarms: Vec<Alarm>,
+    after_evicting: Option<Hook>,
 }
+
+/// What is run after an eviction.
+type Hook = Box<dyn FnMut(Check) + Send>;
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,6 +196,39 @@ impl Builder {
         self
     }
 
+    /// Runs `hook` after each check that evicted something, on the thread of the check and before the next reading: to
+    /// have an allocator give back what was freed. It is called after the eviction is in the [status](Pressure::status),
+    /// and after [`release_free_memory`] where that is not [switched off](Self::gives_back).
+    ///
+    /// The hook is part of the check: one that waits for a check of the same [`Pressure`] waits for itself. A hook that
+    /// panics fails that check, and is called again after the next.
+    ///
+    /// * jemalloc gives back all unused dirty pages by the call `arena.<i>.purge` with `MALLCTL_ARENAS_ALL` (4096) for
+    ///   all arenas: `tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0)`.
+    /// * mimalloc does by `mi_collect`: `libmimalloc_sys::mi_collect(true)`. It takes the calling thread's heap and what
+    ///   ended threads left; other threads give theirs back as they allocate.
+    ///
+    /// ```
+    /// use tidegate::pressure::{Check, Noop, Pool, Pressure};
+    ///
+    /// /// Calls the allocator, as above.
+    /// fn purge() {}
+    ///
+    /// let builder = Pressure::builder(Noop::default(), &Pool::new())
+    ///     .gives_back(false) // `malloc_trim` is for glibc's allocator
+    ///     .after_evicting(|check| {
+    ///         if let Check::Evicted { bytes, .. } = check {
+    ///             println!("purging after {bytes} bytes");
+    ///         }
+    ///         purge();
+    ///     });
+    /// # let _ = builder;
+    /// ```
+    pub fn after_evicting(mut self, hook: impl FnMut(Check) + Send + 'static) -> Self {
+        self.after_evicting = Some(Box::new(hook));
+        self
+    }
+
     /// Checks also whenever this goes off.
     pub fn alarm(mut self, alarm: Alarm) -> Self {
         self.alarms.push(alarm);
@@ -210,7 +247,7 @@ impl Pressure {
         };
         let schedule = Schedule::checked(Duration::from_secs(5));
         let (source, pool) = (Box::new(source), pool.clone());
-        Builder { source, pool, schedule, settings, alarms: Vec::new() }
+        Builder { source, pool, schedule, settings, alarms: Vec::new(), after_evicting: None }
     }
 
     /// Switches evicting on or off. Off, its source is not sampled either, but by [`sample`](Self::sample).
@@ -264,8 +301,8 @@ impl Pressure {
     ///
     /// # Errors
     ///
-    /// [`RunError::Failed`] if a cache's listener or a value's destructor panicked: what was evicted all the same
-    /// is in the [status](Self::status). [`RunError::Stopping`], [`RunError::Reentrant`].
+    /// [`RunError::Failed`] if a cache's listener, a value's destructor or the [hook](Builder::after_evicting) panicked:
+    /// what was evicted all the same is in the [status](Self::status). [`RunError::Stopping`], [`RunError::Reentrant`].
     pub fn force_check(&self) -> Result<Check, RunError> {
         self.shared.trigger(&self.task, true)
     }
@@ -312,7 +349,7 @@ impl Runtime {
     /// ```
     /// use std::sync::Arc;
     /// use std::time::Duration;
-    /// use tidegate::pressure::{Cgroup, Medium, Meminfo, Pool, Pressure, Priority, Root, any_of};
+    /// use tidegate::pressure::{Cgroup, Medium, Meminfo, Pool, Pressure, Priority, Root, max_of};
     /// use tidegate::{Cache, Runtime, Tiers, domain, random_state};
     ///
     /// let pages: Arc<Cache<String, String>> = Arc::new(
@@ -322,11 +359,12 @@ impl Runtime {
     ///         .build()?,
     /// );
     /// let pool = Pool::new();
-    /// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0))?;
+    /// let floor = 64 << 20; // what pressure never takes
+    /// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0), floor)?;
     ///
     /// // The machine's, and the container's if there is a limit.
     /// let root = Root::system();
-    /// let memory = any_of(vec![
+    /// let memory = max_of(vec![
     ///     Box::new(Cgroup::new(root.clone())),
     ///     Box::new(Meminfo::new(root)),
     /// ])?;
@@ -342,7 +380,7 @@ impl Runtime {
     }
 
     fn watching(&self, name: &str, builder: Builder) -> Result<Pressure, StartError> {
-        let Builder { source, pool, schedule, settings, alarms } = builder;
+        let Builder { source, pool, schedule, settings, alarms, after_evicting } = builder;
         let sampler = Sampler::start(source).map_err(StartError::Thread)?;
         let live = Arc::new(Live {
             settings: ArcSwap::from_pointee(settings),
@@ -353,7 +391,7 @@ impl Runtime {
             engine: OnceLock::new(),
         });
         let engine = Engine::new("tidegate-memory".to_owned());
-        let work = checking(name.to_owned(), Arc::clone(&live));
+        let work = checking(name.to_owned(), Arc::clone(&live), after_evicting);
         let task = engine.shared().add(Task::new(name.to_owned(), schedule, work))?;
         let shared = Arc::clone(engine.shared());
         _ = live.engine.set(Arc::downgrade(&shared));
@@ -372,7 +410,7 @@ impl Runtime {
 }
 
 /// The work of a check: to ask the source, and then to evict, a part at a step.
-fn checking(name: String, live: Arc<Live>) -> Step<Check> {
+fn checking(name: String, live: Arc<Live>, mut hook: Option<Hook>) -> Step<Check> {
     let mut controller = Controller::default();
     let mut asked: Option<Arc<Sampler>> = None;
     let mut request: Option<Request> = None;
@@ -381,7 +419,7 @@ fn checking(name: String, live: Arc<Live>) -> Step<Check> {
         let mut ours = match request.take() {
             // Given up in the middle, long ago: what was done was done, and the rest is another's.
             Some(old) if old.began.elapsed() > TOO_OLD => {
-                return live.conclude(&name, &mut controller, &settings, &old);
+                return live.conclude(&name, &mut controller, &settings, &old, hook.as_mut());
             }
             Some(under_way) => under_way,
             None => {
@@ -400,7 +438,7 @@ fn checking(name: String, live: Arc<Live>) -> Step<Check> {
             request = Some(ours);
             return Ok(None);
         }
-        live.conclude(&name, &mut controller, &settings, &ours)
+        live.conclude(&name, &mut controller, &settings, &ours, hook.as_mut())
     })
 }
 
@@ -502,6 +540,7 @@ impl Live {
         controller: &mut Controller,
         settings: &Settings,
         request: &Request,
+        hook: Option<&mut Hook>,
     ) -> Result<Option<Check>, String> {
         let (Shed { entries, bytes, panicked }, target) = (request.done, request.target);
         let check = if entries == 0 {
@@ -514,6 +553,10 @@ impl Live {
             Check::Evicted { entries, bytes, target, shortfall: target.saturating_sub(bytes) }
         };
         let check = self.record(name, check);
+        let hook = hook.filter(|_| matches!(check, Check::Evicted { .. }));
+        if hook.is_some_and(|hook| contained(|| hook(check)).is_none()) {
+            return Err("the hook after evicting panicked".to_owned());
+        }
         if panicked {
             return Err("a listener or a destructor panicked".to_owned());
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use tidegate_core::cache::{Evicted, Usage};
@@ -33,7 +33,8 @@ pub struct Priority(pub u8);
 ///         .build()?,
 /// );
 /// let pool = Pool::new();
-/// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0))?;
+/// let floor = 64 << 20; // what pressure never takes
+/// pool.cache("pages", Arc::clone(&pages), Tiers::ALL, Medium::Host, Priority(0), floor)?;
 /// assert_eq!(pool.bytes(Medium::Host), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -46,6 +47,8 @@ struct Member {
     name: String,
     medium: Medium,
     priority: Priority,
+    /// Bytes that stay.
+    floor: u64,
     part: Box<dyn Part>,
     evictor: Mutex<Evictor>,
 }
@@ -131,6 +134,10 @@ impl Pool {
     /// measures that medium, and for no other. What the weigher says is taken for bytes: without one an entry
     /// counts as one, and what weighs nothing is left alone.
     ///
+    /// Pressure evicts nothing while the cache holds no more than `floor` bytes in these tiers: a cache that is not the
+    /// cause of the pressure keeps that much. An eviction ends below the floor by less than its last entry. With a floor
+    /// of 0 pressure may take all.
+    ///
     /// # Errors
     ///
     /// If the name is taken, empty, longer than 64 bytes, or has control characters.
@@ -141,6 +148,7 @@ impl Pool {
         tiers: Tiers,
         medium: Medium,
         priority: Priority,
+        floor: u64,
     ) -> Result<(), ConfigError>
     where
         K: Hash + Eq + Send + Sync + 'static,
@@ -158,7 +166,7 @@ impl Pool {
             return Err(ConfigError::new("name", format!("'{name}' is taken")));
         }
         let (name, part) = (name.to_owned(), Box::new(Tiered { cache, tiers }));
-        members.push(Arc::new(Member { name, medium, priority, part, evictor }));
+        members.push(Arc::new(Member { name, medium, priority, floor, part, evictor }));
         // Stable: of one priority in the order in which they came.
         members.sort_by_key(|member| member.priority);
         Ok(())
@@ -170,9 +178,10 @@ impl Pool {
         let Some(index) = members.iter().position(|member| member.name == name) else {
             return false;
         };
-        let _gone = members.remove(index);
-        // The last handle of a cache may go with it: not under the lock.
+        let gone = members.remove(index);
+        // The last handle of a cache may go with it, and destructors of its values may panic: not under the lock.
         drop(members);
+        contained(|| drop(gone));
         true
     }
 
@@ -200,7 +209,7 @@ impl Pool {
     pub(super) fn free(&self, medium: Medium, now: Instant) {
         let members = self.members().clone();
         for member in members.iter().filter(|member| member.medium == medium) {
-            let mut evictor = member.evictor();
+            let Some(mut evictor) = member.free_evictor() else { continue };
             if std::mem::take(&mut evictor.owes) {
                 // A destructor that panics is somebody else's; what it belonged to is freed.
                 _ = contained(|| evictor.free(now));
@@ -215,7 +224,7 @@ impl Pool {
         let mut done = Shed::default();
         for equals in of_medium.chunk_by(|a, b| a.priority == b.priority) {
             // Once each its part, and then whoever has something left.
-            let held: Vec<_> = equals.iter().map(|member| member.part.held().bytes).collect();
+            let held: Vec<_> = equals.iter().map(|member| member.above_its_floor()).collect();
             let sum = held.iter().map(|&bytes| u128::from(bytes)).sum::<u128>().max(1);
             let wanted = bytes.saturating_sub(done.bytes);
             for (member, &held) in equals.iter().zip(&held) {
@@ -226,22 +235,35 @@ impl Pool {
                 member.shed(bytes.saturating_sub(done.bytes), now, &mut done);
             }
         }
+        // A cache that was taken out meanwhile may end here.
+        contained(|| drop(members));
         done
     }
 }
 
 impl Member {
-    fn evictor(&self) -> MutexGuard<'_, Evictor> {
-        self.evictor.lock().unwrap_or_else(PoisonError::into_inner)
+    fn above_its_floor(&self) -> u64 {
+        self.part.held().bytes.saturating_sub(self.floor)
+    }
+
+    /// Takes the evictor; `None` while another check has it.
+    fn free_evictor(&self) -> Option<MutexGuard<'_, Evictor>> {
+        match self.evictor.try_lock() {
+            Ok(evictor) => Some(evictor),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn shed(&self, bytes: u64, now: Instant, done: &mut Shed) {
         let before = self.part.held();
         // What weighs nothing gives nothing.
-        if bytes == 0 || before.bytes == 0 {
+        let bytes = bytes.min(before.bytes.saturating_sub(self.floor));
+        if bytes == 0 {
             return;
         }
-        let mut evictor = self.evictor();
+        // Another check that evicts from this cache may run a listener that waits for this one.
+        let Some(mut evictor) = self.free_evictor() else { return };
         evictor.owes = true;
         let evicted = contained(|| self.part.evict(bytes, now, &evictor.worker.pin()));
         let freed = contained(|| evictor.free(now));
