@@ -31,6 +31,40 @@ pub(crate) fn contained<T>(f: impl FnOnce() -> T) -> Option<T> {
         .ok()
 }
 
+/// A value of other people's whose destructor may panic: that is contained wherever the value is dropped.
+#[cfg(target_os = "linux")]
+pub(crate) struct Contained<T>(Option<T>);
+
+#[cfg(target_os = "linux")]
+impl<T> Contained<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl<T> std::ops::Deref for Contained<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl<T> std::ops::DerefMut for Contained<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        contained(|| drop(self.0.take()));
+    }
+}
+
 /// Counts panics that it kept from going any further. Clones share the count.
 ///
 /// A listener or hook that panics would unwind through the call that told it: `insert`, a sweep. Wrapped, it

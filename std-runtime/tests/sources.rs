@@ -236,6 +236,18 @@ fn what_may_not_be_read_is_denied() {
         let states: Vec<_> = sample.members.iter().map(|member| member.sample.state()).collect();
         assert_eq!(states, [sample.state(), State::Available]);
     }
+    // Nor the group's own directory.
+    let written = group("1000", "800", "1");
+    let permit = |path: PathBuf, mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, permissions).expect("permissions");
+    };
+    permit(written.0.path().to_owned(), 0o755);
+    let above = written.0.path().join("sys/fs/cgroup");
+    permit(above.clone(), 0);
+    let sample = as_nobody(|| recipe(&written.root()));
+    permit(above, 0o755);
+    assert_eq!(sample.reading, denied, "{sample:?}");
 }
 
 #[test]
@@ -403,6 +415,16 @@ fn what_cannot_be_read_of_a_group_is_never_no_pressure() {
         };
         assert_eq!((source.as_str(), cgroup.reading), ("cgroup", expected));
         assert_eq!(meminfo.state(), State::Available);
+    }
+    // Nor is a group that cannot be found one without a limit.
+    for file in ["proc/self/cgroup", "proc/self/mountinfo"] {
+        for garbage in ["garbage\n", "\n", "\u{0}\u{1}"] {
+            let written = fresh();
+            written.write(file, garbage);
+            let sample = recipe(&written.root());
+            assert_eq!(sample.reading, stale, "{file}: {sample:?}");
+            assert!(sample.detail.contains(file), "{file}: {sample:?}");
+        }
     }
     // A file that may not be read. What stands in its place cannot be read by root either.
     for (file, expected) in [("memory.high", tight), ("memory.stat", tight), ("memory.max", stale)]

@@ -10,7 +10,7 @@ use tidegate_core::{Budget, Cache, Guard, Instant, Tier, Tiers, Worker};
 
 use super::{Medium, Sample, Source};
 use crate::config::{self, ConfigError};
-use crate::panics::contained;
+use crate::panics::{Contained, contained};
 
 /// Who gives way first: the lowest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +40,7 @@ pub struct Priority(pub u8);
 /// ```
 #[derive(Clone, Default)]
 pub struct Pool {
-    members: Arc<Mutex<Vec<Arc<Member>>>>,
+    members: Arc<Mutex<Vec<Arc<Contained<Member>>>>>,
 }
 
 struct Member {
@@ -166,7 +166,8 @@ impl Pool {
             return Err(ConfigError::new("name", format!("'{name}' is taken")));
         }
         let (name, part) = (name.to_owned(), Box::new(Tiered { cache, tiers }));
-        members.push(Arc::new(Member { name, medium, priority, floor, part, evictor }));
+        let member = Member { name, medium, priority, floor, part, evictor };
+        members.push(Arc::new(Contained::new(member)));
         // Stable: of one priority in the order in which they came.
         members.sort_by_key(|member| member.priority);
         Ok(())
@@ -179,13 +180,13 @@ impl Pool {
             return false;
         };
         let gone = members.remove(index);
-        // The last handle of a cache may go with it, and destructors of its values may panic: not under the lock.
+        // The last handle of a cache may go with it: not under the lock.
         drop(members);
-        contained(|| drop(gone));
+        drop(gone);
         true
     }
 
-    fn members(&self) -> MutexGuard<'_, Vec<Arc<Member>>> {
+    fn members(&self) -> MutexGuard<'_, Vec<Arc<Contained<Member>>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -235,8 +236,6 @@ impl Pool {
                 member.shed(bytes.saturating_sub(done.bytes), now, &mut done);
             }
         }
-        // A cache that was taken out meanwhile may end here.
-        contained(|| drop(members));
         done
     }
 }

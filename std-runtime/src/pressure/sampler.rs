@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Medium, Sample, Source, Unknown};
-use crate::panics::contained;
+use crate::panics::{Contained, contained};
 
 /// Asks one source. Dropping it does not wait for an answer: a thread that hangs ends when its source does.
 pub(super) struct Sampler {
@@ -53,28 +53,19 @@ impl Channel {
     }
 }
 
-/// A source whose destructor may panic, wherever it is dropped: with its thread, or because none could be started.
-struct Contained<S>(Option<S>);
-
-impl<S> Drop for Contained<S> {
-    fn drop(&mut self) {
-        contained(|| drop(self.0.take()));
-    }
-}
-
 impl Sampler {
     pub(super) fn start(source: impl Source + 'static) -> std::io::Result<Self> {
         let channel =
             Arc::new(Channel { state: Mutex::new(State::default()), changed: Condvar::new() });
-        // These are its code, too.
+        // These are its code, too, and so is its destructor, wherever it is dropped.
+        let mut source = Contained::new(source);
         let named = contained(|| (source.name(), source.medium()));
-        let mut source = Contained(Some(source));
         let panicked = || std::io::Error::other("the source panicked when asked what it measures");
         let (name, medium) = named.ok_or_else(panicked)?;
         let asked = Arc::clone(&channel);
         std::thread::Builder::new().name("tidegate-source".to_owned()).spawn(move || {
             while asked.wait_until_asked() {
-                let sample = contained(|| source.0.as_mut().map(Source::sample)).flatten();
+                let sample = contained(|| source.sample());
                 let panicked = || Sample::unknown(Unknown::Stale, "the source panicked");
                 asked.answer(sample.unwrap_or_else(panicked));
             }

@@ -28,23 +28,22 @@ pub(crate) fn directory(root: &Root) -> Result<Directory, Failure> {
     let text = root.read(MEMBERSHIP)?;
     let (version, path) = membership(&text)?;
     let mut directory = mounted(version, path, &root.read(MOUNTS)?)?;
-    if !root.path(&format!("{}{}", directory.mount, directory.below)).is_dir() {
+    let path = format!("{}{}", directory.mount, directory.below);
+    let is_there = std::fs::metadata(root.path(&path)).map(|it| it.is_dir());
+    match is_there.map_err(|error| Failure::of(&path, &error)) {
+        Ok(true) => {}
+        Err(failure) if failure.why != Unknown::Unsupported => return Err(failure),
         // Outside of what is mounted here: all that can be seen is the mount.
-        directory.below = String::new();
+        Ok(false) | Err(_) => directory.below = String::new(),
     }
     Ok(directory)
 }
 
-/// The version and the path of the group, in the lines `id:controllers:path`.
+/// The version and the path of the group.
 fn membership(text: &str) -> Result<(Version, &str), Failure> {
-    let lines = text.lines().filter_map(|line| {
-        // A path may have a colon.
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (parts.next()?, parts.next()?);
-        Some((controllers, path.strip_suffix(" (deleted)").unwrap_or(path)))
-    });
     let mut two = None;
-    for (controllers, path) in lines {
+    for line in text.lines() {
+        let (controllers, path) = entry(line).ok_or_else(|| Failure::garbage(MEMBERSHIP))?;
         if controllers.split(',').any(|name| name == "memory") {
             return Ok((Version::One, path));
         }
@@ -58,6 +57,14 @@ fn membership(text: &str) -> Result<(Version, &str), Failure> {
             format!("{MEMBERSHIP}: no group that accounts for memory"),
         )
     })
+}
+
+/// The controllers and the path of a line `id:controllers:path`.
+fn entry(line: &str) -> Option<(&str, &str)> {
+    // A path may have a colon.
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, path) = (parts.next()?, parts.next()?);
+    Some((controllers, path.strip_suffix(" (deleted)").unwrap_or(path)))
 }
 
 /// Where the group is, by the mounts of its version.
@@ -79,6 +86,9 @@ fn mounted(version: Version, path: &str, mounts: &str) -> Result<Directory, Fail
         }
     }
     found.map(|(_, directory)| directory).ok_or_else(|| {
+        if !mounts.lines().any(|line| line.contains(" - ")) {
+            return Failure::garbage(MOUNTS);
+        }
         let detail = format!("{MOUNTS}: the hierarchy of control groups is not mounted");
         Failure::new(Unknown::Unsupported, detail)
     })
