@@ -98,18 +98,18 @@ pub struct Request {
 pub enum Skip {
     /// It is switched off.
     Disabled,
-    /// Less than the high watermark is used, or no more than the low one since that was reached.
+    /// Less than the high watermark is used, or eviction has reached the low one since.
     BelowWatermark,
-    /// There was nothing to evict. (Said by who carries requests out.)
+    /// There was nothing to evict. The controller does not say so; a caller that carries out requests does.
     NothingToEvict,
     /// What the last eviction did is not to be seen yet.
     Cooldown {
         /// The next is possible then.
         until: Instant,
     },
-    /// Evicting did not help.
+    /// Evicting did not help, and what comes in does not pass the total.
     Ineffective {
-        /// It is tried again then.
+        /// A full step is tried again then.
         until: Instant,
     },
     /// It is not known how much is used.

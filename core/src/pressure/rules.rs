@@ -23,7 +23,7 @@ pub struct Watermarks {
 }
 
 impl Watermarks {
-    /// Eviction begins where `high` is reached, and ends where no more than `low` is used.
+    /// Creates watermarks: eviction begins where `high` is reached, and ends where no more than `low` is used.
     ///
     /// # Errors
     ///
@@ -38,21 +38,21 @@ impl Watermarks {
         Ok(Self { high, low })
     }
 
-    /// The same in per cent.
+    /// Creates watermarks from parts per hundred.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// Fails as [`new`](Self::new) does.
     pub const fn percent(high: u32, low: u32) -> Result<Self, PressureError> {
         Self::new(high.saturating_mul(WHOLE / 100), low.saturating_mul(WHOLE / 100))
     }
 
-    /// Where eviction begins.
+    /// Returns where eviction begins.
     pub const fn high(self) -> u32 {
         self.high
     }
 
-    /// Where it ends.
+    /// Returns where eviction ends.
     pub const fn low(self) -> u32 {
         self.low
     }
@@ -108,7 +108,7 @@ impl Target {
     }
 }
 
-/// What a [`Controller`](super::Controller) goes by. Plain data; what cannot be is refused where it is set.
+/// Holds what a [`Controller`](super::Controller) goes by. A rule that cannot be is refused where it is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rules {
     pub(super) marks: Watermarks,
@@ -140,14 +140,14 @@ impl Rules {
         }
     }
 
-    /// Other watermarks.
+    /// Sets other watermarks.
     #[must_use]
     pub const fn watermarks(mut self, marks: Watermarks) -> Self {
         self.marks = marks;
         self
     }
 
-    /// How much to ask for.
+    /// Sets how much to ask for.
     #[must_use]
     pub const fn target(mut self, target: Target) -> Self {
         self.target = target;
@@ -171,17 +171,18 @@ impl Rules {
         Ok(self)
     }
 
-    /// How long to rest after an eviction, until the source shows what it did. Without, what a source shows
-    /// late is evicted again, and again.
+    /// Sets how long the controller rests after an eviction, until the source shows what the eviction did. Without a
+    /// rest, what a source shows late is evicted again and again.
     #[must_use]
     pub const fn cooldown(mut self, cooldown: Duration) -> Self {
         self.cooldown = cooldown;
         self
     }
 
-    /// After so many evictions in a row that did not help, to evict only once every `backoff`, until one
-    /// does: what is evicted is not what the source measures, somebody else takes it at once, or it is not
-    /// given back to the system.
+    /// Sets after how many evictions that did not help the controller holds, and how long a hold lasts until a full
+    /// step is tried again. Evictions do not help where the source measures something else, where other processes take
+    /// what is freed, or where it is not given back to the system. See
+    /// [`Controller`](super::Controller#whether-evicting-helps).
     ///
     /// # Errors
     ///
@@ -198,25 +199,25 @@ impl Rules {
         Ok(self)
     }
 
-    /// The watermarks.
+    /// Returns the watermarks.
     #[must_use]
     pub const fn marks(&self) -> Watermarks {
         self.marks
     }
 
-    /// How long it rests after an eviction.
+    /// Returns how long the controller rests after an eviction.
     #[must_use]
     pub const fn rest(&self) -> Duration {
         self.cooldown
     }
 
-    /// What a request is at least.
+    /// Returns what a request is at least.
     #[must_use]
     pub const fn min_step(&self) -> u64 {
         self.min_step
     }
 
-    /// What a request is at most; `None` if it follows from the watermarks, as [`new`](Self::new) says.
+    /// Returns what a request is at most; `None` if it follows from the watermarks, as [`new`](Self::new) says.
     #[must_use]
     pub const fn max_step(&self) -> Option<u64> {
         self.max_step
