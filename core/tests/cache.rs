@@ -781,3 +781,86 @@ fn a_listener_that_panics_keeps_no_room() {
     let removed = counters.expired + counters.replaced + counters.evicted;
     assert_eq!((counters.inserted, removed), (4_000, 4_000));
 }
+
+/// A thousand replacements in a full cache, by entries and by bytes: nothing else goes for them.
+#[test]
+fn to_replace_in_a_full_cache_evicts_no_other() {
+    let domain = Domain::new();
+    let (mut worker, now) = parts(&domain);
+    let log = Log::default();
+    let full = [
+        builder(&domain).max_entries(3).listener(logging(&log)),
+        builder(&domain).max_bytes(11).weigher(|_, _| 3).listener(logging(&log)),
+    ];
+    for builder in full {
+        let cache: Text = builder.build().expect("memory");
+        let guard = worker.quiescent(now);
+        fill(&cache, [("a", "old"), ("b", "old"), ("c", "old")], guard);
+        let usage = cache.usage();
+        for round in 0..1_000 {
+            let key = ["a", "b", "c"][round % 3];
+            cache.insert(key, "new", now, guard).expect("it has room of its own");
+            assert_eq!((there(&cache, now, guard), cache.usage()), (vec!["a", "b", "c"], usage));
+            let value = if round < 3 { "old" } else { "new" };
+            assert_eq!(told(&log), [(key, value, RemovalCause::Replaced)]);
+        }
+        assert_eq!(cache.counters().evicted, 0);
+    }
+}
+
+/// Only what a replacement weighs more must be made room for; what it weighs less is free.
+#[test]
+fn a_replacement_of_another_weight_takes_and_gives_the_difference() {
+    let domain = Domain::new();
+    let (mut worker, now) = parts(&domain);
+    let guard = worker.quiescent(now);
+    let log = Log::default();
+    let cache: Text =
+        builder(&domain).max_bytes(10).listener(logging(&log)).build().expect("memory");
+    let weighs = |bytes| Insert::new().weight(bytes);
+    for (key, bytes) in [("a", 4), ("b", 4), ("c", 2)] {
+        cache.insert_with(key, "old", weighs(bytes), now, guard).expect("room");
+    }
+    cache.insert_with("c", "light", weighs(1), now, guard).expect("room");
+    assert_eq!(cache.usage(), Usage { entries: 3, bytes: 9 });
+    cache.insert_with("c", "tier", weighs(2).tier(FILE), now, guard).expect("room");
+    assert_eq!(cache.tier_usage(MEMORY), Usage { entries: 2, bytes: 8 });
+    assert_eq!(cache.tier_usage(FILE), Usage { entries: 1, bytes: 2 });
+    assert_eq!(cache.counters().evicted, 0);
+    // Heavier by two, of which none is free: the oldest other goes, and never the key's own old value.
+    cache.insert_with("c", "heavy", weighs(4).tier(FILE), now, guard).expect("room");
+    assert_eq!((there(&cache, now, guard), cache.usage().bytes), (vec!["b", "c"], 8));
+    let [.., evicted, replaced] = told(&log)[..] else { panic!("two went") };
+    assert_eq!(evicted, ("a", "old", RemovalCause::Size));
+    assert_eq!(replaced, ("c", "tier", RemovalCause::Replaced));
+}
+
+/// What was there is out of date, whatever keeps its replacement out.
+#[test]
+fn a_replacement_that_is_refused_removes_what_was_there() {
+    let domain = Domain::new();
+    let (mut worker, now) = parts(&domain);
+    let guard = worker.quiescent(now);
+    let log = Log::default();
+    let cache: Text = builder(&domain)
+        .max_bytes(10)
+        .weigher(|_, value: &&str| value.len() as u64)
+        .listener(logging(&log))
+        .build()
+        .expect("memory");
+    fill(&cache, [("a", "old"), ("b", "b")], guard);
+    let refused = cache.insert("a", "much too heavy", now, guard).expect_err("eleven and more");
+    assert_eq!((refused.error, refused.value), (CacheError::TooHeavy, "much too heavy"));
+    assert_eq!(cache.get("a", now, guard), None);
+    assert_eq!(told(&log), [("a", "old", RemovalCause::Replaced)]);
+    assert_eq!(cache.usage(), Usage { entries: 1, bytes: 1 });
+
+    // Nothing else can be evicted.
+    let pin = cache.pin("b", now, guard).expect("it is there");
+    cache.insert("a", "old", now, guard).expect("room");
+    let refused = cache.insert("a", "ten bytes.", now, guard).expect_err("one is pinned");
+    assert_eq!(refused.error, CacheError::Full);
+    assert_eq!((cache.get("a", now, guard), cache.counters().refused), (None, 2));
+    drop(pin);
+    assert_eq!(cache.usage(), Usage { entries: 1, bytes: 1 });
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tidegate_core::cache::{Builder, Insert, Load, Loading};
 use tidegate_core::flight::{Caller, Ended, Follower, JoinError, Superseded};
-use tidegate_core::{Budget, Cache, Domain, Guard, Instant, SeededState, Sweep};
+use tidegate_core::{Budget, Cache, Domain, Guard, Instant, RemovalCause, SeededState, Sweep};
 use wakers::{counting, panicking};
 
 const NOW: Instant = Instant::from_secs(100);
@@ -297,4 +297,121 @@ fn i_c20_eight_leaders_at_once_stay_within_the_bytes() {
         assert!(pages.usage().bytes <= 300 && pages.usage().entries >= 1);
         assert_eq!(pages.loading(), 0);
     }
+}
+
+/// A way to write a key.
+type Write = fn(&Pages, &Guard);
+
+const WRITES: [(&str, Option<u64>, Write); 4] = [
+    ("insert", Some(2), |pages, guard| _ = pages.insert("hot", 2, NOW, guard).expect("room")),
+    ("invalidate", None, |pages, guard| _ = pages.invalidate("hot", NOW, guard)),
+    ("invalidate_if", None, |pages, guard| _ = pages.invalidate_if("hot", |_| true, NOW, guard)),
+    ("invalidate_all", None, |pages, guard| _ = pages.invalidate_all(NOW, guard)),
+];
+
+/// A load that began before its key was written: those who wait get it, and nobody after the write.
+#[test]
+fn what_is_written_while_it_is_loaded_stays_as_it_was_written() {
+    for (write, there, run) in WRITES {
+        let domain = Domain::new();
+        let (pages, mut worker) = (pages(&domain), domain.worker());
+        let guard = worker.quiescent(NOW);
+        let task = lead(&pages, 1, NOW, guard);
+        let waiting = wait(&pages, 2, NOW, guard);
+        run(&pages, guard);
+        // Whoever asks now must not get what was read before.
+        let next = match load(&pages, 3, NOW, guard) {
+            Got::Lead(next) => Some(next),
+            Got::Hit(2) => None,
+            other => panic!("{write}: {other:?}"),
+        };
+        assert_eq!(task.complete(1, NOW, guard), Ok(1), "{write}");
+        assert_eq!(waiting.result(), Some(Ok(1)), "{write}: those who waited get it");
+        assert_eq!(pages.peek("hot", NOW, guard).copied(), there, "{write}");
+        let (loading, counters) = (pages.loading(), pages.counters());
+        assert_eq!(
+            (loading, counters.inserted),
+            (usize::from(next.is_some()), there.map_or(0, |_| 1))
+        );
+        if let Some(next) = next {
+            assert_eq!(next.complete(3, NOW, guard), Ok(3));
+            assert_eq!(pages.peek("hot", NOW, guard), Some(&3), "{write}");
+        }
+        assert_eq!((pages.usage().entries, pages.loading()), (1, 0));
+    }
+}
+
+/// The write removes what the load was to replace, and what the load came to does not bring it back.
+#[test]
+fn a_detached_load_neither_stores_nor_removes() {
+    let domain = Domain::new();
+    let window = Duration::from_secs(600);
+    let pages: Pages =
+        builder(&domain).stale_if_error(window).max_bytes(100).build().expect("memory");
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let none = Insert::new().time_to_live(Duration::ZERO);
+    let heavy = Insert::new().weight(101);
+    for insert in [Insert::new(), none, heavy] {
+        let task = lead(&pages, 1, NOW, guard);
+        pages.insert("hot", 2, NOW, guard).expect("room");
+        assert_eq!(task.complete_with(1, insert, NOW, guard), Ok(1));
+        assert_eq!(pages.invalidate("hot", NOW, guard), Some(&2), "{insert:?}");
+    }
+    let task = lead(&pages, 1, NOW, guard);
+    pages.invalidate("hot", NOW, guard);
+    assert_eq!(task.fail("origin", NOW, guard), Err("origin"));
+    assert_eq!((pages.usage().entries, pages.loading()), (0, 0));
+}
+
+#[test]
+fn a_load_that_is_not_stored_for_its_weight_removes_what_was_there() {
+    let domain = Domain::new();
+    let window = Duration::from_secs(600);
+    let pages: Pages = builder(&domain)
+        .max_bytes(100)
+        .weigher(|_, &bytes| bytes)
+        .stale_while_revalidate(window)
+        .stale_if_error(window)
+        .build()
+        .expect("memory");
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    pages.insert("hot", 10, NOW, guard).expect("room");
+    let Got::Stale(10, Some(task)) = load(&pages, 1, after(60), guard) else {
+        panic!("it has expired, and nobody loads another");
+    };
+    assert_eq!(task.complete(101, after(60), guard), Ok(101));
+    // Neither the next load nor one that fails has the old one.
+    let task = lead(&pages, 2, after(61), guard);
+    assert_eq!(task.fail("origin", after(61), guard), Err("origin"));
+    assert_eq!((pages.usage().entries, pages.counters().replaced), (0, 1));
+}
+
+/// Of what a load removes the listener is told when the load is over: it may ask for the very key.
+#[test]
+fn the_listener_is_told_when_the_load_is_over() {
+    type Answers = std::sync::Arc<std::sync::Mutex<Vec<(u64, RemovalCause, usize, bool)>>>;
+    let (domain, answers) = (Domain::new(), Answers::default());
+    let place: std::sync::Arc<std::sync::OnceLock<Pages>> = std::sync::Arc::default();
+    let (asked, told, own) = (std::sync::Arc::clone(&place), answers.clone(), domain.clone());
+    let listener = move |_: &&'static str, &value: &u64, cause| {
+        let pages = asked.get().expect("it is there");
+        let mut worker = own.worker();
+        let guard = worker.quiescent(NOW);
+        let hit = matches!(pages.load(&"hot", Caller(1), after(60), guard), Ok(Load::Hit(7)));
+        told.lock().expect("no panic").push((value, cause, pages.loading(), hit));
+    };
+    let made = builder(&domain).max_entries(2).listener(listener).build().expect("memory");
+    assert!(place.set(made).is_ok());
+    let (pages, mut worker) = (place.get().expect("just set"), domain.worker());
+    let guard = worker.quiescent(NOW);
+    pages.insert("cold", 1, NOW, guard).expect("room");
+    pages.insert("cool", 2, NOW, guard).expect("room");
+    let task = lead(pages, 1, after(60), guard);
+    let waiting = wait(pages, 2, after(60), guard);
+    assert_eq!(task.complete(7, after(60), guard), Ok(7));
+    assert_eq!(waiting.result(), Some(Ok(7)));
+    let answers = std::mem::take(&mut *answers.lock().expect("no panic"));
+    assert_eq!(answers, [(1, RemovalCause::Expired, 0, true)]);
 }

@@ -327,3 +327,86 @@ fn all_of_a_thousand_are_answered_though_a_hundred_leaders_are_cancelled() {
     assert_eq!((cancelled, loads.in_flight()), (100, 0));
     assert!(completed < 100 && most > 100, "{completed} loads, {most} waited at once");
 }
+
+/// Those who follow get the result of a flight whose key was written; nobody else does.
+#[test]
+fn a_detached_flight_is_for_those_who_follow_it_already() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    assert!(!loads.detach("hot", guard), "there is none");
+    let old = lead(&loads, 0, guard);
+    let mut follower = follow(&loads, 1, guard);
+    assert!(!old.is_detached());
+    assert!(loads.detach("hot", guard));
+    assert!(old.is_detached());
+    assert!(!loads.detach("hot", guard), "once");
+    // Even the caller that leads it can lead the next.
+    let new = lead(&loads, 0, guard);
+    let mut late = follow(&loads, 2, guard);
+    assert_eq!(loads.in_flight(), 2);
+    assert_eq!(old.complete(1, guard), Ok(()));
+    assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Ok(1)));
+    assert!(poll(&mut late, Waker::noop()).is_pending());
+    assert!(!new.is_detached(), "the end of the old one leaves it alone");
+    assert_eq!(new.complete(2, guard), Ok(()));
+    assert_eq!(poll(&mut late, Waker::noop()), Poll::Ready(Ok(2)));
+    assert_eq!(loads.in_flight(), 0);
+    assert!(!loads.detach("hot", guard), "it has ended");
+}
+
+#[test]
+fn a_detached_flight_ends_in_every_way() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let ends: [fn(Leading<'_>, &Guard); 2] =
+        [|leader, _| drop(leader), |leader, guard| assert_eq!(leader.fail("gone", guard), Ok(()))];
+    for end in ends {
+        let leader = lead(&loads, 0, guard);
+        let follower = follow(&loads, 1, guard);
+        assert_eq!(loads.detach_all(guard), 1);
+        end(leader, guard);
+        assert!(matches!(follower.result(), Some(Err(Ended::Again | Ended::Failed("gone")))));
+        assert_eq!(loads.in_flight(), 0);
+    }
+    // Its lease ends as before, renewed or not, while no other flight has taken its place.
+    let joined = loads.join("hot", Caller(0), Some(LEASE), NOW, guard);
+    let Ok(Joined::Leader(mut leader)) = joined else { panic!("nobody leads") };
+    let follower = follow(&loads, 1, guard);
+    assert!(loads.detach("hot", guard));
+    assert_eq!(leader.renew(Some(LEASE), NOW + LEASE), Ok(()));
+    assert!(leader.is_detached());
+    let mut sweep = loads.sweeper(domain.worker());
+    assert_eq!(sweep.sweep(NOW + LEASE, Budget::UNLIMITED).removed, 0);
+    assert_eq!(sweep.sweep(NOW + LEASE + LEASE, Budget::UNLIMITED).removed, 1);
+    assert_eq!(follower.result(), Some(Err(Ended::Again)));
+    assert_eq!((leader.complete(1, guard), loads.in_flight()), (Err(1), 0));
+}
+
+/// A panic comes out when everything is done, and leaves nothing to the next who joins.
+#[test]
+fn a_waker_that_panics_finds_the_flight_ended_and_forgotten() {
+    let domain = Domain::new();
+    let key = Arc::new(());
+    let loads: Group<Arc<()>, u32, &'static str> = Group::with(&domain, SeededState::new(101));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let join = |caller| loads.join(Arc::clone(&key), Caller(caller), None, NOW, guard);
+    let Ok(Joined::Leader(leader)) = join(0) else { panic!("nobody leads") };
+    let Ok(Joined::Follower(mut follower)) = join(1) else { panic!("somebody leads") };
+    let waker = panicking();
+    assert!(Pin::new(&mut follower).poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| leader.complete(7, guard))).is_err());
+    assert_eq!((follower.result(), loads.in_flight()), (Some(Ok(7)), 0));
+    let mut sweep = loads.sweeper(domain.worker());
+    assert_eq!(sweep.sweep(NOW, Budget::UNLIMITED).removed, 0, "it has been taken out");
+}
+
+#[test]
+#[should_panic(expected = "another domain")]
+fn a_guard_of_another_domain_detaches_nothing() {
+    let loads = loads(&Domain::new());
+    let mut worker = Domain::new().worker();
+    loads.detach("hot", worker.quiescent(NOW));
+}

@@ -20,7 +20,7 @@ use tidegate_core::{
 };
 
 use crate::identity::Identity;
-use crate::{Model, both, together};
+use crate::{Model, both, race, together};
 
 /// The models of this module.
 pub const MODELS: &[Model] = &[
@@ -101,6 +101,53 @@ pub const MODELS: &[Model] = &[
         preemptions: 1,
         run: late_value_meets_new_load,
         outcomes: both(&["completed", "superseded", "hit"]).only_in_plain(&["waited"]),
+    },
+    Model {
+        name: "c14_invalidate_races_load",
+        preemptions: 1,
+        run: invalidate_races_load,
+        outcomes: both(&["stored and removed", "not stored"]),
+    },
+    Model {
+        name: "c15_insert_races_load",
+        preemptions: 2,
+        run: insert_races_load,
+        outcomes: both(&["stored and replaced", "not stored"]),
+    },
+    Model {
+        name: "c16_invalidate_all_races_load",
+        preemptions: 2,
+        run: invalidate_all_races_load,
+        outcomes: both(&["stored and removed", "not stored"]),
+    },
+    Model {
+        name: "c17_replace_in_a_full_cache_races_pin",
+        preemptions: 3,
+        run: replace_in_a_full_cache_races_pin,
+        outcomes: both(&[
+            "missed, evicted 0",
+            "new, evicted 0",
+            "old, evicted 0",
+            "old, evicted 1",
+        ]),
+    },
+    Model {
+        name: "c18_two_keys_are_replaced_in_a_full_cache",
+        preemptions: 3,
+        run: two_keys_are_replaced_in_a_full_cache,
+        outcomes: both(&["[(10, Replaced), (20, Replaced)]", "[(20, Replaced), (10, Replaced)]"]),
+    },
+    Model {
+        name: "c19_replace_in_a_full_cache_races_eviction",
+        preemptions: 3,
+        run: replace_in_a_full_cache_races_eviction,
+        outcomes: both(&["evicted none", "evicted old", "evicted new"]),
+    },
+    Model {
+        name: "c20_two_replace_one_key_in_a_full_cache",
+        preemptions: 2,
+        run: two_replace_one_key_in_a_full_cache,
+        outcomes: both(&["kept [true, true]", "kept [true, false]", "kept [false, true]"]),
     },
 ];
 
@@ -585,4 +632,176 @@ fn late_value_meets_new_load() -> String {
     drop((loads, worker));
     assert_eq!(model::live(), 0, "something was never retired");
     ends[0].to_owned()
+}
+
+/// What one thread does that has begun to load, and another that writes the key meanwhile.
+fn loads_and_writes(
+    write: fn(&Loads, &Guard) -> &'static str,
+    kept: Option<u64>,
+) -> (Arc<Loads>, &'static str) {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let builder = Cache::builder(&domain, Identity::default());
+    let loads: Arc<Loads> = Arc::new(builder.build().expect("memory"));
+    // SAFETY: the threads have ended, and with them the load, before the cache is dropped below.
+    let lent: &'static Loads = unsafe { &*Arc::as_ptr(&loads) };
+    let (mut first, mut second) = (domain.worker(), domain.worker());
+    let Ok(Load::Lead(loading)) = lent.load(&1, Caller(1), NOW, first.quiescent(NOW)) else {
+        unreachable!("nobody else loads");
+    };
+    first.offline(|| ());
+    let ends = race(vec![
+        Box::new(move || {
+            assert_eq!(loading.complete(7, NOW, first.quiescent(NOW)), Ok(7));
+            ""
+        }) as Box<dyn FnOnce() -> &'static str>,
+        Box::new(move || write(lent, second.quiescent(NOW))),
+    ]);
+    let mut worker = domain.worker();
+    let found = loads.peek(&1, NOW, worker.quiescent(NOW)).copied();
+    assert_eq!(found, kept, "what was loaded before the write is kept");
+    assert_eq!((loads.loading(), loads.usage().entries), (0, u64::from(kept.is_some())));
+    drop(domain);
+    (loads, ends[1])
+}
+
+/// Nobody gets what was loaded before the key was invalidated, not even for a moment.
+fn invalidate_races_load() -> String {
+    let (_, end) = loads_and_writes(
+        |loads, guard| {
+            let removed = loads.invalidate(&1, NOW, guard).copied();
+            let next = loads.load(&1, Caller(2), NOW, guard);
+            assert!(matches!(next, Ok(Load::Lead(_))), "nobody has what was loaded before");
+            if removed == Some(7) { "stored and removed" } else { "not stored" }
+        },
+        None,
+    );
+    end.to_owned()
+}
+
+fn insert_races_load() -> String {
+    let (loads, _) = loads_and_writes(
+        |loads, guard| {
+            loads.insert(1, 8, NOW, guard).expect("room");
+            assert_eq!(loads.peek(&1, NOW, guard), Some(&8), "what was inserted last");
+            ""
+        },
+        Some(8),
+    );
+    let counters = loads.counters();
+    assert_eq!(counters.inserted, 1 + counters.replaced + counters.invalidated);
+    (if counters.replaced == 1 { "stored and replaced" } else { "not stored" }).to_owned()
+}
+
+fn invalidate_all_races_load() -> String {
+    let (_, end) = loads_and_writes(
+        |loads, guard| {
+            let removed = loads.invalidate_all(NOW, guard);
+            assert_eq!(loads.peek(&1, NOW, guard), None, "it was loaded before");
+            if removed == 1 { "stored and removed" } else { "not stored" }
+        },
+        None,
+    );
+    end.to_owned()
+}
+
+/// A pin gets the old value or the new one, and what it holds has room of its own. It gets neither while
+/// the one lends its room to the other.
+fn replace_in_a_full_cache_races_pin() -> String {
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| {
+            assert!(setting.put(1, 10, NOW, guard));
+            assert!(setting.put(2, 20, NOW, guard));
+        },
+        vec![
+            |setting, worker| {
+                let kept = setting.put(1, 11, NOW, worker.quiescent(NOW));
+                assert!(kept, "the other can be evicted");
+                assert!(setting.cache.usage().entries <= 2);
+                ""
+            },
+            |setting, worker| {
+                let pin = setting.cache.pin(&1, NOW, worker.quiescent(NOW));
+                worker.offline(|| ());
+                assert!(setting.cache.usage().entries <= 2);
+                pin.map_or("missed", |pin| if pin.get() == 10 { "old" } else { "new" })
+            },
+        ],
+    );
+    let evicted = setting.cache.counters().evicted;
+    finish(setting, worker);
+    format!("{}, evicted {evicted}", ends.concat())
+}
+
+/// Neither takes the other for what must go.
+fn two_keys_are_replaced_in_a_full_cache() -> String {
+    let (setting, worker, _) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| {
+            assert!(setting.put(1, 10, NOW, guard));
+            assert!(setting.put(2, 20, NOW, guard));
+        },
+        vec![
+            |setting, worker| {
+                assert!(setting.put(1, 11, NOW, worker.quiescent(NOW)));
+                assert!(setting.cache.usage().entries <= 2);
+            },
+            |setting, worker| {
+                assert!(setting.put(2, 21, NOW, worker.quiescent(NOW)));
+                assert!(setting.cache.usage().entries <= 2);
+            },
+        ],
+    );
+    let removed = setting.removed();
+    finish(setting, worker);
+    format!("{removed:?}")
+}
+
+fn replace_in_a_full_cache_races_eviction() -> String {
+    let (setting, worker, _) = with(
+        Domain::quarantine,
+        1,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![
+            |setting, worker| {
+                // Not kept while the other has its old value, and its room, in hand.
+                setting.put(1, 11, NOW, worker.quiescent(NOW));
+                assert!(setting.cache.usage().entries <= 1);
+            },
+            |setting, worker| _ = evict(setting, 1, worker.quiescent(NOW)),
+        ],
+    );
+    let removed = setting.removed();
+    assert!(removed.iter().all(|&(_, cause)| cause != RemovalCause::Size), "it replaces itself");
+    let pressure =
+        |&(value, cause): &(u64, RemovalCause)| (cause == RemovalCause::Pressure).then_some(value);
+    let end = match removed.iter().find_map(pressure) {
+        Some(10) => "evicted old",
+        Some(_) => "evicted new",
+        None => "evicted none",
+    };
+    finish(setting, worker);
+    end.to_owned()
+}
+
+/// The room of the old value is one of theirs; the other must do without.
+fn two_replace_one_key_in_a_full_cache() -> String {
+    fn put(setting: &Setting, content: u64, guard: &Guard) -> bool {
+        let kept = setting.put(1, content, NOW, guard);
+        assert!(setting.cache.usage().entries <= 1);
+        kept
+    }
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        1,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![|setting, worker| put(setting, 11, worker.quiescent(NOW)), |setting, worker| {
+            put(setting, 12, worker.quiescent(NOW))
+        }],
+    );
+    finish(setting, worker);
+    format!("kept {ends:?}")
 }

@@ -93,6 +93,17 @@ pub const MODELS: &[Model] = &[
             "led, joined 1 times",
         ]),
     },
+    Model {
+        name: "f12_detach_races_complete_and_join",
+        preemptions: 2,
+        run: detach_races_complete_and_join,
+        outcomes: both(&[
+            "detached true, got 7",
+            "detached false, got 7",
+            "detached false, got 8",
+            "detached true, got 8",
+        ]),
+    },
 ];
 
 type Loads = Group<u64, u32, u32, Identity>;
@@ -506,4 +517,49 @@ fn follower_leaves_while_the_flight_ends() -> String {
         },
     ]);
     ends[1].to_owned()
+}
+
+/// A flight that began before the write is left to those who joined before it.
+fn detach_races_complete_and_join() -> String {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let loads: Arc<Loads> = Arc::new(Group::with(&domain, Identity::default()));
+    // SAFETY: the threads have ended, and with them the flights, before the group is dropped below.
+    let lent: &'static Loads = unsafe { &*Arc::as_ptr(&loads) };
+    let [mut first, mut second, mut third] = [(); 3].map(|()| domain.worker());
+    let joined = lent.join(1, Caller(1), None, NOW, first.quiescent(NOW));
+    let Ok(Joined::Leader(leader)) = joined else { unreachable!("nobody else leads") };
+    first.offline(|| ());
+    let ends = race(vec![
+        Box::new(move || {
+            assert_eq!(leader.complete(7, first.quiescent(NOW)), Ok(()));
+            0_u32
+        }) as Box<dyn FnOnce() -> u32>,
+        Box::new(move || {
+            let guard = second.quiescent(NOW);
+            let detached = lent.detach(&1, guard);
+            match lent.join(1, Caller(2), None, NOW, guard) {
+                Ok(Joined::Leader(leader)) => assert_eq!(leader.complete(8, guard), Ok(())),
+                // Another leads, who has come after the write, or before it and found the flight ended.
+                Ok(Joined::Follower(follower)) => assert_eq!(follower.leader(), Caller(3)),
+                Err(error) => panic!("{error}"),
+            }
+            u32::from(detached)
+        }),
+        Box::new(move || match lent.join(1, Caller(3), None, NOW, third.quiescent(NOW)) {
+            Ok(Joined::Leader(leader)) => {
+                assert_eq!(leader.complete(8, third.quiescent(NOW)), Ok(()));
+                8
+            }
+            Ok(Joined::Follower(follower)) => {
+                third.offline(|| ());
+                block_on(follower).expect("nobody fails or goes")
+            }
+            Err(error) => panic!("{error}"),
+        }),
+    ]);
+    assert_eq!(loads.in_flight(), 0);
+    drop((loads, domain));
+    assert_eq!(model::live(), 0, "something was never retired");
+    format!("detached {}, got {}", ends[1] == 1, ends[2])
 }

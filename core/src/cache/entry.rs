@@ -5,6 +5,8 @@
 //! | `DEAD` | it is no longer in the cache; for good |
 //! | `READ` | it was read since the order was last at it |
 //! | `LEFT` | the map has no use for it any more, nor has any guard; for good |
+//! | `LENT` | its room is lent to an entry that is about to take its place |
+//! | `PENDING` | it was loaded, and its leader has not yet seen that the key was not written since |
 //! | the rest | how many pins hold it; none is added once it is dead |
 
 use core::ptr::NonNull;
@@ -19,7 +21,9 @@ use super::tier::Tier;
 const DEAD: u32 = 0b001;
 const READ: u32 = 0b010;
 const LEFT: u32 = 0b100;
-const PIN: u32 = 0b1000;
+const PENDING: u32 = 0b1000;
+const LENT: u32 = 0b1_0000;
+const PIN: u32 = 0b10_0000;
 
 /// What never ends. What ends at this very nanosecond ends one earlier.
 const NEVER: u64 = u64::MAX;
@@ -77,6 +81,19 @@ pub(super) enum Dead {
     Unpinned,
     /// By whoever drops its last pin.
     Pinned,
+    /// By nobody: it has been lent to another entry.
+    Lent,
+}
+
+/// Why an entry could not be pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotPinned {
+    /// It is dead.
+    Dead,
+    /// It has as many pins as can be counted.
+    TooOften,
+    /// Its room is [lent](Object::lend): without room of its own it cannot stay after its replacement.
+    Lent,
 }
 
 /// What the last pin leaves behind.
@@ -129,6 +146,26 @@ impl<V> Object<V> {
         self.state.load(Ordering::Acquire) & DEAD != 0
     }
 
+    /// Whether no reader may have it: it is dead, or not [confirmed](Self::confirm) yet.
+    #[inline(always)]
+    pub(super) fn is_hidden(&self) -> bool {
+        // Acquire: pairs with `kill`.
+        self.state.load(Ordering::Acquire) & (DEAD | PENDING) != 0
+    }
+
+    /// Hides it, before it is published, until it is confirmed.
+    pub(super) fn hide(&self) {
+        // Relaxed: not published yet.
+        self.state.store(PENDING, Ordering::Relaxed);
+    }
+
+    /// Shows it to readers from now on, unless it is dead.
+    pub(super) fn confirm(&self) {
+        // Relaxed: what a reader sees of it was published with it. The bit is there, for nobody else
+        // takes it away.
+        self.state.fetch_sub(PENDING, Ordering::Relaxed);
+    }
+
     /// Whether its time is not up.
     #[inline(always)]
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
@@ -151,10 +188,15 @@ impl<V> Object<V> {
 
     /// Kills it; `None` if it was dead.
     pub(super) fn kill(&self) -> Option<Dead> {
+        self.kill_seen().map(|(dead, _)| dead)
+    }
+
+    /// Kills it, and says whether readers could have it until then; `None` if it was dead.
+    pub(super) fn kill_seen(&self) -> Option<(Dead, bool)> {
         // Release: whoever finds it dead finds what took its place. Acquire, beyond loom: the same, if that
         // is us, and it is past its time, of which no model replaces one.
         let before = self.state.fetch_or(DEAD, Ordering::AcqRel);
-        (before & DEAD == 0).then(|| dead(before))
+        (before & DEAD == 0).then(|| (dead(before), before & PENDING == 0))
     }
 
     /// Kills it if it is among those who are looked for.
@@ -168,7 +210,9 @@ impl<V> Object<V> {
             let (next, fate) = match state {
                 dead if dead & DEAD != 0 => return Fate::Gone,
                 found if search == Search::Anyone => (found | DEAD, Fate::Evicted(dead(found))),
-                pinned if pinned >= PIN || search == Search::Expired => return Fate::Stays,
+                held if held & LENT != 0 || held >= PIN || search == Search::Expired => {
+                    return Fate::Stays;
+                }
                 read if read & READ != 0 && search == Search::Unread => (read & !READ, Fate::Read),
                 idle => (idle | DEAD, Fate::Evicted(Dead::Unpinned)),
             };
@@ -180,15 +224,44 @@ impl<V> Object<V> {
         }
     }
 
-    /// One more pin; `false` if it is dead, or there are 2^29 - 1.
-    pub(super) fn pin(&self) -> bool {
+    /// Adds a pin.
+    pub(super) fn pin(&self) -> Result<(), NotPinned> {
         // Relaxed, here and below: who finds it dead looks again by `is_dead`. A count, of who holds a guard.
         let mut state = self.state.load(Ordering::Relaxed);
-        while state & DEAD == 0 {
-            let Some(next) = state.checked_add(PIN) else {
-                return false;
+        loop {
+            let next = match state {
+                dead if dead & DEAD != 0 => return Err(NotPinned::Dead),
+                lent if lent & LENT != 0 => return Err(NotPinned::Lent),
+                idle => idle.checked_add(PIN).ok_or(NotPinned::TooOften)? | READ,
             };
-            let next = next | READ;
+            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    /// Lends its room to an entry that is about to take its place: from now on it is not evicted, and
+    /// not pinned. `false` if it is dead, pinned, or has lent it already.
+    pub(super) fn lend(&self) -> bool {
+        // Relaxed, here and in `take_back`: only whose the room is, and rooms are counts.
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & (DEAD | LENT) == 0 && state < PIN {
+            let next = state | LENT;
+            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => state = seen,
+            }
+        }
+        false
+    }
+
+    /// Gives it room of its own again, unless it is dead or has that; then the room is still the
+    /// caller's.
+    pub(super) fn take_back(&self) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & (DEAD | LENT) == LENT {
+            let next = state & !LENT;
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => state = seen,
@@ -203,7 +276,11 @@ fn mark(stamp: u32, tier: Tier) -> u32 {
 }
 
 fn dead(before: u32) -> Dead {
-    if before >= PIN { Dead::Pinned } else { Dead::Unpinned }
+    match before {
+        lent if lent & LENT != 0 => Dead::Lent,
+        pinned if pinned >= PIN => Dead::Pinned,
+        _ => Dead::Unpinned,
+    }
 }
 
 /// One pin less; what it leaves behind if it was the last. After this, others may free the object,
@@ -211,7 +288,7 @@ fn dead(before: u32) -> Dead {
 pub(super) fn unpin(state: &AtomicU32) -> Unpinned {
     // Release: whoever frees it does so after we are done with it. Acquire: the same, if that is us.
     let before = state.fetch_sub(PIN, Ordering::AcqRel);
-    let last = before >> 3 == 1;
+    let last = before / PIN == 1;
     Unpinned { dead: last && before & DEAD != 0, left: last && before & LEFT != 0 }
 }
 

@@ -4,6 +4,7 @@ use core::hash::{BuildHasher, Hash};
 
 use super::entry::{Dead, Fate, Object, Search};
 use super::order::Handle;
+use super::told::Later;
 use super::totals::Reserved;
 use super::{Cache, RemovalCause, Tier, Tiers};
 use crate::reclaim::Guard;
@@ -70,7 +71,7 @@ where
         let mut evicted = Evicted::default();
         while evicted.bytes < target {
             let mut room = self.totals.none();
-            if !self.evict_one(tiers, RemovalCause::Pressure, &mut room, now, guard) {
+            if !self.evict_one(tiers, RemovalCause::Pressure, &mut room, &mut None, now, guard) {
                 break;
             }
             evicted.entries = evicted.entries.saturating_add(room.held().entries);
@@ -82,25 +83,31 @@ where
 
     /// Removes one entry of these tiers, and adds its room to what is there; `false` if there is none to
     /// be removed.
-    pub(super) fn evict_one(
-        &self,
+    pub(super) fn evict_one<'g>(
+        &'g self,
         tiers: Tiers,
         cause: RemovalCause,
         room: &mut Reserved<'_>,
+        later: &mut Later<'g, K, V>,
         now: Instant,
-        guard: &Guard,
+        guard: &'g Guard,
     ) -> bool {
-        tiers.iter().any(|tier| self.evict_from(Occasion { tier, cause, now, guard }, room))
+        tiers.iter().any(|tier| self.evict_from(Occasion { tier, cause, now, guard }, room, later))
     }
 
-    fn evict_from(&self, occasion: Occasion<'_>, room: &mut Reserved<'_>) -> bool {
+    fn evict_from<'g>(
+        &'g self,
+        occasion: Occasion<'g>,
+        room: &mut Reserved<'_>,
+        later: &mut Later<'g, K, V>,
+    ) -> bool {
         // Two laps: what has used its chance up in the first goes in the second. Who is read again all the
         // time goes when the chances are used up.
         let len = self.orders[occasion.tier.index()].len(occasion.guard);
         let mut chances = CHANCES;
         for _ in 0..len.saturating_mul(2).saturating_add(CHANCES) {
             let search = if chances > 0 { Search::Unread } else { Search::Unpinned };
-            match self.turn(search, occasion, room) {
+            match self.turn(search, occasion, room, later) {
                 Some(Turn::Removed) => return true,
                 Some(Turn::Read) => chances -= 1,
                 Some(Turn::Stays | Turn::Nothing) => {}
@@ -115,11 +122,18 @@ where
     ///
     /// What dies otherwise than by eviction leaves its handle behind; without this, a cache that never
     /// is full would keep the handles of all that ever expired.
-    pub(super) fn tidy(&self, tier: Tier, handles: usize, now: Instant, guard: &Guard) -> usize {
+    pub(super) fn tidy<'g>(
+        &'g self,
+        tier: Tier,
+        handles: usize,
+        later: &mut Later<'g, K, V>,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> usize {
         let (mut looked_at, mut room) = (0, self.totals.none());
         while looked_at < handles && self.is_untidy(tier, guard) {
             let occasion = Occasion { tier, cause: RemovalCause::Size, now, guard };
-            if self.turn(Search::Expired, occasion, &mut room).is_none() {
+            if self.turn(Search::Expired, occasion, &mut room, later).is_none() {
                 break;
             }
             looked_at += 1;
@@ -133,11 +147,12 @@ where
     }
 
     /// Takes the one whose turn it is, and removes it or puts it back. `None` if there is none.
-    fn turn(
-        &self,
+    fn turn<'g>(
+        &'g self,
         search: Search,
-        occasion: Occasion<'_>,
+        occasion: Occasion<'g>,
         room: &mut Reserved<'_>,
+        later: &mut Later<'g, K, V>,
     ) -> Option<Turn> {
         let Occasion { tier, guard, .. } = occasion;
         let order = &self.orders[tier.index()];
@@ -149,28 +164,36 @@ where
         if let Some(later) = upcoming.get(SOON) {
             self.map.fetch_entry(later.hash(), guard);
         }
-        let turn = self.attempt(handle, search, occasion, room);
+        let turn = self.attempt(handle, search, occasion, room, later);
         let stays = matches!(turn, Turn::Read | Turn::Stays);
         if stays && order.keep(handle, guard).is_err() {
             // No memory for its place: it must go.
-            return Some(self.attempt(handle, Search::Anyone, occasion, room));
+            return Some(self.attempt(handle, Search::Anyone, occasion, room, later));
         }
         Some(turn)
     }
 
     /// Removes the one that bears a handle for which there is no place.
-    pub(super) fn expel(&self, handle: Handle, tier: Tier, now: Instant, guard: &Guard) {
+    pub(super) fn expel<'g>(
+        &'g self,
+        handle: Handle,
+        tier: Tier,
+        later: &mut Later<'g, K, V>,
+        now: Instant,
+        guard: &'g Guard,
+    ) {
         let occasion = Occasion { tier, cause: RemovalCause::Size, now, guard };
-        self.attempt(handle, Search::Anyone, occasion, &mut self.totals.none());
+        self.attempt(handle, Search::Anyone, occasion, &mut self.totals.none(), later);
     }
 
     /// Removes the entry of a handle if it is among those who are looked for.
-    fn attempt(
-        &self,
+    fn attempt<'g>(
+        &'g self,
         handle: Handle,
         search: Search,
-        occasion: Occasion<'_>,
+        occasion: Occasion<'g>,
         room: &mut Reserved<'_>,
+        later: &mut Later<'g, K, V>,
     ) -> Turn {
         let Occasion { tier, cause, now, guard } = occasion;
         let is_it = |object: &Object<V>| object.is(handle, tier);
@@ -193,7 +216,7 @@ where
                 room.absorb(object.tier(), object.weight());
             }
             self.unlink(hash, entry, guard);
-            self.report(hash, &entry.key, object, cause);
+            self.tell(hash, entry, cause, later);
             return if dead == Dead::Unpinned { Turn::Removed } else { Turn::Nothing };
         }
         Turn::Nothing

@@ -4,9 +4,12 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
 use super::counters::Event;
+use super::credit::Credit;
 use super::entry::{Object, end};
-use super::totals::Reserved;
+use super::told::Later;
+use super::totals::{Reserved, Usage};
 use super::{Cache, CacheError, RemovalCause, Tier, Tiers};
+use crate::flight::Leader;
 use crate::map::{Entry, Rejected, Upserted};
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl, nanos};
@@ -29,7 +32,7 @@ pub struct Insert {
 }
 
 impl Insert {
-    /// As usual.
+    /// Inserts as is usual in the cache.
     pub const fn new() -> Self {
         Self { ttl: None, tier: Tier::LOWEST, weight: None }
     }
@@ -87,15 +90,18 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Inserts a value, in place of the key's if there is one, and returns it as it was put in. Evicts what
-    /// must go for it: into a full cache that is another even if the key is there, for room is reserved
-    /// before the old one is gone. Without memory for its place in the order it is evicted at once.
+    /// Inserts a value, in place of the key's if there is one, and returns it as it was put in. Evicts
+    /// what it takes to make room; the room of the value that it replaces counts as free, unless that is
+    /// pinned or another thread is replacing it, too. Without memory for its place in the order it is
+    /// evicted at once. A load of the key that is in progress is detached, as by
+    /// [`invalidate`](Self::invalidate).
     ///
     /// Allocates an entry, at times a segment of the order, and what [a map's changes](crate::Map) do.
     ///
     /// # Errors
     ///
-    /// Any [`CacheError`], with key and value handed back. What was evicted by then is gone.
+    /// Any [`CacheError`], with key and value handed back. The key's old value is removed all the same,
+    /// as it is out of date, and what was evicted by then stays so.
     pub fn insert<'g>(
         &'g self,
         key: K,
@@ -106,11 +112,11 @@ where
         self.insert_with(key, value, Insert::new(), now, guard)
     }
 
-    /// The same, and not as usual.
+    /// Inserts a value as [`insert`](Self::insert) does, with its own time to live, tier or weight.
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert).
+    /// Fails as [`insert`](Self::insert) does.
     pub fn insert_with<'g>(
         &'g self,
         key: K,
@@ -120,42 +126,53 @@ where
         guard: &'g Guard,
     ) -> Result<&'g V, Refused<K, V>> {
         self.map.admit(guard);
+        // First: a leader that does not see this has stored its value before, which is then replaced.
+        self.flights.detach(&key, guard);
         let hash = self.map.hash(&key);
-        let entry = self.insert_if(|_| true, hash, key, value, insert, now, guard)?;
+        let entry = self.insert_if(None, hash, key, value, insert, &mut None, now, guard)?;
         Ok(&entry.value.value)
     }
 
-    /// The same, of a key that was hashed, with the entry as it was put in; only if `may` says so of what
-    /// lives there.
+    /// Inserts a value of a key that was hashed, and returns the entry. One that was loaded is inserted
+    /// only while its leader's flight is attached, and hidden.
     #[expect(clippy::too_many_arguments, reason = "what an insertion is about, and nothing else")]
     pub(super) fn insert_if<'g>(
         &'g self,
-        may: impl Fn(Option<&Object<V>>) -> bool,
+        leader: Option<&Leader<'_, K, V, E, S>>,
         hash: usize,
         key: K,
         value: V,
         insert: Insert,
+        later: &mut Later<'g, K, V>,
         now: Instant,
         guard: &'g Guard,
     ) -> Result<&'g Entry<K, Object<V>>, Refused<K, V>> {
-        let refuse = |error, key, value| {
-            self.tally.count(hash, Event::Refused);
-            Refused { error, key, value }
-        };
+        // Asked after what stands for the key was read: see `Leader::is_detached`.
+        let may = || leader.is_none_or(|leader| !leader.is_detached());
         let weigh = || self.rules.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
         let weight = insert.weight.unwrap_or_else(weigh);
         let mut room = self.totals.none();
-        if let Err(error) = self.reserve(weight, &mut room, now, guard) {
-            return Err(refuse(error, key, value));
-        }
+        let mut credit = match self.reserve(hash, &key, weight, &mut room, later, now, guard) {
+            Ok(credit) => credit,
+            Err(error) => {
+                self.refuse(may, hash, &key, later, now, guard);
+                return Err(Refused { error, key, value });
+            }
+        };
         room.enter(insert.tier);
+        if let Some(credit) = &mut credit {
+            credit.enter(insert.tier);
+        }
         let order = &self.orders[insert.tier.index()];
         let end = self.end(hash, insert.ttl(self.rules.ttl), now);
         let stamp = order.stamp(guard);
         let object = Object::new(stamp, insert.tier, end, weight, value);
+        if leader.is_some() {
+            object.hide();
+        }
         let succeed = |old: Option<&Object<V>>, new: &mut Object<V>| {
             new.succeed(old, stamp);
-            (!may(old.filter(|old| !old.is_dead()))).then_some(())
+            (!may()).then_some(())
         };
         let (new, replaced) = match self.map.upsert(hash, key, object, guard, succeed) {
             Ok(Upserted::Inserted(new, replaced)) => (new, replaced),
@@ -164,10 +181,15 @@ where
                 return Err(Refused { error: CacheError::Full, key, value });
             }
             Err(Rejected { error, value: (key, object) }) => {
-                return Err(refuse(CacheError::Map(error), key, object.value));
+                drop((credit, room));
+                self.refuse(may, hash, &key, later, now, guard);
+                return Err(Refused { error: CacheError::Map(error), key, value: object.value });
             }
         };
         room.keep();
+        if let Some(credit) = credit {
+            credit.keep(insert.tier, weight);
+        }
         self.tally.count(hash, Event::Inserted);
         let killed = replaced.and_then(|old| Some((old, old.value.kill()?)));
         if let Some((old, dead)) = killed {
@@ -186,17 +208,31 @@ where
         if let Some((old, _)) = killed {
             let is_past = old.value.is_past(now, self.rules.stale());
             let cause = if is_past { RemovalCause::Expired } else { RemovalCause::Replaced };
-            self.report(hash, &old.key, &old.value, cause);
+            self.tell(hash, old, cause, later);
         }
         match added {
             Some(Ok(number)) if number.is_multiple_of(LOOK) => {
-                self.tidy(insert.tier, 2 * LOOK, now, guard);
+                self.tidy(insert.tier, 2 * LOOK, later, now, guard);
             }
             // No memory for its place in the order: it cannot stay, nor who has taken its place since.
-            Some(Err(_)) => self.expel(new.value.handle(hash), insert.tier, now, guard),
+            Some(Err(_)) => self.expel(new.value.handle(hash), insert.tier, later, now, guard),
             _ => {}
         }
         Ok(new)
+    }
+
+    /// Removes what stands for a key whose new value is not kept: it is out of date.
+    fn refuse<'g>(
+        &'g self,
+        may: impl Fn() -> bool,
+        hash: usize,
+        key: &K,
+        later: &mut Later<'g, K, V>,
+        now: Instant,
+        guard: &'g Guard,
+    ) {
+        self.tally.count(hash, Event::Refused);
+        self.kill(hash, key, |_| may(), RemovalCause::Replaced, later, now, guard);
     }
 
     /// When what is inserted now is no longer fresh.
@@ -211,22 +247,37 @@ where
         end(Ttl::For(ttl - core::time::Duration::from_nanos(by as u64)), now)
     }
 
-    /// Makes it room for an entry of this weight, by evicting others if need be.
-    fn reserve(
-        &self,
+    /// Makes room for an entry of this weight, by evicting others if need be; what it replaces lends its
+    /// room before that.
+    #[expect(clippy::too_many_arguments, reason = "what an insertion is about, and nothing else")]
+    fn reserve<'g>(
+        &'g self,
+        hash: usize,
+        key: &K,
         weight: u64,
         room: &mut Reserved<'_>,
+        later: &mut Later<'g, K, V>,
         now: Instant,
-        guard: &Guard,
-    ) -> Result<(), CacheError> {
+        guard: &'g Guard,
+    ) -> Result<Option<Credit<'g, V>>, CacheError> {
         if weight > self.totals.max().bytes {
             return Err(CacheError::TooHeavy);
         }
-        while !room.settle(weight) {
-            if !self.evict_one(Tiers::ALL, RemovalCause::Size, room, now, guard) {
+        let (mut wanted, mut credit) = (Usage { entries: 1, bytes: weight }, None);
+        while !room.settle(wanted) {
+            if credit.is_none() {
+                let old = self.map.find_live(hash, key, Object::is_dead, guard);
+                credit = old.and_then(|old| Credit::of(&old.value, &self.totals));
+                if let Some(credit) = &credit {
+                    let bytes = weight.saturating_sub(credit.usage().bytes);
+                    wanted = Usage { entries: 0, bytes };
+                    continue;
+                }
+            }
+            if !self.evict_one(Tiers::ALL, RemovalCause::Size, room, later, now, guard) {
                 return Err(CacheError::Full);
             }
         }
-        Ok(())
+        Ok(credit)
     }
 }

@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::counters::Event;
 use super::entry::Object;
 use super::insert::Insert;
+use super::told::Later;
 use super::{Cache, RemovalCause};
 use crate::flight::{Caller, Follower, JoinError, Joined, Leader, Superseded};
 use crate::map::Entry;
@@ -100,6 +101,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
+        self.map.admit(guard);
         let hash = self.map.hash(key);
         let load = self.load_again(key, caller, now, guard)?;
         self.tally.count(hash, if matches!(load, Load::Hit(_)) { Event::Hit } else { Event::Miss });
@@ -155,6 +157,27 @@ where
     }
 }
 
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// Removes what was loaded too late.
+    fn discard<'g>(
+        &'g self,
+        hash: usize,
+        entry: &'g Entry<K, Object<V>>,
+        later: &mut Later<'g, K, V>,
+        guard: &'g Guard,
+    ) {
+        if let Some(dead) = entry.value.kill() {
+            self.bury(hash, entry, dead, RemovalCause::Explicit, later, guard);
+        }
+    }
+}
+
 /// Reads a value.
 fn read<K, V: Clone>(entry: &Entry<K, Object<V>>) -> V {
     entry.value.read();
@@ -182,25 +205,29 @@ where
         self.leader.renew(self.cache.rules.lease, now)
     }
 
-    /// Puts the value into the cache, in place of whatever the key stands for by then, and then hands it to
-    /// those who wait: what was invalidated while it was being loaded is there again. What the cache would not keep
-    /// is handed to them all the same, and so is what is to live for no time at all; then nothing is kept,
-    /// of what was there neither.
+    /// Puts the value into the cache, in place of what the key stands for, and then hands it to those who
+    /// wait. If the key was inserted or invalidated since the load began, the value is handed to them
+    /// all the same, but not stored. So is a value that the cache does not keep, for its weight or for
+    /// want of room, and one that is to live for no time: then what was there is removed, as it is out
+    /// of date.
+    ///
+    /// The cache's listener is told of what this removes after the load is over.
     ///
     /// # Errors
     ///
-    /// The value, if the lease has ended and somebody would not wait: it is not in the cache. To put it in
-    /// begins the lease anew; only if that takes as long as the lease was it there for a while, and may
-    /// have been handed out.
+    /// The value, if the lease has ended and another caller would not wait: it is not in the cache. To
+    /// put it in begins the lease anew; only if that takes as long as the lease was it there for a while,
+    /// and may have been handed out.
     pub fn complete(self, value: V, now: Instant, guard: &Guard) -> Result<V, V> {
         self.complete_with(value, Insert::new(), now, guard)
     }
 
-    /// The same, and not as usual: an answer that says there is none, for instance, for a shorter time.
+    /// Completes the load as [`complete`](Self::complete) does, with the entry's own time to live, tier or
+    /// weight: an answer that says there is none, for instance, is kept for a shorter time.
     ///
     /// # Errors
     ///
-    /// As [`complete`](Self::complete).
+    /// Fails as [`complete`](Self::complete) does.
     pub fn complete_with(
         self,
         value: V,
@@ -216,29 +243,32 @@ where
             return Err(value);
         }
         let hash = cache.map.hash(&key);
-        let old = cache.entry(hash, &key, guard).map(|entry| &raw const entry.value);
-        // Then whoever did has put in his own, which stays.
-        let may = |found: Option<&Object<V>>| {
-            found.is_none_or(|found| Some(core::ptr::from_ref(found)) == old)
-        };
-        let lives = insert.ttl(cache.rules.ttl) != Ttl::For(Duration::ZERO);
-        let kept = if lives {
-            Some(cache.insert_if(may, hash, key, ours, insert, now, guard))
-        } else {
+        let mut untold = cache.untold();
+        let later = &mut untold.later;
+        let kept = if insert.ttl(cache.rules.ttl) == Ttl::For(Duration::ZERO) {
             // What was there is out of date, though nothing takes its place.
-            cache.kill(hash, &key, |_| true, now, guard);
+            let may = |_: &V| !leader.is_detached();
+            cache.kill(hash, &key, may, RemovalCause::Replaced, later, now, guard);
             None
+        } else {
+            cache.insert_if(Some(&leader), hash, key, ours, insert, later, now, guard).ok()
         };
+        // Hidden until now. A writer that detaches the flight after this finds the entry, and kills it.
+        let kept = kept.filter(|entry| {
+            let stays = !leader.is_detached_after_all();
+            if stays {
+                entry.value.confirm();
+            } else {
+                cache.discard(hash, entry, later, guard);
+            }
+            stays
+        });
         let superseded = leader.complete(theirs, guard).is_err();
-        if !superseded {
-            return Ok(value);
+        if let Some(entry) = kept.filter(|_| superseded) {
+            cache.discard(hash, entry, later, guard);
         }
-        if let Some(Ok(entry)) = kept
-            && let Some(dead) = entry.value.kill()
-        {
-            cache.bury(hash, entry, dead, RemovalCause::Explicit, guard);
-        }
-        Err(value)
+        untold.tell();
+        if superseded { Err(value) } else { Ok(value) }
     }
 
     /// Hands those who wait the error; or the value that was there, if it is within [the

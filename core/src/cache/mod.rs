@@ -3,7 +3,8 @@
 //! A [`Cache`] holds no more entries and bytes than it was told, at every instant, and hands out none
 //! that is past its time. What must go for want of room goes in the order in which it came, but for what
 //! was read since it was last its turn. [`Cache::load`] has one caller load what is missing, and the
-//! others wait for it.
+//! others wait for it. A result is ordered against writes: a value whose load began before its key was
+//! written is not stored.
 //!
 //! # Algorithm
 //!
@@ -14,6 +15,7 @@
 
 mod builder;
 mod counters;
+mod credit;
 mod entry;
 mod evict;
 mod insert;
@@ -23,6 +25,7 @@ mod pin;
 mod queue;
 mod sweep;
 mod tier;
+mod told;
 mod totals;
 
 use core::borrow::Borrow;
@@ -44,6 +47,7 @@ use self::builder::Rules;
 use self::counters::{Event, Tally};
 use self::entry::{Dead, Object};
 use self::order::Order;
+use self::told::Later;
 use self::totals::Totals;
 use crate::flight::Group;
 use crate::hash::SeededState;
@@ -122,7 +126,7 @@ pub enum RemovalCause {
     Expired,
     /// It was invalidated.
     Explicit,
-    /// Another was inserted for its key.
+    /// Another was inserted for its key, or was to be and is not kept.
     Replaced,
     /// Another needed its room.
     Size,
@@ -216,7 +220,7 @@ where
         self.entry(hash, key, guard).filter(|entry| entry.value.is_fresh(now))
     }
 
-    /// The entry of a key, if there is one; it may be past its time.
+    /// The entry of a key that readers may have, if there is one; it may have expired.
     #[inline(always)]
     fn entry<'g, Q>(
         &'g self,
@@ -228,10 +232,11 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.map.find_live(hash, key, Object::is_dead, guard)
+        self.map.find_live(hash, key, Object::is_hidden, guard)
     }
 
-    /// Removes a key; its value, if it was fresh.
+    /// Removes a key, and returns its value if that was fresh. A load that is in progress is detached:
+    /// its value goes to those who wait for it already, and is not stored.
     pub fn invalidate<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
         K: Borrow<Q>,
@@ -240,7 +245,9 @@ where
         self.invalidate_if(key, |_| true, now, guard)
     }
 
-    /// The same if `doomed` says so of its value: of the very one that is then removed.
+    /// Removes a key if `doomed` says so of its value, of the very one that is then removed, and returns
+    /// the value if it was fresh. A load that is in progress is detached whatever `doomed` says of the
+    /// value that is there, for `doomed` cannot be asked about a value that is not.
     pub fn invalidate_if<'g, Q>(
         &'g self,
         key: &Q,
@@ -253,41 +260,53 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.map.admit(guard);
-        let object = self.kill(self.map.hash(key), key, doomed, now, guard)?;
-        object.is_fresh(now).then_some(&object.value)
+        // First: a leader that has stored its value and does not see this has stored it before, and the
+        // value is found below.
+        self.flights.detach(key, guard);
+        let cause = RemovalCause::Explicit;
+        let hash = self.map.hash(key);
+        let (object, seen) = self.kill(hash, key, doomed, cause, &mut None, now, guard)?;
+        (seen && object.is_fresh(now)).then_some(&object.value)
     }
 
-    /// Kills the entry of a key, fresh or not.
+    /// Kills the entry of a key, fresh or not, and says whether readers could have it until then.
+    #[expect(clippy::too_many_arguments, reason = "what a removal is about, and nothing else")]
     fn kill<'g, Q>(
         &'g self,
         hash: usize,
         key: &Q,
         mut doomed: impl FnMut(&V) -> bool,
+        cause: RemovalCause,
+        later: &mut Later<'g, K, V>,
         now: Instant,
         guard: &'g Guard,
-    ) -> Option<&'g Object<V>>
+    ) -> Option<(&'g Object<V>, bool)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         loop {
-            let entry = self.entry(hash, key, guard)?;
+            let entry = self.map.find_live(hash, key, Object::is_dead, guard)?;
             if !doomed(&entry.value.value) {
                 return None;
             }
-            if let Some(dead) = entry.value.kill() {
+            if let Some((dead, seen)) = entry.value.kill_seen() {
                 let is_past = entry.value.is_past(now, self.rules.stale());
-                let cause = if is_past { RemovalCause::Expired } else { RemovalCause::Explicit };
-                self.bury(hash, entry, dead, cause, guard);
-                return Some(&entry.value);
+                let cause = if is_past { RemovalCause::Expired } else { cause };
+                self.bury(hash, entry, dead, cause, later, guard);
+                return Some((&entry.value, seen));
             }
             // Dead by now: another may have taken its place.
         }
     }
 
-    /// Removes everything, and returns how many values that were fresh. Not at one moment: what is
-    /// inserted meanwhile may be removed or not. Looks at the whole table.
+    /// Removes every entry, detaches every load that is in progress as [`invalidate`](Self::invalidate)
+    /// does, and returns how many of the values were fresh. Not at one moment: what is inserted, and the
+    /// loads that begin, meanwhile may be removed or not. Looks at the whole table.
     pub fn invalidate_all(&self, now: Instant, guard: &Guard) -> u64 {
+        self.map.admit(guard);
+        // First, and not only of the keys that are there: as in `invalidate_if`.
+        self.flights.detach_all(guard);
         let mut removed = 0;
         for (key, _) in self.map.iter(guard) {
             removed += u64::from(self.invalidate(key, now, guard).is_some());
@@ -301,22 +320,24 @@ where
         now: Instant,
         guard: &'g Guard,
     ) -> impl Iterator<Item = (&'g K, &'g V)> {
-        let fresh = move |(_, object): &(&K, &Object<V>)| object.is_fresh(now) && !object.is_dead();
+        let fresh =
+            move |(_, object): &(&K, &Object<V>)| object.is_fresh(now) && !object.is_hidden();
         self.map.iter(guard).filter(fresh).map(|(key, object)| (key, &object.value))
     }
 
-    /// What is left to do for whoever has killed an entry.
+    /// Does what is left to do by the caller that has killed an entry.
     fn bury<'g>(
         &'g self,
         hash: usize,
         entry: &'g Entry<K, Object<V>>,
         dead: Dead,
         cause: RemovalCause,
+        later: &mut Later<'g, K, V>,
         guard: &'g Guard,
     ) {
         self.release(&entry.value, dead);
         self.unlink(hash, entry, guard);
-        self.report(hash, &entry.key, &entry.value, cause);
+        self.tell(hash, entry, cause, later);
     }
 
     /// Takes an entry that is dead out of the map. Who cannot, for want of memory, leaves it to the next
@@ -365,9 +386,18 @@ where
         }
     }
 
-    /// Tells of an entry that was killed. Comes last: the listener may panic.
+    /// Counts the removal of an entry that was killed, and tells the listener. Comes last: the listener
+    /// may panic.
     fn report(&self, hash: usize, key: &K, object: &Object<V>, cause: RemovalCause) {
+        self.count_removal(hash, cause);
+        self.show(key, object, cause);
+    }
+
+    fn count_removal(&self, hash: usize, cause: RemovalCause) {
         self.tally.count(hash, Event::Removed(cause));
+    }
+
+    fn show(&self, key: &K, object: &Object<V>, cause: RemovalCause) {
         if let Some(listener) = &self.rules.listener {
             listener(key, &object.value, cause);
         }

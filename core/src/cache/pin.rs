@@ -7,8 +7,8 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 
 use super::Cache;
-use super::entry::{Object, unpin};
-use super::totals::Totals;
+use super::entry::{NotPinned, Object, unpin};
+use super::totals::{Totals, Usage};
 use crate::map::Held;
 use crate::reclaim::Guard;
 use crate::time::Instant;
@@ -55,7 +55,7 @@ where
     S: BuildHasher,
 {
     /// Pins the entry of a key, if it is fresh. As a [get](Self::get), uncounted. `None` also if it is
-    /// pinned 2^29 - 1 times.
+    /// pinned 2^27 - 1 times, or just being replaced in a cache that has no room for both.
     pub fn pin<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Option<PinnedEntry<'_, K, V>>
     where
         K: Borrow<Q>,
@@ -65,15 +65,30 @@ where
         let hash = self.map.hash(key);
         loop {
             let entry = self.fresh(hash, key, now, guard)?;
-            if entry.value.pin() {
-                let held = ManuallyDrop::new(Held::new(entry));
-                return Some(PinnedEntry { held, totals: &self.totals });
-            }
-            // Dead by now: another may have taken its place.
-            if !entry.value.is_dead() {
-                return None;
+            match entry.value.pin() {
+                Ok(()) => {
+                    let held = ManuallyDrop::new(Held::new(entry));
+                    return Some(PinnedEntry { held, totals: &self.totals });
+                }
+                // Another may have taken its place.
+                Err(NotPinned::Dead) => {}
+                Err(NotPinned::Lent) => self.redeem(&entry.value)?,
+                Err(NotPinned::TooOften) => return None,
             }
         }
+    }
+
+    /// Gives an entry room of its own, if there is any, whose room is lent to another.
+    fn redeem(&self, object: &Object<V>) -> Option<()> {
+        let mut room = self.totals.none();
+        if !room.settle(Usage { entries: 1, bytes: object.weight() }) {
+            return None;
+        }
+        room.enter(object.tier());
+        if object.take_back() {
+            room.keep();
+        }
+        Some(())
     }
 }
 

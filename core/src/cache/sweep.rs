@@ -76,7 +76,8 @@ where
         let mut done = Swept::default();
         let pinned = worker.pin();
         for tier in Tiers::ALL.iter() {
-            done.visited += self.tidy(tier, budget.get() / 2 - done.visited, now, &pinned);
+            done.visited +=
+                self.tidy(tier, budget.get() / 2 - done.visited, &mut None, now, &pinned);
         }
         drop(pinned);
         let mut left = budget.less(done.visited);

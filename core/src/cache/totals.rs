@@ -34,8 +34,12 @@ impl Gauge {
     }
 
     fn add(&self, usage: Usage) {
-        self.entries.fetch_add(usage.entries, Ordering::Relaxed);
-        self.bytes.fetch_add(usage.bytes, Ordering::Relaxed);
+        if usage.entries > 0 {
+            self.entries.fetch_add(usage.entries, Ordering::Relaxed);
+        }
+        if usage.bytes > 0 {
+            self.bytes.fetch_add(usage.bytes, Ordering::Relaxed);
+        }
     }
 
     fn sub(&self, usage: Usage) {
@@ -83,6 +87,23 @@ impl Totals {
         self.none().absorb(tier, bytes);
     }
 
+    /// Counts the room of an entry in a tier.
+    pub(super) fn enter(&self, tier: Tier, usage: Usage) {
+        self.tier(tier).add(usage);
+    }
+
+    /// Counts it in that tier no more.
+    pub(super) fn leave(&self, tier: Tier, usage: Usage) {
+        self.tier(tier).sub(usage);
+    }
+
+    /// Gives back so many bytes of an entry in a tier, which stays.
+    pub(super) fn shrink(&self, tier: Tier, bytes: u64) {
+        let usage = Usage { entries: 0, bytes };
+        self.tier(tier).sub(usage);
+        self.gauge.sub(usage);
+    }
+
     fn tier(&self, tier: Tier) -> &Gauge {
         &self.tiers[tier.index()]
     }
@@ -109,30 +130,31 @@ pub(super) struct Reserved<'a> {
 }
 
 impl Reserved<'_> {
-    /// Makes it room for one entry of so many bytes: gives back what is too much, and takes what is
-    /// missing; `false` if there is not enough.
+    /// Makes it this much: gives back what is too much, and takes what is missing; `false` if there is
+    /// not enough.
     #[inline]
-    pub(super) fn settle(&mut self, bytes: u64) -> bool {
-        let wanted = Usage { entries: 1, bytes };
+    pub(super) fn settle(&mut self, wanted: Usage) -> bool {
         if self.held == wanted {
             return true;
         }
         self.leave();
         let (gauge, max) = (&self.totals.gauge, self.totals.max);
-        if self.held.entries == 0 {
-            if !take(&gauge.entries, 1, max.entries) {
+        if wanted.entries > self.held.entries {
+            if !take(&gauge.entries, wanted.entries - self.held.entries, max.entries) {
                 return false;
             }
-            self.held.entries = 1;
+            self.held.entries = wanted.entries;
         }
-        if bytes > self.held.bytes {
-            if !take(&gauge.bytes, bytes - self.held.bytes, max.bytes) {
+        if wanted.bytes > self.held.bytes {
+            if !take(&gauge.bytes, wanted.bytes - self.held.bytes, max.bytes) {
                 return false;
             }
-            self.held.bytes = bytes;
+            self.held.bytes = wanted.bytes;
         }
-        let entries = self.held.entries - 1;
-        gauge.sub(Usage { entries, bytes: self.held.bytes - bytes });
+        gauge.sub(Usage {
+            entries: self.held.entries - wanted.entries,
+            bytes: self.held.bytes - wanted.bytes,
+        });
         self.held = wanted;
         true
     }
@@ -140,7 +162,7 @@ impl Reserved<'_> {
     /// Adds what was reserved for an entry that is dead and not pinned.
     #[inline]
     pub(super) fn absorb(&mut self, tier: Tier, bytes: u64) {
-        if self.held.entries > 0 && self.tier != Some(tier) {
+        if self.held != Usage::default() && self.tier != Some(tier) {
             self.leave();
             self.totals.tier(tier).sub(Usage { entries: 1, bytes });
         } else {

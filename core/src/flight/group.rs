@@ -1,9 +1,12 @@
 //! Flights by key.
 
 use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
+
+use crossbeam_utils::CachePadded;
 
 use super::caller::Caller;
 use super::follower::Follower;
@@ -21,11 +24,12 @@ use crate::time::Instant;
 ///
 /// # Guarantees
 ///
-/// At any time at most one flight of a key is running. When it ends, every follower of it gets the
-/// leader's value, or its error, or is told to join again: then one of those who do leads. A leader
-/// whose lease has ended is superseded by the next to join; what it comes to is refused, though
-/// nothing stops its work. [`Group::in_flight`] is 0 when nobody leads. Leases end where instants are
-/// within 73 years of the clock's origin.
+/// At any time at most one flight of a key is running, apart from those that were
+/// [detached](Self::detach). When a flight ends, each of its followers gets the leader's value or
+/// error, or must join again: then one of them leads. A leader whose lease has ended is superseded by
+/// the next caller that joins. Its result is then refused, though nothing stops its work.
+/// [`Group::in_flight`] is 0 when nobody leads. Leases end where instants are within 73 years of the
+/// clock's origin.
 ///
 /// # Progress and cost
 ///
@@ -63,7 +67,8 @@ where
     E: Send + Sync + 'static,
 {
     map: Map<K, Arc<Flight<V, E>>, S>,
-    running: AtomicUsize,
+    /// Read by every writer of a key.
+    running: CachePadded<AtomicUsize>,
 }
 
 /// What became of joining.
@@ -115,7 +120,7 @@ where
     ///
     /// If there is no memory: see [`try_with`](Self::try_with).
     pub fn with(domain: &Domain, hasher: S) -> Self {
-        Self { map: Map::with(domain, hasher), running: AtomicUsize::new(0) }
+        Self { map: Map::with(domain, hasher), running: CachePadded::new(AtomicUsize::new(0)) }
     }
 
     /// The same.
@@ -124,7 +129,8 @@ where
     ///
     /// [`MapError::OutOfMemory`].
     pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
-        Ok(Self { map: Map::try_with(domain, hasher)?, running: AtomicUsize::new(0) })
+        let map = Map::try_with(domain, hasher)?;
+        Ok(Self { map, running: CachePadded::new(AtomicUsize::new(0)) })
     }
 
     /// Follows the flight of a key, or leads a new one if there is none, for good or for the length of a
@@ -160,14 +166,14 @@ where
         match self.map.upsert(hash, held, flight, guard, |flight, _| follow(flight?)) {
             Ok(Upserted::Inserted(..)) => {
                 counted.keep();
-                Ok(Joined::Leader(Leader::new(self, key, ours)))
+                Ok(Joined::Leader(Leader::new(self, hash, key, ours)))
             }
             Ok(Upserted::Kept(followed, _)) => followed.map(Joined::Follower),
             Err(Rejected { error, .. }) => Err(JoinError::Map(error)),
         }
     }
 
-    /// How a caller follows a flight; `None` if it has ended, by now at the latest.
+    /// How a caller follows a flight; `None` if it has ended, by now at the latest, or was detached.
     fn follow(
         &self,
         flight: &Arc<Flight<V, E>>,
@@ -176,7 +182,7 @@ where
     ) -> Option<Result<Follower<V, E>, JoinError>> {
         loop {
             match flight.standing(now) {
-                Standing::Ended => return None,
+                Standing::Ended | Standing::Detached => return None,
                 Standing::Lapsed if self.supersede(flight, now) => return None,
                 // It has just ended, or been renewed.
                 Standing::Lapsed => {}
@@ -192,15 +198,79 @@ where
         self.map.admit(guard);
     }
 
-    /// Takes a flight that has ended out of the map, if it is still there and there is room to retire
-    /// it; whoever joins or sweeps does otherwise.
-    pub(super) fn forget(&self, key: &K, flight: &Arc<Flight<V, E>>, guard: &Guard) {
-        _ = self.map.remove_if(key, |_, held| Arc::ptr_eq(held, flight), guard);
-    }
-
     /// A sweep that removes flights which have ended, and ends those whose lease has.
     pub fn sweeper(&self, worker: Worker) -> impl Sweep + '_ {
         self.map.sweeper(worker, |_, flight: &Arc<Flight<V, E>>, now| self.is_done(flight, now))
+    }
+}
+
+impl<K, V, E, S> Group<K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// Detaches the flight of a key that was written: nobody joins that flight any more, and the next
+    /// caller leads a new one. Those who follow it already get its result. Returns whether there was
+    /// such a flight.
+    ///
+    /// The leader is not told unless [it asks](Leader::is_detached); what it comes to was read before
+    /// the write, and is not to be stored. Its lease still ends, but that is seen only by those who
+    /// follow it ([`Follower::left`]) once another flight of the key has begun.
+    ///
+    /// Detaches every flight whose beginning happens before this call: for instance that of a leader
+    /// which read, under a lock, what the caller has changed under the same lock since.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is of another domain.
+    ///
+    /// ```
+    /// use tidegate_core::flight::{Caller, Group, Joined};
+    /// use tidegate_core::{Domain, Instant, SeededState};
+    ///
+    /// let domain = Domain::new();
+    /// let loads: Group<&str, u32, String> = Group::with(&domain, SeededState::new(0x5eed));
+    /// let (mut worker, now) = (domain.worker(), Instant::ORIGIN);
+    /// let guard = worker.quiescent(now);
+    /// let Joined::Leader(leader) = loads.join("price", Caller(1), None, now, guard)? else {
+    ///     unreachable!("nobody leads yet");
+    /// };
+    /// // The price is changed while it is being loaded: the next caller must not get the old one.
+    /// assert!(loads.detach("price", guard));
+    /// assert!(leader.is_detached());
+    /// let next = loads.join("price", Caller(2), None, now, guard)?;
+    /// assert!(matches!(next, Joined::Leader(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn detach<Q>(&self, key: &Q, guard: &Guard) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map.admit(guard);
+        // Acquire: pairs with `ended`. If this is 0, what every leader has stored is seen after it.
+        if self.running.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let found = self.map.find(self.map.hash(key), key, guard);
+        found.is_some_and(|entry| entry.value.detach())
+    }
+
+    /// Detaches the flights of all keys, each as [`detach`](Self::detach) does, and returns how many
+    /// there were. Looks at the whole table.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is of another domain.
+    pub fn detach_all(&self, guard: &Guard) -> usize {
+        self.map.admit(guard);
+        // Acquire: as in `detach`.
+        if self.running.load(Ordering::Acquire) == 0 {
+            return 0;
+        }
+        self.map.iter(guard).filter(|(_, flight)| flight.detach()).count()
     }
 }
 
@@ -222,6 +292,15 @@ where
         step(&self.map, worker, cursor, ended, |_| (), now, budget)
     }
 
+    /// Takes a flight that has ended out of the map, if it is still there and there is room to retire
+    /// it; otherwise the next caller that joins or sweeps does. Calls nothing of the user's.
+    pub(super) fn forget(&self, hash: usize, flight: &Arc<Flight<V, E>>, guard: &Guard) {
+        let is_it = |held: &Arc<Flight<V, E>>| Arc::ptr_eq(held, flight);
+        if let Some((hash, entry)) = self.map.find_by(hash, usize::MAX, is_it, guard) {
+            _ = self.map.remove_entry(hash, entry, guard);
+        }
+    }
+
     fn is_done(&self, flight: &Flight<V, E>, now: Instant) -> bool {
         matches!(flight.standing(now), Standing::Ended) || self.supersede(flight, now)
     }
@@ -241,10 +320,10 @@ where
         self.running.load(Ordering::Relaxed)
     }
 
-    /// One has ended.
+    /// Counts a flight that has ended.
     pub(super) fn ended(&self) {
-        // Relaxed: a count.
-        self.running.fetch_sub(1, Ordering::Relaxed);
+        // Release: pairs with `detach`. A writer that finds no flight running finds what was stored.
+        self.running.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -25,6 +25,7 @@ where
     E: Send + Sync + 'static,
 {
     group: &'a Group<K, V, E, S>,
+    hash: usize,
     key: K,
     flight: Arc<Flight<V, E>>,
 }
@@ -36,8 +37,13 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    pub(super) fn new(group: &'a Group<K, V, E, S>, key: K, flight: Arc<Flight<V, E>>) -> Self {
-        Self { group, key, flight }
+    pub(super) fn new(
+        group: &'a Group<K, V, E, S>,
+        hash: usize,
+        key: K,
+        flight: Arc<Flight<V, E>>,
+    ) -> Self {
+        Self { group, hash, key, flight }
     }
 
     /// The key.
@@ -45,7 +51,7 @@ where
         &self.key
     }
 
-    /// Has the lease begin anew.
+    /// Begins the lease anew.
     ///
     /// # Errors
     ///
@@ -84,9 +90,30 @@ where
         // SAFETY: we are its leader, and no more after this.
         unsafe { self.flight.publish(result) }?;
         self.group.ended();
+        self.group.forget(self.hash, &self.flight, guard);
+        // Last: a waker may panic, and whatever it does finds the flight ended and forgotten.
         self.flight.waiters.wake_all();
-        self.group.forget(&self.key, &self.flight, guard);
         Ok(())
+    }
+}
+
+impl<K, V, E, S> Leader<'_, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Whether the flight was [detached](Group::detach): the key was written since the flight began, so
+    /// the result is for those who wait already, and not to be stored. `true` also if the flight has
+    /// ended, because another leads by now.
+    pub fn is_detached(&self) -> bool {
+        !self.flight.is_attached()
+    }
+
+    /// As [`is_detached`](Self::is_detached), after the value was stored: either this sees that the
+    /// flight was detached, or the writer that detached it finds what was stored.
+    pub(crate) fn is_detached_after_all(&self) -> bool {
+        !self.flight.is_attached_after_all()
     }
 }
 

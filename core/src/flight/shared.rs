@@ -16,13 +16,20 @@ const RUNNING: u64 = 0;
 const DONE: u64 = 1;
 const ORPHANED: u64 = 2;
 const SUPERSEDED: u64 = 3;
+/// Running, but no longer the flight of its key: the key was written since the flight began.
+const DETACHED: u64 = 4;
 const STAGE: u32 = 3;
 const NEVER: u64 = u64::MAX >> STAGE;
 
 impl Word {
     fn running(lease: Option<Duration>, now: Instant) -> Self {
+        Self(RUNNING).leased(lease, now)
+    }
+
+    /// The same stage, with a lease that begins now.
+    fn leased(self, lease: Option<Duration>, now: Instant) -> Self {
         let end = lease.map_or(NEVER, |lease| (now + lease).as_nanos().min(NEVER));
-        Self(end << STAGE | RUNNING)
+        Self(end << STAGE | self.stage())
     }
 
     fn stage(self) -> u64 {
@@ -30,6 +37,10 @@ impl Word {
     }
 
     fn is_running(self) -> bool {
+        self.is_attached() || self.stage() == DETACHED
+    }
+
+    fn is_attached(self) -> bool {
         self.stage() == RUNNING
     }
 
@@ -50,11 +61,13 @@ pub(super) enum End {
     Superseded = SUPERSEDED as isize,
 }
 
-/// What a flight is to somebody who comes to it.
+/// What a flight is to a caller that finds it.
 pub(super) enum Standing {
-    /// Its leader is at it.
+    /// It is running, and can be followed.
     Running,
-    /// Its leader's lease has ended.
+    /// It is running for those who follow it already; its key has been written since.
+    Detached,
+    /// It is running, and its leader's lease has ended.
     Lapsed,
     /// It has ended.
     Ended,
@@ -95,14 +108,37 @@ impl<V, E> Flight<V, E> {
             Standing::Ended
         } else if word.is_lapsed(now) {
             Standing::Lapsed
-        } else {
+        } else if word.is_attached() {
             Standing::Running
+        } else {
+            Standing::Detached
         }
     }
 
-    /// Has the lease begin anew; `false` if the flight has ended.
+    /// Begins the lease anew; `false` if the flight has ended.
     pub(super) fn renew(&self, lease: Option<Duration>, now: Instant) -> bool {
-        self.change(|_| Some(Word::running(lease, now)))
+        self.change(|word| Some(word.leased(lease, now)))
+    }
+
+    /// Lets nobody follow the flight from now on; `false` if that was so already, or it has ended.
+    /// Those who follow it get its result.
+    pub(super) fn detach(&self) -> bool {
+        self.change(|word| word.is_attached().then_some(Word(word.0 | DETACHED)))
+    }
+
+    /// Whether the flight is running, and its key was not written since it began.
+    pub(super) fn is_attached(&self) -> bool {
+        // Acquire: pairs with the end, and with `detach`. A leader that has read what a later writer
+        // put in its place sees that the writer had detached the flight.
+        Word(self.word.load(Ordering::Acquire)).is_attached()
+    }
+
+    /// As [`is_attached`](Self::is_attached), asked by the leader after it has stored its value: either
+    /// this sees that the flight was detached, or the writer that detaches it finds the value.
+    pub(super) fn is_attached_after_all(&self) -> bool {
+        // Release: pairs with `detach`, if that comes later. Relaxed otherwise: the leader reads nothing
+        // that a writer has written.
+        Word(self.word.fetch_add(0, Ordering::Release)).is_attached()
     }
 
     /// Ends the flight; `false` if it had ended. Whoever ends it [wakes](Waiters::wake_all) those who
@@ -147,15 +183,17 @@ impl<V, E> Flight<V, E> {
     }
 
     fn change(&self, change: impl Fn(Word) -> Option<Word>) -> bool {
-        // Relaxed: the exchange decides.
-        let mut word = Word(self.word.load(Ordering::Relaxed));
+        // Acquire, here and where the exchange fails: pairs with the end. A writer that finds the flight
+        // ended, and so does not detach it, finds what its leader has stored.
+        let mut word = Word(self.word.load(Ordering::Acquire));
         while word.is_running() {
             let Some(next) = change(word) else {
                 return false;
             };
-            // Release: whoever sees the end sees the result. Acquire: whoever waits and looked before
-            // this is seen to wait.
-            match self.word.compare_exchange(word.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
+            // Release: whoever sees the end sees the result, and whoever sees what a writer stored sees
+            // that the flight was detached. Acquire: whoever waits and looked before this is seen to
+            // wait, and what a leader stored that looked before this is seen.
+            match self.word.compare_exchange(word.0, next.0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(seen) => word = Word(seen),
             }

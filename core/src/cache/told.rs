@@ -1,0 +1,87 @@
+//! Telling the listener of what was removed.
+//!
+//! The listener may do anything, so it is called last, when its caller holds nothing that others could
+//! wait for. A load that is being completed holds its flight, so what it removes is told later.
+
+use alloc::vec::Vec;
+
+use super::entry::Object;
+use super::{Cache, RemovalCause};
+use crate::map::Entry;
+
+/// An entry that was removed, of which the listener is not told yet.
+pub(super) struct Removal<'g, K, V> {
+    entry: &'g Entry<K, Object<V>>,
+    cause: RemovalCause,
+}
+
+/// Removals that are told later; `None` where they are told at once.
+pub(super) type Later<'g, K, V> = Option<Vec<Removal<'g, K, V>>>;
+
+/// Removals that are told when a load is over, also if a waker panics then.
+pub(super) struct Untold<'c, 'g, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    cache: &'c Cache<K, V, E, S>,
+    pub(super) later: Later<'g, K, V>,
+}
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// A place for removals to be told later, if there is a listener.
+    pub(super) fn untold<'g>(&self) -> Untold<'_, 'g, K, V, E, S> {
+        Untold { cache: self, later: self.rules.listener.as_ref().map(|_| Vec::new()) }
+    }
+
+    /// Counts the removal of an entry that was killed, and tells the listener, or leaves that for later.
+    /// At once also if there is no memory for later. Comes last: the listener may panic.
+    pub(super) fn tell<'g>(
+        &self,
+        hash: usize,
+        entry: &'g Entry<K, Object<V>>,
+        cause: RemovalCause,
+        later: &mut Later<'g, K, V>,
+    ) {
+        if let Some(later) = later
+            && later.try_reserve(1).is_ok()
+        {
+            self.count_removal(hash, cause);
+            later.push(Removal { entry, cause });
+        } else {
+            self.report(hash, &entry.key, &entry.value, cause);
+        }
+    }
+}
+
+impl<K, V, E, S> Untold<'_, '_, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Tells the listener. If it panics it is not told of the rest: nothing here can catch that, and a
+    /// second panic would end the process.
+    pub(super) fn tell(&mut self) {
+        for Removal { entry, cause } in self.later.take().unwrap_or_default() {
+            self.cache.show(&entry.key, &entry.value, cause);
+        }
+    }
+}
+
+impl<K, V, E, S> Drop for Untold<'_, '_, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
