@@ -124,6 +124,13 @@ impl<C: Clock + ?Sized> Clock for &C {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl<C: Clock + ?Sized> Clock for alloc::sync::Arc<C> {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+}
+
 /// A clock that moves only when told to: for tests, simulations and replays.
 ///
 /// Shared between threads where the target has 64-bit atomics; elsewhere it is `!Sync`.

@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tidegate_core::cache::{Builder, Insert, Load, Loading};
+use tidegate_core::cache::{Ask, Builder, Insert, Load, Loading};
 use tidegate_core::flight::{Caller, Ended, Follower, JoinError, Superseded};
 use tidegate_core::{Budget, Cache, Domain, Guard, Instant, RemovalCause, SeededState, Sweep};
 use wakers::{counting, panicking};
@@ -414,4 +414,82 @@ fn the_listener_is_told_when_the_load_is_over() {
     assert_eq!(waiting.result(), Some(Ok(7)));
     let answers = std::mem::take(&mut *answers.lock().expect("no panic"));
     assert_eq!(answers, [(1, RemovalCause::Expired, 0, true)]);
+}
+
+/// Whoever looks at the clock last knows whether what he was handed is still good.
+#[test]
+fn what_is_handed_out_says_until_when_it_is_good() {
+    let domain = Domain::new();
+    let pages: Pages = builder(&domain)
+        .stale_while_revalidate(Duration::from_secs(30))
+        .stale_if_error(Duration::from_secs(600))
+        .build()
+        .expect("memory");
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let until = |now| {
+        let asked = pages.ask(&"hot", Ask::new(Caller(9), now).again(), guard).expect("memory");
+        (matches!(asked.load, Load::Hit(_)), asked.until)
+    };
+    let task = lead(&pages, 1, NOW, guard);
+    let waiting = wait(&pages, 2, NOW, guard);
+    assert_eq!((until(NOW), waiting.until()), ((false, None), None));
+    assert_eq!(task.complete(7, NOW, guard), Ok(7));
+    assert_eq!((until(NOW), waiting.until()), ((true, Some(after(60))), Some(after(60))));
+    assert_eq!(until(after(60)), (false, Some(after(60 + 30))));
+    // What stands in for a failure is good for the longer window.
+    let task = lead(&pages, 1, after(60 + 30), guard);
+    let waiting = wait(&pages, 2, after(60 + 30), guard);
+    assert_eq!(task.fail("origin", after(60 + 30), guard), Ok(7));
+    assert_eq!(waiting.until(), Some(after(60 + 600)));
+    // What lives for no time is for those who wait, whenever they look.
+    let task = lead(&pages, 1, after(700), guard);
+    let waiting = wait(&pages, 2, after(700), guard);
+    let none = Insert::new().time_to_live(Duration::ZERO);
+    assert_eq!(task.complete_with(8, none, after(700), guard), Ok(8));
+    assert_eq!((waiting.result(), waiting.until()), (Some(Ok(8)), None));
+    assert_eq!(pages.counters().misses, 6, "asked again, none is counted");
+}
+
+/// A load may be handed to a thread that outlives its caller's frame.
+#[test]
+fn a_load_can_be_given_to_another_thread() {
+    let domain = Domain::new();
+    let pages = std::sync::Arc::new(pages(&domain));
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let task = lead(&pages, 1, NOW, guard);
+    let waiting = task.follow();
+    let task = task.into_owned(&pages);
+    let thread = std::thread::spawn({
+        let mut worker = domain.worker();
+        move || {
+            assert_eq!(task.key(), &"hot");
+            task.complete(7, NOW, worker.quiescent(NOW))
+        }
+    });
+    assert_eq!(thread.join().expect("no panic"), Ok(7));
+    assert_eq!((waiting.result(), pages.peek("hot", NOW, guard)), (Some(Ok(7)), Some(&7)));
+
+    pages.invalidate("hot", NOW, guard);
+    let task = lead(&pages, 1, NOW, guard).into_owned(&pages);
+    let waiting = wait(&pages, 2, NOW, guard);
+    assert_eq!(task.fail("origin", NOW, guard), Err("origin"));
+    assert_eq!(waiting.result(), Some(Err(Ended::Failed("origin"))));
+
+    // Dropped, it is the next one's.
+    let task = lead(&pages, 1, NOW, guard).into_owned(&pages);
+    let waiting = wait(&pages, 2, NOW, guard);
+    drop(task);
+    assert_eq!((waiting.result(), pages.loading()), (Some(Err(Ended::Again)), 0));
+    drop(lead(&pages, 2, NOW, guard));
+}
+
+#[test]
+#[should_panic(expected = "another cache")]
+fn a_load_is_of_its_own_cache() {
+    let domain = Domain::new();
+    let (one, other) = (pages(&domain), std::sync::Arc::new(pages(&domain)));
+    let mut worker = domain.worker();
+    drop(lead(&one, 1, NOW, worker.quiescent(NOW)).into_owned(&other));
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use allocations::allocations;
 use tidegate_core::flight::{
-    Caller, Ended, Follower, Group, JoinError, Joined, Leader, Superseded,
+    Caller, CallerId, Ended, Follower, Group, JoinError, Joined, Leader, Superseded,
 };
 use tidegate_core::{Budget, Domain, Guard, Instant, SeededState, Sweep};
 use wakers::{counting, panicking};
@@ -409,4 +409,39 @@ fn a_guard_of_another_domain_detaches_nothing() {
     let loads = loads(&Domain::new());
     let mut worker = Domain::new().worker();
     loads.detach("hot", worker.quiescent(NOW));
+}
+
+#[test]
+fn a_runtime_s_identity_is_no_user_s() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let leader = lead(&loads, 7, guard);
+    let joined = loads.join("hot", CallerId::of_runtime(7), None, NOW, guard);
+    let Ok(Joined::Follower(follower)) = joined else { panic!("a stranger can wait") };
+    assert_eq!(follower.leader(), Caller(7).into());
+    drop((leader, follower));
+    let joined = loads.join("hot", CallerId::of_runtime(7), None, NOW, guard);
+    let Ok(Joined::Leader(leader)) = joined else { panic!("nobody leads") };
+    drop(follow(&loads, 7, guard));
+    let again = loads.join("hot", CallerId::of_runtime(7), None, NOW, guard);
+    assert!(matches!(again, Err(JoinError::Reentrant)));
+    drop(leader);
+}
+
+#[test]
+fn a_value_says_until_when_it_is_good() {
+    let domain = Domain::new();
+    let (loads, mut worker) = (loads(&domain), domain.worker());
+    let guard = worker.quiescent(NOW);
+    let leader = lead(&loads, 0, guard);
+    let (mut own, other) = (leader.follow(), follow(&loads, 1, guard));
+    assert_eq!((own.until(), own.result()), (None, None));
+    assert_eq!(leader.complete_until(7, Some(NOW + LEASE), guard), Ok(()));
+    assert_eq!(poll(&mut own, Waker::noop()), Poll::Ready(Ok(7)));
+    assert_eq!((own.until(), other.until()), (Some(NOW + LEASE), Some(NOW + LEASE)));
+    let leader = lead(&loads, 0, guard);
+    let own = leader.follow();
+    drop(leader);
+    assert_eq!((own.until(), own.result()), (None, Some(Err(Ended::Again))));
 }

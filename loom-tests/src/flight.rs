@@ -97,12 +97,7 @@ pub const MODELS: &[Model] = &[
         name: "f12_detach_races_complete_and_join",
         preemptions: 2,
         run: detach_races_complete_and_join,
-        outcomes: both(&[
-            "detached true, got 7",
-            "detached false, got 7",
-            "detached false, got 8",
-            "detached true, got 8",
-        ]),
+        outcomes: both(&["detached false", "detached true"]),
     },
 ];
 
@@ -526,40 +521,26 @@ fn detach_races_complete_and_join() -> String {
     let loads: Arc<Loads> = Arc::new(Group::with(&domain, Identity::default()));
     // SAFETY: the threads have ended, and with them the flights, before the group is dropped below.
     let lent: &'static Loads = unsafe { &*Arc::as_ptr(&loads) };
-    let [mut first, mut second, mut third] = [(); 3].map(|()| domain.worker());
+    let [mut first, mut second] = [(); 2].map(|()| domain.worker());
     let joined = lent.join(1, Caller(1), None, NOW, first.quiescent(NOW));
     let Ok(Joined::Leader(leader)) = joined else { unreachable!("nobody else leads") };
     first.offline(|| ());
     let ends = race(vec![
         Box::new(move || {
             assert_eq!(leader.complete(7, first.quiescent(NOW)), Ok(()));
-            0_u32
-        }) as Box<dyn FnOnce() -> u32>,
+            false
+        }) as Box<dyn FnOnce() -> bool>,
         Box::new(move || {
             let guard = second.quiescent(NOW);
             let detached = lent.detach(&1, guard);
-            match lent.join(1, Caller(2), None, NOW, guard) {
-                Ok(Joined::Leader(leader)) => assert_eq!(leader.complete(8, guard), Ok(())),
-                // Another leads, who has come after the write, or before it and found the flight ended.
-                Ok(Joined::Follower(follower)) => assert_eq!(follower.leader(), Caller(3)),
-                Err(error) => panic!("{error}"),
-            }
-            u32::from(detached)
-        }),
-        Box::new(move || match lent.join(1, Caller(3), None, NOW, third.quiescent(NOW)) {
-            Ok(Joined::Leader(leader)) => {
-                assert_eq!(leader.complete(8, third.quiescent(NOW)), Ok(()));
-                8
-            }
-            Ok(Joined::Follower(follower)) => {
-                third.offline(|| ());
-                block_on(follower).expect("nobody fails or goes")
-            }
-            Err(error) => panic!("{error}"),
+            let joined = lent.join(1, Caller(2), None, NOW, guard);
+            let Ok(Joined::Leader(leader)) = joined else { panic!("what began before is left") };
+            assert_eq!(leader.complete(8, guard), Ok(()));
+            detached
         }),
     ]);
     assert_eq!(loads.in_flight(), 0);
     drop((loads, domain));
     assert_eq!(model::live(), 0, "something was never retired");
-    format!("detached {}, got {}", ends[1] == 1, ends[2])
+    format!("detached {}", ends[1])
 }

@@ -1,92 +1,172 @@
 //! Who asks: identities by which a caller that would wait for itself is recognised.
+//!
+//! An identity belongs to a piece of work, a load or a renewal, not to a thread. Whatever a piece of work
+//! asks for is asked on its behalf. A call that blocks is part of the work that its thread is at, as it
+//! keeps that from going on. A future is part of the work that awaits it: of the work whose own task, by
+//! its waker, polls it. So a stranger's task, polled on a thread that waits in the middle of
+//! some work ([`block_on`](crate::wait::block_on) in a loader, say), is not taken for that work.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{RawWakerVTable, Waker};
 
-use tidegate_core::flight::Caller;
+use tidegate_core::flight::{Caller, CallerId};
 
-static NEXT: AtomicU32 = AtomicU32::new(1);
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Those of threads do not come from where the user's do.
+static NEXT_THREAD: AtomicU32 = AtomicU32::new(THREADS);
+const THREADS: u32 = 1 << 31;
 
 /// So many identities a thread takes at a time: they are taken at every load, also of what is there.
-const BLOCK: u32 = 1_024;
+const BLOCK: u64 = 1_024;
 
 thread_local! {
     /// The next of this thread's block, and how many of it are left.
-    static BLOCKS: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    static BLOCKS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
     static THREAD: Cell<Option<Caller>> = const { Cell::new(None) };
-    /// The work that this thread is at, and on whose behalf.
-    static WORK: RefCell<Option<Arc<Work>>> = const { RefCell::new(None) };
+}
+
+crate::sync::thread_local! {
+    /// What this thread is at.
+    #[cfg_attr(
+        not(loom),
+        expect(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")
+    )]
+    static AT: RefCell<Option<At>> = RefCell::new(None);
 }
 
 /// Something that others may wait for, and what asked for it.
 pub(crate) struct Work {
-    caller: Caller,
+    id: CallerId,
     asked_by: Option<Arc<Self>>,
+    /// The thread that asked, if it waits.
+    thread: Option<Caller>,
+}
+
+/// The work that a thread is at, and the task that does it, if a task does.
+struct At {
+    work: Arc<Work>,
+    task: Option<Task>,
+}
+
+/// Tells tasks apart, while they are being polled: as [`Waker::will_wake`].
+#[derive(Clone, Copy)]
+struct Task {
+    data: *const (),
+    vtable: &'static RawWakerVTable,
+}
+
+impl Task {
+    fn of(waker: &Waker) -> Self {
+        Self { data: waker.data(), vtable: waker.vtable() }
+    }
+
+    fn is(self, other: Self) -> bool {
+        self.data == other.data && std::ptr::eq(self.vtable, other.vtable)
+    }
 }
 
 impl Work {
-    /// On behalf of what this thread is at. Allocates nothing: only what others may wait for is shared.
+    /// Work of a caller that waits for it on this thread. Allocates nothing: only what others may wait
+    /// for is shared.
     pub(crate) fn new() -> Self {
-        // A thread whose variables are being destroyed is at nothing any more.
-        let asked_by = WORK.try_with(|work| work.borrow().clone()).ok().flatten();
-        Self { caller: fresh(), asked_by }
+        Self { id: fresh(), asked_by: at(|_| true), thread: THREAD.get() }
     }
 
-    pub(crate) fn caller(&self) -> Caller {
-        self.caller
+    /// Work of a task that is polled with this waker.
+    pub(crate) fn of_task(waker: &Waker) -> Self {
+        let task = Task::of(waker);
+        let is_its = |at: &At| at.task.is_some_and(|own| own.is(task));
+        Self { id: fresh(), asked_by: at(is_its), thread: None }
+    }
+
+    pub(crate) fn caller(&self) -> CallerId {
+        self.id
     }
 
     /// Runs `f` as part of this work, on whatever thread, and then goes on as before, also if it panics.
     pub(crate) fn run<T>(self: &Arc<Self>, f: impl FnOnce() -> T) -> T {
-        struct Back(Option<Arc<Work>>);
-        impl Drop for Back {
-            fn drop(&mut self) {
-                _ = WORK.try_with(|work| work.replace(self.0.take()));
-            }
-        }
-        let before = WORK.try_with(|work| work.replace(Some(Arc::clone(self))));
-        let _back = before.map(Back);
-        f()
+        be_at(Some(At { work: Arc::clone(self), task: None }), f)
+    }
+
+    /// Runs `f`, which polls a future of this work's with this waker.
+    pub(crate) fn poll<T>(self: &Arc<Self>, waker: &Waker, f: impl FnOnce() -> T) -> T {
+        be_at(Some(At { work: Arc::clone(self), task: Some(Task::of(waker)) }), f)
     }
 
     /// Whether this work was asked for by another, however many in between.
-    pub(crate) fn is_for(&self, caller: Caller) -> bool {
+    pub(crate) fn is_for(&self, id: CallerId) -> bool {
         let mut work = Some(self);
-        while let Some(Self { caller: one, asked_by }) = work {
-            if *one == caller {
+        while let Some(Self { id: one, asked_by, thread }) = work {
+            // Or by the thread itself, which leads a flight of its own.
+            if *one == id || thread.is_some_and(|thread| id == thread.into()) {
                 return true;
             }
             work = asked_by.as_deref();
         }
-        // Or by the thread itself, which leads a flight of its own.
-        THREAD.get() == Some(caller)
+        false
     }
 }
 
-/// An identity that nobody had before, until four thousand million others were made.
-fn fresh() -> Caller {
+/// Runs `f`, which polls with this waker a future that this thread waits for: as part of what it is at.
+pub(crate) fn waits<T>(waker: &Waker, f: impl FnOnce() -> T) -> T {
+    match at(|_| true) {
+        Some(work) => work.poll(waker, f),
+        None => f(),
+    }
+}
+
+/// The work that this thread is at, if that is so.
+fn at(is_so: impl FnOnce(&At) -> bool) -> Option<Arc<Work>> {
+    // A thread whose variables are being destroyed is at nothing any more.
+    let work = AT.try_with(|at| {
+        let at = at.borrow();
+        at.as_ref().filter(|at| is_so(at)).map(|at| Arc::clone(&at.work))
+    });
+    work.ok().flatten()
+}
+
+fn be_at<T>(now: Option<At>, f: impl FnOnce() -> T) -> T {
+    struct Back(Option<At>);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            _ = AT.try_with(|at| at.replace(self.0.take()));
+        }
+    }
+    let before = AT.try_with(|at| at.replace(now));
+    let _back = before.map(Back);
+    f()
+}
+
+/// An identity that nobody had before.
+fn fresh() -> CallerId {
     let (next, left) = match BLOCKS.get() {
         // Relaxed: a number.
         (_, 0) => (NEXT.fetch_add(BLOCK, Ordering::Relaxed), BLOCK),
         block => block,
     };
-    BLOCKS.set((next.wrapping_add(1), left - 1));
-    Caller(next)
+    BLOCKS.set((next + 1, left - 1));
+    CallerId::of_runtime(next)
 }
 
-/// The identity of this thread, for its life: for those who join a flight or claim a slot by themselves.
+/// Returns the identity of this thread, for its life: for code that joins flights or claims slots
+/// itself.
 ///
-/// Where a thread serves several tasks, each needs one of its own: any number will do that nobody else has.
+/// It is a number from 2^31 on, so that it differs from those that you choose below. Where a thread serves
+/// several tasks, each needs one of its own.
 ///
 /// ```
 /// assert_eq!(tidegate::caller(), tidegate::caller());
 /// let other = std::thread::spawn(tidegate::caller).join();
 /// assert_ne!(tidegate::caller(), other.unwrap());
+/// assert!(tidegate::caller().0 >= 1 << 31);
 /// ```
 pub fn caller() -> Caller {
     THREAD.get().unwrap_or_else(|| {
-        let caller = fresh();
+        // Relaxed: a number. After 2^31 threads they begin anew, and never below.
+        let caller = Caller(NEXT_THREAD.fetch_add(1, Ordering::Relaxed) | THREADS);
         THREAD.set(Some(caller));
         caller
     })

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tidegate_core::cache::{Load, Loading};
-use tidegate_core::flight::{Ended, Follower, JoinError};
+use tidegate_core::cache::{Ask, Load, Loading};
+use tidegate_core::flight::{Follower, JoinError};
 use tidegate_core::{Cache, Clock, MapError};
 
 use crate::caller::Work;
+use crate::follow::{Followed, Following};
 use crate::panics::contained;
 use crate::pin as pinned;
 use crate::wait::{TimedOut, block_for, block_on};
@@ -24,7 +25,7 @@ use crate::wait::{TimedOut, block_for, block_on};
 pub enum FlightError<E> {
     /// The loader failed.
     Failed(E),
-    /// The loader panicked.
+    /// The loader panicked, or the `Hash`, `Eq`, `Clone` or `Drop` of what is loaded, or the clock.
     Panicked,
     /// The caller is loading this key itself, and would wait for itself.
     Reentrant,
@@ -32,6 +33,9 @@ pub enum FlightError<E> {
     TimedOut,
     /// There is no room for another load.
     Refused(MapError),
+    /// The load was handed to a thread or a task, which dropped it, or its value ended before the caller had
+    /// it: see [`GetOrRefresh`](crate::GetOrRefresh).
+    Abandoned,
 }
 
 impl<E: fmt::Display> fmt::Display for FlightError<E> {
@@ -42,6 +46,7 @@ impl<E: fmt::Display> fmt::Display for FlightError<E> {
             Self::Reentrant => JoinError::Reentrant.fmt(f),
             Self::TimedOut => TimedOut.fmt(f),
             Self::Refused(error) => error.fmt(f),
+            Self::Abandoned => f.write_str("the load was dropped before its end"),
         }
     }
 }
@@ -64,16 +69,26 @@ impl<E> From<JoinError> for FlightError<E> {
 /// unless that is said.
 ///
 /// A value past its time is good enough within [its window](crate::cache::Builder::stale_while_revalidate):
-/// then one caller loads another, and everybody else has it at once.
+/// then one caller loads another, and everybody else has it at once. The caller that loads waits for its own
+/// load, unless [it has another thread or a task do it](crate::GetOrRefresh).
+///
+/// A result is ordered against writes: if the key is inserted or invalidated while it is being loaded, the callers
+/// that wait already get what is loaded, but it is not stored, and the next caller loads anew. A value that has
+/// ended is not handed out, however late a task is polled: the clock is read after everything else. The value
+/// that a caller has loaded itself is its own in any case.
 ///
 /// A loader that panics is caught: it and all who wait get [`FlightError::Panicked`], unless [a stale value
-/// stands in](crate::cache::Builder::stale_if_error). A caller that is gone, for its future was dropped, leaves
-/// loading to one of those who wait.
+/// stands in](crate::cache::Builder::stale_if_error). So is every other code of the user's that is called: a
+/// waker or a listener that panics takes no result from the caller that loads. A caller that is gone, for its
+/// future was dropped, leaves loading to one of those who wait.
 ///
 /// A loader that asks for its own key, by way of however many other loaders of its own, gets
-/// [`FlightError::Reentrant`]. Two loads of different callers that ask for each other's keys wait for each other for
-/// ever, as does a loader that joins a thread which asks for its key: say for how long
-/// ([`get_or_load_within`](Self::get_or_load_within)), or give loads a
+/// [`FlightError::Reentrant`]. A call that blocks is part of the load that its thread is at. A future is part of
+/// the load whose own task polls it: that of a stranger's task, polled by a runtime on a thread on which
+/// a loader waits, is not. What remains undetected waits for ever: two loads of different callers that ask for
+/// each other's keys; a loader that joins a thread or a task which asks for its key; a future in a loader that
+/// is polled with a waker of its own (as in `FuturesUnordered`), or in another runtime's `block_on`. Say for how
+/// long ([`get_or_load_within`](Self::get_or_load_within)), or give loads a
 /// [lease](crate::cache::Builder::load_lease).
 ///
 /// # Panics
@@ -99,7 +114,8 @@ pub trait GetOrLoad<K, V, E> {
     ///
     /// # Errors
     ///
-    /// The loader's, and what else [`FlightError`] says, but [`TimedOut`](FlightError::TimedOut).
+    /// The loader's, and what else [`FlightError`] says, but [`TimedOut`](FlightError::TimedOut) and
+    /// [`Abandoned`](FlightError::Abandoned).
     fn get_or_load<Q>(
         &self,
         key: &Q,
@@ -110,11 +126,13 @@ pub trait GetOrLoad<K, V, E> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
 
-    /// The same, but waits for somebody else no longer than this. The loader itself is not interrupted.
+    /// Gets or loads as [`get_or_load`](Self::get_or_load) does, but waits for another caller's load no longer
+    /// than `timeout`. A load of its own is not interrupted, for it runs on this thread and may borrow from
+    /// it: [`get_or_refresh`](crate::GetOrRefresh::get_or_refresh) bounds that, too.
     ///
     /// # Errors
     ///
-    /// The same, and [`FlightError::TimedOut`].
+    /// Those of [`get_or_load`](Self::get_or_load), and [`FlightError::TimedOut`].
     fn get_or_load_within<Q>(
         &self,
         key: &Q,
@@ -126,7 +144,7 @@ pub trait GetOrLoad<K, V, E> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
 
-    /// The same for a task of any async runtime. Dropped at any time, it leaves loading to one of those who
+    /// Gets or loads as [`get_or_load`](Self::get_or_load) does, for a task of any async runtime. Dropped at any time, it leaves loading to one of those who
     /// wait. The end of a [lease](crate::cache::Builder::load_lease) is seen by the next who asks, or by a
     /// sweep.
     ///
@@ -173,7 +191,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        blocking(self, key, None, clock, load)
+        caught(|| blocking(self, key, None, clock, load))
     }
 
     fn get_or_load_within<Q>(
@@ -187,7 +205,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        blocking(self, key, Instant::now().checked_add(timeout), clock, load)
+        let deadline = Instant::now().checked_add(timeout);
+        caught(|| blocking(self, key, deadline, clock, load))
     }
 
     async fn get_or_load_async<Q, F>(
@@ -201,43 +220,92 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>,
     {
-        let work = Work::new();
+        let work = poll_fn(|context| Poll::Ready(Work::of_task(context.waker()))).await;
         let mut asked = false;
         loop {
-            match ask(self, key, &work, &mut asked, clock)? {
+            match caught(|| ask(self, key, &work, &mut asked, clock))? {
                 Asked::Have(value) => return Ok(value),
-                Asked::Wait(follower) => match follower.await {
-                    Ok(value) => return Ok(value),
-                    Err(Ended::Failed(error)) => return Err(error),
-                    Err(Ended::Again) => {}
-                },
-                Asked::Lead(loading) => {
+                Asked::Wait(follower) => {
+                    let followed = Following::new(follower).await;
+                    if let Some(result) = caught_some(|| followed.into_result(clock)) {
+                        return result;
+                    }
+                }
+                Asked::Lead(loading, stale) => {
+                    contained(|| drop(stale));
                     let work = Arc::new(work);
                     let loaded = work.run(|| contained(|| load(loading.key().clone())));
                     let result = match loaded {
                         Some(future) => polled(&work, future).await,
                         None => None,
                     };
-                    return work.run(|| end(self, key, &work, loading, result, clock));
+                    return work.run(|| caught(|| end(self, key, &work, loading, result, clock)));
                 }
             }
         }
     }
 }
 
+/// Runs `f`, of whose calls any may be the user's code.
+pub(crate) fn caught<T, E>(
+    f: impl FnOnce() -> Result<T, FlightError<E>>,
+) -> Result<T, FlightError<E>> {
+    contained(f).unwrap_or(Err(FlightError::Panicked))
+}
+
+/// Runs `f`, which may have nothing to say yet.
+pub(crate) fn caught_some<T, E>(
+    f: impl FnOnce() -> Option<Result<T, FlightError<E>>>,
+) -> Option<Result<T, FlightError<E>>> {
+    contained(f).unwrap_or(Some(Err(FlightError::Panicked)))
+}
+
+/// A value that was good enough when it was read, and from when on it is not.
+pub(crate) struct Stale<V> {
+    value: V,
+    until: Option<tidegate_core::Instant>,
+}
+
+impl<V> Stale<V> {
+    /// The value, if it is still good enough. Reads the clock, after everything else.
+    pub(crate) fn now(self, clock: &(impl Clock + ?Sized)) -> Option<V> {
+        let is_over = self.until.is_some_and(|until| until <= clock.now());
+        (!is_over).then_some(self.value)
+    }
+}
+
 /// What there is to do for a caller.
-enum Asked<'a, K, V, E, S>
+pub(crate) enum Asked<'a, K, V, E, S>
 where
     K: Send + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
+    /// Nothing.
     Have(V),
-    Lead(Loading<'a, K, V, FlightError<E>, S>),
+    /// To load, with a value that is good enough meanwhile, if there is one.
+    Lead(Loading<'a, K, V, FlightError<E>, S>, Option<Stale<V>>),
+    /// To wait.
     Wait(Follower<V, FlightError<E>>),
 }
 
-fn ask<'a, K, V, E, S, Q>(
+impl<V, E> Followed<V, FlightError<E>> {
+    /// What a caller that has followed a load gets; `None` if it is to ask again, for there is no result, or the
+    /// value has ended since. Reads the clock, after everything else.
+    pub(crate) fn into_result(
+        self,
+        clock: &(impl Clock + ?Sized),
+    ) -> Option<Result<V, FlightError<E>>> {
+        match self {
+            Self::Value(value, until) => Stale { value, until }.now(clock).map(Ok),
+            Self::Failed(error) => Some(Err(error)),
+            Self::Panicked => Some(Err(FlightError::Panicked)),
+            Self::Again => None,
+        }
+    }
+}
+
+pub(crate) fn ask<'a, K, V, E, S, Q>(
     cache: &'a Cache<K, V, FlightError<E>, S>,
     key: &Q,
     work: &Work,
@@ -251,22 +319,31 @@ where
     S: BuildHasher,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
-    // Read anew each time: it may have been a long wait.
-    let now = clock.now();
-    let guard = pinned();
-    let load = if std::mem::replace(asked, true) {
-        cache.load_again(key, work.caller(), now, &guard)?
-    } else {
-        cache.load(key, work.caller(), now, &guard)?
-    };
-    Ok(match load {
-        Load::Hit(value) | Load::Stale(value, None) => Asked::Have(value),
-        Load::Stale(_, Some(loading)) | Load::Lead(loading) => Asked::Lead(loading),
-        Load::Wait(follower) if work.is_for(follower.leader()) => {
-            return Err(FlightError::Reentrant);
-        }
-        Load::Wait(follower) => Asked::Wait(follower),
-    })
+    loop {
+        // Read anew each time: it may have been a long wait.
+        let ask = Ask::new(work.caller(), clock.now());
+        let ask = if std::mem::replace(asked, true) { ask.again() } else { ask };
+        // The guard goes before the clock is read once more, and with it what waits for that to be destroyed.
+        let found = {
+            let guard = pinned();
+            cache.ask(key, ask, &guard)?
+        };
+        let until = found.until;
+        return Ok(match found.load {
+            Load::Hit(value) | Load::Stale(value, None) => {
+                match (Stale { value, until }).now(clock) {
+                    Some(value) => Asked::Have(value),
+                    None => continue,
+                }
+            }
+            Load::Stale(value, Some(loading)) => Asked::Lead(loading, Some(Stale { value, until })),
+            Load::Lead(loading) => Asked::Lead(loading, None),
+            Load::Wait(follower) if work.is_for(follower.leader()) => {
+                return Err(FlightError::Reentrant);
+            }
+            Load::Wait(follower) => Asked::Wait(follower),
+        });
+    }
 }
 
 fn blocking<K, V, E, S, Q>(
@@ -288,36 +365,46 @@ where
     loop {
         match ask(cache, key, &work, &mut asked, clock)? {
             Asked::Have(value) => return Ok(value),
-            Asked::Lead(loading) => {
+            Asked::Lead(loading, stale) => {
+                contained(|| drop(stale));
                 let work = Arc::new(work);
                 let result = work.run(|| contained(|| load(loading.key())));
-                return work.run(|| end(cache, key, &work, loading, result, clock));
+                return work.run(|| caught(|| end(cache, key, &work, loading, result, clock)));
             }
-            Asked::Wait(follower) => {
-                // The end of the leader's lease wakes nobody.
-                let lease = follower.left(clock.now());
-                let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-                let longest = left.into_iter().chain(lease).min();
-                let ended = match longest {
-                    Some(longest) => block_for(follower, longest),
-                    None => Ok(block_on(follower)),
-                };
-                match ended {
-                    Ok(Ok(value)) => return Ok(value),
-                    Ok(Err(Ended::Failed(error))) => return Err(error),
-                    Ok(Err(Ended::Again)) => {}
-                    Err(TimedOut) if deadline.is_some_and(|at| at <= Instant::now()) => {
-                        return Err(FlightError::TimedOut);
+            Asked::Wait(follower) => match wait(follower, deadline, clock) {
+                Ok(followed) => {
+                    if let Some(result) = followed.into_result(clock) {
+                        return result;
                     }
-                    Err(TimedOut) => {}
                 }
-            }
+                Err(TimedOut) if is_past(deadline) => return Err(FlightError::TimedOut),
+                Err(TimedOut) => {}
+            },
         }
     }
 }
 
+pub(crate) fn is_past(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|at| at <= Instant::now())
+}
+
+/// Waits for a load until the deadline, or the end of its lease, which wakes nobody.
+pub(crate) fn wait<V: Clone, E: Clone>(
+    follower: Follower<V, E>,
+    deadline: Option<Instant>,
+    clock: &(impl Clock + ?Sized),
+) -> Result<Followed<V, E>, TimedOut> {
+    let lease = follower.left(clock.now());
+    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    let following = Following::new(follower);
+    match left.into_iter().chain(lease).min() {
+        Some(longest) => block_for(following, longest),
+        None => Ok(block_on(following)),
+    }
+}
+
 /// Ends a load as its loader did: `None` if that panicked. Of a failure, a value that is good enough still makes
-/// up. Part of the work, too: listeners and destructors are told of what it evicts before it is over, and may ask.
+/// up. Part of the work, too: wakers and destructors are called before it is over, and may ask.
 fn end<K, V, E, S, Q>(
     cache: &Cache<K, V, FlightError<E>, S>,
     key: &Q,
@@ -333,24 +420,35 @@ where
     S: BuildHasher,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
-    let (now, guard) = (clock.now(), pinned());
+    let now = clock.now();
     let failed = match result {
         Some(Ok(value)) => {
-            // Superseded, the value is this caller's all the same.
-            return Ok(loading.complete(value, now, &guard).unwrap_or_else(|value| value));
+            // The caller's own, whatever becomes of the other and whatever panics meanwhile.
+            let own = value.clone();
+            contained(|| _ = loading.complete(value, now, &pinned()));
+            return Ok(own);
         }
         Some(Err(error)) => FlightError::Failed(error),
         None => FlightError::Panicked,
     };
-    let failed = match loading.fail(failed, now, &guard) {
-        Ok(value) => return Ok(value),
-        Err(failed) => failed,
-    };
-    // As of now: it may have taken longer than the old one was good for. Whoever may load next does not.
-    match cache.load_again(key, work.caller(), now, &guard) {
-        Ok(Load::Hit(value) | Load::Stale(value, _)) => Ok(value),
-        Ok(Load::Lead(_) | Load::Wait(_)) | Err(_) => Err(failed),
+    let (own, follower) = (failed.clone(), loading.follow());
+    let stands_in = contained(|| loading.fail(failed, now, &pinned()).ok()).flatten();
+    let until = follower.until();
+    if let Some(value) = stands_in.and_then(|value| Stale { value, until }.now(clock)) {
+        return Ok(value);
     }
+    // As of now: it may have taken longer than the old one was good for. Whoever may load next does not.
+    let asked = contained(|| {
+        let guard = pinned();
+        cache.ask(key, Ask::new(work.caller(), clock.now()).again(), &guard)
+    });
+    if let Some(Ok(asked)) = asked
+        && let (Load::Hit(value) | Load::Stale(value, _), until) = (asked.load, asked.until)
+        && let Some(value) = (Stale { value, until }).now(clock)
+    {
+        return Ok(value);
+    }
+    Err(own)
 }
 
 /// Polls a future as part of some work, and drops it as part of that; `None` if it panics.
@@ -369,8 +467,9 @@ struct Part<'a, F> {
 impl<F: Future> Part<'_, F> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let Self { work, future } = self;
+        let waker = context.waker().clone();
         let mut poll = || future.as_mut().as_pin_mut().map(|future| future.poll(context));
-        match work.run(|| contained(&mut poll)) {
+        match work.poll(&waker, || contained(&mut poll)) {
             Some(Some(Poll::Ready(output))) => Poll::Ready(Some(output)),
             Some(Some(Poll::Pending)) => Poll::Pending,
             Some(None) | None => Poll::Ready(None),

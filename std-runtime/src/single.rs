@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tidegate_core::Instant;
-use tidegate_core::flight::{Caller, Claim, Freed, Refused, Slot};
+use tidegate_core::flight::{Caller, CallerId, Claim, Freed, Refused, Slot};
 
 use crate::caller::Work;
 use crate::panics::contained;
@@ -23,7 +23,7 @@ pub(crate) struct Single<R> {
 
 struct State<R> {
     /// Who runs.
-    runs: Option<Caller>,
+    runs: Option<CallerId>,
     /// So many runs have ended, and what the last of them came to.
     ended: u64,
     last: Option<Arc<R>>,
@@ -71,7 +71,9 @@ impl<R: Clone> Single<R> {
     /// Whose turn it is.
     pub(crate) fn take(&self, work: &Work) -> Result<Turn<'_, R>, Reentrant> {
         let mut state = self.state();
-        match self.slot.claim(work.caller(), None, Instant::ORIGIN) {
+        // The state says which caller has the slot. The slot only must not take one caller for another.
+        let caller = Caller(u32::from(state.runs.is_some()));
+        match self.slot.claim(caller, None, Instant::ORIGIN) {
             Ok(claim) => {
                 state.runs = Some(work.caller());
                 Ok(Turn::Ours(Run { single: self, claim: Some(claim) }))

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use crate::caller::waits;
 use crate::sync::{AtomicBool, thread};
 
 /// It took longer than the caller would wait.
@@ -80,7 +81,8 @@ fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Ti
     let mut context = Context::from_waker(&waker);
     let mut in_vain = 0_u32;
     loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+        let poll = waits(&waker, || future.as_mut().poll(&mut context));
+        if let Poll::Ready(output) = poll {
             return Ok(output);
         }
         // A future that could not leave its waker anywhere has itself polled again at once. That must not
@@ -98,7 +100,7 @@ fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Ti
             }
         }
         if deadline.is_some_and(|at| at <= Instant::now()) {
-            return match future.as_mut().poll(&mut context) {
+            return match waits(&waker, || future.as_mut().poll(&mut context)) {
                 Poll::Ready(output) => Ok(output),
                 Poll::Pending => Err(TimedOut),
             };

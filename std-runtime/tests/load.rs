@@ -4,16 +4,18 @@ mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{Gate, wait_until, watchdog};
 use tidegate::cache::Builder;
+use tidegate::cache::Load;
+use tidegate::flight::Caller;
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::wait::{TimedOut, block_for, block_on};
 use tidegate::{
-    Cache, Clock, FlightError, GetOrLoad, ManualClock, Panics, RemovalCause, SeededState, clock,
-    domain, pin, random_state,
+    Cache, Clock, FlightError, GetOrLoad, GetOrRefresh, LoadFuture, ManualClock, Panics,
+    RemovalCause, SeededState, clock, domain, pin, random_state,
 };
 
 type Pages = Cache<u32, u32, FlightError<String>>;
@@ -81,7 +83,8 @@ fn a_loader_that_fails_or_panics_is_an_error_to_all_who_wait() {
         assert_eq!(leader.join().unwrap(), Err(expected.clone()));
         let follower = follower.join().unwrap();
         assert!(follower == Err(expected) || follower == Ok(8), "{follower:?}");
-        assert_eq!(tidegate::caught_panics() - before >= 1, panics);
+        // Other tests panic, too.
+        assert!(tidegate::caught_panics() > before || !panics);
         assert_eq!(pages.loading(), 0);
         // Nothing is cached of it.
         assert!(pages.get_or_load(&7, &clock(), |_| Ok(9)).is_ok());
@@ -384,4 +387,283 @@ fn a_future_is_dropped_as_part_of_its_load() {
     assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOut));
     assert_eq!(answer.lock().unwrap().take(), Some(Err(FlightError::Reentrant)));
     assert_eq!(pages.get_or_load(&7, &clock(), |_| Ok(70)), Ok(70));
+}
+
+/// Polls once, with a waker that does nothing.
+fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Panics whenever it is called.
+struct Panicking;
+
+impl Wake for Panicking {
+    fn wake(self: Arc<Self>) {
+        panic!("on purpose");
+    }
+}
+
+/// Whoever loads has his result, whatever those do who waited, or are told.
+#[test]
+fn wakers_that_panic_take_no_result_from_the_leader() {
+    for fails in [false, true] {
+        let (pages, time) = (pages(), clock());
+        let waker = Waker::from(Arc::new(Panicking));
+        let mut waiting = Vec::new();
+        let result = pages.get_or_load(&7, &clock(), |_| {
+            for _ in 0..3 {
+                let mut follower =
+                    Box::pin(async { pages.get_or_load_async(&7, &time, async |_| Ok(8)).await });
+                // As tasks of others', on this thread.
+                let poll = follower.as_mut().poll(&mut Context::from_waker(&waker));
+                assert_eq!(poll, Poll::Pending);
+                waiting.push(follower);
+            }
+            if fails { Err("on purpose".to_owned()) } else { Ok(70) }
+        });
+        let expected =
+            if fails { Err(FlightError::Failed("on purpose".to_owned())) } else { Ok(70) };
+        assert_eq!((result, pages.loading()), (expected.clone(), 0));
+        for follower in waiting {
+            assert_eq!(block_on(follower), expected);
+        }
+    }
+}
+
+#[test]
+fn a_listener_that_panics_takes_no_result_from_the_leader() {
+    let listener = |_: &u32, _: &u32, _: RemovalCause| panic!("on purpose");
+    let pages: Pages = usual().max_entries(2).listener(listener).build().expect("memory");
+    for key in 0..10 {
+        assert_eq!(pages.get_or_load(&key, &clock(), |key| Ok(key * 10)), Ok(key * 10));
+        assert_eq!(pages.get(&key, clock().now(), &pin()), Some(&(key * 10)));
+    }
+    assert_eq!((pages.loading(), pages.counters().evicted), (0, 8));
+}
+
+/// A value whose copies take a while, or panic.
+struct Slow(u32, Arc<ManualClock>, Duration);
+
+impl Clone for Slow {
+    fn clone(&self) -> Self {
+        assert!(self.2 != Duration::MAX, "on purpose");
+        self.1.advance(self.2);
+        Self(self.0, Arc::clone(&self.1), self.2)
+    }
+}
+
+#[test]
+fn a_copy_that_panics_is_an_error_to_the_caller_that_would_have_it() {
+    let time = Arc::new(ManualClock::new());
+    let rows: Cache<u32, Slow, FlightError<String>> =
+        Cache::builder(domain(), random_state()).build().expect("memory");
+    let now = time.now();
+    rows.insert(1, Slow(1, Arc::clone(&time), Duration::MAX), now, &pin()).ok().expect("room");
+    let never = |_: &u32| panic!("it is cached");
+    let result = rows.get_or_load(&1, &*time, never).map(|row| row.0);
+    assert_eq!(result, Err(FlightError::Panicked));
+}
+
+/// A user's own numbers are not taken for those of loads, of which there are many.
+#[test]
+fn a_load_is_not_taken_for_a_caller_of_the_user_s() {
+    let (pages, time) = (pages(), clock());
+    let Ok(Load::Lead(loading)) = pages.load(&7, Caller(10_000), time.now(), &pin()) else {
+        panic!("nobody else loads");
+    };
+    for _ in 0..20_000 {
+        let waiting = std::pin::pin!(pages.get_or_load_async(&7, &time, async |_| Ok(8)));
+        assert_eq!(poll_once(waiting), Poll::Pending, "a stranger can wait");
+    }
+    assert_eq!(loading.complete(7, time.now(), &pin()), Ok(7));
+}
+
+/// A loader waits on its thread, which polls the task of somebody else's meanwhile: that can wait, and what the
+/// loader itself waits for cannot.
+#[test]
+fn a_task_on_the_thread_of_a_loader_is_not_taken_for_it() {
+    let _watched = watchdog("a task on the thread of a loader");
+    let (pages, time) = (pages(), clock());
+    let mut stranger = Box::pin(pages.get_or_load_async(&7, &time, async |_| Ok(8)));
+    let loaded = pages.get_or_load(&7, &clock(), |_| {
+        let own = pages.get_or_load_async(&7, &time, async |_| Ok(9));
+        assert_eq!(block_on(own), Err(FlightError::Reentrant));
+        let nested = pages.get_or_load(&7, &clock(), |_| Ok(9));
+        assert_eq!(nested, Err(FlightError::Reentrant), "to block here is to wait for itself");
+        block_on(std::future::poll_fn(|_| {
+            assert_eq!(poll_once(stranger.as_mut()), Poll::Pending, "it can wait");
+            Poll::Ready(())
+        }));
+        Ok(70)
+    });
+    assert_eq!((loaded, block_on(stranger)), (Ok(70), Ok(70)));
+}
+
+/// What has ended is handed out by no path, however late.
+#[test]
+fn a_task_that_is_polled_late_does_not_get_what_has_ended() {
+    let (time, second) = (ManualClock::new(), Duration::from_secs(1));
+    let pages: Pages = usual().time_to_live(second * 10).build().expect("memory");
+    let mut waiting = Vec::new();
+    let loaded = pages.get_or_load(&7, &time, |_| {
+        waiting = (0..2)
+            .map(|_| Box::pin(pages.get_or_load_async(&7, &time, async |_| Ok(71))))
+            .collect();
+        for follower in &mut waiting {
+            assert_eq!(poll_once(follower.as_mut()), Poll::Pending);
+        }
+        Ok(70)
+    });
+    assert_eq!(loaded, Ok(70));
+    let late = waiting.pop().expect("two");
+    time.advance(second * 9);
+    assert_eq!(block_on(waiting.pop().expect("one")), Ok(70), "in time");
+    time.advance(second);
+    assert_eq!(block_on(late), Ok(71), "loaded anew");
+}
+
+#[test]
+fn a_value_that_ends_while_it_is_copied_is_loaded_anew() {
+    let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
+    for stale in [false, true] {
+        let window = if stale { second * 10 } else { Duration::ZERO };
+        let rows: Cache<u32, Slow, FlightError<String>> = Cache::builder(domain(), random_state())
+            .time_to_live(second * 10)
+            .stale_while_revalidate(window)
+            .build()
+            .expect("memory");
+        let row = |number, takes| Slow(number, Arc::clone(&time), takes);
+        rows.insert(1, row(1, second * 11), time.now(), &pin()).ok().expect("room");
+        if stale {
+            time.advance(second * 11);
+            // Another loads, so that this is all there is.
+            let Ok(Load::Stale(_, Some(loading))) = rows.load(&1, Caller(1), time.now(), &pin())
+            else {
+                panic!("it is past its window now");
+            };
+            drop(loading);
+        }
+        let result = rows.get_or_load(&1, &time, |_| Ok(row(2, Duration::ZERO)));
+        assert_eq!(result.map(|row| row.0), Ok(2), "stale {stale}");
+    }
+}
+
+/// The writer writes the database and then the cache, as every guide says.
+#[test]
+fn what_was_read_before_a_write_is_not_kept_after_it() {
+    let (pages, gate) = (pages(), Gate::new());
+    let loader = std::thread::spawn({
+        let (pages, gate) = (Arc::clone(&pages), Arc::clone(&gate));
+        move || {
+            pages.get_or_load(&7, &clock(), |_| {
+                gate.pass();
+                Ok(1)
+            })
+        }
+    });
+    gate.wait_for(1);
+    let mut waiting = Box::pin(async {
+        let time = clock();
+        pages.get_or_load_async(&7, &time, async |_| Ok(3)).await
+    });
+    assert_eq!(poll_once(waiting.as_mut()), Poll::Pending);
+    assert_eq!(pages.invalidate(&7, clock().now(), &pin()), None);
+    let patience = Duration::from_secs(20);
+    let after = pages.get_or_load_within(&7, patience, &clock(), |_| Ok(2));
+    assert_eq!(after, Ok(2), "begins after the write");
+    gate.open();
+    assert_eq!(loader.join().unwrap(), Ok(1));
+    assert_eq!(block_on(waiting), Ok(1), "began before it");
+    assert_eq!(pages.get(&7, clock().now(), &pin()), Some(&2));
+}
+
+fn refreshed(second: Duration) -> Arc<Pages> {
+    let builder = usual().time_to_live(second * 10).stale_while_revalidate(second * 100);
+    Arc::new(builder.build().expect("memory"))
+}
+
+/// The caller that finds a stale value first has it within its bound, and the load goes on.
+#[test]
+fn a_stale_value_is_had_within_the_bound_while_the_load_goes_on() {
+    let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
+    let (pages, gate, short) = (refreshed(second), Gate::new(), Duration::from_millis(20));
+    let on_a_thread = |load: tidegate::LoadTask| _ = std::thread::spawn(move || load.run());
+    let first = pages.get_or_refresh(&7, second * 60, &time, |_| Ok(1), on_a_thread);
+    assert_eq!(first, Ok(1));
+    time.advance(second * 20);
+    let held = Arc::clone(&gate);
+    let load = move |_: &u32| {
+        held.pass();
+        Ok(2)
+    };
+    let start = std::time::Instant::now();
+    assert_eq!(pages.get_or_refresh(&7, short, &time, load, on_a_thread), Ok(1));
+    assert!(start.elapsed() < second * 10 && start.elapsed() >= short, "{:?}", start.elapsed());
+    assert_eq!(pages.loading(), 1, "it goes on");
+    // Others have the stale one at once, and load nothing.
+    let never = |_: &u32| panic!("another loads");
+    assert_eq!(pages.get_or_refresh(&7, short, &time, never, on_a_thread), Ok(1));
+    gate.wait_for(1);
+    gate.open();
+    wait_until(|| pages.loading() == 0);
+    assert_eq!(pages.get(&7, time.now(), &pin()), Some(&2));
+
+    // Past its window it is no longer good enough, and nothing else is there in time.
+    time.advance(second * 111);
+    let gate = Gate::new();
+    let held = Arc::clone(&gate);
+    let load = move |_: &u32| {
+        held.pass();
+        Ok(3)
+    };
+    let late = pages.get_or_refresh(&7, short, &time, load, on_a_thread);
+    assert_eq!(late, Err(FlightError::TimedOut));
+    gate.open();
+    assert_eq!(pages.get_or_refresh(&7, second * 60, &time, |_| Ok(4), on_a_thread), Ok(3));
+}
+
+/// A load that is dropped, or fails, leaves a stale value to its caller and the claim to the next.
+#[test]
+fn a_load_that_is_dropped_leaves_loading_to_the_next() {
+    let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
+    let pages = refreshed(second);
+    let nothing = pages.get_or_refresh(&7, second, &time, |_| Ok(1), drop);
+    assert_eq!((nothing, pages.loading()), (Err(FlightError::Abandoned), 0));
+    let here = |load: tidegate::LoadTask| load.run();
+    assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(1), here), Ok(1));
+    time.advance(second * 20);
+    assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(2), drop), Ok(1));
+    let panics = |_| panic!("on purpose");
+    assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(2), panics), Ok(1));
+    let fails = |_: &u32| Err("on purpose".to_owned());
+    assert_eq!(pages.get_or_refresh(&7, second, &time, fails, here), Ok(1));
+    let panics = |_: &u32| panic!("on purpose");
+    assert_eq!(pages.get_or_refresh(&7, second, &time, panics, here), Ok(1));
+    assert_eq!(pages.loading(), 0);
+    assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(2), here), Ok(2));
+}
+
+#[test]
+fn a_task_has_a_stale_value_when_its_timer_ends_and_the_load_goes_on() {
+    let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
+    let pages = refreshed(second);
+    let mut spawned: Vec<LoadFuture> = Vec::new();
+    let never = std::future::pending::<()>;
+    {
+        let spawn = |load| spawned.push(load);
+        let mut first =
+            Box::pin(pages.get_or_refresh_async(&7, never(), &time, async |_| Ok(1), spawn));
+        assert_eq!(poll_once(first.as_mut()), Poll::Pending);
+        // Dropped, it leaves the load alone.
+    }
+    assert_eq!(pages.loading(), 1);
+    block_on(spawned.pop().expect("the load"));
+    assert_eq!(pages.get(&7, time.now(), &pin()), Some(&1));
+    time.advance(second * 20);
+    let soon = async { yields().await };
+    let spawn = |load| spawned.push(load);
+    let stale = pages.get_or_refresh_async(&7, soon, &time, async |_| Ok(2), spawn);
+    assert_eq!((block_on(stale), pages.loading()), (Ok(1), 1));
+    block_on(spawned.pop().expect("the load"));
+    assert_eq!(pages.get(&7, time.now(), &pin()), Some(&2));
 }

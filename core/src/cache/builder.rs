@@ -120,8 +120,9 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Is told of every entry that is removed, exactly once, with the cause: by whoever removes it, when
     /// the entry is no longer in the cache and nothing is held that others could wait for. It may use the
-    /// cache. The cache stays whole if it panics; the panic is its caller's. What is there when the
-    /// cache is dropped, it is not told of.
+    /// cache: of what a load removes it is told when the load is over, and may ask for its key. The cache
+    /// stays whole if it panics; the panic is its caller's, and of the rest that one load removes it is
+    /// not told then. What is there when the cache is dropped, it is not told of.
     pub fn listener(
         mut self,
         listener: impl Fn(&K, &V, RemovalCause) + Send + Sync + 'static,

@@ -36,6 +36,11 @@ pub(super) fn end(ttl: Ttl, now: Instant) -> u64 {
     }
 }
 
+/// An end as an instant; `None` if it never comes.
+pub(super) fn until(end: u64) -> Option<Instant> {
+    (end != NEVER).then(|| Instant::from_nanos(end))
+}
+
 pub(super) struct Object<V> {
     pub(super) state: AtomicU32,
     /// Tells it from others that the key stands or stood for, with its tier.
@@ -170,6 +175,11 @@ impl<V> Object<V> {
     #[inline(always)]
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         now.as_nanos().min(NEVER - 1) < self.end
+    }
+
+    /// So many nanoseconds after its time is up; `None` if it never is.
+    pub(super) fn until(&self, stale: u64) -> Option<Instant> {
+        until(self.end).map(|end| Instant::from_nanos(end.as_nanos().saturating_add(stale)))
     }
 
     /// Whether its time was up so many nanoseconds ago.

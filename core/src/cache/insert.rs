@@ -236,7 +236,7 @@ where
     }
 
     /// When what is inserted now is no longer fresh.
-    fn end(&self, hash: usize, ttl: Ttl, now: Instant) -> u64 {
+    pub(super) fn end(&self, hash: usize, ttl: Ttl, now: Instant) -> u64 {
         let (Ttl::For(ttl), 1..) = (ttl, self.rules.jitter) else {
             return end(ttl, now);
         };

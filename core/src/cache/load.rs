@@ -1,17 +1,18 @@
 //! One caller loads what is missing, and the others wait for it or make do with what was there.
 
 use alloc::borrow::ToOwned;
+use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
 use super::counters::Event;
-use super::entry::Object;
+use super::entry::{Object, until};
 use super::insert::Insert;
 use super::told::Later;
 use super::{Cache, RemovalCause};
-use crate::flight::{Caller, Follower, JoinError, Joined, Leader, Superseded};
+use crate::flight::{CallerId, Follower, JoinError, Joined, Lead, Leader, Superseded};
 use crate::map::Entry;
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl, nanos};
@@ -50,6 +51,69 @@ where
 {
     cache: &'a Cache<K, V, E, S>,
     leader: Leader<'a, K, V, E, S>,
+}
+
+/// A [`Loading`] that keeps its cache alive and borrows nothing, to be completed by another thread or a
+/// task. Made by [`Loading::into_owned`].
+///
+/// Dropped without [`complete`](Self::complete) or [`fail`](Self::fail) it leaves loading to one of the
+/// waiters, as a [`Loading`] does.
+#[must_use = "a load that is dropped leaves its waiters without a result"]
+pub struct OwnedLoading<K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    // Before the cache: when it is dropped, the cache is still there.
+    lead: Lead<K, V, E>,
+    cache: Arc<Cache<K, V, E, S>>,
+}
+
+/// How a caller asks a cache for a value: see [`Cache::ask`].
+///
+/// ```
+/// use tidegate_core::Instant;
+/// use tidegate_core::cache::Ask;
+/// use tidegate_core::flight::Caller;
+///
+/// let ask = Ask::new(Caller(1), Instant::ORIGIN).again();
+/// # _ = ask;
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "says how to ask, and asks nothing"]
+pub struct Ask {
+    caller: CallerId,
+    now: Instant,
+    again: bool,
+}
+
+impl Ask {
+    /// Asks for the first time, and counts one hit or one miss.
+    pub fn new(caller: impl Into<CallerId>, now: Instant) -> Self {
+        Self { caller: caller.into(), now, again: false }
+    }
+
+    /// Asks once more, and counts nothing.
+    pub const fn again(mut self) -> Self {
+        self.again = true;
+        self
+    }
+}
+
+/// What a cache has for a caller, and how long.
+#[derive(Debug)]
+pub struct Asked<'a, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// What it has.
+    pub load: Load<'a, K, V, E, S>,
+    /// From when on the value in it is not to be handed out, in case it took long to come by; `None` if
+    /// there is no such time, or no value.
+    pub until: Option<Instant>,
 }
 
 impl<K, V, E, S> Cache<K, V, E, S>
@@ -93,7 +157,7 @@ where
     pub fn load<Q>(
         &self,
         key: &Q,
-        caller: Caller,
+        caller: impl Into<CallerId>,
         now: Instant,
         guard: &Guard,
     ) -> Result<Load<'_, K, V, E, S>, JoinError>
@@ -101,25 +165,18 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.map.admit(guard);
-        let hash = self.map.hash(key);
-        let load = self.load_again(key, caller, now, guard)?;
-        self.tally.count(hash, if matches!(load, Load::Hit(_)) { Event::Hit } else { Event::Miss });
-        if matches!(load, Load::Stale(..)) {
-            self.tally.count(hash, Event::Stale);
-        }
-        Ok(load)
+        self.ask(key, Ask::new(caller, now), guard).map(|asked| asked.load)
     }
 
-    /// The same, for who had to ask before: counts nothing.
+    /// Loads as [`load`](Self::load) does, for a caller that had to ask before: counts nothing.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load).
+    /// Fails as [`load`](Self::load) does.
     pub fn load_again<Q>(
         &self,
         key: &Q,
-        caller: Caller,
+        caller: impl Into<CallerId>,
         now: Instant,
         guard: &Guard,
     ) -> Result<Load<'_, K, V, E, S>, JoinError>
@@ -127,31 +184,83 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
+        self.ask(key, Ask::new(caller, now).again(), guard).map(|asked| asked.load)
+    }
+
+    /// Loads as [`load`](Self::load) does, and says how long the value may be handed out. Keys are hashed
+    /// and compared, and values cloned, by the user's code: a caller that reads the clock after all of
+    /// that never hands out a value that has ended meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`load`](Self::load) does.
+    pub fn ask<Q>(
+        &self,
+        key: &Q,
+        ask: Ask,
+        guard: &Guard,
+    ) -> Result<Asked<'_, K, V, E, S>, JoinError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
         self.map.admit(guard);
         let hash = self.map.hash(key);
+        let asked = self.ask_hashed(hash, key, ask, guard)?;
+        if !ask.again {
+            let is_hit = matches!(asked.load, Load::Hit(_));
+            self.tally.count(hash, if is_hit { Event::Hit } else { Event::Miss });
+            if matches!(asked.load, Load::Stale(..)) {
+                self.tally.count(hash, Event::Stale);
+            }
+        }
+        Ok(asked)
+    }
+
+    fn ask_hashed<Q>(
+        &self,
+        hash: usize,
+        key: &Q,
+        Ask { caller, now, .. }: Ask,
+        guard: &Guard,
+    ) -> Result<Asked<'_, K, V, E, S>, JoinError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let hit = |entry: &Entry<K, Object<V>>| Asked {
+            load: Load::Hit(read(entry)),
+            until: entry.value.until(0),
+        };
         if let Some(entry) = self.fresh(hash, key, now, guard) {
-            return Ok(Load::Hit(read(entry)));
+            return Ok(hit(entry));
         }
         let joined = self.flights.join(key.to_owned(), caller, self.rules.lease, now, guard);
         // Only now: who led before us has inserted before he was done.
         let within = nanos(self.rules.revalidate);
         let stale = self.entry(hash, key, guard).filter(|entry| !entry.value.is_past(now, within));
+        let stands_in = |entry: &Entry<K, Object<V>>, loading| Asked {
+            load: Load::Stale(read(entry), loading),
+            until: entry.value.until(within),
+        };
+        let has_none = |load| Asked { load, until: None };
         match (joined, stale) {
             (Ok(Joined::Leader(leader)), Some(entry)) if entry.value.is_fresh(now) => {
                 // Others may have begun to wait for us. Superseded: then not for us.
-                _ = leader.complete(entry.value.value.clone(), guard);
-                Ok(Load::Hit(read(entry)))
+                let (value, until) = (entry.value.value.clone(), entry.value.until(0));
+                _ = leader.complete_until(value, until, guard);
+                Ok(hit(entry))
             }
             (Ok(Joined::Leader(leader)), stale) => {
                 let loading = Loading { cache: self, leader };
                 Ok(match stale {
-                    Some(entry) => Load::Stale(read(entry), Some(loading)),
-                    None => Load::Lead(loading),
+                    Some(entry) => stands_in(entry, Some(loading)),
+                    None => has_none(Load::Lead(loading)),
                 })
             }
-            (_, Some(entry)) if entry.value.is_fresh(now) => Ok(Load::Hit(read(entry))),
-            (_, Some(entry)) => Ok(Load::Stale(read(entry), None)),
-            (Ok(Joined::Follower(follower)), None) => Ok(Load::Wait(follower)),
+            (_, Some(entry)) if entry.value.is_fresh(now) => Ok(hit(entry)),
+            (_, Some(entry)) => Ok(stands_in(entry, None)),
+            (Ok(Joined::Follower(follower)), None) => Ok(has_none(Load::Wait(follower))),
             (Err(error), None) => Err(error),
         }
     }
@@ -196,7 +305,22 @@ where
         self.leader.key()
     }
 
-    /// Has the [lease](super::Builder::load_lease) begin anew.
+    /// Waits for this very load: for a caller that has another thread or a task complete it.
+    pub fn follow(&self) -> Follower<V, E> {
+        self.leader.follow()
+    }
+
+    /// Makes it one that another thread or a task may complete.
+    ///
+    /// # Panics
+    ///
+    /// If `cache` is another than the one that is loaded.
+    pub fn into_owned(self, cache: &Arc<Cache<K, V, E, S>>) -> OwnedLoading<K, V, E, S> {
+        assert!(core::ptr::eq(self.cache, Arc::as_ptr(cache)), "the load is of another cache");
+        OwnedLoading { lead: self.leader.into_lead(), cache: Arc::clone(cache) }
+    }
+
+    /// Begins the [lease](super::Builder::load_lease) anew.
     ///
     /// # Errors
     ///
@@ -205,8 +329,8 @@ where
         self.leader.renew(self.cache.rules.lease, now)
     }
 
-    /// Puts the value into the cache, in place of what the key stands for, and then hands it to those who
-    /// wait. If the key was inserted or invalidated since the load began, the value is handed to them
+    /// Puts the value into the cache, in place of what the key stands for, and then hands it to the
+    /// waiters. If the key was inserted or invalidated since the load began, the value is handed to them
     /// all the same, but not stored. So is a value that the cache does not keep, for its weight or for
     /// want of room, and one that is to live for no time: then what was there is removed, as it is out
     /// of date.
@@ -243,9 +367,10 @@ where
             return Err(value);
         }
         let hash = cache.map.hash(&key);
-        let mut untold = cache.untold();
+        let (ttl, mut untold) = (insert.ttl(cache.rules.ttl), cache.untold());
         let later = &mut untold.later;
-        let kept = if insert.ttl(cache.rules.ttl) == Ttl::For(Duration::ZERO) {
+        let is_kept = ttl != Ttl::For(Duration::ZERO);
+        let kept = if !is_kept {
             // What was there is out of date, though nothing takes its place.
             let may = |_: &V| !leader.is_detached();
             cache.kill(hash, &key, may, RemovalCause::Replaced, later, now, guard);
@@ -263,7 +388,9 @@ where
             }
             stays
         });
-        let superseded = leader.complete(theirs, guard).is_err();
+        // What is to live for no time is for the waiters, whenever they are polled.
+        let until = until(cache.end(hash, ttl, now)).filter(|_| is_kept);
+        let superseded = leader.complete_until(theirs, until, guard).is_err();
         if let Some(entry) = kept.filter(|_| superseded) {
             cache.discard(hash, entry, later, guard);
         }
@@ -284,9 +411,9 @@ where
         let within = nanos(cache.rules.on_error);
         match found.filter(|entry| !entry.value.is_past(now, within)) {
             Some(entry) => {
-                let value = entry.value.value.clone();
+                let (value, until) = (entry.value.value.clone(), entry.value.until(within));
                 // Superseded: then they wait for another.
-                _ = leader.complete(value.clone(), guard);
+                _ = leader.complete_until(value.clone(), until, guard);
                 Ok(value)
             }
             None => {
@@ -294,6 +421,76 @@ where
                 Err(error)
             }
         }
+    }
+}
+
+impl<K, V, E, S> OwnedLoading<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// The key.
+    pub fn key(&self) -> &K {
+        self.lead.key()
+    }
+
+    /// Completes the load as [`Loading::complete`] does.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Loading::complete`] does.
+    pub fn complete(self, value: V, now: Instant, guard: &Guard) -> Result<V, V> {
+        self.complete_with(value, Insert::new(), now, guard)
+    }
+
+    /// Completes the load as [`Loading::complete_with`] does.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Loading::complete`] does.
+    pub fn complete_with(
+        self,
+        value: V,
+        insert: Insert,
+        now: Instant,
+        guard: &Guard,
+    ) -> Result<V, V> {
+        let Self { lead, cache } = self;
+        Loading::of(lead, &cache).complete_with(value, insert, now, guard)
+    }
+
+    /// Ends the load as [`Loading::fail`] does.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Loading::fail`] does.
+    pub fn fail(self, error: E, now: Instant, guard: &Guard) -> Result<V, E> {
+        let Self { lead, cache } = self;
+        Loading::of(lead, &cache).fail(error, now, guard)
+    }
+}
+
+impl<'a, K, V, E, S> Loading<'a, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn of(lead: Lead<K, V, E>, cache: &'a Cache<K, V, E, S>) -> Self {
+        Self { cache, leader: Leader::new(&cache.flights, lead) }
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for OwnedLoading<K, V, E, S>
+where
+    K: Send + fmt::Debug + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedLoading").field("key", self.lead.key()).finish_non_exhaustive()
     }
 }
 

@@ -37,7 +37,7 @@ pub use self::builder::Builder;
 pub use self::counters::Counters;
 pub use self::evict::Evicted;
 pub use self::insert::{Insert, Refused};
-pub use self::load::{Load, Loading};
+pub use self::load::{Ask, Asked, Load, Loading, OwnedLoading};
 pub use self::pin::PinnedEntry;
 pub use self::sweep::CacheSweep;
 pub use self::tier::{Tier, Tiers};
@@ -236,7 +236,7 @@ where
     }
 
     /// Removes a key, and returns its value if that was fresh. A load that is in progress is detached:
-    /// its value goes to those who wait for it already, and is not stored.
+    /// its value goes to the callers that wait for it already, and is not stored.
     pub fn invalidate<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
         K: Borrow<Q>,

@@ -8,9 +8,9 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use super::caller::Caller;
+use super::caller::CallerId;
 use super::place::{Place, Ticket};
-use super::shared::Flight;
+use super::shared::{Flight, Outcome};
 use crate::time::Instant;
 
 /// Waits for what the leader comes to. Its deadline is its own affair: dropped at any time, it leaves
@@ -64,9 +64,15 @@ impl<V, E> Follower<V, E> {
         self.place.map(|(place, ticket)| (unsafe { place.as_ref() }, ticket))
     }
 
-    /// Who leads.
-    pub fn leader(&self) -> Caller {
+    /// Returns the identity of the leader.
+    pub fn leader(&self) -> CallerId {
         self.flight.leader()
+    }
+
+    /// Returns from when on the value is not to be handed out that the flight ended with: a follower that
+    /// is polled late joins again instead. `None` if there is no such time, or no value yet.
+    pub fn until(&self) -> Option<Instant> {
+        self.flight.ended()??.until
     }
 
     /// How long until the leader can be superseded, if it does not renew its lease; `None` if it never
@@ -80,8 +86,8 @@ impl<V: Clone, E: Clone> Follower<V, E> {
     /// The result, if the flight has ended.
     pub fn result(&self) -> Option<Result<V, Ended<E>>> {
         self.flight.ended().map(|result| match result {
-            Some(Ok(value)) => Ok(value.clone()),
-            Some(Err(error)) => Err(Ended::Failed(error.clone())),
+            Some(Outcome { result: Ok(value), .. }) => Ok(value.clone()),
+            Some(Outcome { result: Err(error), .. }) => Err(Ended::Failed(error.clone())),
             None => Err(Ended::Again),
         })
     }

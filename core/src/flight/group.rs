@@ -6,17 +6,15 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
-use crossbeam_utils::CachePadded;
-
-use super::caller::Caller;
+use super::caller::CallerId;
 use super::follower::Follower;
-use super::leader::Leader;
+use super::leader::{Lead, Leader};
+use super::running::Running;
 use super::shared::{Flight, Standing};
 use crate::hash::SeededState;
 use crate::map::{Cursor, Map, MapError, Rejected, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
 use crate::sweep::{Budget, Sweep, Swept};
-use crate::sync::{AtomicUsize, Ordering};
 use crate::time::Instant;
 
 /// One flight for each of any number of keys: of those who come for a key, one leads and the others
@@ -67,8 +65,7 @@ where
     E: Send + Sync + 'static,
 {
     map: Map<K, Arc<Flight<V, E>>, S>,
-    /// Read by every writer of a key.
-    running: CachePadded<AtomicUsize>,
+    running: Arc<Running>,
 }
 
 /// What became of joining.
@@ -120,7 +117,7 @@ where
     ///
     /// If there is no memory: see [`try_with`](Self::try_with).
     pub fn with(domain: &Domain, hasher: S) -> Self {
-        Self { map: Map::with(domain, hasher), running: CachePadded::new(AtomicUsize::new(0)) }
+        Self { map: Map::with(domain, hasher), running: Arc::new(Running::new()) }
     }
 
     /// The same.
@@ -129,8 +126,7 @@ where
     ///
     /// [`MapError::OutOfMemory`].
     pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
-        let map = Map::try_with(domain, hasher)?;
-        Ok(Self { map, running: CachePadded::new(AtomicUsize::new(0)) })
+        Ok(Self { map: Map::try_with(domain, hasher)?, running: Arc::new(Running::new()) })
     }
 
     /// Follows the flight of a key, or leads a new one if there is none, for good or for the length of a
@@ -147,26 +143,24 @@ where
     pub fn join(
         &self,
         key: K,
-        caller: Caller,
+        caller: impl Into<CallerId>,
         lease: Option<Duration>,
         now: Instant,
         guard: &Guard,
     ) -> Result<Joined<'_, K, V, E, S>, JoinError> {
         self.map.admit(guard);
+        let caller = caller.into();
         let hash = self.map.hash(&key);
         let follow = |flight: &Arc<Flight<V, E>>| self.follow(flight, caller, now);
         let found = self.map.find(hash, &key, guard);
         if let Some(followed) = found.and_then(|entry| follow(&entry.value)) {
             return followed.map(Joined::Follower);
         }
-        let (held, flight) = (key.clone(), Arc::new(Flight::new(caller, lease, now)));
-        let ours = Arc::clone(&flight);
-        // Before others can see it, and end it.
-        let counted = Counted::new(&self.running);
+        let flight = Arc::new(Flight::new(caller, lease, now, &self.running));
+        let (held, ours) = (key.clone(), Arc::clone(&flight));
         match self.map.upsert(hash, held, flight, guard, |flight, _| follow(flight?)) {
             Ok(Upserted::Inserted(..)) => {
-                counted.keep();
-                Ok(Joined::Leader(Leader::new(self, hash, key, ours)))
+                Ok(Joined::Leader(Leader::new(self, Lead::new(hash, key, ours))))
             }
             Ok(Upserted::Kept(followed, _)) => followed.map(Joined::Follower),
             Err(Rejected { error, .. }) => Err(JoinError::Map(error)),
@@ -177,7 +171,7 @@ where
     fn follow(
         &self,
         flight: &Arc<Flight<V, E>>,
-        caller: Caller,
+        caller: CallerId,
         now: Instant,
     ) -> Option<Result<Follower<V, E>, JoinError>> {
         loop {
@@ -212,12 +206,12 @@ where
     S: BuildHasher,
 {
     /// Detaches the flight of a key that was written: nobody joins that flight any more, and the next
-    /// caller leads a new one. Those who follow it already get its result. Returns whether there was
+    /// caller leads a new one. Its followers get its result. Returns whether there was
     /// such a flight.
     ///
     /// The leader is not told unless [it asks](Leader::is_detached); what it comes to was read before
-    /// the write, and is not to be stored. Its lease still ends, but that is seen only by those who
-    /// follow it ([`Follower::left`]) once another flight of the key has begun.
+    /// the write, and is not to be stored. Its lease still ends, but that is seen only by its
+    /// followers ([`Follower::left`]) once another flight of the key has begun.
     ///
     /// Detaches every flight whose beginning happens before this call: for instance that of a leader
     /// which read, under a lock, what the caller has changed under the same lock since.
@@ -250,8 +244,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.map.admit(guard);
-        // Acquire: pairs with `ended`. If this is 0, what every leader has stored is seen after it.
-        if self.running.load(Ordering::Acquire) == 0 {
+        if self.running.count() == 0 {
             return false;
         }
         let found = self.map.find(self.map.hash(key), key, guard);
@@ -266,8 +259,7 @@ where
     /// If the guard is of another domain.
     pub fn detach_all(&self, guard: &Guard) -> usize {
         self.map.admit(guard);
-        // Acquire: as in `detach`.
-        if self.running.load(Ordering::Acquire) == 0 {
+        if self.running.count() == 0 {
             return 0;
         }
         self.map.iter(guard).filter(|(_, flight)| flight.detach()).count()
@@ -308,44 +300,14 @@ where
     fn supersede(&self, flight: &Flight<V, E>, now: Instant) -> bool {
         let superseded = flight.supersede(now);
         if superseded {
-            self.ended();
             flight.waiters.wake_all();
         }
         superseded
     }
 
-    /// How many flights are running.
+    /// How many flights are running, detached ones included.
     pub fn in_flight(&self) -> usize {
-        // Relaxed: a count.
-        self.running.load(Ordering::Relaxed)
-    }
-
-    /// Counts a flight that has ended.
-    pub(super) fn ended(&self) {
-        // Release: pairs with `detach`. A writer that finds no flight running finds what was stored.
-        self.running.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// A flight that is counted before it is there, and no more if it does not come to that.
-struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    fn new(running: &'a AtomicUsize) -> Self {
-        // Relaxed: a count.
-        running.fetch_add(1, Ordering::Relaxed);
-        Self(running)
-    }
-
-    fn keep(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        // Relaxed: a count.
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.running.count()
     }
 }
 

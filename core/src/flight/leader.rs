@@ -6,8 +6,9 @@ use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
 use super::caller::Superseded;
+use super::follower::Follower;
 use super::group::Group;
-use super::shared::{End, Flight};
+use super::shared::{End, Flight, Outcome};
 use crate::reclaim::Guard;
 use crate::time::Instant;
 
@@ -25,30 +26,45 @@ where
     E: Send + Sync + 'static,
 {
     group: &'a Group<K, V, E, S>,
+    lead: Lead<K, V, E>,
+}
+
+/// A leader, without its group. Dropped, it ends its flight without a result, if that is running.
+pub(crate) struct Lead<K, V, E> {
     hash: usize,
     key: K,
     flight: Arc<Flight<V, E>>,
 }
 
-impl<'a, K, V, E, S> Leader<'a, K, V, E, S>
+impl<K, V, E> Lead<K, V, E> {
+    pub(super) fn new(hash: usize, key: K, flight: Arc<Flight<V, E>>) -> Self {
+        Self { hash, key, flight }
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+}
+
+impl<K, V, E> Drop for Lead<K, V, E> {
+    fn drop(&mut self) {
+        // Without a guard it cannot be taken out of the map: the next caller that joins or sweeps does that.
+        if self.flight.end(End::Orphaned) {
+            self.flight.waiters.wake_all();
+        }
+    }
+}
+
+impl<K, V, E, S> Leader<'_, K, V, E, S>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    pub(super) fn new(
-        group: &'a Group<K, V, E, S>,
-        hash: usize,
-        key: K,
-        flight: Arc<Flight<V, E>>,
-    ) -> Self {
-        Self { group, hash, key, flight }
-    }
-
     /// The key.
     pub fn key(&self) -> &K {
-        &self.key
+        self.lead.key()
     }
 
     /// Begins the lease anew.
@@ -57,17 +73,28 @@ where
     ///
     /// [`Superseded`]: another may lead by now.
     pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), Superseded> {
-        if self.flight.renew(lease, now) { Ok(()) } else { Err(Superseded) }
+        if self.lead.flight.renew(lease, now) { Ok(()) } else { Err(Superseded) }
     }
 
-    /// Ends the flight with a value, which every follower gets a clone of. Whoever joins after this
-    /// leads anew: put the value first where he looks first.
+    /// Ends the flight with a value, which every follower gets a clone of. A caller that joins after this
+    /// leads anew: store the value first where it looks first, unless the flight [was
+    /// detached](Self::is_detached).
     ///
     /// # Errors
     ///
-    /// The value, if the lease has ended and somebody would not wait.
+    /// The value, if the lease has ended and another caller would not wait.
     pub fn complete(self, value: V, guard: &Guard) -> Result<(), V> {
-        match self.end(Ok(value), guard) {
+        self.complete_until(value, None, guard)
+    }
+
+    /// Ends the flight as [`complete`](Self::complete) does, with a value that is not to be handed out from
+    /// `until` on: see [`Follower::until`].
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`complete`](Self::complete) does.
+    pub fn complete_until(self, value: V, until: Option<Instant>, guard: &Guard) -> Result<(), V> {
+        match self.end(Outcome { result: Ok(value), until }, guard) {
             Err(Ok(value)) => Err(value),
             _ => Ok(()),
         }
@@ -79,56 +106,54 @@ where
     ///
     /// The error, as [`complete`](Self::complete).
     pub fn fail(self, error: E, guard: &Guard) -> Result<(), E> {
-        match self.end(Err(error), guard) {
+        match self.end(Outcome { result: Err(error), until: None }, guard) {
             Err(Err(error)) => Err(error),
             _ => Ok(()),
         }
     }
 
-    fn end(self, result: Result<V, E>, guard: &Guard) -> Result<(), Result<V, E>> {
+    fn end(self, outcome: Outcome<V, E>, guard: &Guard) -> Result<(), Result<V, E>> {
         self.group.admit(guard);
+        let Lead { hash, flight, .. } = &self.lead;
         // SAFETY: we are its leader, and no more after this.
-        unsafe { self.flight.publish(result) }?;
-        self.group.ended();
-        self.group.forget(self.hash, &self.flight, guard);
+        unsafe { flight.publish(outcome) }?;
+        self.group.forget(*hash, flight, guard);
         // Last: a waker may panic, and whatever it does finds the flight ended and forgotten.
-        self.flight.waiters.wake_all();
+        flight.waiters.wake_all();
         Ok(())
     }
 }
 
-impl<K, V, E, S> Leader<'_, K, V, E, S>
+impl<'a, K, V, E, S> Leader<'a, K, V, E, S>
 where
     K: Send + 'static,
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
+    pub(crate) fn new(group: &'a Group<K, V, E, S>, lead: Lead<K, V, E>) -> Self {
+        Self { group, lead }
+    }
+
+    pub(crate) fn into_lead(self) -> Lead<K, V, E> {
+        self.lead
+    }
+
+    /// Follows the flight: for a leader that has another do the work.
+    pub fn follow(&self) -> Follower<V, E> {
+        Follower::new(Arc::clone(&self.lead.flight))
+    }
+
     /// Whether the flight was [detached](Group::detach): the key was written since the flight began, so
-    /// the result is for those who wait already, and not to be stored. `true` also if the flight has
+    /// the result is for the waiters, and not to be stored. `true` also if the flight has
     /// ended, because another leads by now.
     pub fn is_detached(&self) -> bool {
-        !self.flight.is_attached()
+        !self.lead.flight.is_attached()
     }
 
     /// As [`is_detached`](Self::is_detached), after the value was stored: either this sees that the
     /// flight was detached, or the writer that detached it finds what was stored.
     pub(crate) fn is_detached_after_all(&self) -> bool {
-        !self.flight.is_attached_after_all()
-    }
-}
-
-impl<K, V, E, S> Drop for Leader<'_, K, V, E, S>
-where
-    K: Send + 'static,
-    V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        // Without a guard it cannot be taken out of the map: whoever joins or sweeps does that.
-        if self.flight.end(End::Orphaned) {
-            self.group.ended();
-            self.flight.waiters.wake_all();
-        }
+        !self.lead.flight.is_attached_after_all()
     }
 }
 
@@ -139,6 +164,6 @@ where
     E: Send + Sync + 'static,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leader").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Leader").field("key", self.lead.key()).finish_non_exhaustive()
     }
 }

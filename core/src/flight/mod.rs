@@ -16,6 +16,8 @@ mod local;
 #[cfg(target_has_atomic = "64")]
 mod place;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+mod running;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod shared;
 #[cfg(target_has_atomic = "64")]
 mod slot;
@@ -23,11 +25,13 @@ mod state;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod waiters;
 
-pub use caller::{Caller, Superseded};
+pub use caller::{Caller, CallerId, Superseded};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use follower::{Ended, Follower};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use group::{Group, JoinError, Joined};
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub(crate) use leader::Lead;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use leader::Leader;
 pub use local::{LocalClaim, LocalRefused, LocalSlot};

@@ -1,9 +1,11 @@
 //! One flight: what its leader has come to, and who waits for it.
 
+use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::time::Duration;
 
-use super::caller::Caller;
+use super::caller::CallerId;
+use super::running::Running;
 use super::waiters::Waiters;
 use crate::sync::{AtomicU64, Ordering, Witness};
 use crate::time::Instant;
@@ -65,7 +67,7 @@ pub(super) enum End {
 pub(super) enum Standing {
     /// It is running, and can be followed.
     Running,
-    /// It is running for those who follow it already; its key has been written since.
+    /// It is running for its followers; its key has been written since.
     Detached,
     /// It is running, and its leader's lease has ended.
     Lapsed,
@@ -73,13 +75,22 @@ pub(super) enum Standing {
     Ended,
 }
 
-pub(super) struct Flight<V, E> {
+pub(crate) struct Flight<V, E> {
     word: AtomicU64,
-    leader: Caller,
+    leader: CallerId,
     /// Written by the leader before the end, and read after it.
-    result: UnsafeCell<Option<Result<V, E>>>,
+    result: UnsafeCell<Option<Outcome<V, E>>>,
     pub(super) waiters: Waiters,
+    /// Counts this flight until it ends.
+    running: Arc<Running>,
     witness: Witness,
+}
+
+/// What a leader has come to.
+pub(super) struct Outcome<V, E> {
+    pub(super) result: Result<V, E>,
+    /// From when on the value is not to be handed out; `None` if it always is.
+    pub(super) until: Option<Instant>,
 }
 
 // SAFETY: the result is written by one thread, and then only read, by many at once; the last of them
@@ -87,17 +98,25 @@ pub(super) struct Flight<V, E> {
 unsafe impl<V: Send + Sync, E: Send + Sync> Sync for Flight<V, E> {}
 
 impl<V, E> Flight<V, E> {
-    pub(super) fn new(leader: Caller, lease: Option<Duration>, now: Instant) -> Self {
+    /// A flight that is running, and counted.
+    pub(super) fn new(
+        leader: CallerId,
+        lease: Option<Duration>,
+        now: Instant,
+        running: &Arc<Running>,
+    ) -> Self {
+        running.enter();
         Self {
             word: AtomicU64::new(Word::running(lease, now).0),
             leader,
             result: UnsafeCell::new(None),
             waiters: Waiters::new(),
+            running: Arc::clone(running),
             witness: Witness::new(),
         }
     }
 
-    pub(super) fn leader(&self) -> Caller {
+    pub(super) fn leader(&self) -> CallerId {
         self.leader
     }
 
@@ -121,7 +140,7 @@ impl<V, E> Flight<V, E> {
     }
 
     /// Lets nobody follow the flight from now on; `false` if that was so already, or it has ended.
-    /// Those who follow it get its result.
+    /// Its followers get its result.
     pub(super) fn detach(&self) -> bool {
         self.change(|word| word.is_attached().then_some(Word(word.0 | DETACHED)))
     }
@@ -144,12 +163,20 @@ impl<V, E> Flight<V, E> {
     /// Ends the flight; `false` if it had ended. Whoever ends it [wakes](Waiters::wake_all) those who
     /// wait, which may panic, when he has done what else there is to do.
     pub(super) fn end(&self, end: End) -> bool {
-        self.change(|_| Some(Word(end as u64)))
+        self.end_if(|_| true, end)
     }
 
-    /// The same because its lease has ended; `false` also if that has not.
+    /// Ends the flight because its lease has ended; `false` also if that has not.
     pub(super) fn supersede(&self, now: Instant) -> bool {
-        self.change(|word| word.is_lapsed(now).then_some(Word(End::Superseded as u64)))
+        self.end_if(|word| word.is_lapsed(now), End::Superseded)
+    }
+
+    fn end_if(&self, may: impl Fn(Word) -> bool, end: End) -> bool {
+        let ended = self.change(|word| may(word).then_some(Word(end as u64)));
+        if ended {
+            self.running.leave();
+        }
+        ended
     }
 
     /// How long until it can be superseded; `None` if it never can.
@@ -163,21 +190,21 @@ impl<V, E> Flight<V, E> {
         (end != NEVER).then(|| Instant::from_nanos(end).since(now))
     }
 
-    /// The same with a result, which is handed back if it had ended.
+    /// Ends the flight with a result, which is handed back if it had ended.
     ///
     /// # Safety
     ///
     /// The caller is its leader, and has not called this before.
-    pub(super) unsafe fn publish(&self, result: Result<V, E>) -> Result<(), Result<V, E>> {
+    pub(super) unsafe fn publish(&self, outcome: Outcome<V, E>) -> Result<(), Result<V, E>> {
         self.witness.write();
         // SAFETY: nobody reads it before the end, and only the leader writes it.
-        unsafe { *self.result.get() = Some(result) };
+        unsafe { *self.result.get() = Some(outcome) };
         if self.end(End::Done) {
             return Ok(());
         }
         // SAFETY: it has ended, otherwise than with a result: nobody will read it.
         match unsafe { (*self.result.get()).take() } {
-            Some(result) => Err(result),
+            Some(Outcome { result, .. }) => Err(result),
             None => unreachable!("written above"),
         }
     }
@@ -190,9 +217,9 @@ impl<V, E> Flight<V, E> {
             let Some(next) = change(word) else {
                 return false;
             };
-            // Release: whoever sees the end sees the result, and whoever sees what a writer stored sees
-            // that the flight was detached. Acquire: whoever waits and looked before this is seen to
-            // wait, and what a leader stored that looked before this is seen.
+            // Release: a thread that sees the end sees the result, and one that sees what a writer stored
+            // sees that the flight was detached. Acquire: a waiter that looked before this is seen to wait,
+            // and what a leader stored that looked before this is seen.
             match self.word.compare_exchange(word.0, next.0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(seen) => word = Word(seen),
@@ -209,7 +236,7 @@ impl<V, E> Flight<V, E> {
     }
 
     /// What it ended with, if it has ended: a result, or none.
-    pub(super) fn ended(&self) -> Option<Option<&Result<V, E>>> {
+    pub(super) fn ended(&self) -> Option<Option<&Outcome<V, E>>> {
         // Acquire: pairs with the end: the result is seen.
         match Word(self.word.load(Ordering::Acquire)).stage() {
             RUNNING => None,
@@ -219,6 +246,15 @@ impl<V, E> Flight<V, E> {
                 Some(unsafe { (*self.result.get()).as_ref() })
             }
             _ => Some(None),
+        }
+    }
+}
+
+impl<V, E> Drop for Flight<V, E> {
+    fn drop(&mut self) {
+        // Relaxed: nobody else is left. Running is what was never led, for another was there.
+        if Word(self.word.load(Ordering::Relaxed)).is_running() {
+            self.running.leave();
         }
     }
 }
