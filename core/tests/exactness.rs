@@ -281,6 +281,36 @@ fn further_plans_on_a_table_never_over_admit_and_say_how_far_off_they_are() {
 }
 
 #[test]
+fn the_error_of_a_plan_is_rounded_up() {
+    // 1.1637 parts in 10^9.
+    let nearly_two = Quota::new((1 << 40) + 511, Duration::from_nanos(2_199_023_254_015));
+    let plan = nearly_two.and_then(|quota| Unit::NANOSECOND.plan(quota)).expect("a plan");
+    assert_eq!(plan.error(), 2);
+
+    // A cell takes p / n ns: rounded up, it is too long by n * ceil(p / n) - p in p.
+    let mut random = fastrand::Rng::with_seed(11);
+    let (mut inexact, mut close) = (0, 0);
+    for _ in 0..200_000 {
+        let n = 1 + some(&mut random, 44);
+        // Half of them only a little short of a whole number.
+        let p = match random.bool() {
+            true => 1 + some(&mut random, 60),
+            false => (n * random.u64(1..4)).saturating_sub(some(&mut random, 10)).max(1),
+        };
+        let other = quota(n, Duration::from_nanos(p), 1);
+        let Ok(plan) = Unit::NANOSECOND.plan(other) else { continue };
+        if p < n {
+            continue; // A unit is several cells, and rounded otherwise.
+        }
+        let excess = u128::from(n * p.div_ceil(n) - p) * 1_000_000_000;
+        assert_eq!(u128::from(plan.error()), excess.div_ceil(u128::from(p)), "{n} in {p} ns");
+        inexact += u32::from(excess > 0);
+        close += u32::from((1..p.into()).contains(&excess));
+    }
+    assert!(inexact > 10_000 && close > 100, "{inexact} were inexact, {close} by less than 1 ppb");
+}
+
+#[test]
 fn quotas_that_cannot_be_had_say_which_bound_they_break() {
     assert_eq!(Quota::per_second(0), Err(QuotaError::ZeroRate));
     assert_eq!(Quota::new(1, Duration::ZERO), Err(QuotaError::ZeroPeriod));

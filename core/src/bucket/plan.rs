@@ -75,7 +75,7 @@ impl Plan {
         self.exact
     }
 
-    /// By how much the rate is below the quota's, in parts per 10^9, rounded up. At most 976,562.
+    /// By how much the rate is below the quota's, in parts per 10^9, rounded up. At most 976,563.
     pub const fn error(&self) -> u32 {
         self.error
     }

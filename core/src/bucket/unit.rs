@@ -255,7 +255,7 @@ impl Unit {
         let (n, p) = quota.rate();
         let (above, below) = (gcd(self.numerator, n), gcd(self.denominator, p));
         let num = (self.numerator / above) as u128 * (p / below) as u128;
-        let mut den = (self.denominator / below) as u128 * (n / above) as u128;
+        let den = (self.denominator / below) as u128 * (n / above) as u128;
         let (mut whole, mut rest) = (num / den, num % den);
 
         // Times 2^exponent: upwards by long division, downwards into binary places.
@@ -278,34 +278,53 @@ impl Unit {
             if shift >= 64 {
                 return Err(QuotaError::Coarse);
             }
+            return Self::round_up(whole, rest, den, 0, shift);
         }
+        Self::round_up(whole, rest, den, shift, 0)
+    }
 
-        // For the size of the error 32 bits of the fraction do; whether there is one is exact.
-        let mut inexact = rest > 0;
-        while den >> 32 != 0 {
-            den >>= 1;
-            rest >>= 1;
-        }
-        if whole >> shift != 0 {
-            let places = whole & ((1 << shift) - 1);
-            inexact |= places > 0;
-            rest += places * den;
-            den <<= shift;
-            whole >>= shift;
-            shift = 0;
-        }
-        if whole >> TIME_BITS != 0 {
+    /// A cell of the size `(whole + rest / den) / 2^places`, rounded up to a whole number. There are
+    /// at most 32 places.
+    const fn round_up(
+        whole: u128,
+        rest: u128,
+        den: u128,
+        places: u32,
+        shift: u32,
+    ) -> Result<Cell, QuotaError> {
+        let units = whole >> places;
+        if units >> TIME_BITS != 0 {
             return Err(QuotaError::Horizon);
         }
-        if !inexact {
-            return Ok(Cell { size: whole as u64, shift, error: 0 });
+        let below = whole - (units << places);
+        if below == 0 && rest == 0 {
+            return Ok(Cell { size: units as u64, shift, error: 0 });
         }
-        let (excess, ideal) = (den - rest, whole * den + rest);
+        // As many binary places of the fraction as fit, rounded down: so the error is rounded up, and
+        // by less than a part in 10^18.
+        let room = whole.leading_zeros() - 1;
+        let precision = if room < 63 { room } else { 63 };
+        let (mut fraction, mut left, mut place) = (0, rest, 0);
+        while place < precision {
+            (fraction, left) = double(fraction, left, den);
+            place += 1;
+        }
+        // `whole` is below 2^92, so neither overflows.
+        let excess = (((1 << places) - below) << precision) - fraction;
+        let ideal = (whole << precision) + fraction;
         if excess << 10 > ideal {
             return Err(QuotaError::Coarse);
         }
-        let error = (excess * SECOND as u128).div_ceil(ideal) as u32;
-        Ok(Cell { size: whole as u64 + 1, shift, error: if error == 0 { 1 } else { error } })
+        let error = (excess * SECOND as u128).div_ceil(ideal) as i128;
+        // That little may have lifted it over a whole number. Unless both rates are beyond measure, it
+        // is told without rounding: `error` is enough if `excess * SECOND <= error * ideal`.
+        let fewer = error - 1;
+        let short = (((1 << places) - below) * SECOND as u128) as i128 - fewer * whole as i128;
+        let most = SECOND as i128 + fewer;
+        let enough = short <= 0
+            || short <= most && den >> 96 == 0 && short * den as i128 <= rest as i128 * most;
+        let error = if enough { fewer } else { error };
+        Ok(Cell { size: units as u64 + 1, shift, error: error as u32 })
     }
 }
 
