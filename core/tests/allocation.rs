@@ -18,9 +18,9 @@ fn no_operation_of_a_table_allocates() {
     let mut sweep = table.sweeper();
     for step in 0..10_000_u64 {
         let now = Instant::from_nanos(step * 1_000_000);
-        _ = table.check(&(step % 300), &plan, now);
+        let decision = table.check(&(step % 300), &plan, now);
         _ = table.peek(&step, &plan, now);
-        table.refund(&step, &plan, 1, now);
+        table.refund(&(step % 300), &decision, step % 2, now);
         table.convert(&step, &plan, &plan, Keep::Cells, now);
         table.reset(&step, now);
         let mut decisions = [Decision::CLOSED; 3];

@@ -50,8 +50,12 @@ fn every_answer_is_that_of_the_table() {
                     assert_eq!(told(ours), told(table.peek(&key, plan, now)));
                 }
                 7 => {
-                    map.refund(&key, plan, 1, now, guard);
-                    table.refund(&key, plan, 1, now);
+                    // At once: later, a map gives back more.
+                    let (cost, cells) = (random.u64(..4), random.u64(..4));
+                    let ours = map.check_n(&key, plan, cost, now, guard);
+                    map.refund(&key, &ours, cells, now, guard);
+                    let theirs = table.check_n(&key, plan, cost, now);
+                    table.refund(&key, &theirs, cells, now);
                 }
                 8 => {
                     map.reset(&key, now, guard);
@@ -145,6 +149,65 @@ fn a_denied_client_learns_when_the_first_bucket_is_paid_for() {
     let denied = map.check(&3, &plan, START, guard);
     assert!(denied.is_unplaced() && !denied.is_admitted());
     assert_eq!(denied.retry_after(), Some(Duration::from_millis(300)));
+}
+
+#[test]
+fn a_client_that_the_map_refuses_is_not_told_to_come_back_at_once() {
+    let quota = Quota::per_second(1_000_000_000).expect("a quota");
+    for grace in [Duration::ZERO, BucketMap::<u64>::GRACE] {
+        // What is replaced cannot be retired.
+        let domain = Domain::capped(0);
+        let map: BucketMap<u64> =
+            BucketMap::with(&domain, quota, SeededState::new(1)).expect("a unit");
+        let map = map.grace(grace);
+        let plan = map.plan(quota).unwrap();
+        let mut worker = domain.worker();
+        let guard = worker.quiescent(START);
+        let mut decisions = (0..1_000).map(|key| map.check(&key, &plan, START, guard));
+        let denied = decisions.find(|decision| !decision.is_admitted()).expect("backpressure");
+        assert!(denied.is_unplaced());
+        assert!(denied.retry_after() >= Some(Duration::from_millis(10)), "{denied:?}");
+    }
+}
+
+#[test]
+fn a_client_without_a_bucket_waits_for_the_time_of_a_cell_at_least() {
+    let quota = ten_a_second(1);
+    let (map, mut worker) = with(quota);
+    // The one bucket may be given up by now, and is not, for a charge of its past.
+    let map = map.max_keys(0).grace(Duration::ZERO);
+    let plan = map.plan(quota).unwrap();
+    let denied = map.check(&1, &plan, START, worker.quiescent(START));
+    assert!(denied.is_unplaced() && !denied.is_admitted());
+    assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
+}
+
+#[test]
+fn two_threads_get_one_burst_where_one_moves_to_the_last_place() {
+    const BURST: usize = 8;
+    let quota = Quota::per_day(1).and_then(|quota| quota.burst(BURST as u64)).unwrap();
+    let domain = Domain::new();
+    for round in 0..if cfg!(debug_assertions) { 500 } else { 5_000 } {
+        let map: BucketMap<u64> =
+            BucketMap::with(&domain, quota, SeededState::new(round)).expect("a unit");
+        let map = map.max_keys(1).on_full(OnFull::Shared);
+        let plan = map.plan(quota).unwrap();
+        let barrier = std::sync::Barrier::new(2);
+        let admitted: usize = std::thread::scope(|scope| {
+            let threads = [(); 2].map(|()| {
+                let (map, plan, barrier, mut worker) = (&map, &plan, &barrier, domain.worker());
+                scope.spawn(move || {
+                    barrier.wait();
+                    let check = |_| map.check(&1, plan, START, worker.quiescent(START));
+                    (0..2 * BURST).map(check).filter(Decision::is_admitted).count()
+                })
+            });
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+        // The thread that does not move may have been about to charge the shared word.
+        assert!((BURST..=BURST + 1).contains(&admitted), "{admitted} in round {round}");
+        _ = domain.worker().collect(START, Budget::UNLIMITED);
+    }
 }
 
 #[test]

@@ -91,19 +91,6 @@ fn a_denied_check_writes_nothing() {
 }
 
 #[test]
-fn a_refund_undoes_a_charge_and_never_fills_beyond_full() {
-    let (table, plan) = with(ten_a_second(5));
-    _ = table.check_n(KEY, &plan, 4, at(0));
-    table.refund(KEY, &plan, 3, at(0));
-    assert_eq!(table.peek(KEY, &plan, at(0)).remaining(), 4);
-    table.refund(KEY, &plan, u64::MAX, at(0));
-    assert_eq!(table.peek(KEY, &plan, at(0)).remaining(), 5);
-    assert!(!table.check_n(KEY, &plan, 6, at(0)).is_admitted());
-    table.refund("nobody", &plan, 1, at(0));
-    assert_eq!(table.len(), 1);
-}
-
-#[test]
 fn a_reset_bucket_is_full() {
     let (table, plan) = with(ten_a_second(5));
     _ = table.check_n(KEY, &plan, 5, at(0));

@@ -9,6 +9,10 @@
 //!
 //! Sweepers run with a clock far ahead of the chargers', so that buckets are given up while they
 //! are being charged.
+//!
+//! From `l22` on it is the buckets of a map.
+
+mod map;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
@@ -159,6 +163,90 @@ pub const MODELS: &[Model] = &[
         preemptions: 3,
         run: overflow_moves_to_a_slot,
         outcomes: both(&["3, 7 unplaced"]).only_in_rmw(&["3, 2 unplaced"]),
+    },
+    Model {
+        name: "l20_last_slot_is_taken_while_the_word_is_charged",
+        preemptions: 3,
+        run: last_slot_is_taken_while_the_word_is_charged,
+        outcomes: both(&[
+            "3, 0 unplaced",
+            "3, 1 unplaced",
+            "3, 2 unplaced",
+            "3, 3 unplaced",
+            "4, 1 unplaced",
+            "4, 2 unplaced",
+            "4, 3 unplaced",
+        ]),
+    },
+    Model {
+        name: "l21_last_slot_is_claimed_and_not_published",
+        preemptions: 3,
+        run: last_slot_is_claimed_and_not_published,
+        outcomes: both(&["0 unplaced", "1 unplaced"]),
+    },
+    Model {
+        name: "l22_last_place_is_taken_while_the_word_is_charged",
+        preemptions: 3,
+        run: map::last_place_is_taken_while_the_word_is_charged,
+        outcomes: both(&[
+            "2, 0 unplaced",
+            "2, 1 unplaced",
+            "2, 2 unplaced",
+            "3, 1 unplaced",
+            "3, 2 unplaced",
+        ]),
+    },
+    Model {
+        name: "l23_charge_races_refund_of_the_charge_before",
+        preemptions: 3,
+        run: map::charge_races_refund_of_the_charge_before,
+        outcomes: both(&["20", "30"]),
+    },
+    Model {
+        name: "l24_denial_races_charge_and_refund",
+        preemptions: 3,
+        run: map::denial_races_charge_and_refund,
+        outcomes: both(&["denied on 5", "denied on 7"]),
+    },
+    Model {
+        name: "l25_two_refunds_race",
+        preemptions: 3,
+        run: map::two_refunds_race,
+        outcomes: both(&["the second, then the third", "the third, then the second"]),
+    },
+    Model {
+        name: "l26_refund_races_a_sweep",
+        preemptions: 3,
+        run: map::refund_races_a_sweep,
+        outcomes: both(&["0 given up", "1 given up"]),
+    },
+    Model {
+        name: "l27_bucket_ends_while_the_next_is_made",
+        preemptions: 3,
+        run: map::bucket_ends_while_the_next_is_made,
+        outcomes: both(&[
+            "all of it is given up",
+            "the other's bucket is left",
+            "nothing is given up",
+        ]),
+    },
+    Model {
+        name: "l28_refund_races_a_charge_and_its_refund",
+        preemptions: 3,
+        run: map::refund_races_a_charge_and_its_refund,
+        outcomes: both(&["all given back"]),
+    },
+    Model {
+        name: "l29_conversion_races_refund_and_charge",
+        preemptions: 3,
+        run: map::conversion_races_refund_and_charge,
+        outcomes: both(&["owes 4", "owes 8"]),
+    },
+    Model {
+        name: "l30_two_sweeps_end_a_bucket_while_the_next_is_made",
+        preemptions: 2,
+        run: map::two_sweeps_end_a_bucket_while_the_next_is_made,
+        outcomes: both(&["nothing given back"]),
     },
 ];
 
@@ -431,11 +519,11 @@ fn reset_races_charge() -> String {
 
 fn refund_races_charge() -> String {
     let scene = Scene::new();
-    assert_eq!(scene.charge_n(A, 2, EARLY), Charged::To(2));
+    let first = scene.table.check_n(&A, &scene.plan, 2, EARLY);
     let charged = race(vec![
-        thread(&scene, |scene| {
-            scene.table.refund(&A, &scene.plan, 1, EARLY);
-            Charged::Full
+        thread(&scene, move |scene| {
+            scene.table.refund(&A, &first, 1, EARLY);
+            Charged::by(first)
         }),
         thread(&scene, |scene| scene.charge(A, EARLY)),
     ]);
@@ -583,7 +671,7 @@ fn own_charge_is_seen_where_a_bucket_was_given_up() -> String {
     format!("{charged} seen {debt}")
 }
 
-/// As before, for who takes the charge back.
+/// As before, for a thread that gives its charge back.
 fn refund_finds_the_charge_where_a_bucket_was_given_up() -> String {
     let scene = Scene::new();
     let charged = race(vec![
@@ -593,9 +681,9 @@ fn refund_finds_the_charge_where_a_bucket_was_given_up() -> String {
             Charged::Full
         }),
         thread(&scene, |scene| {
-            let charged = scene.charge_n(A, 7, LATE);
-            scene.table.refund(&A, &scene.plan, 7, LATE);
-            charged
+            let charged = scene.table.check_n(&A, &scene.plan, 7, LATE);
+            scene.table.refund(&A, &charged, 7, LATE);
+            Charged::by(charged)
         }),
     ]);
     let left = scene.debt(A, LATE);
@@ -623,4 +711,38 @@ fn overflow_moves_to_a_slot() -> String {
     let admitted = admitted.count();
     assert!(admitted <= 4, "{admitted} of a burst of 3");
     format!("{admitted}, {} unplaced", scene.table.counters().unplaced)
+}
+
+/// As before, where nothing but the last slot orders the threads: a key takes it while another thread,
+/// which finds none, charges the shared word.
+fn last_slot_is_taken_while_the_word_is_charged() -> String {
+    let scene = Scene::with(3, OnFull::Shared);
+    assert_eq!(scene.charge_n(RESIDENT, 3, EARLY), Charged::To(3));
+    let charges = race(vec![
+        thread(&scene, |scene| vec![scene.charge(A, EARLY)]),
+        thread(&scene, |scene| (0..3).map(|_| scene.charge(A, EARLY)).collect()),
+    ]);
+    let after = (0..4).map(|_| scene.charge(A, EARLY));
+    let admitted =
+        charges.into_iter().flatten().chain(after).filter(|charge| charge.debt().is_some());
+    let admitted = admitted.count();
+    assert!((3..=4).contains(&admitted), "{admitted} of a burst of 3");
+    format!("{admitted}, {} unplaced", scene.table.counters().unplaced)
+}
+
+/// A key whose bucket is on its way into the last slot has none yet: another request for it is
+/// answered as for a key without a slot.
+fn last_slot_is_claimed_and_not_published() -> String {
+    let scene = Scene::with(3, OnFull::Admit);
+    assert_eq!(scene.charge_n(RESIDENT, 3, EARLY), Charged::To(3));
+    let unplaced = race(vec![
+        thread(&scene, |scene| scene.table.check(&A, &scene.plan, EARLY).is_unplaced()),
+        thread(&scene, |scene| scene.table.check(&A, &scene.plan, EARLY).is_unplaced()),
+    ]);
+    let unplaced = unplaced.iter().filter(|&&unplaced| unplaced).count() as u64;
+    assert!(unplaced <= 1, "neither found the free slot");
+    // What passed uncounted is counted here.
+    assert_eq!(scene.table.counters().unplaced_admitted, unplaced);
+    assert_eq!(scene.debt(A, EARLY), 2 - unplaced);
+    format!("{unplaced} unplaced")
 }

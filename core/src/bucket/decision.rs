@@ -2,14 +2,20 @@
 
 use core::time::Duration;
 
-use super::plan::Plan;
+use super::gcra::Refund;
+use super::plan::{Plan, Terms};
+use super::unit::Unit;
 use super::verdict::{Outcome, Verdict};
 use crate::time::Instant;
 
 /// The answer to a check: the outcome, and the figures that a response header needs.
 ///
 /// The figures are computed only when asked for, and refer to the moment of the check. Durations
-/// are rounded up to whole nanoseconds, so that who waits `retry_after` is not early.
+/// are rounded up to whole nanoseconds, so that a client that waits `retry_after` is not early.
+///
+/// An admitted decision keeps what was charged and when, so that what was not used of it can be
+/// [given back](crate::BucketTable::refund). A decision is `Copy` and does not know of its refunds:
+/// it is good for one of them.
 ///
 /// ```
 /// use core::time::Duration;
@@ -36,9 +42,12 @@ use crate::time::Instant;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[must_use = "a check that nobody looks at limits nothing"]
 pub struct Decision {
-    plan: Plan,
+    terms: Terms,
     now: Instant,
     verdict: Verdict,
+    /// Where the count of what was given back to the bucket stood at the charge; 0 where no such
+    /// count is kept.
+    given_back: u64,
 }
 
 // A burst's answers are written to memory: one line each.
@@ -52,20 +61,45 @@ impl Decision {
         let Ok(plan) = Plan::compile(super::Unit::NANOSECOND, super::Quota::closed()) else {
             panic!("a closed quota suits any unit")
         };
-        Self { plan, now: Instant::ORIGIN, verdict: Verdict::never(0) }
+        let (terms, verdict) = (plan.terms(), Verdict::never(0));
+        Self { terms, now: Instant::ORIGIN, verdict, given_back: 0 }
     };
 
     #[inline(always)]
-    pub(super) const fn new(plan: &Plan, now: Instant, verdict: Verdict) -> Self {
-        Self { plan: *plan, now, verdict }
+    pub(super) const fn new(plan: &Plan, now: Instant, verdict: Verdict, given_back: u64) -> Self {
+        Self { terms: plan.terms(), now, verdict, given_back }
     }
 
-    /// Becomes the decision of this verdict, in place: the plan is copied once, not twice.
+    /// Becomes the decision of this verdict, in place: the terms are copied once, not twice.
     #[inline(always)]
-    pub(super) fn set(&mut self, plan: &Plan, now: Instant, verdict: Verdict) {
-        self.plan = *plan;
+    pub(super) fn set(&mut self, plan: &Plan, now: Instant, verdict: Verdict, given_back: u64) {
+        self.terms = plan.terms();
         self.now = now;
         self.verdict = verdict;
+        self.given_back = given_back;
+    }
+
+    /// The charge as one of which `cells` are to be given back at the time `now`, and where the
+    /// count stood then; `None` if there is nothing to give back.
+    ///
+    /// # Panics
+    ///
+    /// If the decision is of a table of another unit: a programming error.
+    pub(super) fn refund(&self, unit: Unit, cells: u64, now: Instant) -> Option<(Refund, u64)> {
+        let charged = self.verdict.charged();
+        if charged == 0 || self.verdict.is_unplaced() {
+            return None;
+        }
+        let scale = unit.scale_of(self.terms.scale());
+        let units = |time: Instant| scale.units(time.as_nanos());
+        let refund = Refund {
+            now: units(now),
+            units: self.terms.units(cells, charged),
+            left: self.verdict.time(),
+            alone: units(self.now) + charged,
+            shaped: self.terms.is_shaped(),
+        };
+        Some((refund, self.given_back))
     }
 
     /// Whether the request may go ahead.
@@ -89,23 +123,23 @@ impl Decision {
 
     /// The burst in cells.
     pub const fn limit(&self) -> u64 {
-        self.plan.limit()
+        self.terms.limit()
     }
 
     /// The cells that could be had at once, right after this check.
     pub const fn remaining(&self) -> u64 {
-        self.plan.cells(self.plan.burst().saturating_sub(self.debt()))
+        self.terms.cells(self.terms.burst().saturating_sub(self.debt()))
     }
 
     /// When the same request would be admitted, if no other came before it: zero if it was
     /// admitted, `None` if it never can be.
     ///
-    /// For a key that a full table denied it is when a slot may come free.
+    /// For a key that a full table denied it is when a slot may come free, and at least the time of
+    /// one cell.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self.verdict.outcome() {
             Outcome::Admitted => Some(Duration::ZERO),
-            // max(time, u) + cost <= u + window first holds at this u.
-            Outcome::Denied => Some(self.until(self.ready())),
+            Outcome::Denied => Some(self.until(self.verdict.ready())),
             Outcome::Never => None,
         }
     }
@@ -116,26 +150,21 @@ impl Decision {
     }
 
     /// For an admitted request under a [shaping](crate::Quota::shape) quota: how long it must wait
-    /// before it goes. Zero otherwise.
+    /// before it is served. Zero otherwise.
     pub const fn delay(&self) -> Duration {
         match self.verdict.outcome() {
-            Outcome::Admitted => self.until(self.verdict.time().saturating_sub(self.plan.burst())),
+            Outcome::Admitted => self.until(self.verdict.time().saturating_sub(self.terms.burst())),
             _ => Duration::ZERO,
         }
     }
 
-    /// When what was denied would be admitted, in units.
-    const fn ready(&self) -> u64 {
-        (self.verdict.time() + self.verdict.cost()).saturating_sub(self.plan.window())
-    }
-
     /// What the bucket lacks, in units.
     const fn debt(&self) -> u64 {
-        self.verdict.time().saturating_sub(self.plan.scale().units(self.now.as_nanos()))
+        self.verdict.time().saturating_sub(self.terms.scale().units(self.now.as_nanos()))
     }
 
     const fn until(&self, units: u64) -> Duration {
-        let nanos = self.plan.scale().nanos(units);
+        let nanos = self.terms.scale().nanos(units);
         Duration::from_nanos(nanos.saturating_sub(self.now.as_nanos()))
     }
 }

@@ -53,21 +53,71 @@ impl Charge {
         self.cost
     }
 
-    /// Whether a charge just denied on `time` would be for ever: time ends before its turn.
+    /// When the charge, just denied on `time`, would be admitted if no other came before it; `None`
+    /// if time ends first.
     #[inline]
-    pub(super) const fn is_vain(&self, time: u64) -> bool {
+    pub(super) const fn ready(&self, time: u64) -> Option<u64> {
         let start = if time > self.now { time } else { self.now };
-        start + self.cost > TIME_MAX
+        let end = start + self.cost;
+        // `max(time, u) + cost <= u + window` first holds at this u. The limit is not cut short
+        // here: one that is, at the end of time, was passed by what ends there.
+        if end > TIME_MAX { None } else { Some(end - (self.limit - self.now)) }
     }
 }
 
-/// The time after `credit` units are given back at `now`; a bucket is never more than full.
-pub(super) const fn refund(time: u64, now: u64, credit: u64) -> Option<u64> {
-    if time <= now {
-        return None;
+/// A charge of which a part, or all, was not used and is to be given back.
+///
+/// # What may be given back
+///
+/// A charge is worth something only as long as what it took has not flowed in again. With refunds
+/// counted as never served, every window must hold no more than the burst and what flows in
+/// meanwhile. Of a charge of `c` at `t0`, which left the bucket's time at `s1`, a part `r` is given
+/// back at `now`:
+///
+/// * Knowing only that, `min(r, t0 + c - now)` is the most that is safe. (`min(r, s1 - now)` is
+///   not: the debt in front of the charge may have been given back already.)
+/// * Knowing as well how much was given back to the bucket since, `k`, the most is
+///   `min(r, max(s1 - k, t0 + c) - now)`.
+/// * A queue hands out turns, and a turn in its middle cannot be handed out again. So `min(r, s1 -
+///   now)` is given back while the charge is the last one, else nothing.
+///
+/// `tests/refund.rs` searches for a history that breaks the bound, and for one that leaves more to
+/// give.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refund {
+    pub(super) now: u64,
+    /// `r`
+    pub(super) units: u64,
+    /// `s1`
+    pub(super) left: u64,
+    /// `t0 + c`
+    pub(super) alone: u64,
+    /// Whether the bucket is a queue.
+    pub(super) shaped: bool,
+}
+
+impl Refund {
+    /// The bucket's new time, if anything is given back. `since` is what was given back to the
+    /// bucket since the charge, if that is known.
+    pub(super) const fn on(&self, time: u64, since: Option<u64>) -> Option<u64> {
+        let end = match (self.shaped, since) {
+            (true, _) if time == self.left => self.left,
+            (true, _) => return None,
+            (false, None) => self.alone,
+            (false, Some(since)) => {
+                let behind = self.left.saturating_sub(since);
+                if behind > self.alone { behind } else { self.alone }
+            }
+        };
+        let worth = end.saturating_sub(self.now);
+        let credit = if worth < self.units { worth } else { self.units };
+        if credit == 0 || time <= self.now {
+            return None;
+        }
+        // A bucket is never more than full.
+        let back = time.saturating_sub(credit);
+        Some(if back > self.now { back } else { self.now })
     }
-    let back = time.saturating_sub(credit);
-    Some(if back > now { back } else { now })
 }
 
 /// The time of a bucket made full at `now`.
@@ -78,8 +128,9 @@ pub(super) const fn reset(time: u64, now: u64) -> Option<u64> {
 /// What a bucket keeps when its plan changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Keep {
-    /// The debt in cells: who had spent 5 of 10 has spent 5 of the new burst. Raising a rate never
-    /// denies what was admissible before (where a unit is several cells, to within a unit).
+    /// The debt in cells: a client that had spent 5 of 10 has spent 5 of the new burst. Raising a
+    /// rate never denies what was admissible before (where a unit is several cells, to within a
+    /// unit).
     Cells,
     /// The debt in time: who was full again in 3 s still is.
     Time,

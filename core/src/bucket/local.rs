@@ -168,13 +168,13 @@ impl Overflow {
     fn answer(&mut self, place: Place, plan: &Plan, charge: &Charge, ready: u64) -> Verdict {
         let verdict = match self.policy {
             OnFull::Deny => Verdict::no_slot(plan, charge.now(), ready),
-            OnFull::Admit => Verdict::admitted(0).unplaced(),
+            OnFull::Admit => Verdict::admitted(0, 0).unplaced(),
             OnFull::Shared => {
                 let word = &mut self.shared[place.fingerprint as usize % WORDS];
                 let verdict = match charge.on(*word) {
                     Some(after) => {
                         *word = after;
-                        Verdict::admitted(after)
+                        Verdict::admitted(after, charge.cost())
                     }
                     None => Verdict::denied(*word, charge),
                 };
@@ -238,7 +238,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     ) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
         let verdict = self.decide(Place::of(key, &self.hasher), plan, cost, units);
-        Decision::new(plan, now, verdict)
+        Decision::new(plan, now, verdict, 0)
     }
 
     /// As [`BucketTable::check_burst`](crate::BucketTable::check_burst), and panics as it does.
@@ -252,7 +252,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         for (decision, (key, plan, cost)) in decisions.iter_mut().zip(requests) {
             let units = self.scale(plan).units(now.as_nanos());
             let place = Place::of(key, &self.hasher);
-            decision.set(plan, now, self.decide(place, plan, *cost, units));
+            decision.set(plan, now, self.decide(place, plan, *cost, units), 0);
         }
     }
 
@@ -260,14 +260,28 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     pub fn peek<K: Hash + ?Sized>(&mut self, key: &K, plan: &Plan, now: Instant) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
         let place = Place::of(key, &self.hasher);
-        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), self.time(place)))
+        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), self.time(place)), 0)
     }
 
-    /// As [`BucketTable::refund`](crate::BucketTable::refund), and panics as it does.
-    pub fn refund<K: Hash + ?Sized>(&mut self, key: &K, plan: &Plan, cost: u64, now: Instant) {
-        let units = self.scale(plan).units(now.as_nanos());
-        let credit = plan.credit(cost);
-        self.change(key, |time| gcra::refund(time, units, credit));
+    /// Gives back up to `cells` cells of a charge that was admitted and not used.
+    ///
+    /// What is given back, and what must not be done, [`BucketTable::refund`] says.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`BucketTable::refund`] does.
+    ///
+    /// [`BucketTable::refund`]: crate::BucketTable::refund
+    pub fn refund<K: Hash + ?Sized>(
+        &mut self,
+        key: &K,
+        decision: &Decision,
+        cells: u64,
+        now: Instant,
+    ) {
+        if let Some((refund, _)) = decision.refund(self.unit, cells, now) {
+            self.change(key, |time| refund.on(time, None));
+        }
     }
 
     /// As [`BucketTable::reset`](crate::BucketTable::reset).
@@ -320,7 +334,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
             Some(time) => match charge.on(*time) {
                 Some(after) => {
                     *time = after;
-                    Verdict::admitted(after)
+                    Verdict::admitted(after, charge.cost())
                 }
                 None => Verdict::denied(*time, &charge),
             },
@@ -354,7 +368,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
                 let line = &mut set.lines[line];
                 line.fingerprints[index] = place.fingerprint;
                 line.times[index] = after;
-                Verdict::admitted(after)
+                Verdict::admitted(after, charge.cost())
             }
             Err(earliest) => {
                 let ready = earliest.saturating_add(self.grace);
@@ -384,7 +398,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
 
     #[inline]
     fn scale(&self, plan: &Plan) -> Scale {
-        self.unit.scale_of(plan)
+        self.unit.scale_of(plan.scale())
     }
 }
 

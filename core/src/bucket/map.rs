@@ -1,7 +1,8 @@
 //! Buckets for exact keys, as many as there are.
 
+mod bucket;
+mod room;
 mod sweep;
-mod time;
 
 use alloc::borrow::ToOwned;
 use core::borrow::Borrow;
@@ -10,24 +11,28 @@ use core::time::Duration;
 
 pub use self::sweep::BucketSweep;
 
-use self::time::BucketTime;
+use self::bucket::{Base, Bucket, Change};
+use self::room::Room;
 use super::gcra::{self, Charge, Keep};
 use super::on_full::{Counters, OnFull};
 use super::overflow::Overflow;
 use super::place::Place;
-use super::set::Change;
 use super::unit::Scale;
 use super::verdict::Verdict;
 use super::{Decision, Plan, Quota, QuotaError, Unit};
 use crate::hash::SeededState;
 use crate::map::{GROUP, Map, Upserted};
 use crate::reclaim::{Domain, Guard};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::AtomicUsize;
 use crate::time::Instant;
 
 /// How many buckets of the map a new key looks through for one to give up, when there are as many
 /// keys as may be.
 const MAKE_ROOM: usize = if cfg!(loom) { 2 } else { 32 };
+
+/// How long a new key is to wait that the map refused, under [`OnFull::Deny`]: for memory, or for
+/// garbage to be collected. When that is cannot be known.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Rate-limit buckets for exact keys, on a [`Map`] that grows and shrinks with them.
 ///
@@ -42,6 +47,13 @@ const MAKE_ROOM: usize = if cfg!(loom) { 2 } else { 32 };
 /// cap](crate::MapError::Backpressure)) is answered by the [`OnFull`] policy.
 ///
 /// Time, plans and answers are those of the table; so is the progress: lock-free.
+///
+/// # Refunds
+///
+/// A bucket counts what was given back to it, so a [refund](Self::refund) is worth more than the
+/// table's: of `c` units charged at `t0`, which left the bucket full again at `s1`, at `now` up to
+/// `max(s1 - k, t0 + c) - now`, where `k` was given back to the bucket since. A charge behind others
+/// keeps its worth for as long as they take to flow in.
 ///
 /// ```
 /// use tidegate_core::{BucketMap, Domain, Instant, Quota, SeededState};
@@ -59,7 +71,7 @@ const MAKE_ROOM: usize = if cfg!(loom) { 2 } else { 32 };
 /// ```
 #[derive(Debug)]
 pub struct BucketMap<K: Send + 'static, S = SeededState> {
-    map: Map<K, BucketTime, S>,
+    map: Map<K, Bucket, S>,
     unit: Unit,
     /// How far apart the clocks of two threads may be, in units.
     grace: u64,
@@ -70,6 +82,8 @@ pub struct BucketMap<K: Send + 'static, S = SeededState> {
     keys: AtomicUsize,
     /// Where a new key last looked for room.
     hand: AtomicUsize,
+    /// Where the count of a new bucket begins.
+    base: Base,
 }
 
 impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
@@ -99,10 +113,11 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         Self::over(Map::with(domain, hasher), unit)
     }
 
-    fn over(map: Map<K, BucketTime, S>, unit: Unit) -> Self {
+    fn over(map: Map<K, Bucket, S>, unit: Unit) -> Self {
         let grace = unit.scale().at_least(Self::GRACE);
         let (keys, hand) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { map, unit, grace, overflow: Overflow::new(), cap: usize::MAX, keys, hand }
+        let (overflow, base) = (Overflow::new(), Base::new());
+        Self { map, unit, grace, overflow, cap: usize::MAX, keys, hand, base }
     }
 
     /// At most so many keys have a bucket at a time, exactly. No cap until set.
@@ -182,7 +197,8 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         let units = self.scale(plan).units(now.as_nanos());
         let hash = self.map.hash(key);
         let bucket = self.map.find(hash, key, guard).map(|entry| &entry.value);
-        Decision::new(plan, now, self.decide(hash, key, bucket, plan, cost, units, guard))
+        let (verdict, returned) = self.decide(hash, key, bucket, plan, cost, units, guard);
+        Decision::new(plan, now, verdict, returned)
     }
 
     /// As [`BucketTable::check_burst`](crate::BucketTable::check_burst): the cache misses of a chunk
@@ -210,8 +226,9 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
                 if let Some((&(key, plan, cost), decision)) = found.next() {
                     let units = self.scale(plan).units(now.as_nanos());
                     let bucket = entry.map(|entry| &entry.value);
-                    let verdict = self.decide(hash, key, bucket, plan, cost, units, guard);
-                    decision.set(plan, now, verdict);
+                    let (verdict, returned) =
+                        self.decide(hash, key, bucket, plan, cost, units, guard);
+                    decision.set(plan, now, verdict, returned);
                 }
             });
         }
@@ -227,25 +244,54 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.map.admit(guard);
         let units = self.scale(plan).units(now.as_nanos());
-        let time = self.map.get(key, guard).and_then(BucketTime::get);
-        let time = time.unwrap_or_else(|| self.overflow.fresh(self.place(key)));
-        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), time))
+        let time = self.time(key, self.map.get(key, guard));
+        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), time), 0)
     }
 
-    /// As [`BucketTable::refund`](crate::BucketTable::refund).
+    /// Gives back up to `cells` cells of a charge that was admitted and not used, or not all of it.
+    ///
+    /// What must not be done, [`BucketTable::refund`](crate::BucketTable::refund) says; what is given
+    /// back, [above](Self#refunds).
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{BucketMap, Domain, Instant, Quota, SeededState};
+    ///
+    /// let quota = Quota::per_second(1)?.burst(20)?;
+    /// let domain = Domain::new();
+    /// let clients: BucketMap<String> = BucketMap::with(&domain, quota, SeededState::new(0x5eed))?;
+    /// let plan = clients.plan(quota)?;
+    /// let mut worker = domain.worker();
+    ///
+    /// // The second charge stands behind the first, and is worth all it cost until that has flowed
+    /// // in; the table gives 3 back.
+    /// let start = Instant::from_secs(1);
+    /// let guard = worker.quiescent(start);
+    /// assert!(clients.check_n("alice", &plan, 10, start, guard).is_admitted());
+    /// let second = clients.check_n("alice", &plan, 10, start, guard);
+    /// let later = start + Duration::from_secs(7);
+    /// assert_eq!(clients.peek("alice", &plan, later, guard).remaining(), 7);
+    /// clients.refund("alice", &second, 10, later, guard);
+    /// assert_eq!(clients.peek("alice", &plan, later, guard).remaining(), 17);
+    /// # Ok::<(), tidegate_core::QuotaError>(())
+    /// ```
     ///
     /// # Panics
     ///
-    /// As [`check`](Self::check).
-    pub fn refund<Q>(&self, key: &Q, plan: &Plan, cost: u64, now: Instant, guard: &Guard)
+    /// If `decision` is of another unit, or `guard` is of another domain: programming errors.
+    pub fn refund<Q>(&self, key: &Q, decision: &Decision, cells: u64, now: Instant, guard: &Guard)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let units = self.scale(plan).units(now.as_nanos());
-        let credit = plan.credit(cost);
-        self.change(key, guard, |time| gcra::refund(time, units, credit));
+        self.map.admit(guard);
+        if let Some((refund, then)) = decision.refund(self.unit, cells, now) {
+            self.edit(key, guard, |time, returned| {
+                refund.on(time, Some(Bucket::since(returned, then)))
+            });
+        }
     }
 
     /// As [`BucketTable::reset`](crate::BucketTable::reset).
@@ -259,7 +305,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         Q: Hash + Eq + ?Sized,
     {
         let units = self.unit.scale().units(now.as_nanos());
-        self.change(key, guard, |time| gcra::reset(time, units));
+        self.edit(key, guard, |time, _| gcra::reset(time, units));
     }
 
     /// As [`BucketTable::convert`](crate::BucketTable::convert).
@@ -281,7 +327,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     {
         let (_, scale) = (self.scale(old), self.scale(new));
         let units = scale.units(now.as_nanos());
-        self.change(key, guard, |time| gcra::convert(time, units, old, new, keep));
+        self.edit(key, guard, |time, _| gcra::convert(time, units, old, new, keep));
     }
 
     /// The number of buckets held. As [`Map::len`].
@@ -299,100 +345,105 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         self.overflow.counters()
     }
 
-    /// Any check of a key, whose bucket was found or not.
+    /// Any check of a key, whose bucket was found or not. Returns as well where the bucket's count of
+    /// what was given back stood.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "what a check is about, and nothing else")]
     fn decide<Q>(
         &self,
         hash: usize,
         key: &Q,
-        bucket: Option<&BucketTime>,
+        bucket: Option<&Bucket>,
         plan: &Plan,
         cost: u64,
         units: u64,
         guard: &Guard,
-    ) -> Verdict
+    ) -> (Verdict, u64)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let Some(charge) = plan.charge(cost, units) else {
-            let time = bucket.and_then(BucketTime::get);
-            let time = time.unwrap_or_else(|| self.overflow.fresh(self.place(key)));
-            return Verdict::foreseen(plan.inquiry(cost, units), time);
+            let time = self.time(key, bucket);
+            return (Verdict::foreseen(plan.inquiry(cost, units), time), 0);
         };
-        match bucket.and_then(|bucket| bucket.change(|time| charge.on(time))) {
+        // A closure: only for a bucket that was published a moment ago the key is hashed again.
+        let fresh = || self.overflow.fresh(self.place(key));
+        match bucket.and_then(|bucket| bucket.charge(&self.base, fresh, |time| charge.on(time))) {
             Some(change) => verdict(change, &charge),
-            None => self.first(hash, key.to_owned(), plan, charge, guard),
+            None => self.first(hash, key, plan, charge, guard),
         }
+    }
+
+    /// The time of the key's bucket, if there is one that is alive; else that with which it would
+    /// start.
+    fn time<Q: Hash + ?Sized>(&self, key: &Q, bucket: Option<&Bucket>) -> u64 {
+        let fresh = || self.overflow.fresh(self.place(key));
+        bucket.and_then(|bucket| bucket.time(&self.base, fresh)).unwrap_or_else(|| fresh().guess())
     }
 
     /// The first charge of a key that has no bucket, or one that is dead.
     #[cold]
     #[inline(never)]
-    fn first(&self, hash: usize, key: K, plan: &Plan, charge: Charge, guard: &Guard) -> Verdict {
-        let place = self.place(&key);
-        let Some(time) = charge.on(self.overflow.fresh(place)) else {
-            return self.overflow.refuse(place, plan, &charge);
-        };
-        if let Err(earliest) = self.reserve(charge.now(), guard) {
-            let ready = earliest.saturating_add(self.grace);
-            return self.overflow.answer(place, plan, &charge, ready);
-        }
-        let accept = |bucket: Option<&BucketTime>, _: &mut BucketTime| {
-            bucket?.change(|time| charge.on(time))
-        };
-        match self.map.upsert(hash, key, BucketTime::new(time), guard, accept) {
-            Ok(Upserted::Inserted(_, replaced)) => {
-                self.give_back(usize::from(replaced.is_some()));
-                Verdict::admitted(time)
+    fn first<Q>(
+        &self,
+        hash: usize,
+        key: &Q,
+        plan: &Plan,
+        charge: Charge,
+        guard: &Guard,
+    ) -> (Verdict, u64)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let place = self.place(key);
+        let fresh = self.overflow.fresh(place);
+        let on = |time| charge.on(time);
+        loop {
+            if on(fresh.guess()).is_none() {
+                return (self.overflow.refuse(place, plan, &charge), 0);
             }
-            Ok(Upserted::Kept(change, _)) => {
-                self.give_back(1);
-                verdict(change, &charge)
-            }
-            Err(_) => {
-                self.give_back(1);
-                self.overflow.answer(place, plan, &charge, charge.now())
+            let room = match Room::take(self, charge.now(), guard) {
+                Ok(room) => room,
+                Err(earliest) => {
+                    let ready = earliest.saturating_add(self.grace);
+                    return (self.overflow.answer(place, plan, &charge, ready), 0);
+                }
+            };
+            let accept =
+                |bucket: Option<&Bucket>, _: &mut Bucket| bucket?.charge(&self.base, || fresh, on);
+            let new = Bucket::new(&self.base);
+            let change = match self.map.upsert(hash, key.to_owned(), new, guard, accept) {
+                Ok(Upserted::Inserted(entry, replaced)) => {
+                    // The place of one that was dead is free again.
+                    if replaced.is_none() {
+                        room.keep();
+                    }
+                    entry.value.charge_first(&self.base, fresh, on)
+                }
+                Ok(Upserted::Kept(change, _)) => Some(change),
+                Err(_) => {
+                    let pause = self.unit.scale().at_least(PAUSE);
+                    let ready = charge.now().saturating_add(pause);
+                    return (self.overflow.answer(place, plan, &charge, ready), 0);
+                }
+            };
+            // Without one, the bucket was given up meanwhile: by a clock that is far ahead, or because
+            // the base was raised.
+            if let Some(change) = change {
+                return verdict(change, &charge);
             }
         }
     }
 
-    /// A right to one more key; or the earliest time at which one of those looked through is paid
-    /// for.
-    fn reserve(&self, now: u64, guard: &Guard) -> Result<(), u64> {
-        if self.cap == usize::MAX {
-            return Ok(());
-        }
-        let take = || {
-            // Relaxed: a count, exact by itself.
-            let taken = self.keys.fetch_add(1, Ordering::Relaxed) < self.cap;
-            if !taken {
-                self.give_back(1);
-            }
-            taken
-        };
-        if take() {
-            return Ok(());
-        }
-        let earliest = self.make_room(now, guard);
-        if take() { Ok(()) } else { Err(earliest) }
-    }
-
-    fn give_back(&self, keys: usize) {
-        if self.cap != usize::MAX {
-            // Relaxed: a count.
-            self.keys.fetch_sub(keys, Ordering::Relaxed);
-        }
-    }
-
-    fn change<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64) -> Option<u64>)
+    fn edit<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64, u64) -> Option<u64>)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         if let Some(bucket) = self.map.get(key, guard) {
-            bucket.change(f);
+            bucket.edit(f);
         }
     }
 
@@ -403,14 +454,15 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
 
     #[inline]
     fn scale(&self, plan: &Plan) -> Scale {
-        self.unit.scale_of(plan)
+        self.unit.scale_of(plan.scale())
     }
 }
 
 #[inline]
-fn verdict(change: Change, charge: &Charge) -> Verdict {
-    match change.after {
-        Some(time) => Verdict::admitted(time),
+fn verdict(change: Change, charge: &Charge) -> (Verdict, u64) {
+    let verdict = match change.after {
+        Some(time) => Verdict::admitted(time, charge.cost()),
         None => Verdict::denied(change.before, charge),
-    }
+    };
+    (verdict, change.returned)
 }

@@ -9,10 +9,12 @@
 //! | [`LocalBucketTable`] | the same answers for one owner (`&mut self`), without atomics |
 //! | [`Decision`] | the answer: admitted or not, what remains, when to come back |
 //!
-//! `BucketTable` needs native 64-bit atomics and is absent where the target has none. All else is
-//! there on every target.
+//! `BucketTable` and `BucketMap` need native 64-bit atomics and are absent where the target has none.
+//! All else is there on every target.
 
 mod decision;
+#[cfg(target_has_atomic = "64")]
+mod fresh;
 mod gcra;
 mod local;
 mod on_full;

@@ -4,13 +4,19 @@
 ///
 /// None of them takes a bucket from a key that has one: a flood of keys changes no decision for
 /// the keys that are there.
+///
+/// A key has a bucket from the moment at which others can find it. While a key's first request takes
+/// the last free slot of a set, or the last place of a map, and its thread has not yet published the
+/// bucket, further requests for the key are answered as for a key without one. That takes some tens
+/// of nanoseconds, or as long as the thread is without a processor. Waiting for it would make one
+/// thread's progress another's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnFull {
     /// Deny: nothing passes uncounted. Under a flood, new clients wait for a slot.
     #[default]
     Deny,
-    /// Admit without counting: no client is refused for the table's sake, and whoever can fill the
-    /// table is unlimited.
+    /// Admit without counting: no client is refused for the table's sake, and a client that can fill
+    /// the table is unlimited. What passes so is told by [`Counters::unplaced_admitted`].
     Admit,
     /// Charge one of 64 words that the keys without a slot share, chosen by hash: together they get
     /// 64 quotas. A new key that does find a slot starts with the debt of its shared word, so that

@@ -3,6 +3,7 @@
 use crossbeam_utils::CachePadded;
 
 use super::Plan;
+use super::fresh::Fresh;
 use super::gcra::Charge;
 use super::on_full::{Counters, OnFull, WORDS};
 use super::place::Place;
@@ -62,20 +63,19 @@ impl Overflow {
 
     /// The time with which a new bucket of the key starts: in debt only for what may have been
     /// charged to its shared word.
-    pub(super) fn fresh(&self, place: Place) -> u64 {
-        match self.policy {
-            OnFull::Deny | OnFull::Admit => 0,
-            // Relaxed: a time stands alone. A charge made to the word while this key moves to a
-            // slot may be missed: one for each operation then under way.
-            OnFull::Shared => self.word(place.fingerprint).load(Ordering::Relaxed),
-        }
+    pub(super) fn fresh(&self, place: Place) -> Fresh<'_> {
+        Fresh::new(match self.policy {
+            OnFull::Deny | OnFull::Admit => None,
+            OnFull::Shared => Some(self.word(place.fingerprint)),
+        })
     }
 
     /// Which buckets equal fresh ones: those paid for by `by`, unless a fresh one would start with
     /// the debt of a shared word.
     pub(super) fn drained(&self, by: u64) -> Drained<impl Fn(u32) -> bool> {
         let owes = move |fingerprint| {
-            // Relaxed: as in `fresh`.
+            // Relaxed: the word only grows. If it owes more by now, a bucket is given up that would
+            // have been better than the fresh one that follows; none is better for it.
             self.word(fingerprint).load(Ordering::Relaxed) > by
         };
         Drained { by, owes: (self.policy == OnFull::Shared).then_some(owes) }
@@ -85,8 +85,8 @@ impl Overflow {
     pub(super) fn answer(&self, place: Place, plan: &Plan, charge: &Charge, ready: u64) -> Verdict {
         let verdict = match self.policy {
             OnFull::Deny => Verdict::no_slot(plan, charge.now(), ready),
-            OnFull::Admit => Verdict::admitted(0).unplaced(),
-            OnFull::Shared => self.charge(place, charge).unplaced(),
+            OnFull::Admit => Verdict::admitted(0, 0).unplaced(),
+            OnFull::Shared => self.fresh(place).charge(charge).unplaced(),
         };
         // Relaxed, both: counts.
         self.unplaced.fetch_add(1, Ordering::Relaxed);
@@ -103,19 +103,6 @@ impl Overflow {
             OnFull::Deny | OnFull::Admit => Verdict::denied(0, charge),
             OnFull::Shared => self.answer(place, plan, charge, u64::MAX),
         }
-    }
-
-    fn charge(&self, place: Place, charge: &Charge) -> Verdict {
-        let word = self.word(place.fingerprint);
-        // Relaxed, all: the whole state is this one word.
-        let mut time = word.load(Ordering::Relaxed);
-        while let Some(after) = charge.on(time) {
-            match word.compare_exchange(time, after, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Verdict::admitted(after),
-                Err(current) => time = current,
-            }
-        }
-        Verdict::denied(time, charge)
     }
 
     fn word(&self, fingerprint: u32) -> &AtomicU64 {

@@ -4,6 +4,52 @@ use super::gcra::Charge;
 use super::quota::{Quota, QuotaError};
 use super::unit::{Scale, Unit};
 
+/// What a decision needs of its plan: how its units become cells and nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    scale: Scale,
+    /// A cell is `cell / 2^shift` units.
+    cell: u64,
+    /// The burst in units.
+    burst: u64,
+    shift: u8,
+    /// Whether requests may be queued behind the burst.
+    shaped: bool,
+}
+
+impl Terms {
+    #[inline]
+    pub(super) const fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    #[inline]
+    pub(super) const fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    pub(super) const fn is_shaped(&self) -> bool {
+        self.shaped
+    }
+
+    /// The burst in cells; where a unit is several cells, rounded up to whole units.
+    pub(super) const fn limit(&self) -> u64 {
+        self.cells(self.burst)
+    }
+
+    /// The whole cells in `units`, which are at most the burst.
+    pub(super) const fn cells(&self, units: u64) -> u64 {
+        // Below 2^63: neither is above the burst, and that was given as such a number of cells.
+        (((units as u128) << self.shift) / self.cell as u128) as u64
+    }
+
+    /// `cells` in units, rounded down, and at most `most`.
+    pub(super) const fn units(&self, cells: u64, most: u64) -> u64 {
+        let units = (cells as u128 * self.cell as u128) >> self.shift;
+        if units < most as u128 { units as u64 } else { most }
+    }
+}
+
 /// A [`Quota`] in the terms of one table: what every check is given.
 ///
 /// Made by [`BucketTable::plan`](crate::BucketTable::plan),
@@ -17,38 +63,27 @@ use super::unit::{Scale, Unit};
 ///   [`error`](Self::error) says by how much it is below: 0 for the quotas the unit was made for.
 /// * Where a unit is several cells (rates above 2^30 a second) each cost and the burst are rounded
 ///   up to whole units, and a refund is rounded down.
-/// * A converted time is rounded down by less than a unit. [`is_exact`](Self::is_exact) plans have
-///   none of these roundings.
+/// * A converted time is rounded down by less than a unit. Two of them say what a refund is worth,
+///   which may be a unit more or less. [`is_exact`](Self::is_exact) plans have none of these
+///   roundings.
 ///
 /// So an answer is never later than the quota allows by more than `error`, and never earlier by
 /// more than one unit, which is under a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    scale: Scale,
-    /// A cell is `cell / 2^shift` units.
-    cell: u64,
-    shift: u8,
-    exact: bool,
-    error: u32,
-    /// The burst in units.
-    burst: u64,
+    terms: Terms,
     /// The burst and what may be queued behind it, in units.
     window: u64,
+    error: u32,
+    exact: bool,
 }
 
 impl Plan {
     pub(super) const fn compile(unit: Unit, quota: Quota) -> Result<Self, QuotaError> {
         let scale = unit.scale();
         if quota.is_closed() {
-            return Ok(Self {
-                scale,
-                cell: 1,
-                shift: 0,
-                exact: true,
-                error: 0,
-                burst: 0,
-                window: 0,
-            });
+            let terms = Terms { scale, cell: 1, burst: 0, shift: 0, shaped: false };
+            return Ok(Self { terms, window: 0, error: 0, exact: true });
         }
         let cell = match unit.cell(&quota) {
             Ok(cell) => cell,
@@ -59,14 +94,18 @@ impl Plan {
         if !scale.has_horizon(window) {
             return Err(QuotaError::Horizon);
         }
-        Ok(Self {
+        let terms = Terms {
             scale,
             cell: cell.size,
-            shift: cell.shift as u8,
-            exact: unit.is_exact() && cell.error == 0 && cell.shift == 0,
-            error: cell.error,
             burst: burst as u64,
+            shift: cell.shift as u8,
+            shaped: window > burst,
+        };
+        Ok(Self {
+            terms,
             window: window as u64,
+            error: cell.error,
+            exact: unit.is_exact() && cell.error == 0 && cell.shift == 0,
         })
     }
 
@@ -82,17 +121,28 @@ impl Plan {
 
     /// The burst in cells; where a unit is several cells, rounded up to whole units.
     pub const fn limit(&self) -> u64 {
-        self.cells(self.burst)
+        self.terms.limit()
+    }
+
+    #[inline]
+    pub(super) const fn terms(&self) -> Terms {
+        self.terms
     }
 
     #[inline]
     pub(super) const fn scale(&self) -> Scale {
-        self.scale
+        self.terms.scale
     }
 
     #[inline]
     pub(super) const fn burst(&self) -> u64 {
-        self.burst
+        self.terms.burst
+    }
+
+    /// The time that one cell takes, in whole units, at least one.
+    pub(super) const fn cell_time(&self) -> u64 {
+        let units = self.terms.cell >> self.terms.shift;
+        if units == 0 { 1 } else { units }
     }
 
     #[inline]
@@ -104,8 +154,8 @@ impl Plan {
     /// ever be admitted.
     #[inline(always)]
     pub(super) const fn charge(&self, cost: u64, now: u64) -> Option<Charge> {
-        let units = if self.shift == 0 {
-            match cost.checked_mul(self.cell) {
+        let units = if self.terms.shift == 0 {
+            match cost.checked_mul(self.terms.cell) {
                 Some(units) => units,
                 None => return None,
             }
@@ -126,36 +176,24 @@ impl Plan {
     /// `cost` cells in units, where those are several cells; the largest number if it does not fit.
     #[cold]
     const fn whole_units(&self, cost: u64) -> u64 {
-        let units = round_up(cost, self.cell, self.shift as u32);
+        let units = round_up(cost, self.terms.cell, self.terms.shift as u32);
         if units >> 64 == 0 { units as u64 } else { u64::MAX }
-    }
-
-    /// What is given back for `cost` cells, in units, rounded down.
-    pub(super) const fn credit(&self, cost: u64) -> u64 {
-        let units = (cost as u128 * self.cell as u128) >> self.shift;
-        if units <= self.window as u128 { units as u64 } else { self.window }
-    }
-
-    /// The whole cells in `units`, which are at most the burst.
-    pub(super) const fn cells(&self, units: u64) -> u64 {
-        // Below 2^63: neither is above the burst, and that was given as such a number of cells.
-        (((units as u128) << self.shift) / self.cell as u128) as u64
     }
 
     /// A debt of `units` under this plan, in the units of the same number of cells under `other`,
     /// rounded up.
     pub(super) const fn debt_under(&self, other: &Self, units: u64) -> u64 {
-        // units * (other.cell / 2^other.shift) / (self.cell / 2^self.shift). The windows of both
+        // units * (other.terms.cell / 2^other.terms.shift) / (self.terms.cell / 2^self.terms.shift). The windows of both
         // plans are below 2^60; beyond the other's there is nothing to tell apart.
-        let cells = (units as u128) * other.cell as u128;
-        let debt = if self.shift >= other.shift {
-            let by = self.shift - other.shift;
+        let cells = (units as u128) * other.terms.cell as u128;
+        let debt = if self.terms.shift >= other.terms.shift {
+            let by = self.terms.shift - other.terms.shift;
             if cells.leading_zeros() <= by as u32 {
                 return other.window;
             }
-            (cells << by).div_ceil(self.cell as u128)
+            (cells << by).div_ceil(self.terms.cell as u128)
         } else {
-            cells.div_ceil((self.cell as u128) << (other.shift - self.shift))
+            cells.div_ceil((self.terms.cell as u128) << (other.terms.shift - self.terms.shift))
         };
         if debt < other.window as u128 { debt as u64 } else { other.window }
     }

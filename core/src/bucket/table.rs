@@ -45,8 +45,9 @@ use crate::time::Instant;
 ///
 /// Every call takes `now`: the time at which it is carried out. All must agree within the table's
 /// [`grace`](Self::grace), the time for which a thread sleeps between reading its clock and the call
-/// included. A `now` that is `d` behind the key's last one then denies for at most `d` longer and
-/// never admits more.
+/// included. A check whose `now` is `d` behind the key's last one then denies for at most `d` longer
+/// and never admits more. A [refund](Self::refund) whose `now` is `d` behind gives back up to what
+/// flows in within `d` too much.
 ///
 /// # Progress
 ///
@@ -159,9 +160,9 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         if let (Some(charge), Some(line)) = (plan.charge(cost, units), self.line(place))
             && let Some(verdict) = Self::hit(line, place.fingerprint, charge)
         {
-            return Decision::new(plan, now, verdict);
+            return Decision::new(plan, now, verdict, 0);
         }
-        Decision::new(plan, now, self.decide(place, plan, cost, units))
+        Decision::new(plan, now, self.decide(place, plan, cost, units), 0)
     }
 
     /// What [`check`](Self::check) would answer a key that has a bucket or finds a slot, charging
@@ -173,20 +174,58 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     pub fn peek<K: Hash + ?Sized>(&self, key: &K, plan: &Plan, now: Instant) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
         let place = Place::of(key, &self.hasher);
-        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), self.time(place)))
+        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), self.time(place)), 0)
     }
 
-    /// Gives back `cost` cells, for a request that was admitted and then not served. A bucket is
-    /// never more than full; for a key without one this does nothing. What was admitted
-    /// [unplaced](Decision::is_unplaced) was charged to no bucket of the key's: do not refund it.
+    /// Gives back up to `cells` cells of a charge that was admitted and not used, or not all of it.
+    ///
+    /// A refund gives back what is safe: with what was refunded counted as never served, every
+    /// window still holds at most the burst and what flows in meanwhile. Cells flow in whether or
+    /// not those charged were used, so a charge is worth less the older it is. Of `c` units charged
+    /// at `t0`, at `now` the table gives back at most `t0 + c - now`, and never more than were
+    /// charged: all of it at the instant of the charge, nothing once the charge alone would have
+    /// been paid for. A slot has no room for what more could be known; a
+    /// [`BucketMap`](crate::BucketMap#refunds) gives back more.
+    ///
+    /// Of a [shaping](Quota::shape) quota, whose bucket is a queue, a place is given back only
+    /// while it is the last one; any other passes unused.
+    ///
+    /// A decision that was denied, [peeked](Self::peek) or [unplaced](Decision::is_unplaced) charged
+    /// the key's bucket nothing, and gives nothing back; nor does a key without a bucket. A bucket
+    /// is never more than full.
+    ///
+    /// **Refund a decision once**, all of it or a part. The table cannot tell a second refund from
+    /// the first, and neither two of the whole nor two of a part each are safe together.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{BucketTable, Instant, Quota, SeededState};
+    ///
+    /// let table = BucketTable::boxed(Quota::per_second(1)?.burst(20)?, 1_000, SeededState::new(7))?;
+    /// let plan = table.plan(Quota::per_second(1)?.burst(20)?)?;
+    /// let start = Instant::from_secs(1);
+    ///
+    /// // Reserve 10, use 4.
+    /// let reserved = table.check_n("alice", &plan, 10, start);
+    /// table.refund("alice", &reserved, 6, start);
+    /// assert_eq!(table.peek("alice", &plan, start).remaining(), 16);
+    ///
+    /// // Seven seconds later, seven cells of ten have flowed in anyway.
+    /// let reserved = table.check_n("bob", &plan, 10, start);
+    /// let later = start + Duration::from_secs(7);
+    /// assert_eq!(table.peek("bob", &plan, later).remaining(), 17);
+    /// table.refund("bob", &reserved, 10, later);
+    /// assert_eq!(table.peek("bob", &plan, later).remaining(), 20);
+    /// # Ok::<(), tidegate_core::QuotaError>(())
+    /// ```
     ///
     /// # Panics
     ///
-    /// As [`check`](Self::check).
-    pub fn refund<K: Hash + ?Sized>(&self, key: &K, plan: &Plan, cost: u64, now: Instant) {
-        let units = self.scale(plan).units(now.as_nanos());
-        let credit = plan.credit(cost);
-        self.change(key, |time| gcra::refund(time, units, credit));
+    /// If `decision` is of a table of another unit: a programming error.
+    pub fn refund<K: Hash + ?Sized>(&self, key: &K, decision: &Decision, cells: u64, now: Instant) {
+        if let Some((refund, _)) = decision.refund(self.unit, cells, now) {
+            self.change(key, |time| refund.on(time, None));
+        }
     }
 
     /// Makes the key's bucket full.
@@ -245,7 +284,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     fn hit(line: &Line, fingerprint: u32, charge: Charge) -> Option<Verdict> {
         let change = line.hit(fingerprint, |time| charge.on(time))?;
         Some(match change.after {
-            Some(time) => Verdict::admitted(time),
+            Some(time) => Verdict::admitted(time, charge.cost()),
             None => Verdict::denied(change.before, &charge),
         })
     }
@@ -268,7 +307,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
                 let inserted = set.insert(
                     place,
                     now,
-                    || self.overflow.fresh(place),
+                    self.overflow.fresh(place),
                     |time| charge.on(time),
                     &drained,
                     &mut removed,
@@ -287,7 +326,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
             }
         };
         match change.after {
-            Some(time) => Verdict::admitted(time),
+            Some(time) => Verdict::admitted(time, charge.cost()),
             None => Verdict::denied(change.before, &charge),
         }
     }
@@ -296,7 +335,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     fn time(&self, place: Place) -> u64 {
         self.set(place)
             .and_then(|set| set.update(place, |_| None))
-            .map_or_else(|| self.overflow.fresh(place), |change| change.before)
+            .map_or_else(|| self.overflow.fresh(place).guess(), |change| change.before)
     }
 
     /// Applies `f` to the key's bucket, if there is one.
@@ -321,7 +360,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
 
     #[inline]
     fn scale(&self, plan: &Plan) -> Scale {
-        self.unit.scale_of(plan)
+        self.unit.scale_of(plan.scale())
     }
 }
 

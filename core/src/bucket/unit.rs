@@ -179,14 +179,14 @@ impl Unit {
         self.scale
     }
 
-    /// The scale of a plan that is used on a table of this unit.
+    /// The scale of a plan or a decision that is used on a table of this unit.
     ///
     /// # Panics
     ///
-    /// If the plan was compiled for another: a programming error.
+    /// If it was compiled for another: a programming error.
     #[inline]
-    pub(super) fn scale_of(&self, plan: &Plan) -> Scale {
-        if plan.scale() != self.scale {
+    pub(super) fn scale_of(&self, used: Scale) -> Scale {
+        if used != self.scale {
             wrong_unit();
         }
         self.scale

@@ -19,24 +19,25 @@ pub enum Outcome {
 /// An outcome, and the figures behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// `{ time: 60, unplaced: 1, outcome: 2 }`, above one spare bit: the bucket's time afterwards.
+    /// `{ time: 60, spare: 1, unplaced: 1, outcome: 2 }`: the bucket's time afterwards.
     word: u64,
-    /// What was denied, in units; 0 if nothing was.
-    cost: u64,
+    /// Admitted: what was charged, in units. Denied: the time at which it would be admitted.
+    /// Otherwise 0.
+    figure: u64,
 }
 
 const UNPLACED: u64 = 0b100;
 
 impl Verdict {
     #[inline(always)]
-    const fn new(time: u64, cost: u64, outcome: Outcome) -> Self {
-        Self { word: time << 4 | outcome as u64, cost }
+    const fn new(time: u64, figure: u64, outcome: Outcome) -> Self {
+        Self { word: time << 4 | outcome as u64, figure }
     }
 
-    /// Admitted; the bucket's time is now `time`.
+    /// Admitted, and charged `cost` units; the bucket's time is now `time`.
     #[inline(always)]
-    pub(super) const fn admitted(time: u64) -> Self {
-        Self::new(time, 0, Outcome::Admitted)
+    pub(super) const fn admitted(time: u64, cost: u64) -> Self {
+        Self::new(time, cost, Outcome::Admitted)
     }
 
     /// Denied for ever, on a bucket of `time`.
@@ -47,29 +48,32 @@ impl Verdict {
     /// Denied `charge`, on a bucket of `time`.
     #[inline(always)]
     pub(super) const fn denied(time: u64, charge: &Charge) -> Self {
-        let outcome = if charge.is_vain(time) { Outcome::Never } else { Outcome::Denied };
-        Self::new(time, charge.cost(), outcome)
+        match charge.ready(time) {
+            Some(ready) => Self::new(time, ready, Outcome::Denied),
+            None => Self::never(time),
+        }
     }
 
-    /// What a charge (`None`: one that no bucket could bear) would be answered on `time`.
+    /// What a charge (`None`: one that no bucket could bear) would be answered on `time`. Nothing
+    /// is charged.
     pub(super) const fn foreseen(charge: Option<Charge>, time: u64) -> Self {
         match charge {
             None => Self::never(time),
-            Some(charge) if charge.on(time).is_some() => Self::admitted(time),
+            Some(charge) if charge.on(time).is_some() => Self::admitted(time, 0),
             Some(charge) => Self::denied(time, &charge),
         }
     }
 
     /// Denied at `now` because there is no bucket for the key; there may be one at the time
-    /// `ready`. The figures are those of an empty bucket.
+    /// `ready`. The client is told to wait for the time of a cell at least: without a bucket it
+    /// would otherwise come back at once, and again. The figures are those of an empty bucket.
     pub(super) const fn no_slot(plan: &Plan, now: u64, ready: u64) -> Self {
-        let empty = now + plan.burst();
+        let (empty, soonest) = (now + plan.burst(), now + plan.cell_time());
+        let ready = if ready > soonest { ready } else { soonest };
         if ready > TIME_MAX || empty > TIME_MAX {
             return Self::never(TIME_MAX).unplaced();
         }
-        // The cost that would have to wait until then.
-        let cost = (ready + plan.window()).saturating_sub(empty);
-        Self::new(empty, cost, Outcome::Denied).unplaced()
+        Self::new(empty, ready, Outcome::Denied).unplaced()
     }
 
     /// The same, for a key that has no bucket of its own because the table is full.
@@ -94,7 +98,16 @@ impl Verdict {
         self.word >> 4
     }
 
-    pub(super) const fn cost(self) -> u64 {
-        self.cost
+    /// What was charged, in units: 0 unless the request was admitted.
+    pub(super) const fn charged(self) -> u64 {
+        match self.outcome() {
+            Outcome::Admitted => self.figure,
+            Outcome::Denied | Outcome::Never => 0,
+        }
+    }
+
+    /// When a denied request would be admitted, in units.
+    pub(super) const fn ready(self) -> u64 {
+        self.figure
     }
 }

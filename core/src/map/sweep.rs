@@ -82,14 +82,16 @@ where
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Removes what is stale from one bucket, and moves the cursor on. Returns how many entries were
-    /// looked at and removed.
+    /// looked at. `unlinked` is called with the number of entries whenever some were taken out: before
+    /// `stale`, which may panic, is asked about the next.
     pub(crate) fn sweep_bucket(
         &self,
         cursor: &mut Cursor,
         mut stale: impl FnMut(&K, &V) -> bool,
+        mut unlinked: impl FnMut(usize),
         guard: &Guard,
-    ) -> (usize, usize) {
-        let (mut visited, mut removed) = (0, 0);
+    ) -> usize {
+        let mut visited = 0;
         loop {
             let table = self.table(guard);
             self.help(table, guard);
@@ -118,11 +120,13 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             let gone = found.map_or(0, |(some, doomed)| {
                 self.remove_doomed(table, bucket, word, some, doomed, guard)
             });
-            removed += gone;
+            if gone > 0 {
+                unlinked(gone);
+            }
             // Merged by a shrink, there may be more: once again, without those.
             if gone == 0 || items.len() <= 64 {
                 *cursor = cursor.next(table.mask());
-                return (visited, removed);
+                return visited;
             }
         }
     }
@@ -209,9 +213,13 @@ pub(crate) fn step<K: Send + 'static, V: Send + 'static, S>(
             }
             changes = 0;
         }
-        let (visited, removed) =
-            map.sweep_bucket(cursor, |key, value| stale(key, value, now), &pinned);
-        unlinked(removed);
+        let mut removed = 0;
+        let gone = |entries| {
+            unlinked(entries);
+            removed += entries;
+        };
+        let stale = |key: &K, value: &V| stale(key, value, now);
+        let visited = map.sweep_bucket(cursor, stale, gone, &pinned);
         changes += removed;
         left = left.less(visited);
         done.visited += visited;

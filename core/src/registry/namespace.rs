@@ -260,8 +260,8 @@ where
         loop {
             let is_done =
                 |key: &K, leased: &Leased<V>| self.is_done(key, leased, time, &mut pruned);
-            let (_, unlinked) = self.map.sweep_bucket(&mut cursor, is_done, guard);
-            self.give_back(unlinked);
+            let unlinked = |entries| self.give_back(entries);
+            self.map.sweep_bucket(&mut cursor, is_done, unlinked, guard);
             if cursor == Cursor::START {
                 return pruned;
             }

@@ -3,7 +3,7 @@
 use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
-use super::time::BucketTime;
+use super::bucket::Bucket;
 use super::{BucketMap, MAKE_ROOM};
 use crate::map::{Cursor, Pass, step};
 use crate::reclaim::{Guard, Worker};
@@ -57,33 +57,37 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     }
 
     /// Gives a bucket up if it equals a fresh one at the time `now`, in units.
-    fn kill(&self, key: &K, bucket: &BucketTime, now: u64) -> bool {
+    fn kill(&self, key: &K, bucket: &Bucket, now: u64) -> bool {
         let drained = self.overflow.drained(now.saturating_sub(self.grace));
-        bucket.kill(|time| {
+        bucket.kill(&self.base, |ends| {
             let owes = |owes: &dyn Fn(u32) -> bool| owes(self.place(key).fingerprint);
-            time <= drained.by && !drained.owes.as_ref().is_some_and(|fresh| owes(fresh))
+            ends <= drained.by && !drained.owes.as_ref().is_some_and(|fresh| owes(fresh))
         })
     }
 
-    /// Looks through a few buckets for some to give up. Returns the earliest time of those that
-    /// stay, or `now` if there is room or none was seen.
+    /// Looks through a few buckets for some to give up. Returns the earliest time at which one of
+    /// those that stay may be, or `now` if there is room or none was seen.
     pub(super) fn make_room(&self, now: u64, guard: &Guard) -> u64 {
         // Relaxed, here and at the end: where to look is a hint.
         let mut cursor = Cursor::at(self.hand.load(Ordering::Relaxed));
         let (mut earliest, mut removed) = (u64::MAX, 0);
         for _ in 0..MAKE_ROOM {
-            let stale = |key: &K, bucket: &BucketTime| {
+            let stale = |key: &K, bucket: &Bucket| {
                 let dead = self.kill(key, bucket, now);
-                if let Some(time) = bucket.get() {
-                    earliest = earliest.min(time);
+                if let Some(ends) = bucket.ends() {
+                    earliest = earliest.min(ends);
                 }
                 dead
             };
-            removed += self.map.sweep_bucket(&mut cursor, stale, guard).1;
+            // At once: a `Hash` of the caller's that panics must not lose what is gone already.
+            let unlinked = |keys| {
+                self.give_back(keys);
+                self.overflow.count_reclaimed(keys);
+                removed += keys;
+            };
+            self.map.sweep_bucket(&mut cursor, stale, unlinked, guard);
         }
         self.hand.store(cursor.position(), Ordering::Relaxed);
-        self.give_back(removed);
-        self.overflow.count_reclaimed(removed);
         // With none alive among those, the next look may find room.
         if removed > 0 || earliest == u64::MAX { now } else { earliest.max(now) }
     }
@@ -100,7 +104,7 @@ where
         let buckets: &BucketMap<K, S> = buckets;
         buckets.map.admit_worker(pass.worker());
         let units = buckets.unit.scale().units(now.as_nanos());
-        let stale = |key: &K, bucket: &BucketTime, _| buckets.kill(key, bucket, units);
+        let stale = |key: &K, bucket: &Bucket, _| buckets.kill(key, bucket, units);
         let unlinked = |keys| buckets.give_back(keys);
         pass.step(now, budget, |worker, left| {
             step(&buckets.map, worker, cursor, stale, unlinked, now, left)

@@ -3,6 +3,7 @@
 use super::reclaim::Drained;
 use super::words::Phase;
 use super::{Change, Control, LINE, SLOTS, Set, State};
+use crate::bucket::fresh::Fresh;
 use crate::bucket::place::Place;
 use crate::sync::Ordering;
 
@@ -35,7 +36,7 @@ impl Set {
         &self,
         place: Place,
         now: u64,
-        fresh: impl Fn() -> u64,
+        fresh: Fresh<'_>,
         f: impl Fn(u64) -> Option<u64>,
         drained: &Drained<impl Fn(u32) -> bool>,
         removed: &mut u32,
@@ -45,11 +46,11 @@ impl Set {
             // Acquire: pairs with the exchanges that publish. The fingerprint of every slot this
             // value shows can be read.
             let control = self.control().load(Ordering::Acquire);
-            if let Some(change) = self.find(control, place.fingerprint, &fresh, &f) {
+            if let Some(change) = self.find(control, place.fingerprint, fresh, &f) {
                 self.release(claim);
                 return Inserted::Done(change);
             }
-            if f(fresh()).is_none() {
+            if f(fresh.guess()).is_none() {
                 self.release(claim);
                 return Inserted::Refused;
             }
@@ -65,9 +66,9 @@ impl Set {
             };
             // Release: publishes the fingerprint to whoever sees the bit.
             if self.control().swap(control, control.with(slot), Ordering::Release) {
-                // Again, now that the bucket stands: what keys without a slot were charged until
-                // now must come along.
-                let before = fresh();
+                // Once more, now that the bucket can be found: what the key was charged without a
+                // slot must come along.
+                let before = fresh.settle();
                 let after = f(before);
                 // Release: whoever sees the slot live sees its fingerprint.
                 let time = after.unwrap_or(before);
@@ -85,7 +86,7 @@ impl Set {
         &self,
         control: Control,
         fingerprint: u32,
-        fresh: &impl Fn() -> u64,
+        fresh: Fresh<'_>,
         f: &impl Fn(u64) -> Option<u64>,
     ) -> Option<Change> {
         (0..SLOTS)

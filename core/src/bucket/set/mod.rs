@@ -37,8 +37,10 @@
 //! # Progress
 //!
 //! Lock-free. A failed compare-exchange means that another one on the same set succeeded. A thread
-//! that stops between claim and publish costs one slot of one set until it goes on; stopped
-//! anywhere else it costs nothing, since others finish what it began.
+//! that stops between claim and publish costs one slot of one set until it goes on, and if that was
+//! the last, other requests for its key find the set full; stopped anywhere else it costs nothing,
+//! since others finish what it began. They cannot publish a claim for it: the fingerprint they read
+//! may be that of the tenure before.
 //!
 //! # Bounds
 //!

@@ -2,6 +2,7 @@
 
 use super::words::Phase;
 use super::{Change, LINE, LINES, Line, Set};
+use crate::bucket::fresh::Fresh;
 use crate::bucket::place::Place;
 use crate::sync::{Ordering, matching};
 
@@ -25,13 +26,13 @@ impl Set {
         })
     }
 
-    /// Applies `f` to the bucket in `slot`, if that is the key's: to its time, or to `fresh()` if it
-    /// has been published but not charged yet.
+    /// Applies `f` to the bucket in `slot`, if that is the key's: to its time, or to that of a
+    /// `fresh` one if it has been published but not charged yet.
     pub(super) fn update_visible(
         &self,
         slot: usize,
         fingerprint: u32,
-        fresh: &impl Fn() -> u64,
+        fresh: Fresh<'_>,
         f: &impl Fn(u64) -> Option<u64>,
     ) -> Option<Change> {
         loop {
@@ -53,14 +54,14 @@ impl Set {
                     if self.fingerprint(slot).load(Ordering::Relaxed) != fingerprint {
                         return None;
                     }
-                    let fresh = fresh();
-                    let Some(time) = f(fresh) else {
-                        return Some(Change { before: fresh, after: None });
+                    let before = fresh.settle();
+                    let Some(time) = f(before) else {
+                        return Some(Change { before, after: None });
                     };
                     // Release: whoever sees the slot live, by us or by a later charge, sees its
                     // fingerprint, which the control word has shown to us.
                     if self.state(slot).swap(state, state.live(time), Ordering::Release) {
-                        return Some(Change { before: fresh, after: Some(time) });
+                        return Some(Change { before, after: Some(time) });
                     }
                 }
                 Phase::Closed | Phase::Vacant => return None,

@@ -73,7 +73,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
                     Some(verdict) => verdict,
                     None => self.decide(Place::of(key, &self.hasher), plan, *cost, units),
                 };
-                decision.set(plan, now, verdict);
+                decision.set(plan, now, verdict, 0);
             }
         }
     }

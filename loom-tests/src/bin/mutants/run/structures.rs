@@ -67,7 +67,7 @@ fn changed(patch: &Path) -> Vec<&'static str> {
     let modules = [
         ("reclaim", reclaim),
         ("map", map),
-        ("bucket", changes("bucket/") && !map),
+        ("bucket", changes("bucket/")),
         ("flight", changes("flight/")),
         ("cache", changes("cache/") || changes("map/read") || changes("map/node")),
         ("registry", changes("registry/") || changes("map/read") || changes("map/node")),

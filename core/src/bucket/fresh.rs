@@ -1,0 +1,52 @@
+//! The time with which a new bucket starts.
+
+use super::gcra::Charge;
+use super::verdict::Verdict;
+use crate::sync::{AtomicU64, Ordering};
+
+/// What a key without a bucket owes: the debt of the word that it shares with others, or nothing
+/// where there is no such word.
+///
+/// A key that has charged the word must not leave the debt behind when it gets a bucket. So the
+/// thread that gives a bucket its first time reads the word *after* the bucket can be found, by an
+/// exchange. In the order of the word's changes, a charge to the word comes before that exchange,
+/// and its debt comes along; or it comes after, and its thread finds the bucket from then on. What
+/// is missed is the one charge that each thread was about to make.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fresh<'a>(Option<&'a AtomicU64>);
+
+impl<'a> Fresh<'a> {
+    pub(super) const fn new(word: Option<&'a AtomicU64>) -> Self {
+        Self(word)
+    }
+
+    /// The time, as far as this thread knows it. The word only grows, so it may be more by now.
+    pub(super) fn guess(self) -> u64 {
+        // Relaxed: nothing is decided by it but whether a bucket is worth making.
+        self.0.map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// The time for a bucket that this thread has published, or found published.
+    pub(super) fn settle(self) -> u64 {
+        // Release: pairs with the exchange in `charge`. A charge that comes later in the order of
+        // the word's changes comes after the bucket's publication, and its thread sees that.
+        self.0.map_or(0, |word| word.fetch_add(0, Ordering::Release))
+    }
+
+    /// Charges the word, for a key that has no bucket.
+    pub(super) fn charge(self, charge: &Charge) -> Verdict {
+        let Some(word) = self.0 else {
+            return Verdict::denied(0, charge);
+        };
+        // Relaxed, here and where the exchange fails: verified by the exchange.
+        let mut time = word.load(Ordering::Relaxed);
+        while let Some(after) = charge.on(time) {
+            // Acquire: pairs with the exchange in `settle`.
+            match word.compare_exchange(time, after, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Verdict::admitted(after, charge.cost()),
+                Err(current) => time = current,
+            }
+        }
+        Verdict::denied(time, charge)
+    }
+}

@@ -1,0 +1,55 @@
+//! Places for keys, of which there are as many as the map may hold.
+
+use core::hash::{BuildHasher, Hash};
+use core::mem::ManuallyDrop;
+
+use super::BucketMap;
+use crate::reclaim::Guard;
+use crate::sync::Ordering;
+
+/// A place for one more key, given back on drop: also where a caller's `Hash` or `Eq` panics while
+/// the key is on its way into the map.
+pub(super) struct Room<'a, K: Hash + Eq + Send + 'static, S: BuildHasher>(&'a BucketMap<K, S>);
+
+impl<'a, K: Hash + Eq + Send + 'static, S: BuildHasher> Room<'a, K, S> {
+    /// Takes a place, and makes room for it if there is none; or says when the first of the buckets
+    /// looked through may be given up.
+    pub(super) fn take(buckets: &'a BucketMap<K, S>, now: u64, guard: &Guard) -> Result<Self, u64> {
+        if let Some(room) = Self::free(buckets) {
+            return Ok(room);
+        }
+        let earliest = buckets.make_room(now, guard);
+        Self::free(buckets).ok_or(earliest)
+    }
+
+    fn free(buckets: &'a BucketMap<K, S>) -> Option<Self> {
+        if buckets.cap != usize::MAX {
+            // Relaxed: a count, exact by itself.
+            let taken = buckets.keys.fetch_add(1, Ordering::Relaxed);
+            let room = Self(buckets);
+            return (taken < buckets.cap).then_some(room);
+        }
+        Some(Self(buckets))
+    }
+
+    /// The key has its bucket: the place is given back when that is removed.
+    pub(super) fn keep(self) {
+        _ = ManuallyDrop::new(self);
+    }
+}
+
+impl<K: Hash + Eq + Send + 'static, S: BuildHasher> Drop for Room<'_, K, S> {
+    fn drop(&mut self) {
+        self.0.give_back(1);
+    }
+}
+
+impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
+    /// Gives back the places of so many keys.
+    pub(super) fn give_back(&self, keys: usize) {
+        if self.cap != usize::MAX {
+            // Relaxed: a count.
+            self.keys.fetch_sub(keys, Ordering::Relaxed);
+        }
+    }
+}
