@@ -37,6 +37,7 @@ pub fn run(turns: usize, mut show: impl FnMut(Row)) {
     cadence(&mut show);
     sweeping(turns, &mut show);
     idle(&mut show);
+    many(&mut show);
 }
 
 fn runtime() -> Runtime {
@@ -181,6 +182,33 @@ fn idle(show: &mut impl FnMut(Row)) {
     let share = (process_time() - before).as_secs_f64() / start.elapsed().as_secs_f64() * 100.0;
     assert_eq!(runtime.stop(LONG), Stop::Stopped);
     show(row("an idle runtime with 12 targets, of a processor", 0, 5, share, 0.1, "%"));
+}
+
+/// What the process takes while a runtime has nothing to do for many targets of a second each, whose deadlines
+/// are spread over the second; and how long it takes to add them.
+fn many(show: &mut impl FnMut(Row)) {
+    let second = Duration::from_secs(1);
+    let every = Schedule::every(second).expect("an interval");
+    let nothing = |_, _| Ok::<_, String>(Swept { wrapped: true, ..Swept::default() });
+    for targets in [1_000_u32, 2_000, 4_000, 8_000] {
+        let runtime = runtime();
+        runtime.start().expect("a thread");
+        let (start, mut adding) = (Instant::now(), Duration::ZERO);
+        for target in 0..targets {
+            std::thread::sleep((second * target / targets).saturating_sub(start.elapsed()));
+            let before = Instant::now();
+            runtime.task(&format!("target {target}"), every, nothing).expect("a name");
+            adding += before.elapsed();
+        }
+        std::thread::sleep(second);
+        let (start, before) = (Instant::now(), process_time());
+        std::thread::sleep(second * 10);
+        let share = (process_time() - before).as_secs_f64() / start.elapsed().as_secs_f64() * 100.0;
+        assert_eq!(runtime.stop(LONG), Stop::Stopped);
+        let (targets, adding) = (targets as usize, adding.as_secs_f64() * 1e3);
+        show(row("idle targets of a second each, of a processor", targets, 1, share, 4.0, "%"));
+        show(row("adding them", targets, 1, adding, 100.0, "ms"));
+    }
 }
 
 /// What the process has had of its processors.

@@ -1,32 +1,34 @@
 //! A thread that does tasks when they are due, and is started and stopped.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tidegate_core::{Clock, Instant};
 
+use crate::agenda::{Agenda, Window};
 use crate::clock;
 use crate::config::ConfigError;
-use crate::panics::contained;
 use crate::status::Health;
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, thread};
-use crate::task::{Again, Output, RunError, Task, as_step, is_in_a_run};
+use crate::task::{Output, RunError, Task, as_step, is_in_a_run};
 
-/// How long dropping a runtime waits for the steps under way.
+/// How long dropping a runtime waits for the steps in progress.
 pub(crate) const ON_DROP: Duration = Duration::from_secs(1);
 
-/// Nobody sleeps longer: a deadline further away is as good as none.
+/// The thread never sleeps longer: a deadline further away is as good as none.
 const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);
 
 /// What stopping came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a step may still be under way"]
+#[must_use = "a step may still be in progress"]
 pub enum Stop {
     /// No step runs, and none will until it is asked for. (A source of pressure that has not answered in time
-    /// may still be at it, on its own thread.)
+    /// may still be in progress, on its own thread.)
     Stopped,
-    /// A step is still under way. It is stopped as soon as that has ended; asking again waits for it again.
+    /// A step is still in progress. The runtime is stopped as soon as that has ended; asking again waits for it
+    /// again.
     TimedOut,
 }
 
@@ -34,11 +36,11 @@ pub enum Stop {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It is being stopped, and a step is still under way.
+    /// The runtime is being stopped, and a step is still in progress.
     Stopping,
     /// The system cannot start a thread.
     Thread(std::io::Error),
-    /// What was to be started cannot be.
+    /// A setting of what was to be started was refused.
     Config(ConfigError),
 }
 
@@ -51,7 +53,7 @@ impl From<ConfigError> for StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stopping => f.write_str("it is being stopped, and a step is still under way"),
+            Self::Stopping => f.write_str("it is being stopped, and a step is still in progress"),
             Self::Thread(error) => write!(f, "the system cannot start a thread: {error}"),
             Self::Config(error) => error.fmt(f),
         }
@@ -68,7 +70,8 @@ impl std::error::Error for StartError {
     }
 }
 
-/// Owns a thread: dropping it has the thread stop after the step under way, and does not wait for that.
+/// Owns a thread. Dropping it has the thread stop after the step in progress, and does not wait for that. The
+/// tasks are dropped once nothing runs: here, or by the thread or caller whose step was the last.
 pub(crate) struct Engine<O: Output> {
     shared: Arc<Shared<O>>,
 }
@@ -76,20 +79,26 @@ pub(crate) struct Engine<O: Output> {
 pub(crate) struct Shared<O> {
     name: String,
     control: Mutex<Control<O>>,
-    /// Somebody has changed something.
-    changed: Condvar,
-    /// Somebody has asked it to stop, and something runs still. Written under the lock; looked at between
-    /// steps without.
+    /// The thread waits here until something is due, earlier than it was, or it is to stop.
+    wake: Condvar,
+    /// Callers that stop the engine wait here until nothing runs.
+    stopped: Condvar,
+    /// The engine was asked to stop, and something still runs. Written under the lock; read between steps
+    /// without.
     stopping: AtomicBool,
 }
 
 struct Control<O> {
     phase: Phase,
-    tasks: Arc<[Arc<Task<O>>]>,
-    /// The thread is to look again before it sleeps.
-    poked: bool,
-    /// Runs that others than the thread are at, or wait for.
+    /// Every task, and when the thread is to look at it.
+    agenda: Agenda<Instant, Arc<Task<O>>>,
+    numbers: BTreeMap<Arc<str>, u64>,
+    /// Until when the thread sleeps; `None` while it is awake, or there is none.
+    asleep_until: Option<Instant>,
+    /// Runs that callers do themselves, or wait for.
     asked: usize,
+    /// The engine has been dropped: the tasks go once nothing runs.
+    is_abandoned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,10 +118,17 @@ impl<O: Output> std::fmt::Debug for Engine<O> {
 
 impl<O: Output> Engine<O> {
     pub(crate) fn new(name: String) -> Self {
-        let control =
-            Control { phase: Phase::Stopped, tasks: Arc::default(), poked: false, asked: 0 };
-        let (changed, stopping) = (Condvar::new(), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { name, control: Mutex::new(control), changed, stopping }) }
+        let control = Control {
+            phase: Phase::Stopped,
+            agenda: Agenda::default(),
+            numbers: BTreeMap::new(),
+            asleep_until: None,
+            asked: 0,
+            is_abandoned: false,
+        };
+        let (control, stopping) = (Mutex::new(control), AtomicBool::new(false));
+        let (wake, stopped) = (Condvar::new(), Condvar::new());
+        Self { shared: Arc::new(Shared { name, control, wake, stopped, stopping }) }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<O>> {
@@ -123,10 +139,13 @@ impl<O: Output> Engine<O> {
 impl<O: Output> Drop for Engine<O> {
     fn drop(&mut self) {
         self.shared.ask_to_stop();
+        let mut control = self.shared.control();
+        control.is_abandoned = true;
+        self.shared.has_ended(control);
     }
 }
 
-/// `None` if that is too far away to be said.
+/// Returns `None` if that is too far away to be said.
 pub(crate) fn deadline(left: Duration) -> Option<std::time::Instant> {
     std::time::Instant::now().checked_add(left)
 }
@@ -139,49 +158,62 @@ impl<O: Output> Shared<O> {
     /// Adds a task, which begins at once if the thread runs.
     pub(crate) fn add(&self, task: Task<O>) -> Result<Arc<Task<O>>, ConfigError> {
         let mut control = self.control();
-        if control.tasks.iter().any(|other| other.name() == task.name()) {
-            return Err(ConfigError::new("name", format!("'{}' is taken", task.name())));
+        let name = Arc::clone(task.name());
+        if control.numbers.contains_key(&name) {
+            // The refused target's destructor is other people's code.
+            drop(control);
+            return Err(ConfigError::new("name", format!("'{name}' is taken")));
         }
-        let task = Arc::new(task);
+        let task = Arc::clone(control.agenda.add(|number| Arc::new(task.numbered(number))));
+        control.numbers.insert(name, task.number());
         if control.phase == Phase::Running {
             task.start(clock().now());
         }
-        control.tasks = control.tasks.iter().chain([&task]).cloned().collect();
-        self.poke(control);
+        self.put_in_order(&mut control, &task);
         Ok(task)
     }
 
     pub(crate) fn remove(&self, task: &Arc<Task<O>>) {
         let mut control = self.control();
-        let others = control.tasks.iter().filter(|other| !Arc::ptr_eq(other, task));
-        let left = others.cloned().collect();
-        // What goes is dropped without the lock: it may be somebody's last handle of us.
-        let _gone = std::mem::replace(&mut control.tasks, left);
+        // By number: its name may be another's by now. The caller's handle keeps it from being dropped here.
+        if control.agenda.remove(task.number()).is_some() {
+            control.numbers.remove(task.name());
+        }
         task.remove();
-        self.poke(control);
     }
 
     pub(crate) fn task(&self, name: &str) -> Option<Arc<Task<O>>> {
-        self.control().tasks.iter().find(|task| task.name() == name).cloned()
+        let control = self.control();
+        control.numbers.get(name).and_then(|&number| control.agenda.get(number)).cloned()
     }
 
-    pub(crate) fn tasks(&self) -> Arc<[Arc<Task<O>>]> {
-        Arc::clone(&self.control().tasks)
+    /// All tasks, in the order in which they were added.
+    pub(crate) fn tasks(&self) -> Vec<Arc<Task<O>>> {
+        self.control().agenda.items().cloned().collect()
     }
 
-    /// Has the thread look again.
-    fn poke(&self, mut control: MutexGuard<'_, Control<O>>) {
-        control.poked = true;
-        drop(control);
-        self.changed.notify_all();
+    /// Puts a task where its timetable wants it, and wakes the thread if it would sleep beyond that.
+    fn put_in_order(&self, control: &mut Control<O>, task: &Task<O>) {
+        control.agenda.set(task.number(), task.window(clock().now()));
+        let first = control.agenda.first().map(|window| window.latest);
+        if first.is_some_and(|first| control.asleep_until.is_some_and(|until| first < until)) {
+            self.wake.notify_one();
+        }
     }
 
-    /// Tells the thread that a task's timetable has changed.
-    pub(crate) fn look_again(&self) {
-        self.poke(self.control());
+    pub(crate) fn enable(&self, task: &Task<O>, is_enabled: bool) {
+        let mut control = self.control();
+        task.enable(is_enabled, clock().now());
+        self.put_in_order(&mut control, task);
     }
 
-    /// Starts the thread; nothing if it runs.
+    pub(crate) fn set_interval(&self, task: &Task<O>, interval: Duration) {
+        let mut control = self.control();
+        task.set_interval(interval, clock().now());
+        self.put_in_order(&mut control, task);
+    }
+
+    /// Starts the thread. Does nothing if it runs.
     pub(crate) fn start(self: &Arc<Self>) -> Result<(), StartError> {
         let mut control = self.control();
         match control.phase {
@@ -190,9 +222,10 @@ impl<O: Output> Shared<O> {
             _ => {}
         }
         let now = clock().now();
-        for task in control.tasks.iter() {
+        control.agenda.set_all(|task| {
             task.start(now);
-        }
+            task.window(now)
+        });
         let ours = Arc::clone(self);
         let thread = thread::Builder::new().name(self.name.clone());
         // Not joined: what its steps have put into thread-local variables is dropped after it has left, and may
@@ -203,7 +236,7 @@ impl<O: Output> Shared<O> {
                 Ok(())
             }
             Err(error) => {
-                control.tasks.iter().for_each(|task| task.rest());
+                control.rest();
                 Err(StartError::Thread(error))
             }
         }
@@ -214,7 +247,7 @@ impl<O: Output> Shared<O> {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Wakes the thread, which then leaves; runs that others have asked for end after their step.
+    /// Wakes the thread, which then leaves. Runs that callers have asked for end after their step.
     pub(crate) fn ask_to_stop(&self) {
         let mut control = self.control();
         match control.phase {
@@ -224,19 +257,26 @@ impl<O: Output> Shared<O> {
             Phase::Stopped | Phase::Stopping => {}
         }
         if control.phase == Phase::Stopping || control.asked > 0 {
-            // Relaxed: as where it is read.
+            // Relaxed: as in `is_stopping`.
             self.stopping.store(true, Ordering::Relaxed);
         }
-        self.poke(control);
+        self.wake.notify_one();
     }
 
-    /// Somebody runs no more: if nobody does, it has stopped.
-    fn has_ended(&self, control: MutexGuard<'_, Control<O>>) {
-        if control.asked == 0 && control.phase != Phase::Stopping {
-            // Relaxed: as where it is read.
-            self.stopping.store(false, Ordering::Relaxed);
+    /// The thread or a caller runs no more. If nothing does, the engine has stopped.
+    fn has_ended(&self, mut control: MutexGuard<'_, Control<O>>) {
+        if control.asked > 0 || matches!(control.phase, Phase::Running | Phase::Stopping) {
+            return;
         }
-        self.poke(control);
+        let gone = control.is_abandoned.then(|| std::mem::take(&mut control.agenda));
+        if self.is_stopping() {
+            // Relaxed: as in `is_stopping`.
+            self.stopping.store(false, Ordering::Relaxed);
+            self.stopped.notify_all();
+        }
+        drop(control);
+        // The destructors are other people's code. By now nothing is held, nor is there a run to wait for.
+        drop(gone);
     }
 
     /// Whether starting would find it stopped, or running.
@@ -245,76 +285,84 @@ impl<O: Output> Shared<O> {
         !self.is_stopping()
     }
 
-    /// Waits until nothing runs any more. At once, and in vain, for whoever is called by what runs.
+    /// Waits until nothing runs any more. A caller that is called by a run does not wait, and is answered
+    /// [`Stop::TimedOut`].
     pub(crate) fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop {
         let mut control = self.control();
         loop {
-            // Or somebody has started it again since.
+            // It may also have been started again since.
             if !self.is_stopping() {
                 return Stop::Stopped;
             }
             if is_in_a_run() {
-                // Who would wait for himself.
+                // It would wait for itself.
                 return Stop::TimedOut;
             }
             control =
                 match deadline.map(|at| at.saturating_duration_since(std::time::Instant::now())) {
                     Some(Duration::ZERO) => return Stop::TimedOut,
                     Some(left) => {
-                        let woken = self.changed.wait_timeout(control, left);
+                        let woken = self.stopped.wait_timeout(control, left);
                         woken.unwrap_or_else(PoisonError::into_inner).0
                     }
-                    None => self.changed.wait(control).unwrap_or_else(PoisonError::into_inner),
+                    None => self.stopped.wait(control).unwrap_or_else(PoisonError::into_inner),
                 };
         }
     }
 
-    /// Gives its tasks up: for when it is stopped for good.
-    pub(crate) fn clear(&self) {
-        let tasks = std::mem::take(&mut self.control().tasks);
-        // Without the lock, and on this thread.
-        let_go(tasks);
-    }
-
-    /// The thread.
+    /// What the thread does: a step of whatever is due first, again and again.
+    ///
+    /// A task that is not done after its step is due again at that very moment, behind all that were due
+    /// before. So tasks take turns.
     fn run(self: Arc<Self>) {
         let _left = Left(&self);
-        let mut control = self.control();
+        let (mut control, mut awake) = (self.control(), Instant::ORIGIN);
         while control.phase != Phase::Stopping {
-            control.poked = false;
-            let tasks = Arc::clone(&control.tasks);
-            drop(control);
-            let again = self.round(&tasks);
-            as_step(|| let_go(tasks));
-            control = self.control();
-            if control.poked || control.phase == Phase::Stopping {
+            let now = clock().now();
+            let Some(task) = control.agenda.take_due(now).cloned() else {
+                control = self.sleep(control, awake, now);
                 continue;
-            }
-            let left = again.since(clock().now()).min(LONGEST_SLEEP);
-            if !left.is_zero() {
-                let woken = self.changed.wait_timeout(control, left);
-                control = woken.unwrap_or_else(PoisonError::into_inner).0;
+            };
+            awake = now;
+            drop(control);
+            task.tick(now);
+            control = self.control();
+            self.put_in_order(&mut control, &task);
+            if control.agenda.get(task.number()).is_none() {
+                // It was removed meanwhile, and this may be the last that knows it.
+                drop(control);
+                as_step(|| drop(task));
+                control = self.control();
             }
         }
     }
 
-    /// A step of each task that is due: when the next will be.
-    fn round(&self, tasks: &[Arc<Task<O>>]) -> Instant {
-        let mut next = Instant::MAX;
-        for task in tasks {
-            if self.is_stopping() {
-                break;
-            }
-            match task.tick(clock().now()) {
-                Again::Now => next = Instant::ORIGIN,
-                Again::At(then) => next = next.min(then),
-                Again::Sometime => {}
-            }
+    /// Sleeps until something is due, or another thread wakes this one. The lock is held from the look at what
+    /// is due until the thread sleeps, so that no change is missed.
+    ///
+    /// A thread that was `awake` just now lets further deadlines gather, for as long as the first of them allows.
+    fn sleep<'a>(
+        &self,
+        mut control: MutexGuard<'a, Control<O>>,
+        awake: Instant,
+        now: Instant,
+    ) -> MutexGuard<'a, Control<O>> {
+        let first = control.agenda.first();
+        let until = first.map_or(Instant::MAX, |Window { due, latest }| {
+            due.max(awake + latest.since(due)).min(latest)
+        });
+        let left = until.since(now).min(LONGEST_SLEEP);
+        if left.is_zero() {
+            return control;
         }
-        next
+        control.asleep_until = Some(until);
+        let woken = self.wake.wait_timeout(control, left);
+        control = woken.unwrap_or_else(PoisonError::into_inner).0;
+        control.asleep_until = None;
+        control
     }
 
-    /// Runs a task now, on this thread, or waits for who does.
+    /// Runs a task now, on this thread, or waits for the thread that runs it.
     pub(crate) fn trigger(&self, task: &Task<O>, share: bool) -> Result<O, RunError> {
         if is_in_a_run() {
             return Err(RunError::Reentrant);
@@ -325,39 +373,42 @@ impl<O: Output> Shared<O> {
         }
         control.asked += 1;
         drop(control);
-        let _asked = Asked(self);
+        let _asked = Asked { shared: self, task };
         task.run(share, || !self.is_stopping())
     }
 
     pub(crate) fn health(&self, task: &Task<O>, stalled_after: u32) -> Health {
-        match self.control().phase {
-            Phase::Dead => return Health::Dead,
-            Phase::Stopped if task.schedule().is_enabled => return Health::Stopped,
-            _ => {}
-        }
-        task.health(clock().now(), stalled_after)
+        self.control().health(task, clock().now(), stalled_after)
     }
 
-    /// The worst of all tasks.
+    /// The worst health of all tasks.
     pub(crate) fn worst(&self, stalled_after: u32) -> Option<Health> {
-        if self.control().phase == Phase::Dead {
+        let control = self.control();
+        if control.phase == Phase::Dead {
             return Some(Health::Dead);
         }
-        let all = self.tasks();
-        let healths = all.iter().map(|task| self.health(task, stalled_after));
-        let worst = healths.max_by_key(|it| it.badness());
-        let_go(all);
-        worst
+        let now = clock().now();
+        let healths = control.agenda.items().map(|task| control.health(task, now, stalled_after));
+        healths.max_by_key(|health| health.badness())
     }
 }
 
-/// Whoever does may be the last that knows a target, whose destructor is somebody else's code: each by itself, for
-/// of two that panic at once the second would end the process.
-fn let_go<O>(tasks: Arc<[Arc<Task<O>>]>) {
-    let is_last = Arc::strong_count(&tasks) == 1;
-    let each: Vec<_> = tasks.iter().filter(|_| is_last).cloned().collect();
-    contained(|| drop(tasks));
-    each.into_iter().for_each(|task| _ = contained(|| drop(task)));
+impl<O: Output> Control<O> {
+    /// Ends the cadence of every task.
+    fn rest(&mut self) {
+        self.agenda.set_all(|task| {
+            task.rest();
+            None
+        });
+    }
+
+    fn health(&self, task: &Task<O>, now: Instant, stalled_after: u32) -> Health {
+        match self.phase {
+            Phase::Dead => Health::Dead,
+            Phase::Stopped if task.schedule().is_enabled => Health::Stopped,
+            _ => task.health(now, stalled_after),
+        }
+    }
 }
 
 /// Says that the thread has left, in whatever way.
@@ -368,19 +419,24 @@ impl<O: Output> Drop for Left<'_, O> {
         let died = std::thread::panicking();
         let mut control = self.0.control();
         control.phase = if died { Phase::Dead } else { Phase::Stopped };
-        control.tasks.iter().for_each(|task| task.rest());
+        control.rest();
         self.0.has_ended(control);
     }
 }
 
-/// A run that somebody asked for.
-struct Asked<'a, O: Output>(&'a Shared<O>);
+/// A run that a caller has asked for.
+struct Asked<'a, O: Output> {
+    shared: &'a Shared<O>,
+    task: &'a Task<O>,
+}
 
 impl<O: Output> Drop for Asked<'_, O> {
     fn drop(&mut self) {
-        let mut control = self.0.control();
+        let mut control = self.shared.control();
         control.asked -= 1;
-        self.0.has_ended(control);
+        // The thread may have found the task taken, and left it to this caller to put it in order again.
+        self.shared.put_in_order(&mut control, self.task);
+        self.shared.has_ended(control);
     }
 }
 

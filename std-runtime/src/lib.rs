@@ -2,6 +2,7 @@
 
 pub mod adapters;
 mod advertiser;
+mod agenda;
 mod caller;
 pub mod clock;
 mod config;

@@ -1,74 +1,82 @@
-//! Panics of other people's code: caught, counted, and survived.
+//! Panics of other people's code: contained, counted, and survived.
 
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
-/// How many panics of other people's code this process has caught: in steps of sweeps, loaders, mints,
-/// sources of pressure, reports, wakers and destructors, and what a [`Panics`] contains.
+/// Returns how many panics of other people's code this process has contained: in steps of sweeps, loaders, mints,
+/// sources of pressure, reports, wakers, copies and destructors, and what a [`Panics`] contains.
 pub fn caught_panics() -> u64 {
-    // Relaxed: a count.
+    // Relaxed: a count that orders nothing.
     CAUGHT.load(Ordering::Relaxed)
 }
 
-/// Runs `f`; `None` if it panicked. The message has gone to the panic hook, as ever.
+/// Runs `f`, and returns `None` if it panicked. The panic hook has seen the message by then.
 ///
-/// What a panic leaves half done is up to whoever wrote `f`: ours is consistent at every call of it.
+/// What `f` captured is dropped inside, too. A panic may leave half done what `f` changes; the callers keep their
+/// own state out of it.
 pub(crate) fn contained<T>(f: impl FnOnce() -> T) -> Option<T> {
     let result = catch_unwind(AssertUnwindSafe(f));
     if result.is_err() {
-        // Relaxed: a count.
+        // Relaxed: a count that orders nothing.
         CAUGHT.fetch_add(1, Ordering::Relaxed);
     }
     result
         .map_err(|payload| {
-            // Dropping what it panicked with might panic again, for which there is no help but to keep it.
+            // The payload's destructor may panic again. Then nothing helps but to keep the second payload.
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
             _ = dropped.map_err(std::mem::forget);
         })
         .ok()
 }
 
-/// A value of other people's whose destructor may panic: that is contained wherever the value is dropped.
-#[cfg(target_os = "linux")]
-pub(crate) struct Contained<T>(Option<T>);
+/// Holds a value of other people's, and contains the panic of its destructor.
+///
+/// Of two values that are dropped together, the second that panics would end the process. So each value has a
+/// `Foreign` of its own: two captures of a closure, or two fields, never share one.
+pub(crate) struct Foreign<T>(ManuallyDrop<T>);
 
-#[cfg(target_os = "linux")]
-impl<T> Contained<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(Some(value))
+impl<T> Foreign<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(ManuallyDrop::new(value))
     }
 }
 
-#[cfg(target_os = "linux")]
-impl<T> std::ops::Deref for Contained<T> {
+impl<T> Deref for Foreign<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("it is there until it is dropped")
+        &self.0
     }
 }
 
-#[cfg(target_os = "linux")]
-impl<T> std::ops::DerefMut for Contained<T> {
+impl<T> DerefMut for Foreign<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect("it is there until it is dropped")
+        &mut self.0
     }
 }
 
-#[cfg(target_os = "linux")]
-impl<T> Drop for Contained<T> {
+impl<T: Clone> Clone for Foreign<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Drop for Foreign<T> {
     fn drop(&mut self) {
-        contained(|| drop(self.0.take()));
+        // SAFETY: dropped here and nowhere else, and not used again.
+        contained(|| unsafe { ManuallyDrop::drop(&mut self.0) });
     }
 }
 
 /// Counts panics that it kept from going any further. Clones share the count.
 ///
-/// A listener or hook that panics would unwind through the call that told it: `insert`, a sweep. Wrapped, it
-/// cannot.
+/// A listener or hook that panics would unwind through the call that told it: `insert`, a sweep. One that is
+/// wrapped by [`contain`](Self::contain) cannot.
 ///
 /// ```
 /// use tidegate::{Cache, Panics, RemovalCause, domain, pin, random_state};
@@ -87,35 +95,68 @@ impl<T> Drop for Contained<T> {
 pub struct Panics(Arc<AtomicU64>);
 
 impl Panics {
-    /// None so far.
+    /// Creates a count of zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many there were.
+    /// Returns how many panics were contained.
     pub fn count(&self) -> u64 {
-        // Relaxed: a count.
+        // Relaxed: a count that orders nothing.
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Runs `f`; `None`, and one more, if it panicked.
+    /// Runs `f`, and returns `None` if it panicked, which is counted.
     pub fn catch<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
         let result = contained(f);
         if result.is_none() {
-            // Relaxed: a count.
+            // Relaxed: a count that orders nothing.
             self.0.fetch_add(1, Ordering::Relaxed);
         }
         result
     }
 
-    /// A listener of a cache, or a hook of a registry, that is told the same and never panics.
+    /// Wraps a listener of a cache, or a hook of a registry, in one that never panics.
     pub fn contain<K, V, C>(
         &self,
         told: impl Fn(&K, &V, C) + Send + Sync + 'static,
     ) -> impl Fn(&K, &V, C) + Send + Sync + 'static {
-        let panics = self.clone();
+        let (panics, told) = (self.clone(), Foreign::new(told));
         move |key, value, cause| {
             panics.catch(|| told(key, value, cause));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bomb<'a>(&'a AtomicU64);
+
+    impl Drop for Bomb<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn values_that_panic_when_dropped_together_are_each_dropped_once() {
+        let (dropped, before) = (AtomicU64::new(0), caught_panics());
+        let bombs = [(); 3].map(|()| Foreign::new(Bomb(&dropped)));
+        drop(bombs);
+        assert_eq!(dropped.load(Ordering::Relaxed), 3);
+        assert!(caught_panics() >= before + 3);
+    }
+
+    #[test]
+    fn a_destructor_that_panics_while_another_panic_unwinds_is_contained() {
+        let dropped = AtomicU64::new(0);
+        let ended = contained(|| {
+            let _bombs = [(); 2].map(|()| Foreign::new(Bomb(&dropped)));
+            panic!("on purpose");
+        });
+        assert_eq!((ended, dropped.load(Ordering::Relaxed)), (None::<()>, 2));
     }
 }

@@ -9,6 +9,7 @@ use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
 
 use crate::config::{self, ConfigError};
 use crate::engine::{Engine, ON_DROP, Shared, StartError, Stop, deadline};
+use crate::panics::Foreign;
 use crate::refresh::Refresher;
 use crate::schedule::Schedule;
 use crate::status::{Health, Metrics};
@@ -25,9 +26,13 @@ pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
 ///
 /// # Guarantees
 ///
-/// * A target is swept at every deadline of its cadence, the k-th at the start and k intervals; deadlines
-///   that pass while it is being swept are skipped and counted. Targets are swept in turns, step by step, so
-///   one that takes long does not keep the others waiting.
+/// * A target is swept at every deadline of its cadence, the k-th at the start and k intervals, and never before
+///   it; deadlines that pass while it is being swept are skipped and counted. Targets are swept in turns, step by
+///   step, so one that takes long does not keep the others waiting.
+/// * A thread that has just been awake may let a run be late by a hundredth of its interval, 10 ms at most, so
+///   that runs which are due at about the same time share a wake. Adding and removing a target, and finding the
+///   next that is due, take a number of steps that grows as the logarithm of the number of targets;
+///   [`health`](Self::health) and [`sweepings`](Self::sweepings) look at each.
 /// * [`stop`](Self::stop) wakes a thread that sleeps at once, and waits for a step under way. After
 ///   [`Stop::Stopped`] no step runs until somebody starts or triggers it.
 /// * There is never more than one thread of a kind, however starting and stopping race.
@@ -82,8 +87,6 @@ pub(crate) trait Thread: Send + Sync {
     fn start(&self) -> Result<(), StartError>;
     fn ask_to_stop(&self);
     fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop;
-    /// Gives up what it does: for when it is stopped for good.
-    fn clear(&self);
     fn worst(&self, stalled_after: u32) -> Option<Health>;
 }
 
@@ -104,10 +107,6 @@ impl<O: Output> Thread for Engine<O> {
         self.shared().wait_until_stopped(deadline)
     }
 
-    fn clear(&self) {
-        self.shared().clear();
-    }
-
     fn worst(&self, stalled_after: u32) -> Option<Health> {
         self.shared().worst(stalled_after)
     }
@@ -123,7 +122,7 @@ pub struct Builder {
 #[derive(Clone)]
 struct Settings {
     name: String,
-    clock: Option<SharedClock>,
+    clock: Option<Foreign<SharedClock>>,
     stalled_after: u32,
 }
 
@@ -138,7 +137,7 @@ impl Builder {
     /// process](crate::clock()) until set. Deadlines and health go by that one always; a refresher has [a clock of
     /// its own](crate::refresh::Builder::clock).
     pub fn clock(mut self, clock: Arc<dyn Clock + Send + Sync>) -> Self {
-        self.settings.clock = Some(clock);
+        self.settings.clock = Some(Foreign::new(clock));
         self
     }
 
@@ -258,8 +257,8 @@ impl Runtime {
 
     /// The clock whose times targets are used with.
     pub fn clock(&self) -> Arc<dyn Clock + Send + Sync> {
-        let own = self.inner.settings.clock.clone();
-        own.unwrap_or_else(|| Arc::new(crate::clock()))
+        let own = self.inner.settings.clock.as_deref();
+        own.map_or_else(|| Arc::new(crate::clock()) as SharedClock, Arc::clone)
     }
 
     pub(crate) fn stalled_after(&self) -> u32 {
@@ -277,7 +276,8 @@ impl Runtime {
         schedule: Schedule,
         target: impl Sweep + Send + 'static,
     ) -> Result<Sweeping, ConfigError> {
-        self.add(name, schedule, sweeper::steps(target))
+        let mut target = Foreign::new(target);
+        self.add(name, schedule, move |now, budget| Ok(target.sweep(now, budget)))
     }
 
     /// Has a closure called: a step of a sweep, which says what it did, or why it failed. A run is over when
@@ -305,10 +305,11 @@ impl Runtime {
         &self,
         name: &str,
         schedule: Schedule,
-        mut step: impl FnMut(Instant, Budget) -> Result<Swept, E> + Send + 'static,
+        step: impl FnMut(Instant, Budget) -> Result<Swept, E> + Send + 'static,
     ) -> Result<Sweeping, ConfigError> {
+        let mut step = Foreign::new(step);
         self.add(name, schedule, move |now, budget| {
-            step(now, budget).map_err(|error| error.to_string())
+            step(now, budget).map_err(|error| Foreign::new(error).to_string())
         })
     }
 
@@ -319,7 +320,7 @@ impl Runtime {
         step: impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static,
     ) -> Result<Sweeping, ConfigError> {
         config::name(name)?;
-        let work = sweeper::work(self.clock(), schedule.budget, step);
+        let work = sweeper::work(Foreign::new(self.clock()), schedule.budget, step);
         let shared = self.inner.sweeps.shared();
         let task = shared.add(Task::new(name.to_owned(), schedule, work))?;
         Ok(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
@@ -515,11 +516,8 @@ impl Drop for Inner {
         let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
         let others = std::mem::take(&mut threads.others);
         self.ask_to_stop(&others);
-        if self.wait_until_stopped(&others, deadline(ON_DROP)) == Stop::Stopped {
-            // Here, and not on a thread that has not quite left.
-            others.iter().for_each(|thread| thread.clear());
-            self.sweeps.clear();
-        }
+        // What each does is dropped with it here, or by the last step if that has not ended.
+        _ = self.wait_until_stopped(&others, deadline(ON_DROP));
     }
 }
 

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
+use tidegate_core::{Budget, Instant, Swept};
 
-use crate::clock;
 use crate::config::{self, ConfigError};
 use crate::engine::Shared;
+use crate::panics::Foreign;
+use crate::runtime::SharedClock;
 use crate::schedule::Schedule;
 use crate::status::{Health, Metrics};
 use crate::task::{Output, RunError, Step, Task};
@@ -85,8 +86,7 @@ impl Sweeping {
 
     /// Switches it on or off. A step under way, or about to begin, ends.
     pub fn enable(&self, is_enabled: bool) {
-        self.task.enable(is_enabled, clock().now());
-        self.shared.look_again();
+        self.shared.enable(&self.task, is_enabled);
     }
 
     /// When it is done, and how much at a time.
@@ -100,8 +100,7 @@ impl Sweeping {
     ///
     /// As [`Schedule::every`].
     pub fn set_interval(&self, interval: Duration) -> Result<(), ConfigError> {
-        self.task.set_interval(config::interval(interval)?, clock().now());
-        self.shared.look_again();
+        self.shared.set_interval(&self.task, config::interval(interval)?);
         Ok(())
     }
 
@@ -121,7 +120,7 @@ impl fmt::Debug for Sweeping {
 
 /// The work of sweeping a target once: its steps add up to a run.
 pub(crate) fn work(
-    clock: Arc<dyn Clock + Send + Sync>,
+    clock: Foreign<SharedClock>,
     budget: Budget,
     mut step: impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static,
 ) -> Step<Swept> {
@@ -129,15 +128,8 @@ pub(crate) fn work(
     Box::new(move || {
         let step = step(clock.now(), budget)?;
         total.add(step);
-        // A target that did nothing and is not done would keep us busy for ever.
+        // A target that did nothing and is not done would keep the thread busy for ever.
         let is_done = step.wrapped || (step.visited, step.removed, step.freed) == (0, 0, 0);
         Ok(is_done.then(|| Swept { wrapped: true, ..std::mem::take(&mut total) }))
     })
-}
-
-/// The step of a target that cannot fail.
-pub(crate) fn steps(
-    mut target: impl Sweep + Send + 'static,
-) -> impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static {
-    move |now, budget| Ok(target.sweep(now, budget))
 }

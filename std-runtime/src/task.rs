@@ -1,4 +1,4 @@
-//! Something that is done at every deadline of a cadence, or when somebody asks.
+//! Work that is done at every deadline of a cadence, or when a caller asks.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,16 +9,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tidegate_core::{Cadence, Clock, Instant};
 
+use crate::agenda::Window;
 use crate::caller::Work;
-use crate::panics::contained;
+use crate::panics::{Foreign, contained};
 use crate::schedule::{First, Schedule};
 use crate::single::{Reentrant, Run, Single, Turn};
 use crate::status::{Health, Metrics};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, thread_local};
 use crate::{clock, observe};
 
-/// After n failures in a row so many deadlines are skipped: 2^(n-1) - 1, but no more than this.
+/// After n failures in a row, 2^(n-1) - 1 deadlines are skipped, but no more than this.
 const MOST_SKIPPED: u32 = 15;
+
+/// A thread that was awake just now may let a run be late by a hundredth of its interval, but not by more than this,
+/// so that runs that are due at about the same time take one wake.
+const LONGEST_SLACK: Duration = Duration::from_millis(10);
 
 thread_local! {
     /// Whether this thread is inside a step.
@@ -29,12 +34,12 @@ thread_local! {
     static RUNNING: Cell<bool> = Cell::new(false);
 }
 
-/// Whether the caller is called by a step of a run: then he must not wait for one.
+/// Whether the caller is called by a step of a run. Then it must not wait for one.
 pub(crate) fn is_in_a_run() -> bool {
     RUNNING.with(Cell::get)
 }
 
-/// Runs `f` as a step, in which nobody waits for a run.
+/// Runs `f` as a step: what it calls is told that it may not wait for a run.
 pub(crate) fn as_step<T>(f: impl FnOnce() -> T) -> T {
     struct Back(bool);
     impl Drop for Back {
@@ -52,7 +57,7 @@ pub(crate) type Step<O> = Box<dyn FnMut() -> Result<Option<O>, String> + Send>;
 /// A run that is late by less is not stalled: the system may have had something else to do.
 const SHORTEST_STALL: Duration = Duration::from_millis(100);
 
-/// What a run comes to.
+/// The result of a run that ended well.
 pub(crate) trait Output: Clone + Send + Sync + 'static {
     /// Entries it removed.
     fn removed(&self) -> u64;
@@ -64,19 +69,19 @@ impl Output for () {
     }
 }
 
-/// Why a run came to nothing.
+/// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
-    /// It failed, and said why.
+    /// A step failed, for this reason.
     Failed(String),
-    /// It panicked.
+    /// A step panicked.
     Panicked,
     /// The runtime is being stopped.
     Stopping,
-    /// It was asked for by what it would run, or by another run: it could wait for itself.
+    /// The caller is itself called by a run, and could wait for itself.
     Reentrant,
-    /// It was removed.
+    /// The target was removed.
     Removed,
 }
 
@@ -95,22 +100,24 @@ impl fmt::Display for RunError {
 impl std::error::Error for RunError {}
 
 pub(crate) struct Task<O> {
-    name: String,
-    /// Entered by whoever has the turn.
+    name: Arc<str>,
+    /// Its number in the agenda of its engine.
+    number: u64,
+    /// Entered by the thread or caller that has the turn.
     work: Mutex<Working<O>>,
     single: Single<Ended<O>>,
     timetable: Mutex<Timetable>,
     metrics: ArcSwap<Metrics>,
     removed: AtomicBool,
-    /// Whether those who collect hear of its runs.
+    /// Whether collectors hear of its runs.
     is_told: bool,
 }
 
 struct Working<O> {
-    step: Step<O>,
-    /// What the steps of the run that is under way have taken.
+    step: Foreign<Step<O>>,
+    /// What the steps of the run in progress have taken.
     spent: Duration,
-    /// The target stands in the middle: of a run that is under way, or that failed.
+    /// The target stands in the middle of a run, which is in progress or has failed.
     is_partial: bool,
 }
 
@@ -118,33 +125,23 @@ struct Working<O> {
 #[derive(Clone)]
 struct Ended<O> {
     result: Result<O, RunError>,
-    /// It began where a pass begins.
+    /// The run began where a pass begins.
     is_whole: bool,
 }
 
 /// When the next run is due.
 struct Timetable {
     schedule: Schedule,
-    /// None while the thread does not run.
+    /// `None` while the thread does not run.
     cadence: Option<Cadence>,
-    /// When the run was due that is under way.
+    /// When the run in progress was due.
     due: Option<Instant>,
     /// Deadlines still to be skipped.
     skip: u32,
     errors_in_a_row: u32,
-    /// Since it was last written down.
+    /// Deadlines skipped since the last run was recorded.
     overruns: u64,
     backed_off: u64,
-}
-
-/// When a task is to be looked at again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// There is more to do.
-    Now,
-    At(Instant),
-    /// When something has changed.
-    Sometime,
 }
 
 impl<O: Output> Task<O> {
@@ -158,8 +155,10 @@ impl<O: Output> Task<O> {
             overruns: 0,
             backed_off: 0,
         };
+        let step = Foreign::new(step);
         Self {
-            name,
+            name: name.into(),
+            number: 0,
             work: Mutex::new(Working { step, spent: Duration::ZERO, is_partial: false }),
             single: Single::new(),
             timetable: Mutex::new(timetable),
@@ -169,14 +168,23 @@ impl<O: Output> Task<O> {
         }
     }
 
-    /// The same, of which nobody hears: it runs too often.
+    /// Tells collectors nothing of it: it runs too often.
     pub(crate) fn untold(mut self) -> Self {
         self.is_told = false;
         self
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn numbered(mut self, number: u64) -> Self {
+        self.number = number;
+        self
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     fn timetable(&self) -> MutexGuard<'_, Timetable> {
@@ -223,38 +231,49 @@ impl<O: Output> Task<O> {
         self.timetable().schedule
     }
 
-    /// From now on nobody runs it again; a step under way, or about to begin, ends.
+    /// Keeps it from being run again. A step in progress, or about to begin, ends.
     pub(crate) fn remove(&self) {
-        // Relaxed: stands alone.
+        // Relaxed: the flag orders nothing.
         self.removed.store(true, Ordering::Relaxed);
         self.rest();
     }
 
     fn is_removed(&self) -> bool {
-        // Relaxed: as above.
+        // Relaxed: as in `remove`.
         self.removed.load(Ordering::Relaxed)
     }
 
-    /// Does a step if one is due. For the thread whose cadence it is.
-    pub(crate) fn tick(&self, now: Instant) -> Again {
-        match self.timetable().poll(now) {
-            Again::Now => {}
-            again => return again,
+    /// When the thread is to look at it next; `None` while there is nothing to wait for but a change.
+    pub(crate) fn window(&self, now: Instant) -> Option<Window<Instant>> {
+        let timetable = self.timetable();
+        let cadence = timetable.cadence.as_ref().filter(|_| timetable.schedule.is_enabled)?;
+        if timetable.due.is_some() {
+            // There is more to do, behind all that was due before. If a caller does it, the caller puts the task in
+            // order when it has ended. A stale look is no harm: the caller does that under the lock that is held
+            // here, so that either its end is seen here, or it comes after this.
+            return (!self.single.is_taken()).then_some(Window { due: now, latest: now });
         }
-        match self.single.take(&Work::new()) {
-            Ok(Turn::Ours(run)) if !self.is_removed() => match self.advance(run, || false) {
-                None => Again::Now,
-                Some(_) => self.timetable().poll(clock().now()),
-            },
-            // Whoever runs it says so when it has ended.
-            Ok(Turn::Ours(_) | Turn::Theirs(_)) | Err(Reentrant) => Again::Sometime,
+        let due = cadence.next_due();
+        let slack = (cadence.interval() / 100).min(LONGEST_SLACK);
+        Some(Window { due, latest: if due > now { due + slack } else { due } })
+    }
+
+    /// Does a step if one is due. For the thread whose cadence it is.
+    pub(crate) fn tick(&self, now: Instant) {
+        if !self.timetable().is_due(now) {
+            return;
+        }
+        if let Ok(Turn::Ours(run)) = self.single.take(&Work::new())
+            && !self.is_removed()
+        {
+            self.advance(run, || false);
         }
     }
 
-    /// Runs it to the end, or waits for who does: whatever ends after this call began is an answer to it.
-    /// Without `share`, only a run that begins after that.
+    /// Runs it to the end, or waits for the thread that does. Whatever ends after this call began is an answer to
+    /// it; without `share`, only a run that begins after that.
     pub(crate) fn run(&self, share: bool, goes_on: impl Fn() -> bool) -> Result<O, RunError> {
-        // Without sharing, a run that is under way does not count, but those after it do.
+        // Without sharing, a run in progress does not count, but those after it do.
         let mut least = if share { Some(0) } else { None };
         let work = Work::new();
         let goes_on = || goes_on() && !self.is_removed();
@@ -288,7 +307,7 @@ impl<O: Output> Task<O> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A step, and others while it goes on and there is more to do. `None` if there still is.
+    /// Does a step, and others while it goes on and there is more to do. Returns `None` if there still is.
     fn advance(&self, run: Run<'_, Ended<O>>, goes_on: impl Fn() -> bool) -> Option<Ended<O>> {
         let mut working = self.working();
         let is_whole = !working.is_partial;
@@ -311,14 +330,14 @@ impl<O: Output> Task<O> {
         let ended = Ended { result, is_whole };
         run.end(ended.clone());
         if self.is_told {
-            // Whoever collects is somebody else's code, too.
+            // A collector is other people's code, too.
             let removed = ended.result.as_ref().map(Output::removed);
             _ = as_step(|| contained(|| observe::ran(&self.name, removed, spent, overruns)));
         }
         Some(ended)
     }
 
-    /// Writes down how a run ended, and returns how many deadlines passed since the last.
+    /// Records how a run ended, and returns how many deadlines passed since the last.
     fn record(&self, result: &Result<O, RunError>, spent: Duration) -> u64 {
         let now = clock().now();
         // Held to the end, so that a reset comes before or after.
@@ -359,7 +378,7 @@ impl<O: Output> Task<O> {
         self.metrics.store(Arc::new(Metrics::default()));
     }
 
-    /// How it fares while its thread runs: stalled once a run is late by so many intervals.
+    /// Its health while its thread runs: stalled once a run is late by `stalled_after` intervals.
     pub(crate) fn health(&self, now: Instant, stalled_after: u32) -> Health {
         let timetable = self.timetable();
         if !timetable.schedule.is_enabled {
@@ -392,31 +411,32 @@ impl Timetable {
         self.skip = 0;
     }
 
-    fn poll(&mut self, now: Instant) -> Again {
+    /// Whether a step is due. Takes the deadlines that have come.
+    fn is_due(&mut self, now: Instant) -> bool {
         let Some(cadence) = self.cadence.as_mut().filter(|_| self.schedule.is_enabled) else {
-            return Again::Sometime;
+            return false;
         };
         if self.due.is_some() {
-            return Again::Now;
+            return true;
         }
         let (due, missed) = (cadence.next_due(), cadence.missed());
         if !cadence.due(now) {
-            return Again::At(due);
+            return false;
         }
-        // Taken together; those to be skipped first.
+        // The deadlines are taken together, those to be skipped first.
         let passed = cadence.missed() - missed + 1;
         let skipped = passed.min(u64::from(self.skip));
         self.skip -= skipped as u32;
         self.backed_off += skipped;
         if skipped == passed {
-            return Again::At(cadence.next_due());
+            return false;
         }
         self.overruns += passed - skipped - 1;
         self.due = Some(due);
-        Again::Now
+        true
     }
 
-    /// A run has ended, whoever's.
+    /// A run has ended, of the thread or of a caller.
     fn ended(&mut self, now: Instant, is_well: bool) {
         if let Some(cadence) = self.cadence.as_mut().filter(|_| self.due.is_some()) {
             let missed = cadence.missed();

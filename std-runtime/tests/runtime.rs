@@ -602,3 +602,128 @@ fn an_interval_is_changed_while_it_runs() {
     wait_until(|| it.metrics().runs > 5);
     assert_eq!(it.schedule().interval(), Duration::from_millis(2));
 }
+
+/// H: what a run costs, and what adding and removing cost, does not grow with the number of targets. Counted in
+/// the processor time of the threads that do it, which others on the machine do not take part in.
+#[cfg(target_os = "linux")]
+mod many_targets {
+    use super::*;
+
+    /// The processor time of this thread.
+    fn thread_time() -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: writes to `time`, which outlives the call.
+        let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        assert_eq!(failed, 0, "no clock of the thread's time");
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    /// How many times this thread has gone to sleep.
+    fn sleeps() -> i64 {
+        // SAFETY: a structure of numbers, for which zero is a value.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: writes to `usage`, which outlives the call.
+        let failed = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+        assert_eq!(failed, 0, "no figures of the thread");
+        usage.ru_nvcsw
+    }
+
+    /// What the thread of `runtime` does in 1,000 runs: its processor time and its sleeps, in the median of some
+    /// thousands of runs.
+    fn of_a_thousand_runs(
+        runtime: &Runtime,
+        runs: &Arc<AtomicU64>,
+        pulse: Schedule,
+    ) -> (Duration, i64) {
+        let marks = Arc::new(Mutex::new(Vec::<(u64, Duration, i64)>::new()));
+        let (noted, counted) = (Arc::clone(&marks), Arc::clone(runs));
+        let pulse = task(runtime, "pulse", pulse, move || {
+            let (mut marks, runs) =
+                (noted.lock().unwrap(), counted.fetch_add(1, Ordering::Relaxed));
+            if marks.last().is_none_or(|(then, ..)| runs - then >= 1_000) {
+                marks.push((runs, thread_time(), sleeps()));
+            }
+            Ok(0)
+        });
+        wait_until(|| marks.lock().unwrap().len() > 5);
+        pulse.remove();
+        let marks = marks.lock().unwrap();
+        let parts = marks.windows(2).map(|pair| (pair[1].1 - pair[0].1, pair[1].2 - pair[0].2));
+        let (mut times, mut sleeps): (Vec<_>, Vec<_>) = parts.unzip();
+        times.sort();
+        sleeps.sort_unstable();
+        (times[times.len() / 2], sleeps[sleeps.len() / 2])
+    }
+
+    #[test]
+    fn h_finding_what_is_due_costs_the_same_among_many() {
+        let never = Schedule::every(MINUTE).expect("ok").first(First::AfterInterval);
+        assert!(holds_once(|| {
+            let (runtime, runs) = (runtime(), Arc::default());
+            runtime.start().expect("a thread");
+            let (alone, _) = of_a_thousand_runs(&runtime, &runs, every(1));
+            for target in 0..10_000 {
+                task(&runtime, &format!("target {target}"), never, || Ok(0));
+            }
+            let (among_many, _) = of_a_thousand_runs(&runtime, &runs, every(1));
+            println!("1,000 runs take {alone:?}; {among_many:?} among 10,000 targets");
+            among_many <= alone * 2
+        }));
+    }
+
+    #[test]
+    fn h_runs_that_are_due_at_about_the_same_time_share_a_wake() {
+        const TARGETS: u32 = 1_000;
+        let half = Duration::from_millis(500);
+        let (runtime, runs) = (runtime(), Arc::new(AtomicU64::new(0)));
+        runtime.start().expect("a thread");
+        let start = Instant::now();
+        for target in 0..TARGETS {
+            // Spread over the interval.
+            std::thread::sleep((half * target / TARGETS).saturating_sub(start.elapsed()));
+            let counted = Arc::clone(&runs);
+            task(
+                &runtime,
+                &format!("target {target}"),
+                Schedule::every(half).expect("ok"),
+                move || {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    Ok(0)
+                },
+            );
+        }
+        let (_, sleeps) = of_a_thousand_runs(&runtime, &runs, Schedule::every(half).expect("ok"));
+        println!("{sleeps} sleeps for 1,000 runs");
+        assert!(sleeps < 300, "{sleeps} sleeps");
+    }
+
+    #[test]
+    fn h_adding_and_removing_cost_the_same_among_many() {
+        let never = Schedule::every(MINUTE).expect("ok").first(First::AfterInterval);
+        let runtime = runtime();
+        let add = |targets: std::ops::Range<u32>| {
+            let names: Vec<_> = targets.map(|target| format!("target {target}")).collect();
+            let start = thread_time();
+            let added: Vec<_> =
+                names.iter().map(|name| task(&runtime, name, never, || Ok(0))).collect();
+            (thread_time() - start, added)
+        };
+        let remove = |targets: &[Sweeping]| {
+            let start = thread_time();
+            targets.iter().for_each(Sweeping::remove);
+            thread_time() - start
+        };
+        assert!(holds_once(|| {
+            let (few_added, few) = add(0..500);
+            let (_, all) = add(500..8_000);
+            let (many_added, many) = add(8_000..8_500);
+            assert_eq!(runtime.sweepings().len(), 8_500);
+            let many_removed = remove(&many);
+            remove(&all);
+            let few_removed = remove(&few);
+            println!("adding 500: {few_added:?} to none, {many_added:?} to 8,000");
+            println!("removing 500: {few_removed:?} of 500, {many_removed:?} of 8,500");
+            many_added <= few_added * 6 && many_removed <= few_removed * 6
+        }));
+    }
+}

@@ -301,8 +301,6 @@ impl Thread for AlarmThread {
         Stop::Stopped
     }
 
-    fn clear(&self) {}
-
     fn worst(&self, _stalled_after: u32) -> Option<Health> {
         let failed = self.watch.phase().has_failed;
         failed.then_some(Health::Degraded { consecutive_errors: 1 })

@@ -2,7 +2,7 @@
 
 use super::{Medium, Member, Sample, Source, State, Unknown};
 use crate::config::ConfigError;
-use crate::panics::{Contained, contained};
+use crate::panics::{Foreign, contained};
 
 /// A source that asks a closure: [`from_fn`].
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl<F: FnMut() -> Sample + Send> Source for FromFn<F> {
 /// known makes the whole reading unknown, because that member might be the tightest; the detail names it.
 pub struct Several {
     how: &'static str,
-    members: Vec<(String, Contained<Box<dyn Source>>)>,
+    members: Vec<(String, Foreign<Box<dyn Source>>)>,
     medium: Medium,
     skipped: Vec<State>,
 }
@@ -89,7 +89,7 @@ impl Several {
     fn new(how: &'static str, sources: Vec<Box<dyn Source>>) -> Result<Self, ConfigError> {
         let mut members = Vec::with_capacity(sources.len());
         let mut media = Vec::with_capacity(sources.len());
-        let sources: Vec<_> = sources.into_iter().map(Contained::new).collect();
+        let sources: Vec<_> = sources.into_iter().map(Foreign::new).collect();
         for source in sources {
             let asked = contained(|| (source.name(), source.medium()));
             let panicked =
@@ -144,7 +144,7 @@ impl Source for Several {
     /// Asks one member after the other. One that may hang keeps the others waiting: put it [`within`](super::within) a
     /// time.
     fn sample(&mut self) -> Sample {
-        let ask = |(name, source): &mut (String, Contained<Box<dyn Source>>)| {
+        let ask = |(name, source): &mut (String, Foreign<Box<dyn Source>>)| {
             let panicked = || Sample::unknown(Unknown::Stale, "the source panicked");
             let sample = contained(|| source.sample()).unwrap_or_else(panicked);
             Member { source: name.clone(), sample }

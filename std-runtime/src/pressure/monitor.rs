@@ -283,8 +283,7 @@ impl Pressure {
     ///
     /// If it is below 100 us, or above 366 days.
     pub fn set_interval(&self, interval: Duration) -> Result<(), ConfigError> {
-        self.task.set_interval(config::interval(interval)?, clock().now());
-        self.shared.look_again();
+        self.shared.set_interval(&self.task, config::interval(interval)?);
         Ok(())
     }
 

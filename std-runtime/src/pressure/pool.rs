@@ -10,7 +10,7 @@ use tidegate_core::{Budget, Cache, Guard, Instant, Tier, Tiers, Worker};
 
 use super::{Medium, Sample, Source};
 use crate::config::{self, ConfigError};
-use crate::panics::{Contained, contained};
+use crate::panics::{Foreign, contained};
 
 /// Who gives way first: the lowest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +40,7 @@ pub struct Priority(pub u8);
 /// ```
 #[derive(Clone, Default)]
 pub struct Pool {
-    members: Arc<Mutex<Vec<Arc<Contained<Member>>>>>,
+    members: Arc<Mutex<Vec<Arc<Foreign<Member>>>>>,
 }
 
 struct Member {
@@ -167,7 +167,7 @@ impl Pool {
         }
         let (name, part) = (name.to_owned(), Box::new(Tiered { cache, tiers }));
         let member = Member { name, medium, priority, floor, part, evictor };
-        members.push(Arc::new(Contained::new(member)));
+        members.push(Arc::new(Foreign::new(member)));
         // Stable: of one priority in the order in which they came.
         members.sort_by_key(|member| member.priority);
         Ok(())
@@ -186,7 +186,7 @@ impl Pool {
         true
     }
 
-    fn members(&self) -> MutexGuard<'_, Vec<Arc<Contained<Member>>>> {
+    fn members(&self) -> MutexGuard<'_, Vec<Arc<Foreign<Member>>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

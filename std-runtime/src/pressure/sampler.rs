@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Medium, Sample, Source, Unknown};
-use crate::panics::{Contained, contained};
+use crate::panics::{Foreign, contained};
 
 /// Asks one source. Dropping it does not wait for an answer: a thread that hangs ends when its source does.
 pub(super) struct Sampler {
@@ -58,7 +58,7 @@ impl Sampler {
         let channel =
             Arc::new(Channel { state: Mutex::new(State::default()), changed: Condvar::new() });
         // These are its code, too, and so is its destructor, wherever it is dropped.
-        let mut source = Contained::new(source);
+        let mut source = Foreign::new(source);
         let named = contained(|| (source.name(), source.medium()));
         let panicked = || std::io::Error::other("the source panicked when asked what it measures");
         let (name, medium) = named.ok_or_else(panicked)?;
