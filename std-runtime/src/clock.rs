@@ -17,6 +17,7 @@ use std::time::Duration;
 use tidegate_core::{Clock, Instant};
 
 use crate::engine::{Engine, ON_DROP, StartError, deadline};
+use crate::panics::Foreign;
 use crate::schedule::Schedule;
 use crate::task::Task;
 
@@ -196,14 +197,15 @@ pub struct CachedClock {
 
 struct Cached {
     now: AtomicU64,
-    source: Box<dyn Fn() -> Instant + Send + Sync>,
+    source: Foreign<Box<dyn Fn() -> Instant + Send + Sync>>,
 }
 
 impl CachedClock {
     /// A clock that shows the time of `source`, read now and at each [`refresh`](Self::refresh).
     pub fn new(source: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        let source = Foreign::new(Box::new(source) as Box<dyn Fn() -> Instant + Send + Sync>);
         let now = AtomicU64::new(source().as_nanos());
-        Self { shared: Arc::new(Cached { now, source: Box::new(source) }) }
+        Self { shared: Arc::new(Cached { now, source }) }
     }
 
     /// A clock that shows the monotonic time, refreshed every `interval` by a thread that stops

@@ -1,4 +1,4 @@
-//! One run at a time of one thing; whoever comes meanwhile has its result.
+//! One run at a time of one piece of work; callers that come meanwhile have its result.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -10,23 +10,23 @@ use tidegate_core::Instant;
 use tidegate_core::flight::{Caller, CallerId, Claim, Freed, Refused, Slot};
 
 use crate::caller::Work;
-use crate::panics::contained;
+use crate::panics::{Foreign, contained};
 use crate::sync::{Mutex, MutexGuard};
 use crate::wait::{TimedOut, block_for, block_on};
 
-/// A [`Slot`], what the last run under it came to, and any number of those who wait.
+/// A [`Slot`], the result of the last run under it, and any number of waiters.
 pub(crate) struct Single<R> {
-    /// Claimed and given back under the lock; nobody waits in its places.
+    /// Claimed and given back under the lock. Its places for waiters are not used.
     slot: Slot<0>,
     state: Mutex<State<R>>,
 }
 
 struct State<R> {
-    /// Who runs.
+    /// The caller that runs.
     runs: Option<CallerId>,
-    /// So many runs have ended, and what the last of them came to.
+    /// How many runs have ended, and the result of the last.
     ended: u64,
-    last: Option<Arc<R>>,
+    last: Foreign<Option<Arc<R>>>,
     wakers: BTreeMap<u64, Waker>,
     next_place: u64,
 }
@@ -35,25 +35,25 @@ struct State<R> {
 pub(crate) enum Turn<'a, R> {
     /// Run.
     Ours(Run<'a, R>),
-    /// Wait for who does.
+    /// Wait for the caller that runs.
     Theirs(Awaited<'a, R>),
 }
 
 /// The right to run, until it is dropped.
-#[must_use = "whoever is to run and does not keeps nobody from it"]
+#[must_use = "dropped, it gives the right back"]
 pub(crate) struct Run<'a, R> {
     single: &'a Single<R>,
     /// Taken when it lets go.
     claim: Option<Claim<'a, 0>>,
 }
 
-/// Somebody else's run.
+/// The run of another caller.
 #[must_use = "a future does nothing unless it is polled"]
 pub(crate) struct Awaited<'a, R> {
     single: &'a Single<R>,
     freed: Freed<'a, 0>,
     number: u64,
-    /// Of those who wait.
+    /// Its key among the wakers.
     place: Option<u64>,
 }
 
@@ -64,7 +64,8 @@ pub(crate) struct Reentrant;
 impl<R: Clone> Single<R> {
     pub(crate) fn new() -> Self {
         let wakers = BTreeMap::new();
-        let state = State { runs: None, ended: 0, last: None, wakers, next_place: 0 };
+        let last = Foreign::new(None);
+        let state = State { runs: None, ended: 0, last, wakers, next_place: 0 };
         Self { slot: Slot::new(), state: Mutex::new(state) }
     }
 
@@ -87,18 +88,19 @@ impl<R: Clone> Single<R> {
         }
     }
 
-    /// Whether somebody runs; a guess, for those who would not wait.
+    /// Whether a caller runs. A guess, for callers that would not wait.
     pub(crate) fn is_taken(&self) -> bool {
         self.slot.is_held(Instant::ORIGIN)
     }
 
-    /// What the last run came to, if its number is at least this.
+    /// Returns the result of the last run, if its number is at least this. A result that cannot be copied is as
+    /// good as none.
     pub(crate) fn last(&self, number: u64) -> Option<R> {
         let state = self.state();
-        let last = state.last.clone().filter(|_| state.ended >= number);
+        let last = state.last.as_ref().filter(|_| state.ended >= number).map(Arc::clone)?;
         drop(state);
-        // To copy it is somebody else's code.
-        last.map(|last| R::clone(&last))
+        // Copying it is other people's code, and so is dropping it, should it have been replaced meanwhile.
+        contained(move || R::clone(&last))
     }
 }
 
@@ -109,7 +111,7 @@ impl<R> Single<R> {
 }
 
 impl<R> Run<'_, R> {
-    /// Says what the run came to, and lets go. Dropped instead, it leaves those who wait to decide again.
+    /// Gives the result of the run to the waiters, and lets go. Dropped instead, it leaves them to decide again.
     pub(crate) fn end(mut self, result: R) -> Arc<R> {
         let result = Arc::new(result);
         self.let_go(Some(Arc::clone(&result)));
@@ -127,8 +129,8 @@ impl<R> Run<'_, R> {
         drop(claim);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        // From here on it is nobody's, and somebody else's code is called, which may want it: each waker, so that
-        // one that panics keeps no other from being woken, and a destructor.
+        // By now the right to run is free: other people's code, which is called from here on, may want it. Each
+        // waker is contained by itself, so that one that panics keeps no other from being woken.
         for waker in wakers.into_values() {
             contained(|| waker.wake());
         }
@@ -143,17 +145,17 @@ impl<R> Drop for Run<'_, R> {
 }
 
 impl<R: Clone> Awaited<'_, R> {
-    /// Which run it is, counted from 1; one that is given up has the number of the next.
+    /// The number of the run, counted from 1. One that is given up has the number of the next.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// What that run came to, or a later one; `None` if it was given up.
+    /// Waits for the result of that run or a later one; `None` if it was given up.
     pub(crate) fn wait(self) -> Option<R> {
         block_on(self)
     }
 
-    /// The same, but no longer than this.
+    /// Waits as [`wait`](Self::wait) does, but no longer than this.
     pub(crate) fn wait_for(self, timeout: Duration) -> Result<Option<R>, TimedOut> {
         block_for(self, timeout)
     }
@@ -169,19 +171,20 @@ impl<R: Clone> Future for Awaited<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let single = self.single;
-        // Somebody else's code, as is dropping it.
+        // Copying a waker is other people's code, as is dropping it: neither is called under the lock.
         let waker = context.waker().clone();
         let mut state = single.state();
         if self.is_over() {
             drop(state);
+            contained(|| drop(waker));
             return Poll::Ready(single.last(self.number));
         }
         let place = self.place.unwrap_or(state.next_place);
         state.next_place = state.next_place.max(place + 1);
         let before = state.wakers.insert(place, waker);
         drop(state);
-        drop(before);
         self.place = Some(place);
+        contained(|| drop(before));
         Poll::Pending
     }
 }
@@ -190,7 +193,7 @@ impl<R> Drop for Awaited<'_, R> {
     fn drop(&mut self) {
         if let Some(place) = self.place {
             let waker = self.single.state().wakers.remove(&place);
-            drop(waker);
+            contained(|| drop(waker));
         }
     }
 }
@@ -202,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts, and panics if it is to.
+    /// Counts how often it is woken, and panics then if it is to.
     struct Woken(AtomicU32, bool);
 
     impl Wake for Woken {
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_takes_his_waker_along() {
+    fn a_waiter_that_leaves_takes_its_waker_along() {
         let single = Single::<()>::new();
         let Ok(Turn::Ours(run)) = single.take(&Work::new()) else { unreachable!("it is free") };
         let Ok(Turn::Theirs(mut awaited)) = single.take(&Work::new()) else {
@@ -254,5 +257,78 @@ mod tests {
         assert_eq!(Arc::strong_count(&woken), 1);
         drop(run);
         assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    }
+
+    fn taken<R: Clone>(single: &Single<R>) -> Awaited<'_, R> {
+        let Ok(Turn::Theirs(awaited)) = single.take(&Work::new()) else {
+            unreachable!("it is taken")
+        };
+        awaited
+    }
+
+    /// A waker whose destructor panics.
+    struct Fragile(Arc<AtomicU32>);
+
+    impl Wake for Fragile {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn a_waker_whose_destructor_panics_takes_nothing_from_its_waiter() {
+        let (single, dropped) = (Single::new(), Arc::new(AtomicU32::new(0)));
+        let Ok(Turn::Ours(run)) = single.take(&Work::new()) else { unreachable!("it is free") };
+        let fragile = || Waker::from(Arc::new(Fragile(Arc::clone(&dropped))));
+        // Each poll leaves a waker of its own, and the one before is dropped by the library.
+        let poll = |awaited: &mut Awaited<'_, u32>| {
+            let waker = Foreign::new(fragile());
+            Pin::new(awaited).poll(&mut Context::from_waker(&waker))
+        };
+        let [mut leaves, mut waits] = [taken(&single), taken(&single)];
+        for _ in 0..3 {
+            assert!(poll(&mut leaves).is_pending() && poll(&mut waits).is_pending());
+        }
+        assert_eq!((single.state().wakers.len(), dropped.load(Ordering::SeqCst)), (2, 4));
+        drop(leaves);
+        assert_eq!((single.state().wakers.len(), dropped.load(Ordering::SeqCst)), (1, 5));
+        run.end(7);
+        assert_eq!((poll(&mut waits), dropped.load(Ordering::SeqCst)), (Poll::Ready(Some(7)), 7));
+    }
+
+    /// A result that cannot be copied, nor dropped, without a panic.
+    struct Thorny(Arc<AtomicU32>);
+
+    impl Clone for Thorny {
+        fn clone(&self) -> Self {
+            panic!("on purpose");
+        }
+    }
+
+    impl Drop for Thorny {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_copied_or_dropped_is_as_good_as_none() {
+        let (single, dropped) = (Single::new(), Arc::new(AtomicU32::new(0)));
+        for number in 1..=2 {
+            let Ok(Turn::Ours(run)) = single.take(&Work::new()) else { unreachable!("it is free") };
+            let awaited = taken(&single);
+            drop(Foreign::new(run.end(Thorny(Arc::clone(&dropped)))));
+            assert!(awaited.wait().is_none() && single.last(number).is_none());
+        }
+        // The first result by the second, and the second by what holds it.
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+        drop(single);
+        assert_eq!(dropped.load(Ordering::SeqCst), 2);
     }
 }

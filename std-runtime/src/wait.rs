@@ -1,20 +1,21 @@
 //! Waiting for a future on a thread.
 //!
-//! What core offers to wait for, a [`Follower`](crate::flight::Follower) or a
-//! [`Freed`](crate::flight::Freed), is a future, which any async runtime can poll. These functions wait for
-//! one, or for any other, with the thread that calls them.
+//! A [`Follower`](crate::flight::Follower) and a [`Freed`](crate::flight::Freed) are futures, which any async
+//! runtime can poll. These functions wait for one of them, or for any other future, with the thread that calls
+//! them.
 
 use std::fmt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::caller::waits;
+use crate::panics::contained;
 use crate::sync::{AtomicBool, thread};
 
-/// It took longer than the caller would wait.
+/// The future took longer than the caller would wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
@@ -26,7 +27,8 @@ impl fmt::Display for TimedOut {
 
 impl std::error::Error for TimedOut {}
 
-/// Waits for a future.
+/// Waits for a future, and returns its output. A panic of the future's `poll` reaches the caller; one of its
+/// destructor is [contained](crate::caught_panics).
 ///
 /// ```
 /// use tidegate::flight::{Caller, Refused, Slot};
@@ -53,11 +55,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Waits for a future, but no longer than this; then drops it.
+/// Waits for a future as [`block_on`] does, but no longer than this, and then drops it.
 ///
 /// # Errors
 ///
-/// [`TimedOut`].
+/// [`TimedOut`] if the future is not ready by then.
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,7 +69,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 /// assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOut));
 /// ```
 pub fn block_for<F: Future>(future: F, timeout: Duration) -> Result<F::Output, TimedOut> {
-    // What is too far away to be said never comes.
+    // A deadline that is too far away to be said never comes.
     wait(future, Instant::now().checked_add(timeout))
 }
 
@@ -75,23 +77,23 @@ pub fn block_for<F: Future>(future: F, timeout: Duration) -> Result<F::Output, T
 const PAUSE: Duration = Duration::from_micros(50);
 
 fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, TimedOut> {
-    let mut future = pin!(future);
+    let mut future = Polled(pin!(Some(future)));
     let parked = Arc::new(Parked { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&parked));
     let mut context = Context::from_waker(&waker);
     let mut in_vain = 0_u32;
     loop {
-        let poll = waits(&waker, || future.as_mut().poll(&mut context));
+        let poll = waits(&waker, || future.poll(&mut context));
         if let Poll::Ready(output) = poll {
             return Ok(output);
         }
-        // A future that could not leave its waker anywhere has itself polled again at once. That must not
-        // keep a processor busy for as long as it takes. Relaxed: a guess.
+        // A future that could not leave its waker anywhere asks to be polled again at once. That must not keep
+        // a processor busy for as long as it takes. Relaxed: a guess.
         in_vain = if parked.woken.load(Ordering::Relaxed) { in_vain.saturating_add(1) } else { 0 };
         if in_vain > 1 {
             thread::sleep(PAUSE * in_vain.min(20));
         }
-        // Acquire: pairs with the Release of waking: what came before it is seen by the poll.
+        // Acquire: pairs with the Release of waking, so that the poll sees what came before it.
         while !parked.woken.swap(false, Ordering::Acquire) {
             match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return Err(TimedOut),
@@ -100,7 +102,7 @@ fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Ti
             }
         }
         if deadline.is_some_and(|at| at <= Instant::now()) {
-            return match waits(&waker, || future.as_mut().poll(&mut context)) {
+            return match waits(&waker, || future.poll(&mut context)) {
                 Poll::Ready(output) => Ok(output),
                 Poll::Pending => Err(TimedOut),
             };
@@ -108,7 +110,25 @@ fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Ti
     }
 }
 
-/// A thread that waits. Others may unpark it for reasons of their own, so there is a flag.
+/// A future that is waited for. Its destructor is other people's code, like its `poll`.
+struct Polled<'a, F>(Pin<&'a mut Option<F>>);
+
+impl<F: Future> Polled<'_, F> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<F::Output> {
+        match self.0.as_mut().as_pin_mut() {
+            Some(future) => future.poll(context),
+            None => unreachable!("it is dropped last"),
+        }
+    }
+}
+
+impl<F> Drop for Polled<'_, F> {
+    fn drop(&mut self) {
+        contained(|| self.0.set(None));
+    }
+}
+
+/// A thread that waits. Other threads may unpark it for reasons of their own, so there is a flag.
 struct Parked {
     thread: thread::Thread,
     woken: AtomicBool,
@@ -120,8 +140,8 @@ impl Wake for Parked {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Release: pairs with the Acquire of whoever waits. If it was woken already, and does not know yet, it
-        // will see what came before this, too; and whoever woke it unparks it.
+        // Release: pairs with the Acquire of the thread that waits. If that was woken before and does not know
+        // yet, it will see what came before this wake, too, and the thread that woke it first unparks it.
         if !self.woken.swap(true, Ordering::Release) {
             self.thread.unpark();
         }

@@ -216,6 +216,39 @@ mod flurry_map {
         assert_eq!(never.sweep(Instant::MAX, Budget::UNLIMITED).removed, 0);
     }
 
+    #[test]
+    fn a_timestamp_that_panics_keeps_no_other_value_from_being_removed() {
+        let map = sessions(100);
+        let sweep = FlurrySweep::new(Arc::clone(&map), Duration::from_secs(50), |it| {
+            assert!(it.1 != at(7), "on purpose");
+            it.1
+        });
+        let mut sweep = sweep.on_removal(|_, _| ());
+        let step = sweep.sweep(at(99), Budget::entries(100));
+        assert_eq!((step.visited, step.removed, step.wrapped), (100, 49, true));
+        assert!(map.pin().contains_key(&7));
+    }
+
+    #[test]
+    fn a_timestamp_and_a_hook_that_panic_when_dropped_are_dropped_together() {
+        struct Bomb(Arc<AtomicU64>);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                panic!("on purpose");
+            }
+        }
+
+        let gone = Arc::new(AtomicU64::new(0));
+        let [stamp, hook] = [(); 2].map(|()| Bomb(Arc::clone(&gone)));
+        let sweep = FlurrySweep::new(sessions(0), Duration::from_secs(50), move |it| {
+            let _bomb = &stamp;
+            it.1
+        });
+        drop(sweep.on_removal(move |_, _| _ = &hook));
+        assert_eq!(gone.load(Ordering::SeqCst), 2);
+    }
+
     /// 0.2, 1: what was renewed between the look and the removal stays. Nothing that was told to be gone is
     /// there, and nothing is gone that was not told.
     #[test]

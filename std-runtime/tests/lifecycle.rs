@@ -429,3 +429,207 @@ fn a_destructor_that_panics_as_the_runtime_goes_keeps_no_other_target() {
     drop(runtime);
     assert_eq!(gone.load(Ordering::SeqCst), 2);
 }
+
+/// Counts how often it is dropped, and panics each time.
+struct Bomb(Arc<AtomicU64>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        panic!("on purpose");
+    }
+}
+
+/// A target that holds a bomb, and a gate that its step passes.
+fn armed(runtime: &Runtime, name: &str, gone: &Arc<AtomicU64>, gate: &Arc<Gate>) -> Sweeping {
+    let (bomb, gate) = (Bomb(Arc::clone(gone)), Arc::clone(gate));
+    let target = runtime.task(name, every(60_000), move |_, _| {
+        let _bomb = &bomb;
+        gate.pass();
+        Ok::<_, String>(done(0))
+    });
+    target.expect("a name")
+}
+
+/// The second of two destructors that panicked as the thread left used to end the process.
+#[test]
+fn targets_that_panic_when_they_go_after_a_step_that_hangs_are_all_dropped() {
+    let (runtime, gone, gate) = (runtime(), Arc::new(AtomicU64::new(0)), Gate::new());
+    for name in ["one", "other", "third"] {
+        armed(&runtime, name, &gone, &gate);
+    }
+    runtime.start().expect("a thread");
+    gate.wait_for(1);
+    // Waits for the step for a second, and leaves the targets to it.
+    drop(runtime);
+    assert_eq!(gone.load(Ordering::SeqCst), 0);
+    gate.open();
+    wait_until(|| gone.load(Ordering::SeqCst) == 3);
+}
+
+#[test]
+fn targets_that_panic_when_the_last_handle_goes_in_a_step_are_all_dropped() {
+    let (runtime, gone, gate) = (runtime(), Arc::new(AtomicU64::new(0)), Gate::new());
+    gate.open();
+    let last = Arc::new(Mutex::new(None));
+    let takes = Arc::clone(&last);
+    let bomb = Bomb(Arc::clone(&gone));
+    let drops = runtime.task("drops", every(1), move |_, _| {
+        let _bomb = &bomb;
+        drop(takes.lock().unwrap().take());
+        Ok::<_, String>(done(0))
+    });
+    // A handle keeps what the engine knows, but none of the other targets.
+    let drops = drops.expect("a name");
+    for name in ["one", "other"] {
+        armed(&runtime, name, &gone, &gate);
+    }
+    runtime.start().expect("a thread");
+    *last.lock().unwrap() = Some(runtime);
+    wait_until(|| gone.load(Ordering::SeqCst) == 2);
+    assert_eq!(drops.health(), Health::Stopped);
+    drop(drops);
+    assert_eq!(gone.load(Ordering::SeqCst), 3);
+}
+
+/// The run that a caller has asked for is the last, and the runtime's handle goes in it.
+#[test]
+fn targets_that_panic_when_the_last_handle_goes_in_a_run_that_was_asked_for_are_all_dropped() {
+    let (runtime, gone, gate) = (runtime(), Arc::new(AtomicU64::new(0)), Gate::new());
+    for name in ["one", "other"] {
+        armed(&runtime, name, &gone, &gate);
+    }
+    let last = Mutex::new(Some(runtime.clone()));
+    let drops = runtime.task("drops", every(60_000), move |_, _| {
+        drop(last.lock().unwrap().take());
+        Ok::<_, String>(done(0))
+    });
+    let drops = drops.expect("a name");
+    drop(runtime);
+    assert_eq!(drops.trigger(), Ok(done(0)));
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn handles_of_removed_targets_that_panic_are_dropped_together() {
+    let (runtime, gone, gate) = (runtime(), Arc::new(AtomicU64::new(0)), Gate::new());
+    let handles = ["one", "other", "third"].map(|name| armed(&runtime, name, &gone, &gate));
+    handles.iter().for_each(Sweeping::remove);
+    drop(handles);
+    assert_eq!(gone.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_target_that_is_refused_is_dropped_and_the_refusal_returned() {
+    let (runtime, gone) = (runtime(), Arc::new(AtomicU64::new(0)));
+    runtime.task("taken", every(1), |_, _| Ok::<_, String>(done(0))).expect("a name");
+    for name in ["taken", ""] {
+        let bomb = Bomb(Arc::clone(&gone));
+        let refused = runtime.task(name, every(1), move |_, _| {
+            let _bomb = &bomb;
+            Ok::<_, String>(done(0))
+        });
+        assert_eq!(refused.expect_err("refused").field(), "name");
+    }
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+}
+
+/// A clock whose destructor panics.
+struct Broken(Bomb);
+
+impl tidegate::Clock for Broken {
+    fn now(&self) -> tidegate::Instant {
+        let _bomb = &self.0;
+        tidegate::Instant::ORIGIN
+    }
+}
+
+#[test]
+fn a_clock_and_a_target_that_both_panic_when_dropped_end_nothing() {
+    let gone = Arc::new(AtomicU64::new(0));
+    let clock = Arc::new(Broken(Bomb(Arc::clone(&gone))));
+    let runtime = Runtime::builder().clock(clock).build().expect("a runtime");
+    let gate = Gate::new();
+    let target = armed(&runtime, "it", &gone, &gate);
+    // The handle is the last that knows the target, and the target the last that knows the clock.
+    drop(runtime);
+    assert_eq!(gone.load(Ordering::SeqCst), 0);
+    drop(target);
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+    let clock = Arc::new(Broken(Bomb(Arc::clone(&gone))));
+    let runtime = Runtime::builder().clock(clock).build().expect("a runtime");
+    drop(runtime);
+    assert_eq!(gone.load(Ordering::SeqCst), 3);
+}
+
+/// An error that panics when it is shown, and again when it is dropped.
+#[test]
+fn an_error_that_panics_in_every_way_is_a_run_that_panicked() {
+    struct Hostile(Bomb, bool);
+
+    impl std::fmt::Display for Hostile {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let _bomb = &self.0;
+            assert!(!self.1, "on purpose");
+            f.write_str("on purpose")
+        }
+    }
+
+    let (runtime, gone) = (runtime(), Arc::new(AtomicU64::new(0)));
+    for (name, panics, error) in [
+        ("shown", false, RunError::Failed("on purpose".to_owned())),
+        ("not shown", true, RunError::Panicked),
+    ] {
+        let drops = Arc::clone(&gone);
+        let it = runtime.task(name, every(60_000), move |_, _| {
+            Err::<Swept, _>(Hostile(Bomb(Arc::clone(&drops)), panics))
+        });
+        assert_eq!(it.expect("a name").trigger(), Err(error));
+    }
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_future_whose_destructor_panics_takes_nothing_from_its_waiter() {
+    use std::future::{pending, ready};
+    use tidegate::wait::{TimedOut, block_for, block_on};
+
+    let gone = Arc::new(AtomicU64::new(0));
+    let bomb = || Bomb(Arc::clone(&gone));
+    struct Kept<F>(std::pin::Pin<Box<F>>, Bomb);
+    impl<F: Future> Future for Kept<F> {
+        type Output = F::Output;
+        fn poll(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<F::Output> {
+            let _bomb = &self.1;
+            self.0.as_mut().poll(context)
+        }
+    }
+    assert_eq!(block_on(Kept(Box::pin(ready(7)), bomb())), 7);
+    let short = Duration::from_millis(1);
+    assert_eq!(block_for(Kept(Box::pin(pending::<()>()), bomb()), short), Err(TimedOut));
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+    // What its poll panics with is the caller's to hear of, whatever its destructor does then.
+    let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        block_on(Kept(Box::pin(async { panic!("of the poll") }), bomb())) as u32
+    }));
+    let payload = panics.expect_err("its panic");
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"of the poll"));
+    assert_eq!(gone.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn cached_clocks_whose_sources_panic_when_dropped_are_dropped_together() {
+    let gone = Arc::new(AtomicU64::new(0));
+    let clocks = [(); 2].map(|()| {
+        let bomb = Bomb(Arc::clone(&gone));
+        tidegate::CachedClock::new(move || {
+            let _bomb = &bomb;
+            tidegate::Instant::ORIGIN
+        })
+    });
+    drop(clocks);
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+}

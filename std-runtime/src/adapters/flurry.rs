@@ -7,19 +7,21 @@ use std::sync::Arc;
 use flurry::HashMap;
 use tidegate_core::{Budget, Instant, Sweep, Swept, Ttl};
 
-use crate::panics::contained;
+use crate::panics::{Foreign, contained};
 
 type Timestamp<V> = Box<dyn Fn(&V) -> Instant + Send>;
 type Hook<K, V> = Box<dyn FnMut(&K, &V) + Send>;
 
-/// A pass over a [`flurry::HashMap`] that removes what has lived for its time to live, by a timestamp that it
-/// carries.
+/// Removes from a [`flurry::HashMap`] the values that have lived for their time to live, by a timestamp that each
+/// value carries.
 ///
-/// What is removed is the value that was seen to be stale, never one that has taken its place meanwhile; but
-/// one that did is replaced by its clone, for that map knows no other way to leave it: what is changed in place
-/// meanwhile, by an atomic in the value, may be lost. The hook is told of each
-/// that is removed, exactly once, when nothing is held that others could wait for; if it panics, that is
-/// caught.
+/// A step removes the value that was seen to be stale, never one that has taken its place meanwhile. But one that
+/// did is replaced by its clone, for that map knows no other way to leave it: what is changed in place meanwhile,
+/// by an atomic in the value, may be lost. The hook is told of each value that is removed, exactly once, when
+/// nothing is held that others could wait for.
+///
+/// Panics of the hook, the timestamp and the map's keys and values are [contained](crate::caught_panics). A value
+/// whose timestamp panics stays, and keeps no other from being removed.
 ///
 /// An iterator of that map lives as long as its guard, which must not be kept, so it cannot be gone on with: a
 /// step looks at the whole map. The budget bounds the removals of a step, and the next step begins at the
@@ -42,36 +44,37 @@ type Hook<K, V> = Box<dyn FnMut(&K, &V) + Send>;
 /// assert_eq!((step.removed, step.wrapped, sessions.len()), (1, true, 1));
 /// ```
 pub struct FlurrySweep<K, V, S = std::hash::RandomState> {
-    map: Arc<HashMap<K, V, S>>,
+    map: Foreign<Arc<HashMap<K, V, S>>>,
     ttl: Ttl,
-    timestamp: Timestamp<V>,
-    hook: Option<Hook<K, V>>,
+    timestamp: Foreign<Timestamp<V>>,
+    hook: Option<Foreign<Hook<K, V>>>,
 }
 
 impl<K, V, S> FlurrySweep<K, V, S> {
-    /// Of a map whose values live for so long from their timestamp on: what has been there for exactly that
-    /// time is gone.
+    /// Creates a pass over a map whose values live for `ttl` from their timestamp on. A value that has lived for
+    /// exactly that time is removed.
     pub fn new(
         map: Arc<HashMap<K, V, S>>,
         ttl: impl Into<Ttl>,
         timestamp: impl Fn(&V) -> Instant + Send + 'static,
     ) -> Self {
-        Self { map, ttl: ttl.into(), timestamp: Box::new(timestamp), hook: None }
+        let timestamp = Foreign::new(Box::new(timestamp) as Timestamp<V>);
+        Self { map: Foreign::new(map), ttl: ttl.into(), timestamp, hook: None }
     }
 
-    /// Is told of what is removed.
+    /// Sets the hook that is told of each value that is removed.
     #[must_use]
     pub fn on_removal(mut self, hook: impl FnMut(&K, &V) + Send + 'static) -> Self {
-        self.hook = Some(Box::new(hook));
+        self.hook = Some(Foreign::new(Box::new(hook)));
         self
     }
 
     fn is_stale(&self, value: &V, now: Instant) -> bool {
         match self.ttl {
             Ttl::For(ttl) => {
-                let stamp = (self.timestamp)(value);
+                let stamp = contained(|| (self.timestamp)(value));
                 // A stamp that is ahead is fresh; nothing lives for no time.
-                now >= stamp && now.since(stamp) >= ttl
+                stamp.is_some_and(|stamp| now >= stamp && now.since(stamp) >= ttl)
             }
             Ttl::Forever => false,
         }
@@ -98,14 +101,17 @@ where
                 break;
             }
             let mut is_gone = false;
-            map.compute_if_present(
-                key,
-                |_, there| {
-                    is_gone = std::ptr::eq(there, value) && self.is_stale(there, now);
-                    (!is_gone).then(|| there.clone())
-                },
-                &guard,
-            );
+            // The map calls its keys and values. Once it was told that the value goes, it calls destructors only.
+            contained(|| {
+                map.compute_if_present(
+                    key,
+                    |_, there| {
+                        is_gone = std::ptr::eq(there, value) && self.is_stale(there, now);
+                        (!is_gone).then(|| there.clone())
+                    },
+                    &guard,
+                );
+            });
             if is_gone {
                 step.removed += 1;
                 if let Some(hook) = &mut self.hook {
@@ -113,6 +119,8 @@ where
                 }
             }
         }
+        // Frees what can be freed by now.
+        contained(|| drop(guard));
         step
     }
 }
