@@ -102,6 +102,30 @@ pub const MODELS: &[Model] = &[
         run: who_waits_is_woken_by_a_thread_that_gives_up,
         outcomes: both(&["Ok", "Stopping"]),
     },
+    Model {
+        name: "s15_a_deadline_that_comes_while_a_caller_runs_is_kept",
+        preemptions: 4,
+        run: a_deadline_that_comes_while_a_caller_runs_is_kept,
+        outcomes: both(&["the deadline is kept", "the run has not ended"]),
+    },
+    Model {
+        name: "s16_what_is_enabled_while_the_thread_falls_asleep_is_run",
+        preemptions: 4,
+        run: what_is_enabled_while_the_thread_falls_asleep_is_run,
+        outcomes: both(&["run"]),
+    },
+    Model {
+        name: "s17_targets_go_after_the_last_step_of_an_abandoned_runtime",
+        preemptions: 3,
+        run: targets_go_after_the_last_step_of_an_abandoned_runtime,
+        outcomes: both(&["Ok", "Stopping"]),
+    },
+    Model {
+        name: "s18_the_step_that_sees_a_stop_is_the_last",
+        preemptions: 4,
+        run: the_step_that_sees_a_stop_is_the_last,
+        outcomes: both(&["Ok", "Stopping"]),
+    },
 ];
 
 /// When the stop came, and what was answered to who had asked.
@@ -130,6 +154,12 @@ unsafe impl Send for Seen {}
 unsafe impl Sync for Seen {}
 
 impl Seen {
+    fn new() -> Arc<Self> {
+        let counts = || AtomicU32::new(0);
+        let (began, ended, told) = (counts(), counts(), counts());
+        Arc::new(Self { touched: UnsafeCell::new(0), began, ended, told })
+    }
+
     fn touch(&self) {
         // SAFETY: nobody else touches it now, or loom says so.
         let touch = || self.touched.with_mut(|touched| unsafe { *touched += 1 });
@@ -165,8 +195,7 @@ struct Setting {
 
 fn setting(first: First) -> Setting {
     let runtime = Runtime::builder().build().expect("a runtime");
-    let (touched, counts) = (UnsafeCell::new(0), || AtomicU32::new(0));
-    let seen = Arc::new(Seen { touched, began: counts(), ended: counts(), told: counts() });
+    let seen = Seen::new();
     let (ours, mut is_partial) = (Arc::clone(&seen), false);
     let step = move |_now, _budget| {
         is_partial = !is_partial;
@@ -430,4 +459,163 @@ fn one_waits_and_two_wake() -> String {
     block_on(over);
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
     format!("{polls} polls")
+}
+
+/// A number that threads wait for.
+#[derive(Clone)]
+struct Count(Arc<(Mutex<u32>, Condvar)>);
+
+impl Count {
+    fn new() -> Self {
+        Self(Arc::new((Mutex::new(0), Condvar::new())))
+    }
+
+    fn add(&self) {
+        *self.0.0.lock().expect("nobody panics") += 1;
+        self.0.1.notify_one();
+    }
+
+    fn wait_for(&self, least: u32) {
+        let mut count = self.0.0.lock().expect("nobody panics");
+        while *count < least {
+            count = self.0.1.wait(count).expect("nobody panics");
+        }
+    }
+}
+
+/// A target whose runs are two steps each, and counted when they end.
+fn counted(runtime: &Runtime, schedule: Schedule, runs: &Count) -> Sweeping {
+    let (runs, mut is_partial) = (runs.clone(), false);
+    let it = runtime.task("counted", schedule, move |_, _| {
+        is_partial = !is_partial;
+        if !is_partial {
+            runs.add();
+        }
+        Ok::<_, String>(Swept { visited: 1, wrapped: !is_partial, ..Swept::default() })
+    });
+    it.expect("a name")
+}
+
+/// The caller's run has been recorded, but the caller may still have the turn when the thread finds the next deadline.
+/// The caller must then put the task in order again.
+fn a_deadline_that_comes_while_a_caller_runs_is_kept() -> String {
+    let (runtime, runs) = (Runtime::builder().build().expect("a runtime"), Count::new());
+    let it = counted(&runtime, hourly(First::AtOnce), &runs);
+    let (asks, starts) = (it.clone(), runtime.clone());
+    let outcomes = race(vec![
+        deed(move || {
+            asks.trigger().expect("a run");
+            String::new()
+        }),
+        deed(move || {
+            if it.metrics().runs == 0 {
+                return "the run has not ended".to_owned();
+            }
+            starts.start().expect("a thread");
+            runs.wait_for(2);
+            "the deadline is kept".to_owned()
+        }),
+    ]);
+    stop(&runtime);
+    outcomes.concat()
+}
+
+fn what_is_enabled_while_the_thread_falls_asleep_is_run() -> String {
+    let (runtime, runs) = (Runtime::builder().build().expect("a runtime"), Count::new());
+    let it = counted(&runtime, hourly(First::AtOnce).enabled(false), &runs);
+    runtime.start().expect("a thread");
+    race(vec![deed(move || {
+        it.enable(true);
+        runs.wait_for(1);
+    })]);
+    stop(&runtime);
+    "run".to_owned()
+}
+
+/// Touches what the steps touch, when it is dropped.
+struct Goes(Arc<Seen>, Count);
+
+impl Drop for Goes {
+    fn drop(&mut self) {
+        self.0.touch();
+        if self.0.began() > self.0.ended() {
+            // A panic would be contained, and nobody would hear of it.
+            std::process::abort();
+        }
+        self.1.add();
+    }
+}
+
+/// The last handle of the runtime goes in a step, which a caller or the thread does. A handle of the target is left,
+/// and keeps the engine, but no other target. (It may be run again while the others go.)
+fn targets_go_after_the_last_step_of_an_abandoned_runtime() -> String {
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let seen = Seen::new();
+    let gone = Count::new();
+    let goes = Goes(Arc::clone(&seen), gone.clone());
+    let other = runtime.task("other", hourly(First::AfterInterval), move |_, _| {
+        let _goes = &goes;
+        Ok::<_, String>(Swept::default())
+    });
+    drop(other.expect("a name"));
+    let last = Arc::new(Mutex::new(None));
+    let (takes, touches) = (Arc::clone(&last), seen);
+    let it = runtime.task("it", hourly(First::AtOnce), move |_, _| {
+        let last = takes.lock().expect("nobody panics").take();
+        if let Some(last) = last {
+            touches.began.fetch_add(1, Ordering::SeqCst);
+            drop::<Runtime>(last);
+            touches.touch();
+            touches.ended.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok::<_, String>(Swept { wrapped: true, ..Swept::default() })
+    });
+    let it = it.expect("a name");
+    let (starts, _kept) = (runtime.clone(), it.clone());
+    *last.lock().expect("nobody panics") = Some(runtime);
+    starts.start().expect("a thread");
+    drop(starts);
+    let outcomes = race(vec![
+        deed(move || match it.trigger() {
+            Ok(_) => "Ok".to_owned(),
+            Err(error) => format!("{error:?}"),
+        }),
+        deed(move || {
+            gone.wait_for(1);
+            String::new()
+        }),
+    ]);
+    outcomes.concat()
+}
+
+/// A stop that has found the run in progress is told to its steps under a lock, which orders the looks at the flag.
+fn the_step_that_sees_a_stop_is_the_last() -> String {
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let is_stopping = Arc::new(Mutex::new(false));
+    let (told, mut is_partial, mut is_last) = (Arc::clone(&is_stopping), false, false);
+    let it = runtime.task("it", hourly(First::AfterInterval), move |_, _| {
+        is_partial = !is_partial;
+        if is_partial {
+            is_last = *told.lock().expect("nobody panics");
+        } else if is_last {
+            // A panic would be contained, and nobody would hear of it.
+            std::process::abort();
+        }
+        Ok::<_, String>(Swept { visited: 1, wrapped: !is_partial, ..Swept::default() })
+    });
+    let it = it.expect("a name");
+    let outcomes = race(vec![
+        deed(move || match it.trigger() {
+            Ok(_) => "Ok".to_owned(),
+            Err(error) => format!("{error:?}"),
+        }),
+        deed(move || {
+            if runtime.stop(Duration::ZERO) == Stop::TimedOut {
+                *is_stopping.lock().expect("nobody panics") = true;
+            }
+            stop(&runtime);
+            String::new()
+        }),
+    ]);
+    outcomes.concat()
 }

@@ -1,4 +1,4 @@
-//! The threads of a process: what they do, and how they are started and stopped.
+//! The runtime: the threads of a process, started and stopped together.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,12 +17,12 @@ use crate::sweeper::{self, Sweeping};
 use crate::sync::{Mutex, MutexGuard};
 use crate::task::{Output, Task};
 
-/// A clock that any thread reads.
+/// A clock that threads share.
 pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
 
-/// Runs what has to be done again and again: sweeps on one thread, and pressure and refreshers on threads of
-/// their own. Clones are the same runtime; dropping the last stops it, waiting for a step under way for a
-/// second at most.
+/// Runs work that recurs: sweeps on one thread, and pressure and refreshers on threads of their own. Clones are
+/// handles of the same runtime. Dropping the last handle stops it, and waits for a step in progress for a second
+/// at most.
 ///
 /// # Guarantees
 ///
@@ -33,11 +33,14 @@ pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
 ///   that runs which are due at about the same time share a wake. Adding and removing a target, and finding the
 ///   next that is due, take a number of steps that grows as the logarithm of the number of targets;
 ///   [`health`](Self::health) and [`sweepings`](Self::sweepings) look at each.
-/// * [`stop`](Self::stop) wakes a thread that sleeps at once, and waits for a step under way. After
-///   [`Stop::Stopped`] no step runs until somebody starts or triggers it.
+/// * [`stop`](Self::stop) wakes a thread that sleeps at once, and waits for a step in progress. After
+///   [`Stop::Stopped`] no step runs until the runtime is started or a target triggered.
 /// * There is never more than one thread of a kind, however starting and stopping race.
-/// * A target that panics or fails is counted and goes on; after the n-th failure in a row it skips
+/// * A target that panics or fails is counted and run again; after the n-th failure in a row it skips
 ///   2^(n-1) - 1 deadlines, 15 at most.
+/// * A panic of a target's destructor, or of the clock's, is [contained](crate::caught_panics). Targets are dropped
+///   while nothing is held, and after the runtime has stopped: where the last handle is dropped, or by the step
+///   that it did not wait for.
 ///
 /// # Examples
 ///
@@ -58,7 +61,7 @@ pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
 /// let swept = sweeping.trigger()?; // now, and not in a minute
 /// assert_eq!((swept.removed, sweeping.health()), (0, Health::Healthy));
 ///
-/// // At once, though the next is a minute away.
+/// // At once, though the next run is a minute away.
 /// assert_eq!(runtime.stop(Duration::from_secs(1)), Stop::Stopped);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -73,15 +76,15 @@ struct Inner {
     threads: Mutex<Threads>,
 }
 
-/// Those beside the sweeps'.
+/// The threads beside that of the sweeps.
 struct Threads {
     others: Vec<Arc<dyn Thread>>,
-    /// Theirs.
+    /// The names of pressures and refreshers.
     names: Vec<String>,
     is_started: bool,
 }
 
-/// What a runtime does with a thread, whatever that does.
+/// What a runtime does with each of its threads.
 pub(crate) trait Thread: Send + Sync {
     fn can_start(&self) -> bool;
     fn start(&self) -> Result<(), StartError>;
@@ -112,9 +115,9 @@ impl<O: Output> Thread for Engine<O> {
     }
 }
 
-/// What a runtime is to be like: [`Runtime::builder`].
+/// Builds a [`Runtime`]: see [`Runtime::builder`].
 #[derive(Clone)]
-#[must_use = "a builder builds nothing until it is told to"]
+#[must_use = "a builder does nothing until it builds"]
 pub struct Builder {
     settings: Settings,
 }
@@ -127,43 +130,43 @@ struct Settings {
 }
 
 impl Builder {
-    /// What it is called, for people and for [`shared`](Self::shared). "tidegate" until set.
+    /// Sets the name, by which [`shared`](Self::shared) finds the runtime. "tidegate" by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self
     }
 
-    /// The clock whose times targets are used with: they are swept, and caches evicted, by it. [That of the
-    /// process](crate::clock()) until set. Deadlines and health go by that one always; a refresher has [a clock of
-    /// its own](crate::refresh::Builder::clock).
+    /// Sets the clock by which targets are swept and caches evicted. [That of the process](crate::clock()) by
+    /// default. Deadlines and health always use the clock of the process; a refresher has [a clock of its
+    /// own](crate::refresh::Builder::clock).
     pub fn clock(mut self, clock: Arc<dyn Clock + Send + Sync>) -> Self {
         self.settings.clock = Some(Foreign::new(clock));
         self
     }
 
-    /// After so many intervals without an end, and 100 ms at least, a run is [stalled](Health::Stalled). 3 until
-    /// set.
+    /// Sets the number of intervals after which a run that has not ended is [stalled](Health::Stalled), 100 ms at
+    /// least. 3 by default.
     pub fn stalled_after(mut self, intervals: u32) -> Self {
         self.settings.stalled_after = intervals;
         self
     }
 
-    /// A runtime of its own; not started.
+    /// Builds a runtime that no other builder returns. It is not started.
     ///
     /// # Errors
     ///
-    /// If a setting cannot be.
+    /// If a setting is invalid.
     pub fn build(self) -> Result<Runtime, ConfigError> {
         self.settings.check()?;
         Ok(Runtime::new(self.settings))
     }
 
-    /// The runtime of this name in this process: another handle of it if there is one, or else a new one.
-    /// There is one for as long as there are handles.
+    /// Returns the runtime of this name in this process: another handle of it if there is one, or else a new
+    /// runtime. It exists for as long as it has handles.
     ///
     /// # Errors
     ///
-    /// If a setting cannot be; or is another than that of the runtime that is there.
+    /// If a setting is invalid, or differs from that of the runtime that exists.
     ///
     /// ```
     /// use tidegate::Runtime;
@@ -197,7 +200,7 @@ impl Builder {
 
 type Named = HashMap<String, Weak<Inner>>;
 
-/// The runtimes that are found by name.
+/// The runtimes that can be found by name.
 fn shared() -> std::sync::MutexGuard<'static, Named> {
     static SHARED: LazyLock<std::sync::Mutex<Named>> = LazyLock::new(Default::default);
     SHARED.lock().unwrap_or_else(PoisonError::into_inner)
@@ -233,29 +236,29 @@ impl Runtime {
         Self { inner: Arc::new(Inner { settings, sweeps, threads }) }
     }
 
-    /// A runtime to be described further.
+    /// Returns a builder with the default settings.
     pub fn builder() -> Builder {
         let settings = Settings { name: "tidegate".to_owned(), clock: None, stalled_after: 3 };
         Builder { settings }
     }
 
-    /// The [shared](Builder::shared) runtime of this name, if there is one.
+    /// Returns the [shared](Builder::shared) runtime of this name, if there is one.
     pub fn find(name: &str) -> Option<Self> {
         let inner = shared().get(name).and_then(Weak::upgrade)?;
         Some(Self { inner })
     }
 
-    /// Whether another handle is one of this runtime.
+    /// Returns whether `other` is a handle of this runtime.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// What it is called.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.inner.settings.name
     }
 
-    /// The clock whose times targets are used with.
+    /// Returns the clock by which targets are swept.
     pub fn clock(&self) -> Arc<dyn Clock + Send + Sync> {
         let own = self.inner.settings.clock.as_deref();
         own.map_or_else(|| Arc::new(crate::clock()) as SharedClock, Arc::clone)
@@ -265,11 +268,11 @@ impl Runtime {
         self.inner.settings.stalled_after
     }
 
-    /// Has a target swept. Begins at once if the runtime is started. Share what it sweeps through an `Arc`.
+    /// Adds a target, which is swept from now on if the runtime is started. Share what it sweeps through an `Arc`.
     ///
     /// # Errors
     ///
-    /// If the name is taken, empty, longer than 64 bytes, or has control characters.
+    /// If the name is taken, empty, longer than 64 bytes, or has control characters. The target is dropped.
     pub fn sweep(
         &self,
         name: &str,
@@ -280,12 +283,12 @@ impl Runtime {
         self.add(name, schedule, move |now, budget| Ok(target.sweep(now, budget)))
     }
 
-    /// Has a closure called: a step of a sweep, which says what it did, or why it failed. A run is over when
-    /// a step has `wrapped`, or done nothing at all.
+    /// Adds a closure as a target. Each call is a step, and returns what it did, or why it failed. A run is over
+    /// when a step has `wrapped`, or has done nothing at all.
     ///
     /// # Errors
     ///
-    /// As [`sweep`](Self::sweep).
+    /// Fails as [`sweep`](Self::sweep) does.
     ///
     /// ```
     /// use std::time::Duration;
@@ -326,14 +329,15 @@ impl Runtime {
         Ok(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
     }
 
-    /// The target of this name.
+    /// Returns a handle of the target of this name.
     pub fn sweeping(&self, name: &str) -> Option<Sweeping> {
         let shared = self.inner.sweeps.shared();
         let task = shared.task(name)?;
         Some(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
     }
 
-    /// All targets, in the order in which they were added. Pressure and refreshers have handles of their own.
+    /// Returns handles of all targets, in the order in which they were added. Pressure and refreshers have handles
+    /// of their own.
     pub fn sweepings(&self) -> Vec<Sweeping> {
         let shared = self.inner.sweeps.shared();
         let handle = |task: &Arc<_>| {
@@ -342,13 +346,13 @@ impl Runtime {
         shared.tasks().iter().map(handle).collect()
     }
 
-    /// Has a refresher renewed when it is due, on a thread of its own, looked at every `interval`: those who
-    /// ask do not have to renew it early themselves, and it is fresh though nobody asks. Stays until the
-    /// runtime is dropped.
+    /// Adds a refresher, which a thread of its own renews when that is due. The thread looks every `interval`.
+    /// Callers of the refresher then do not have to renew early themselves, and the token is fresh though none
+    /// asks. The refresher stays until the runtime is dropped.
     ///
     /// # Errors
     ///
-    /// If the name or the interval cannot be, the name is taken, or the system cannot start a thread.
+    /// If the name or the interval is invalid, the name is taken, or the system cannot start a thread.
     pub fn refresh<T, E>(
         &self,
         name: &str,
@@ -370,7 +374,8 @@ impl Runtime {
         })
     }
 
-    /// What `make` makes, under a name that no pressure and no refresher has; taken from now on, unless it fails.
+    /// Returns what `make` makes, under a name that no pressure and no refresher has. The name is taken from now
+    /// on, unless `make` fails.
     pub(crate) fn named<T>(
         &self,
         name: &str,
@@ -386,7 +391,7 @@ impl Runtime {
         make().inspect_err(|_| self.threads().names.retain(|other| other != name))
     }
 
-    /// Takes threads over, and starts them if the runtime is started: all of them or none.
+    /// Adds threads, and starts them if the runtime is started: all of them or none.
     pub(crate) fn adopt(&self, ours: Vec<Arc<dyn Thread>>) -> Result<(), StartError> {
         let mut threads = self.threads();
         if threads.is_started {
@@ -405,12 +410,12 @@ impl Runtime {
         self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the threads; nothing if they run.
+    /// Starts the threads. Does nothing if they run.
     ///
     /// # Errors
     ///
-    /// [`StartError::Stopping`] if it is being stopped and a step is still under way;
-    /// [`StartError::Thread`] if the system cannot start one: then the others are stopped, too.
+    /// [`StartError::Stopping`] if the runtime is being stopped and a step is still in progress;
+    /// [`StartError::Thread`] if the system cannot start a thread, and then the others are stopped, too.
     pub fn start(&self) -> Result<(), StartError> {
         let mut threads = self.threads();
         let sweeps: &dyn Thread = &self.inner.sweeps;
@@ -430,11 +435,11 @@ impl Runtime {
         Ok(())
     }
 
-    /// Stops the threads: wakes them if they sleep, and waits for steps under way, but no longer than this.
+    /// Stops the threads: wakes those that sleep, and waits for steps in progress, but no longer than `timeout`.
     /// Runs that were triggered end after their step, too, with [`RunError::Stopping`](crate::RunError).
     ///
-    /// What steps have put into thread-local variables is dropped a moment later. Called by a step, of
-    /// whatever runtime, it does not wait, and says [`Stop::TimedOut`].
+    /// What steps have put into thread-local variables is dropped a moment later. A caller that is itself called by
+    /// a step, of any runtime, does not wait, and is answered [`Stop::TimedOut`].
     pub fn stop(&self, timeout: Duration) -> Stop {
         let deadline = deadline(timeout);
         let mut threads = self.threads();
@@ -445,17 +450,16 @@ impl Runtime {
         self.inner.wait_until_stopped(&others, deadline)
     }
 
-    /// Whether it was started, and not stopped since.
+    /// Returns whether the runtime was started, and not stopped since.
     pub fn is_started(&self) -> bool {
         self.threads().is_started
     }
 
-    /// The worst of all that it does.
+    /// Returns the worst health of all its targets, pressures and refreshers. Looks at each.
     pub fn health(&self) -> Health {
         let stalled_after = self.stalled_after();
         let threads = self.threads();
         let (is_started, others) = (threads.is_started, threads.others.clone());
-        // Whoever looks at targets may be the last that knows one.
         drop(threads);
         let others = others.iter().filter_map(|thread| thread.worst(stalled_after));
         let sweeps = self.inner.sweeps.shared().worst(stalled_after);
@@ -465,7 +469,7 @@ impl Runtime {
     }
 }
 
-/// A [`Refresher`] that a [`Runtime`] sees to. Dropping it leaves that to the runtime.
+/// A handle of a [`Refresher`] that a [`Runtime`] renews. Dropping it changes nothing.
 #[derive(Clone)]
 pub struct Renewing {
     shared: Arc<Shared<()>>,
@@ -474,12 +478,12 @@ pub struct Renewing {
 }
 
 impl Renewing {
-    /// How it is faring: degraded while renewals fail, or there is no valid token.
+    /// Returns its health: degraded while renewals fail, or there is no valid token.
     pub fn health(&self) -> Health {
         self.shared.health(&self.task, self.stalled_after)
     }
 
-    /// What was done: runs are looks at whether it is due.
+    /// Returns what was done. A run is a look at whether a renewal is due.
     pub fn metrics(&self) -> Metrics {
         self.task.metrics()
     }
@@ -512,11 +516,11 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // All at once, before each waits for its own.
+        // All are asked before any is waited for.
         let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
         let others = std::mem::take(&mut threads.others);
         self.ask_to_stop(&others);
-        // What each does is dropped with it here, or by the last step if that has not ended.
+        // What they hold is dropped here, or by the last step if that has not ended.
         _ = self.wait_until_stopped(&others, deadline(ON_DROP));
     }
 }

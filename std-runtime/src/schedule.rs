@@ -1,4 +1,4 @@
-//! When something is to be done.
+//! When work is due.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use tidegate_core::{Budget, Cadence};
 
 use crate::config::{self, ConfigError};
 
-/// When something is to be done, and how much of it at a time. Plain data.
+/// When a target is due, and how much of it is done at a time. Plain data.
 ///
-/// Deadlines are absolute: the k-th is at the start and k intervals. Those that pass while the work of an
-/// earlier one is under way are skipped, and counted.
+/// Deadlines are absolute: the k-th is at the start and k intervals. Deadlines that pass while the work of an
+/// earlier one is in progress are skipped, and counted.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tidegate::{First, Schedule};
 ///
 /// let hourly = Schedule::every(Duration::from_secs(3_600))?.first(First::AfterInterval);
-/// let minute = Schedule::for_ttl(Duration::from_secs(300)); // what lives for so long
+/// let minute = Schedule::for_ttl(Duration::from_secs(300)); // entries live for five minutes
 /// assert_eq!(minute.interval(), Duration::from_secs(60));
 /// # let _ = hourly;
 /// # Ok::<(), tidegate::ConfigError>(())
@@ -29,18 +29,18 @@ pub struct Schedule {
     pub(crate) is_enabled: bool,
 }
 
-/// When the first time is.
+/// When the first run is due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum First {
-    /// As soon as it is started.
+    /// At the start.
     #[default]
     AtOnce,
-    /// An interval later.
+    /// An interval after the start.
     AfterInterval,
 }
 
 impl Schedule {
-    /// At every interval, from the start on.
+    /// Creates a schedule with a deadline at every interval, from the start on.
     ///
     /// # Errors
     ///
@@ -49,42 +49,42 @@ impl Schedule {
         Ok(Self::checked(config::interval(interval)?))
     }
 
-    /// Five times in a time to live, at least once an hour, and at most 1,000 times a second.
+    /// Creates a schedule with five deadlines in a time to live, at least one an hour, and at most 1,000 a second.
     #[must_use]
     pub fn for_ttl(ttl: Duration) -> Self {
         Self::checked(Cadence::interval_for(ttl))
     }
 
-    /// At an interval that was looked at.
+    /// Creates a schedule of an interval that was checked.
     pub(crate) const fn checked(interval: Duration) -> Self {
         // Some tens of microseconds.
         let budget = Budget::entries(4_096);
         Self { interval, first: First::AtOnce, budget, is_enabled: true }
     }
 
-    /// When the first time is.
+    /// Sets when the first run is due. At the start by default.
     #[must_use]
     pub const fn first(mut self, first: First) -> Self {
         self.first = first;
         self
     }
 
-    /// How much is done in a step, at least one entry: between two, others have their turn, and the thread can
-    /// be stopped.
+    /// Sets how much is done in a step, at least one entry. Between two steps other targets have their turn, and
+    /// the thread can be stopped. 4,096 entries by default.
     #[must_use]
     pub const fn budget(mut self, budget: Budget) -> Self {
         self.budget = if budget.get() == 0 { Budget::entries(1) } else { budget };
         self
     }
 
-    /// Whether it is to be done at all, until that is changed.
+    /// Sets whether the target is enabled. True by default.
     #[must_use]
     pub const fn enabled(mut self, is_enabled: bool) -> Self {
         self.is_enabled = is_enabled;
         self
     }
 
-    /// The interval.
+    /// Returns the interval.
     pub const fn interval(&self) -> Duration {
         self.interval
     }

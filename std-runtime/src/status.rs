@@ -1,34 +1,34 @@
-//! How something that is done again and again is faring.
+//! Health and metrics of work that recurs.
 
 use std::time::Duration;
 
 use tidegate_core::Instant;
 
-/// How a task is faring, or a runtime: the worst of its tasks.
+/// The health of a target, or of a runtime: the worst of its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It is switched off.
+    /// The target is switched off.
     Disabled,
-    /// Its runtime was not started, or was stopped.
+    /// The runtime was not started, or was stopped.
     Stopped,
-    /// It is done when it is to be done.
+    /// No run is overdue, and the last did not fail.
     Healthy,
-    /// Its last runs failed.
+    /// The last runs failed.
     Degraded {
-        /// So many in a row.
+        /// How many failed in a row.
         consecutive_errors: u32,
     },
-    /// A run has been due or under way for several intervals, and has not ended.
+    /// A run has been due or in progress for several intervals, and has not ended.
     Stalled {
-        /// It was due then, by [the clock of the process](crate::clock()), whatever the runtime's is.
+        /// When the run was due, by [the clock of the process](crate::clock()), whatever the runtime's is.
         since: Instant,
     },
-    /// Its thread has ended, though nobody stopped it.
+    /// The thread has ended, though it was not stopped.
     Dead,
 }
 
 impl Health {
-    /// How bad it is: what a runtime shows is the worst of its tasks.
+    /// Its rank: a runtime shows the worst of its targets.
     pub(crate) fn badness(self) -> u8 {
         match self {
             Self::Disabled => 0,
@@ -41,27 +41,27 @@ impl Health {
     }
 }
 
-/// What a task has done since it was made, or since its metrics were reset. All of one moment: that at which
-/// a run ended.
+/// What a target has done since it was added, or since its metrics were reset. All figures are of one moment: that
+/// at which a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
     /// Runs that ended well.
     pub runs: u64,
     /// Runs that failed.
     pub errors: u64,
-    /// Of those, the ones that panicked.
+    /// Failed runs that panicked.
     pub panics: u64,
-    /// So many of the last of these runs failed, in a row.
+    /// How many of the last runs failed in a row.
     pub consecutive_errors: u32,
-    /// Entries removed. What a run removed before it failed counts with the next that ends well.
+    /// Entries removed. Those that a run removed before it failed count with the next run that ends well.
     pub removed: u64,
-    /// Those of the last run that ended well.
+    /// Entries removed by the last run that ended well.
     pub removed_last: u64,
     /// How long the steps took of the last run that ended well.
     pub duration_last: Duration,
-    /// The longest of these.
+    /// The longest duration of a run that ended well.
     pub duration_max: Duration,
-    /// Their sum.
+    /// The durations of all runs that ended well.
     pub duration_total: Duration,
     /// Deadlines that were skipped because a run took too long, or the thread was late.
     pub overruns: u64,
@@ -73,18 +73,18 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The average duration of a run; zero if there was none.
+    /// Returns the average duration of a run; zero if there was none.
     pub fn duration_average(&self) -> Duration {
         let nanos = self.duration_total.as_nanos().checked_div(u128::from(self.runs));
         Duration::from_nanos(nanos.unwrap_or(0) as u64)
     }
 
-    /// The average number of entries that a run removed; zero if there was none.
+    /// Returns the average number of entries that a run removed; zero if there was none.
     pub fn removed_average(&self) -> f64 {
         if self.runs == 0 { 0.0 } else { self.removed as f64 / self.runs as f64 }
     }
 
-    /// How long ago the last run ended well.
+    /// Returns how long ago the last run ended well.
     pub fn last_success_age(&self, now: Instant) -> Option<Duration> {
         self.last_success.map(|then| now.since(then))
     }

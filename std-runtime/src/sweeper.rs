@@ -20,12 +20,12 @@ impl Output for Swept {
     }
 }
 
-/// A target that a [`Runtime`](crate::Runtime) sweeps. Clones are the same target; dropping them all leaves
-/// it to the runtime.
+/// A handle of a target that a [`Runtime`](crate::Runtime) sweeps. Clones are handles of the same target. Dropping
+/// them leaves the target to the runtime.
 ///
-/// A run is one pass over the target, in steps within a budget; between them other targets have their turn.
-/// At most one is under way. It does not matter who runs: the runtime's thread, or whoever
-/// [triggers](Self::trigger).
+/// A run is one pass over the target, in steps within a budget; between two steps other targets have their turn.
+/// At most one run is in progress, on the runtime's thread or on that of a caller that [triggers](Self::trigger)
+/// it.
 #[derive(Clone)]
 pub struct Sweeping {
     shared: Arc<Shared<Swept>>,
@@ -42,70 +42,70 @@ impl Sweeping {
         Self { shared, task, stalled_after }
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         self.task.name()
     }
 
-    /// Sweeps it now, on this thread, whether the runtime is started and the target enabled or not; or, if a
-    /// run is under way, waits for that. The answer is that of a run that ended after this call began, never
-    /// of an earlier one. Whoever comes together shares a run.
+    /// Sweeps the target now, on this thread, whether the runtime is started and the target enabled or not; or
+    /// waits for the run in progress. The answer is that of a run that ended after this call began, never of an
+    /// earlier one. Callers that come together share a run.
     ///
     /// # Errors
     ///
-    /// That run's, or [`RunError::Stopping`] if the runtime is stopped meanwhile; [`RunError::Reentrant`] if
-    /// the caller is called by a run.
+    /// The error of that run; [`RunError::Stopping`] if the runtime is stopped meanwhile; [`RunError::Removed`] if
+    /// the target is removed; [`RunError::Reentrant`] if the caller is itself called by a run.
     pub fn trigger(&self) -> Result<Swept, RunError> {
         self.shared.trigger(&self.task, true)
     }
 
-    /// The same, and shares no run: what had gone stale when this was called has been seen. One that is under
-    /// way is brought to its end first.
+    /// Sweeps the target as [`trigger`](Self::trigger) does, but by a run that begins after this call did, so that
+    /// it sees everything that was stale by then. A run in progress is ended first.
     ///
     /// # Errors
     ///
-    /// As [`trigger`](Self::trigger).
+    /// Fails as [`trigger`](Self::trigger) does.
     pub fn trigger_anew(&self) -> Result<Swept, RunError> {
         self.shared.trigger(&self.task, false)
     }
 
-    /// How it is faring.
+    /// Returns the health of the target.
     pub fn health(&self) -> Health {
         self.shared.health(&self.task, self.stalled_after)
     }
 
-    /// What it has done.
+    /// Returns what the target has done.
     pub fn metrics(&self) -> Metrics {
         self.task.metrics()
     }
 
-    /// Begins to count anew; a run under way will count.
+    /// Sets the metrics to zero. A run in progress counts when it ends.
     pub fn reset_metrics(&self) {
         self.task.reset_metrics();
     }
 
-    /// Switches it on or off. A step under way, or about to begin, ends.
+    /// Switches the target on or off. A step in progress, or about to begin, ends.
     pub fn enable(&self, is_enabled: bool) {
         self.shared.enable(&self.task, is_enabled);
     }
 
-    /// When it is done, and how much at a time.
+    /// Returns when the target is swept, and how much at a time.
     pub fn schedule(&self) -> Schedule {
         self.task.schedule()
     }
 
-    /// From now on, at every such interval.
+    /// Changes the interval. The next run comes no later than it would have.
     ///
     /// # Errors
     ///
-    /// As [`Schedule::every`].
+    /// Fails as [`Schedule::every`] does.
     pub fn set_interval(&self, interval: Duration) -> Result<(), ConfigError> {
         self.shared.set_interval(&self.task, config::interval(interval)?);
         Ok(())
     }
 
-    /// Takes it out of the runtime. A step under way, or about to begin, ends; the target is dropped with the
-    /// last of these handles.
+    /// Removes the target from the runtime. A step in progress, or about to begin, ends. The target is dropped with
+    /// the last of its handles.
     pub fn remove(&self) {
         self.shared.remove(&self.task);
     }

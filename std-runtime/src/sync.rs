@@ -1,6 +1,6 @@
 //! What the engine and its runs lock and wait with: the standard library's, or loom's under `--cfg loom`.
 //!
-//! The one difference is that no time passes in a model: whoever waits for a time waits until woken.
+//! The one difference is that no time passes in a model: a thread that waits for a time waits until it is woken.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::AtomicBool;
