@@ -149,6 +149,12 @@ pub const MODELS: &[Model] = &[
         run: two_replace_one_key_in_a_full_cache,
         outcomes: both(&["kept [true, true]", "kept [true, false]", "kept [false, true]"]),
     },
+    Model {
+        name: "c21_owned_pin_outlives_its_cache",
+        preemptions: 3,
+        run: owned_pin_outlives_its_cache,
+        outcomes: both(&["freed by the cache", "freed by the pin"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -489,6 +495,44 @@ fn last_unpin_races_the_collector() -> String {
     let by_pin = ends[0] == 1;
     finish(setting, worker);
     (if by_pin { "freed by the pin" } else { "freed by the collector" }).to_owned()
+}
+
+/// The entry is freed by the cache that is dropped, or by the last of its pins.
+fn owned_pin_outlives_its_cache() -> String {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let mut worker = domain.worker();
+    let drops = Arc::<AtomicU64>::default();
+    let built = Cache::builder(&domain, Identity::default()).max_entries(2).build();
+    let cache: Values = built.expect("memory");
+    let guard = worker.quiescent(NOW);
+    let value = Value { content: UnsafeCell::new(10), drops: Arc::clone(&drops) };
+    assert!(cache.insert(1, value, NOW, guard).is_ok());
+    let pins = [(); 2].map(|()| cache.pin(&1, NOW, guard).expect("there").into_owned());
+    drop(worker);
+    let mut threads: Vec<Box<dyn FnOnce() -> bool>> = Vec::new();
+    for pin in pins {
+        let drops = Arc::clone(&drops);
+        threads.push(Box::new(move || {
+            assert_eq!(pin.get(), 10);
+            drop(pin);
+            drops.load(Ordering::Relaxed) == 1
+        }));
+    }
+    let seen = Arc::clone(&drops);
+    let mut reader = domain.worker();
+    threads.push(Box::new(move || {
+        let value = cache.peek(&1, NOW, reader.quiescent(NOW)).expect("nothing removes it");
+        // What is read comes before the value is dropped, by whichever thread.
+        assert_eq!(value.get(), 10);
+        drop((reader, cache));
+        seen.load(Ordering::Relaxed) == 1
+    }));
+    let ends = race(threads);
+    drop(domain);
+    assert_eq!(drops.load(Ordering::Relaxed), 1, "dropped once");
+    assert_eq!(model::live(), 0, "something was never freed");
+    (if ends[2] { "freed by the cache" } else { "freed by the pin" }).to_owned()
 }
 
 fn segment_ends_while_it_is_pushed_to() -> String {

@@ -1,6 +1,7 @@
 //! What a cache is to be like.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
@@ -155,7 +156,7 @@ where
         let limbo = unsafe { Limbo::new(&self.domain, queue::KIND) }?;
         Ok(Cache {
             map: Map::<K, Object<V>, S>::retaining(&self.domain, self.hasher.clone())?,
-            totals: Totals::new(self.rules.max),
+            totals: Arc::new(Totals::new(self.rules.max)),
             orders: core::array::from_fn(|_| Order::new()),
             limbo,
             flights: Group::try_with(&self.domain, self.hasher)?,

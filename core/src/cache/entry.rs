@@ -310,8 +310,8 @@ impl<V> Retained for Object<V> {
     unsafe fn left(this: NonNull<Self>) -> bool {
         // SAFETY: by the caller's promise.
         let state = unsafe { &(*this.as_ptr()).state };
-        // As `unpin`, of which one is the last. Its Release is beyond loom: in no execution that the models
-        // reach is the grace period over without ordering the same.
+        // AcqRel: as in `unpin`, with which this pairs: one of the two is the last. The Release is needed where
+        // the cache is dropped; else the grace period orders the same.
         state.fetch_or(LEFT, Ordering::AcqRel) < PIN
     }
 }

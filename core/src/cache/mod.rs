@@ -28,6 +28,7 @@ mod tier;
 mod told;
 mod totals;
 
+use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::convert::Infallible;
 use core::fmt;
@@ -38,7 +39,7 @@ pub use self::counters::Counters;
 pub use self::evict::Evicted;
 pub use self::insert::{Insert, Refused};
 pub use self::load::{Ask, Asked, Load, Loading, OwnedLoading};
-pub use self::pin::PinnedEntry;
+pub use self::pin::{OwnedPin, PinnedEntry};
 pub use self::sweep::CacheSweep;
 pub use self::tier::{Tier, Tiers};
 pub use self::totals::Usage;
@@ -110,7 +111,8 @@ where
     E: Send + Sync + 'static,
 {
     map: Map<K, Object<V>, S>,
-    totals: Totals,
+    /// Shared with the pins that are owned.
+    totals: Arc<Totals>,
     orders: [Order; Tier::COUNT],
     /// Of the orders' segments.
     limbo: Limbo,
