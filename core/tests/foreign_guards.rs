@@ -1,6 +1,6 @@
 //! Every public call of cache, flights and buckets refuses a guard or a worker of another domain
 //! before it touches anything. The map's calls are in `map_known_bugs.rs`, the registry's in
-//! `registry.rs`.
+//! `registry_guards.rs`.
 
 use std::cell::Cell;
 use std::ops::Deref;

@@ -90,9 +90,9 @@ fn m_c4_m_c5_what_is_not_there_or_withdrawn_is_not_found() {
     assert_eq!(registry.resolve("nonexistent", NOW, guard), None, "M-C4");
     let lease = registry.advertise("s", 7, NOW, guard).expect("room");
     assert_eq!((lease.key(), lease.value(), lease.has_replaced()), (&"s", &7, false));
-    assert_eq!(registry.withdraw("s", NOW, guard), Some(&7));
+    assert_eq!(registry.withdraw_any("s", NOW, guard), Some(&7));
     assert_eq!(registry.resolve("s", NOW, guard), None, "M-C5");
-    assert_eq!(registry.withdraw("s", NOW, guard), None);
+    assert_eq!(registry.withdraw_any("s", NOW, guard), None);
     assert_eq!(lease.renew(NOW), Err(Lapsed), "a renewal brings nothing back");
 }
 
@@ -210,7 +210,7 @@ fn m_c23_a_whole_life() {
     assert_eq!(discover(&registry, "double", after(1), guard), Some(vec![9]));
     lease.renew(after(250)).expect("in time");
     assert_eq!(registry.services(after(549), guard).collect::<Vec<_>>(), [(&"double", &2)]);
-    assert_eq!(registry.withdraw("double", after(500), guard), Some(&2));
+    assert_eq!(registry.withdraw_any("double", after(500), guard), Some(&2));
     assert_eq!(registry.services(after(500), guard).count(), 0);
 }
 
@@ -225,10 +225,10 @@ fn m_c26_a_renewed_service_outlives_its_time() {
     assert_eq!(lease.renew(after(240)), Ok(()));
     assert_eq!(registry.prune_services(after(360), guard), 0);
     assert_eq!(registry.resolve("s", after(360), guard), Some(&1));
-    assert_eq!(registry.renew("s", after(480), guard), Ok(()));
+    assert_eq!(registry.renew_any("s", after(480), guard), Ok(()));
     assert_eq!(registry.resolve("s", after(779), guard), Some(&1));
     assert_eq!(lease.renew(after(780)), Err(Lapsed), "not a nanosecond too late");
-    assert_eq!(registry.renew("s", after(780), guard), Err(Lapsed));
+    assert_eq!(registry.renew_any("s", after(780), guard), Err(Lapsed));
 
     let again = registry.advertise("s", 2, after(780), guard).expect("room");
     assert!(!again.has_replaced(), "the one before had ended");
@@ -261,7 +261,7 @@ fn the_hook_is_told_of_each_departure_once() {
     drop(put("a", 1, NOW));
     drop(put("a", 2, NOW));
     assert_eq!(told(&log), [("a", 1, Departure::Replaced)]);
-    registry.withdraw("a", NOW, guard);
+    registry.withdraw_any("a", NOW, guard);
     assert_eq!(told(&log), [("a", 2, Departure::Withdrawn)]);
     drop(put("b", 3, NOW));
     drop(put("b", 4, after(300)));
@@ -394,6 +394,73 @@ fn nobody_is_an_answer_and_the_last_known_is_kept_for_a_while() {
     assert_eq!(registry.prune_discovered(after(660), guard), 2);
 }
 
+/// M12: that all who were known have ended is not known to be an answer: the next caller asks.
+#[test]
+fn a_list_whose_peers_have_all_ended_is_a_miss() {
+    let domain = Domain::new();
+    let mut worker = domain.worker();
+    let guard = worker.quiescent(NOW);
+    let brief = |node, seconds| Peer::new(node, "here").time_to_live(secs(seconds));
+    let keep = |registry: &Services| {
+        let list = || vec![brief(1, 10), brief(2, 20)];
+        registry.cache_service("s", list(), None, NOW, guard).expect("room");
+        registry.cache_subscribers("s", list(), None, NOW, guard).expect("room");
+        registry.merge_service("merged", vec![brief(3, 20)], NOW, guard).expect("room");
+    };
+    let registry = plain(&domain);
+    keep(&registry);
+    assert_eq!(discover(&registry, "s", after(19), guard), Some(vec![2]));
+    for key in ["s", "merged"] {
+        assert_eq!(discover(&registry, key, after(20), guard), None, "{key}");
+        assert!(registry.last_known(key, after(20), guard).is_none(), "it is not kept");
+    }
+    assert!(registry.subscribers("s", after(20), guard).is_none());
+    let again = registry.cache_service("s", Vec::new(), None, after(20), guard);
+    assert_eq!(again, Ok(false), "nothing was known");
+    assert_eq!(discover(&registry, "s", after(20), guard), Some(vec![]), "an answer of none");
+    assert_eq!(registry.prune_all(after(20), guard).discovered, 1);
+    // Peers that live for ever, or longer than their list, end with it.
+    let lasting = vec![brief(1, 10), Peer::new(2, "here").time_to_live(Ttl::Forever)];
+    registry.cache_service("t", lasting, None, NOW, guard).expect("room");
+    registry.cache_service("u", vec![brief(1, 600)], None, NOW, guard).expect("room");
+    for key in ["t", "u"] {
+        assert!(discover(&registry, key, after(59), guard).is_some(), "{key}");
+        assert_eq!(discover(&registry, key, after(60), guard), None, "{key}");
+    }
+
+    let terms = Terms::new(secs(60)).keep_last_known(secs(600));
+    let registry = build(&domain, Registry::builder().discovered(terms));
+    keep(&registry);
+    let Discovered::Miss(Some(last)) = registry.discover("s", Lookup::Known, after(20), guard)
+    else {
+        panic!("a miss, with the last that was known");
+    };
+    assert_eq!(nodes(last), [2], "the last of them");
+    assert!(registry.last_known("s", after(619), guard).is_some());
+    assert!(registry.last_known("s", after(620), guard).is_none());
+}
+
+/// Lists that end with their peers do not count as entries about to expire: the time is not held for them.
+#[test]
+fn lists_of_short_lived_peers_hold_no_time() {
+    let domain = Domain::new();
+    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
+        .discovered(Terms::new(secs(320)).hold_mass_expiry(secs(640)))
+        .build(&domain, SeededState::new(1))
+        .expect("memory");
+    let mut worker = domain.worker();
+    for second in 0..400 {
+        let (now, guard) = (after(second), worker.quiescent(after(second)));
+        if second < 100 {
+            let brief = vec![Peer::new(1, ()).time_to_live(secs(40))];
+            registry.cache_service(second as u32, brief, None, now, guard).expect("room");
+        }
+        registry.prune_discovered(now, guard);
+    }
+    let (status, left) = (registry.discovered_time(), registry.discovered_len());
+    assert_eq!((status.holding, status.holds, left), (false, 0, 0));
+}
+
 /// M7: a pass is done in steps, and its count is exact over all of them.
 #[test]
 fn a_sweep_removes_what_has_ended_in_steps() {
@@ -511,8 +578,9 @@ fn peers_are_kept_and_handed_back_as_they_were_given() {
     let again: Vec<_> = known.iter().map(|peer| peer.clone().time_to_live(secs(50))).collect();
     registry.cache_service("s", again, None, after(5), guard).expect("in its own place");
     assert_eq!(discover(&registry, "s", after(54), guard), Some(vec![1, 2]));
-    let last = registry.last_known("s", after(56), guard).expect("still fresh");
-    assert_eq!(nodes(last), [] as [u64; 0], "both had fifty seconds");
+    assert_eq!(discover(&registry, "s", after(55), guard), None, "both had fifty seconds");
+    let last = registry.last_known("s", after(55), guard).expect("kept");
+    assert_eq!(nodes(last), [1, 2], "as they were just before");
 }
 
 /// M9: two who advertise one key have one place, and whoever comes beside them gets his.
@@ -696,7 +764,7 @@ fn a_hook_that_panics_holds_nothing() {
         }));
         assert!(panics.is_err());
         _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            registry.withdraw(&1, NOW, worker.quiescent(NOW));
+            registry.withdraw_any(&1, NOW, worker.quiescent(NOW));
         }));
     }
     drop(registry);
@@ -774,7 +842,7 @@ mod mass_expiry {
                 for tenant in (0..TENANTS).filter(|&tenant| renews(tenant)) {
                     let turn = u64::from(tenant) * every / u64::from(TENANTS);
                     if self.second % every == turn
-                        && self.registry.renew(&tenant, now, guard).is_err()
+                        && self.registry.renew_any(&tenant, now, guard).is_err()
                     {
                         drop(self.registry.advertise(tenant, 0, now, guard).expect("room"));
                     }
@@ -824,7 +892,8 @@ mod mass_expiry {
             world.second += 1;
             let (now, guard) = (world.now(), worker.quiescent(world.now()));
             if second % 240 == 0 {
-                (0..TENANTS).for_each(|it| world.registry.renew(&it, now, guard).expect("lives"));
+                (0..TENANTS)
+                    .for_each(|it| world.registry.renew_any(&it, now, guard).expect("lives"));
             }
             world.registry.prune_services(now, guard);
         }

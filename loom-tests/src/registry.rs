@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use tidegate_core::registry::{
-    Departure, Discovered, Lookup, Peer, Registry, Terms, TimeStatus, WhenFull,
+    Departure, Discovered, Lease, Lookup, Peer, Registry, Terms, TimeStatus, WhenFull,
 };
 use tidegate_core::{Budget, Domain, Guard, Instant, Worker, model};
 
@@ -102,6 +102,30 @@ pub const MODELS: &[Model] = &[
         run: two_notice_that_renewals_have_stopped,
         outcomes: both(&["behind by 26 s", "behind by 25 s"]),
     },
+    Model {
+        name: "g14_withdrawal_races_successor",
+        preemptions: 3,
+        run: withdrawal_races_successor,
+        outcomes: both(&["withdrawn", "replaced"]),
+    },
+    Model {
+        name: "g15_two_enter_where_one_has_expired",
+        preemptions: 2,
+        run: two_enter_where_one_has_expired,
+        outcomes: both(&["[false, true]", "[true, false]"]),
+    },
+    Model {
+        name: "g16_renewal_races_entering_if_absent",
+        preemptions: 3,
+        run: renewal_races_entering_if_absent,
+        outcomes: both(&["renewed, taken", "lapsed, entered"]),
+    },
+    Model {
+        name: "g17_lease_outlives_its_registry",
+        preemptions: 3,
+        run: lease_outlives_its_registry,
+        outcomes: both(&["renewed, told", "renewed, untold", "lapsed, untold"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(100);
@@ -113,6 +137,8 @@ type Gone = Arc<Mutex<Vec<(u64, Departure)>>>;
 struct Setting {
     services: Services,
     gone: Gone,
+    /// Of what was entered to begin with.
+    lease: Mutex<Option<Lease<u64, u64>>>,
 }
 
 impl Setting {
@@ -122,6 +148,15 @@ impl Setting {
 
     fn put(&self, key: u64, value: u64, now: Instant, guard: &Guard) -> bool {
         self.services.advertise(key, value, now, guard).is_ok()
+    }
+
+    /// Enters a value if its key stands for none at the end of those that were entered at `NOW`.
+    fn put_late_if_absent(&self, key: u64, value: u64, guard: &Guard) -> bool {
+        self.services.advertise_if_absent(key, value, None, NOW + TTL, guard).is_ok()
+    }
+
+    fn lease(&self) -> Lease<u64, u64> {
+        self.lease.lock().expect("no panic").take().expect("taken once")
     }
 }
 
@@ -140,7 +175,7 @@ fn with<T: 'static>(
         .on_service(move |_, &value, cause| log.lock().expect("no panic").push((value, cause)))
         .build(&domain, Identity::default())
         .expect("memory");
-    let setting = Arc::new(Setting { services, gone });
+    let setting = Arc::new(Setting { services, gone, lease: Mutex::new(None) });
     let mut worker = domain.worker();
     prepare(&setting, worker.quiescent(NOW));
     worker.offline(|| ());
@@ -173,6 +208,12 @@ fn one(setting: &Setting, guard: &Guard) {
     assert!(setting.put(1, 10, NOW, guard));
 }
 
+/// The same, with its lease kept.
+fn one_leased(setting: &Setting, guard: &Guard) {
+    let lease = setting.services.advertise(1, 10, NOW, guard).expect("room");
+    *setting.lease.lock().expect("no panic") = Some(lease);
+}
+
 /// A nanosecond before the end of what was entered at `NOW`.
 fn just_in_time() -> Instant {
     NOW + (TTL - Duration::from_nanos(1))
@@ -184,7 +225,7 @@ fn renewal_races_expiry() -> String {
         one,
         vec![
             |it, worker| {
-                let renewed = it.services.renew(&1, just_in_time(), worker.quiescent(NOW));
+                let renewed = it.services.renew_any(&1, just_in_time(), worker.quiescent(NOW));
                 (if renewed.is_ok() { "renewed" } else { "lapsed" }).to_owned()
             },
             |it, worker| {
@@ -227,11 +268,11 @@ fn withdraw_races_renewal() -> String {
         one,
         vec![
             |it, worker| {
-                let renewed = it.services.renew(&1, NOW, worker.quiescent(NOW));
+                let renewed = it.services.renew_any(&1, NOW, worker.quiescent(NOW));
                 (if renewed.is_ok() { "renewed" } else { "lapsed" }).to_owned()
             },
             |it, worker| {
-                let value = it.services.withdraw(&1, NOW, worker.quiescent(NOW)).copied();
+                let value = it.services.withdraw_any(&1, NOW, worker.quiescent(NOW)).copied();
                 assert_eq!(value, Some(10), "a renewal is no reason to stay");
                 String::new()
             },
@@ -396,7 +437,7 @@ fn lease_outlives_the_entry() -> String {
             let value = Watched { content: UnsafeCell::new(10), drops: Arc::clone(&seen) };
             let guard = worker.quiescent(NOW);
             let lease = holder.advertise(1, value, NOW, guard).ok().expect("room");
-            assert!(holder.withdraw(&1, NOW, guard).is_some(), "nobody else does");
+            assert!(holder.withdraw_any(&1, NOW, guard).is_some(), "nobody else does");
             worker.offline(|| ());
             loom::thread::yield_now();
             // SAFETY: written only where it is made and where it is dropped.
@@ -426,6 +467,103 @@ fn lease_outlives_the_entry() -> String {
     (if ends[0] == 1 { "freed by the lease" } else { "freed by the collector" }).to_owned()
 }
 
+/// Whichever comes first, what is withdrawn is what the lease was given for.
+fn withdrawal_races_successor() -> String {
+    let (setting, mut worker, ends) = with(
+        usual(),
+        one_leased,
+        vec![
+            |it, worker| it.services.withdraw(it.lease(), NOW, worker.quiescent(NOW)),
+            |it, worker| it.put(1, 11, NOW, worker.quiescent(NOW)),
+        ],
+    );
+    let resolved = setting.services.resolve(&1, NOW, worker.quiescent(NOW)).copied();
+    assert_eq!(resolved, Some(11), "the successor stays");
+    let cause = if ends[0] { Departure::Withdrawn } else { Departure::Replaced };
+    assert_eq!(setting.gone(), [(10, cause)]);
+    finish(setting, worker, 2);
+    (if ends[0] { "withdrawn" } else { "replaced" }).to_owned()
+}
+
+fn two_enter_where_one_has_expired() -> String {
+    let (setting, worker, ends) = with(
+        usual(),
+        one,
+        vec![|it, worker| it.put_late_if_absent(1, 11, worker.quiescent(NOW)), |it, worker| {
+            it.put_late_if_absent(1, 12, worker.quiescent(NOW))
+        }],
+    );
+    assert_eq!(setting.gone(), [(10, Departure::Expired)], "and neither has displaced the other");
+    finish(setting, worker, 2);
+    format!("{ends:?}")
+}
+
+fn renewal_races_entering_if_absent() -> String {
+    let (setting, worker, ends) = with(
+        usual(),
+        one_leased,
+        vec![|it, _| it.lease().renew(just_in_time()).is_ok(), |it, worker| {
+            it.put_late_if_absent(1, 11, worker.quiescent(NOW))
+        }],
+    );
+    let (renewed, entered) = (ends[0], ends[1]);
+    assert_ne!(renewed, entered, "what was renewed is not absent, and what is absent is entered");
+    finish(setting, worker, 1 + usize::from(entered));
+    let renewed = if renewed { "renewed" } else { "lapsed" };
+    format!("{renewed}, {}", if entered { "entered" } else { "taken" })
+}
+
+/// A lease whose registry is dropped meanwhile renews nothing after that, and has nothing to withdraw; the
+/// entry is freed by the later of the two.
+fn lease_outlives_its_registry() -> String {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let (told, drops) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+    let counts = Arc::clone(&told);
+    let built = Registry::builder()
+        .on_service(move |_, _: &Watched, _| _ = counts.fetch_add(1, Ordering::Relaxed))
+        .build(&domain, Identity::default());
+    let services: Registry<u64, Watched, u64, (), Identity> = built.expect("memory");
+    let mut worker = domain.worker();
+    let value = Watched { content: UnsafeCell::new(10), drops: Arc::clone(&drops) };
+    let lease = services.advertise(1, value, NOW, worker.quiescent(NOW)).ok().expect("room");
+    let lease = lease.withdraw_on_drop();
+    drop(worker);
+    let mut reader = domain.worker();
+    let dropped = Arc::new(loom::sync::atomic::AtomicBool::new(false));
+    let drops_it = Arc::clone(&dropped);
+    let ends = race(vec![
+        Box::new(move || {
+            // Acquire: pairs with the store below.
+            let has_ended = dropped.load(Ordering::Acquire);
+            let renewed = lease.renew(NOW).is_ok();
+            // SAFETY: written only where it is made and where it is dropped.
+            assert_eq!(lease.value().content.with(|content| unsafe { *content }), 10);
+            drop(lease);
+            assert!(!(has_ended && renewed), "there is nothing left to renew");
+            renewed
+        }),
+        Box::new(move || {
+            if let Some(value) = services.resolve(&1, NOW, reader.quiescent(NOW)) {
+                // What is read comes before the value is dropped, by whichever thread.
+                // SAFETY: written only where it is made and where it is dropped.
+                assert_eq!(value.content.with(|content| unsafe { *content }), 10);
+            }
+            drop((reader, services));
+            // Release: pairs with the load above.
+            drops_it.store(true, Ordering::Release);
+            false
+        }),
+    ]);
+    drop(domain);
+    assert_eq!(drops.load(Ordering::Relaxed), 1, "the value is dropped once");
+    assert_eq!(model::live(), 0, "something was never freed");
+    let told = told.load(Ordering::Relaxed);
+    assert!(ends[0] || told == 0, "there is nothing left to withdraw");
+    let told = if told == 1 { "told" } else { "untold" };
+    format!("{}, {told}", if ends[0] { "renewed" } else { "lapsed" })
+}
+
 /// Who reads the time while a stall's credit and the new limit are set sees both or neither: nothing ends
 /// by the time that was not charged.
 fn stall_is_credited_while_time_is_read() -> String {
@@ -436,7 +574,7 @@ fn stall_is_credited_while_time_is_read() -> String {
         one,
         vec![
             |it, worker| {
-                _ = it.services.renew(&1, STALLED, worker.quiescent(NOW));
+                _ = it.services.renew_any(&1, STALLED, worker.quiescent(NOW));
                 String::new()
             },
             |it, worker| {

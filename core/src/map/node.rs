@@ -47,7 +47,7 @@ impl<K, V> Entry<K, V> {
     }
 
     /// The key's hash; anything at all once the entry was retired.
-    pub(super) fn hash(&self) -> usize {
+    pub(crate) fn hash(&self) -> usize {
         self.header.value()
     }
 

@@ -25,10 +25,11 @@ pub enum Lookup {
 /// What is known of a service's providers.
 #[derive(Clone, Copy, Debug)]
 pub enum Discovered<'g, N, P> {
-    /// These; none, if it is known that there are none.
+    /// These. None, if a list of none was cached: it is known that there are none.
     Hit(Peers<'g, N, P>),
-    /// Nothing that is fresh, or that was wanted: ask, and [cache](Registry::cache_service) the answer.
-    /// With the last that was known, if that is [kept](super::Terms::keep_last_known) or still fresh.
+    /// Nothing that is fresh, or that was wanted: ask, and [cache](Registry::cache_service) the answer. A
+    /// list whose peers have all ended is a miss, too. With the last that was known, if that is
+    /// [kept](super::Terms::keep_last_known) or still fresh.
     Miss(Option<Peers<'g, N, P>>),
 }
 
@@ -42,8 +43,9 @@ where
     P: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Keeps who provides a service, in place of what was known, for the usual time; `true` if something
-    /// was. That there is nobody is worth keeping, too.
+    /// Keeps the list of a service's providers, in place of the one that was known, for `ttl` or the usual
+    /// time. Returns whether one was known. An empty list says that there are none, and is kept as long; any
+    /// other ends with the last of its peers.
     ///
     /// # Errors
     ///
@@ -59,7 +61,7 @@ where
         keep(&self.discovered, key, providers, ttl, now, guard)
     }
 
-    /// Who provides a service.
+    /// Returns the providers of a service.
     pub fn discover<'g, Q>(
         &'g self,
         key: &Q,
@@ -78,8 +80,8 @@ where
         }
     }
 
-    /// The last that was known of a service's providers, if that was no longer ago than the terms
-    /// [say](super::Terms::keep_last_known).
+    /// Returns the last that was known of a service's providers, as it was just before it ended, if that was
+    /// no longer ago than the terms [say](super::Terms::keep_last_known).
     pub fn last_known<'g, Q>(
         &'g self,
         key: &Q,
@@ -90,13 +92,14 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let entry = self.discovered.last_known(key, now, guard)?;
-        // As they were when the list ended, if it has.
-        let time = self.discovered.clock().time(now).min(entry.value.seen().end());
-        Some(Peers::new(&entry.value.value, time))
+        self.discovered.admit(guard);
+        let time = self.discovered.clock().time(now);
+        let entry = self.discovered.last_known(key, time, guard)?;
+        let last = entry.value.seen().end().saturating_sub(1);
+        Some(Peers::new(&entry.value.value, time.min(last)))
     }
 
-    /// Forgets who provides a service; `false` if nothing was known.
+    /// Forgets the providers of a service; `false` if none were known.
     pub fn forget_service<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> bool
     where
         K: Borrow<Q>,
@@ -239,8 +242,11 @@ where
     Q: Hash + Eq + ?Sized,
     S: BuildHasher,
 {
-    let entry = lists.get(key, now, guard)?;
-    Some(Peers::new(&entry.value.value, lists.clock().time(now)))
+    lists.admit(guard);
+    // Read once: a list that lives at this time has a peer that does.
+    let time = lists.clock().time(now);
+    let entry = lists.get(key, time, guard)?;
+    Some(Peers::new(&entry.value.value, time))
 }
 
 fn keep<K, N, P, S>(
@@ -257,12 +263,17 @@ where
     P: Send + Sync + 'static,
     S: BuildHasher,
 {
-    let value = List::new(peers, lists.clock().time(now));
-    let new = New { key, value, ttl, leased: false };
-    match lists.put(new, Expected::Any, now, guard) {
+    lists.admit(guard);
+    let list = List::new(peers, lists.clock().time(now));
+    match lists.put(list_to_keep(key, list, ttl), Expected::Any, now, guard) {
         Ok(put) => Ok(put.replaced),
         Err((unmet, key, list)) => Err(rejected(unmet, (key, list.into_peers()))),
     }
+}
+
+/// A list on its way in, which lives no longer than the last peer in it.
+fn list_to_keep<K, N, P>(key: K, list: List<N, P>, ttl: Option<Ttl>) -> New<K, List<N, P>> {
+    New { key, until: list.until(), value: list, ttl, leased: false }
 }
 
 fn merge<K, N, P, S>(
@@ -278,6 +289,7 @@ where
     P: Clone + Send + Sync + 'static,
     S: BuildHasher,
 {
+    lists.admit(guard);
     loop {
         let time = lists.clock().time(now);
         // It may have ended: then nothing of it stays.
@@ -288,7 +300,7 @@ where
         let Ok(merged) = before.merged(&newcomers, time) else {
             return Err(rejected(Unmet::Map(MapError::OutOfMemory), (key, newcomers)));
         };
-        let new = New { key, value: List::of(merged), ttl: None, leased: false };
+        let new = list_to_keep(key, List::of(merged), None);
         match lists.put(new, Expected::Exactly(old), now, guard) {
             Ok(put) => return Ok(put.replaced),
             Err((Unmet::Changed, back, _)) => key = back,

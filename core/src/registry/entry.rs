@@ -1,11 +1,12 @@
-//! What is kept of an entry: one word that says until when it lives, whether it is dead, and who has it.
+//! What is kept of an entry: one word that says until when the entry lives, whether it is dead, and what
+//! still refers to it.
 //!
 //! | bits | |
 //! |---|---|
-//! | 61 | its end in the namespace's time, in nanoseconds; all of them set: never |
-//! | `DEAD` | it is no longer in the registry; for good |
-//! | `LEASED` | somebody holds its lease |
-//! | `LEFT` | the map has no use for it any more, nor has any guard; for good |
+//! | 61 | the entry's end in the namespace's time, in nanoseconds; all of them set: never |
+//! | `DEAD` | the entry is no longer in the registry; for good |
+//! | `LEASED` | a lease of the entry exists |
+//! | `LEFT` | neither the map nor any guard refers to the entry; for good. Not `DEAD`: the registry was dropped |
 
 use core::ptr::NonNull;
 
@@ -36,8 +37,9 @@ fn end(ttl: u64, time: u64) -> u64 {
 pub(super) struct Life(u64);
 
 impl Life {
+    /// Whether the entry was removed, or its registry was dropped.
     pub(super) fn is_dead(self) -> bool {
-        self.0 & DEAD != 0
+        self.0 & (DEAD | LEFT) != 0
     }
 
     pub(super) fn end(self) -> u64 {
@@ -62,10 +64,13 @@ pub(super) struct Leased<V> {
 }
 
 impl<V> Leased<V> {
-    pub(super) fn new(ttl: Ttl, time: u64, leased: bool, value: V) -> Self {
+    /// Makes an entry that lives for `ttl` from `time` on, but not beyond `until`.
+    pub(super) fn new(ttl: Ttl, time: u64, until: u64, leased: bool, value: V) -> Self {
         let ttl = length(ttl);
+        let end = end(ttl, time);
+        let (ttl, end) = if until < end { (until.saturating_sub(time), until) } else { (ttl, end) };
         let flags = if leased { LEASED } else { 0 };
-        Self { life: AtomicU64::new(end(ttl, time) << FLAGS | flags), ttl, value }
+        Self { life: AtomicU64::new(end << FLAGS | flags), ttl, value }
     }
 
     pub(super) fn seen(&self) -> Life {
@@ -87,7 +92,7 @@ impl<V> Leased<V> {
         Err(life)
     }
 
-    /// Has it live anew from this time on, unless it is dead or its time is up. Its ends, before and
+    /// Renews the entry from `time` on, unless it is dead or has expired. Returns its ends, before and
     /// after.
     pub(super) fn renew(&self, time: u64) -> Option<(u64, u64)> {
         let later = end(self.ttl, time);
@@ -100,17 +105,18 @@ impl<V> Leased<V> {
         Some((before, before.max(later)))
     }
 
-    /// Kills it if `doomed` says so of its word. Its end, if we did.
+    /// Kills the entry if `doomed` says so of its word. Returns its end, if this call has killed it.
     pub(super) fn kill(&self, doomed: impl Fn(Life) -> bool) -> Option<u64> {
         let kill = |life: Life| (!life.is_dead() && doomed(life)).then_some(life.0 | DEAD);
         self.change(kill).ok().map(Life::end)
     }
 }
 
-/// Nobody holds the lease any more. Whether nobody has a use for the entry at all; if somebody has, he
-/// may free it after this, so it is told of its word only.
+/// Says that the lease is gone. Returns whether nothing refers to the entry any more. If something does,
+/// it may free the entry from this moment on, which is why this takes the entry's word only.
 pub(super) fn let_go(life: &AtomicU64) -> bool {
-    // Release: whoever frees it does so after we are done with it. Acquire: the same, if that is us.
+    // Release: the entry is freed after this thread is done with it. Acquire: the same, if this thread
+    // is the one that frees it.
     life.fetch_and(!LEASED, Ordering::AcqRel) & LEFT != 0
 }
 
@@ -122,8 +128,8 @@ impl<V> Retained for Leased<V> {
     unsafe fn left(this: NonNull<Self>) -> bool {
         // SAFETY: by the caller's promise.
         let life = unsafe { &(*this.as_ptr()).life };
-        // As `let_go`, of which one is the last. Its Release is beyond loom: in no execution that the models
-        // reach is the grace period over without ordering the same.
+        // AcqRel: as in `let_go`, with which this pairs: one of the two is the last. The Release is needed where
+        // the registry is dropped; else the grace period orders the same.
         life.fetch_or(LEFT, Ordering::AcqRel) & LEASED == 0
     }
 }

@@ -10,8 +10,12 @@ use crate::time::{Instant, Ttl};
 /// A registry for up to `N` entries with ids of up to `ID` bytes: no heap, no atomics, for firmware.
 ///
 /// One namespace: a device that needs several holds several. What has ended is never handed out, whether
-/// it was [pruned](Self::prune) or not; where there is no room, it goes first. To look an id up is to
+/// it was [pruned](Self::prune) or not; where there is no room, it is evicted first. To look an id up is to
 /// compare it with all: up to `N` comparisons, and no hash that could be attacked.
+///
+/// A [lease](FixedLease) renews and withdraws the entry that it was given for, and no other that has taken the
+/// id since; [`renew_any`](Self::renew_any) and [`withdraw_any`](Self::withdraw_any) act on the entry that
+/// the id stands for now.
 ///
 /// ```
 /// use core::time::Duration;
@@ -21,10 +25,10 @@ use crate::time::{Instant, Ttl};
 /// let mut services: FixedRegistry<fn(u8) -> u8, 8> =
 ///     FixedRegistry::new(Duration::from_secs(300), WhenFull::Refuse);
 /// let now = Instant::from_secs(1);
-/// services.advertise("double", |x| 2 * x, now)?;
+/// let lease = services.advertise("double", |x| 2 * x, now)?.lease;
 /// assert_eq!(services.resolve("double", now).map(|f| f(21)), Some(42));
 ///
-/// services.renew("double", now + Duration::from_secs(200))?;
+/// services.renew(&lease, now + Duration::from_secs(200))?;
 /// let end = now + Duration::from_secs(500);
 /// assert!(services.resolve("double", end).is_none());
 /// assert_eq!(services.prune(end, |_, _| ()), 1);
@@ -35,10 +39,14 @@ pub struct FixedRegistry<V, const N: usize, const ID: usize = 32> {
     entries: LinearMap<String<ID>, Leased<V>, N>,
     ttl: Ttl,
     when_full: WhenFull,
+    /// The number of the next lease.
+    next: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Leased<V> {
+    /// Of its lease.
+    number: u64,
     ttl: Ttl,
     /// `None`: never.
     end: Option<Instant>,
@@ -48,6 +56,15 @@ struct Leased<V> {
 impl<V> Leased<V> {
     fn is_past(&self, now: Instant) -> bool {
         self.end.is_some_and(|end| end <= now)
+    }
+
+    fn renew(&mut self, now: Instant) -> Result<(), Lapsed> {
+        if self.is_past(now) {
+            return Err(Lapsed);
+        }
+        // A renewal of an earlier time shortens nothing; what never ends does not begin to.
+        self.end = self.end.max(end(self.ttl, now));
+        Ok(())
     }
 
     /// Of two, the one that ends soonest has the smaller.
@@ -63,14 +80,29 @@ fn end(ttl: Ttl, now: Instant) -> Option<Instant> {
     }
 }
 
-/// What had to go for a newcomer.
+/// The right to renew one entry of a [`FixedRegistry`], and to withdraw it: its number, which says nothing
+/// about which registry it is of.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a lease that is dropped cannot be renewed"]
+pub struct FixedLease(u64);
+
+/// What came of [`advertise`](FixedRegistry::advertise).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Advertised<V, const ID: usize> {
+    /// The lease of the new entry.
+    pub lease: FixedLease,
+    /// The entry that was removed for it.
+    pub displaced: Option<Displaced<V, ID>>,
+}
+
+/// The entry that was removed for a newcomer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Displaced<V, const ID: usize> {
     /// Its id.
     pub id: String<ID>,
     /// What it was.
     pub value: V,
-    /// Why it went.
+    /// Why it was removed.
     pub cause: Departure,
 }
 
@@ -79,7 +111,7 @@ pub struct Displaced<V, const ID: usize> {
 pub enum FixedError<V> {
     /// The id has too many bytes. With the value.
     IdTooLong(V),
-    /// There are as many entries as there may be, and nobody goes. With the value.
+    /// There are as many entries as there may be, and none is evicted. With the value.
     Full(V),
 }
 
@@ -94,21 +126,21 @@ impl<V> fmt::Display for FixedError<V> {
 
 impl<V: fmt::Debug> core::error::Error for FixedError<V> {}
 
-/// What an entry displaced, if it was entered.
-type Entered<V, const ID: usize> = Result<Option<Displaced<V, ID>>, FixedError<V>>;
+type Entered<V, const ID: usize> = Result<Advertised<V, ID>, FixedError<V>>;
 
 impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
-    /// A registry without entries, which live for so long unless it is said otherwise.
+    /// Creates an empty registry, whose entries live for `ttl` unless they are advertised for another time.
     pub fn new(ttl: impl Into<Ttl>, when_full: WhenFull) -> Self {
         Self::with(ttl.into(), when_full)
     }
 
-    /// The same, for a `static`.
+    /// Creates an empty registry as [`new`](Self::new) does, for a `static`.
     pub const fn with(ttl: Ttl, when_full: WhenFull) -> Self {
-        Self { entries: LinearMap::new(), ttl, when_full }
+        Self { entries: LinearMap::new(), ttl, when_full, next: 0 }
     }
 
-    /// Enters a value, in place of the id's if there is one, for the usual time. Returns what had to go.
+    /// Enters a value, in place of the id's if there is one, for the usual time. Returns its lease, and what
+    /// was removed for it.
     ///
     /// # Errors
     ///
@@ -117,11 +149,11 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
         self.advertise_for(id, value, self.ttl, now)
     }
 
-    /// The same for this time.
+    /// Enters a value as [`advertise`](Self::advertise) does, for `ttl`.
     ///
     /// # Errors
     ///
-    /// As [`advertise`](Self::advertise).
+    /// Fails as [`advertise`](Self::advertise) does.
     pub fn advertise_for(
         &mut self,
         id: &str,
@@ -139,14 +171,17 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
             }),
             Err(Full) => return Err(FixedError::Full(value)),
         };
-        let ttl = ttl.into();
-        match self.entries.insert(key, Leased { ttl, end: end(ttl, now), value }) {
-            Ok(_) => Ok(displaced),
+        let (ttl, number) = (ttl.into(), self.next);
+        match self.entries.insert(key, Leased { number, ttl, end: end(ttl, now), value }) {
+            Ok(_) => {
+                self.next += 1;
+                Ok(Advertised { lease: FixedLease(number), displaced })
+            }
             Err((_, leased)) => Err(FixedError::Full(leased.value)),
         }
     }
 
-    /// Who has to go for an id, and why.
+    /// Which entry has to go for an id, and why.
     fn goes_for(&self, id: &str, now: Instant) -> Result<Option<(String<ID>, Departure)>, Full> {
         let mut others = self.entries.iter();
         let (goes, otherwise) = if self.entries.get(id).is_some() {
@@ -166,29 +201,41 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
         Ok(Some((id.clone(), otherwise)))
     }
 
-    /// The value that an id stands for.
+    /// Returns the value that an id stands for.
     pub fn resolve(&self, id: &str, now: Instant) -> Option<&V> {
         let leased = self.entries.get(id)?;
         (!leased.is_past(now)).then_some(&leased.value)
     }
 
-    /// Has an entry live anew, for as long as it was to live at first.
+    /// Renews the entry of a lease, for as long as it was to live at first.
     ///
     /// # Errors
     ///
-    /// [`Lapsed`], also if there is none: a renewal brings nothing back.
-    pub fn renew(&mut self, id: &str, now: Instant) -> Result<(), Lapsed> {
-        let leased = self.entries.get_mut(id).ok_or(Lapsed)?;
-        if leased.is_past(now) {
-            return Err(Lapsed);
-        }
-        // A renewal of an earlier time shortens nothing; what never ends does not begin to.
-        leased.end = leased.end.max(end(leased.ttl, now));
-        Ok(())
+    /// [`Lapsed`], if it has expired, was removed or replaced: a renewal brings nothing back.
+    pub fn renew(&mut self, lease: &FixedLease, now: Instant) -> Result<(), Lapsed> {
+        let mut entries = self.entries.iter_mut().map(|(_, leased)| leased);
+        entries.find(|leased| leased.number == lease.0).ok_or(Lapsed)?.renew(now)
     }
 
-    /// Removes an entry; its value, if it lived.
-    pub fn withdraw(&mut self, id: &str, now: Instant) -> Option<V> {
+    /// Renews the entry that an id stands for now, whichever lease it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Lapsed`], also if there is none.
+    pub fn renew_any(&mut self, id: &str, now: Instant) -> Result<(), Lapsed> {
+        self.entries.get_mut(id).ok_or(Lapsed)?.renew(now)
+    }
+
+    /// Removes the entry of a lease. Returns its value, if it lived.
+    #[expect(clippy::needless_pass_by_value, reason = "an entry is withdrawn once")]
+    pub fn withdraw(&mut self, lease: FixedLease, now: Instant) -> Option<V> {
+        let mut entries = self.entries.iter();
+        let id = entries.find(|(_, leased)| leased.number == lease.0)?.0.clone();
+        self.withdraw_any(&id, now)
+    }
+
+    /// Removes the entry that an id stands for now, whichever lease it has. Returns its value, if it lived.
+    pub fn withdraw_any(&mut self, id: &str, now: Instant) -> Option<V> {
         self.resolve(id, now)?;
         self.entries.remove(id).map(|leased| leased.value)
     }
@@ -224,5 +271,5 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
     }
 }
 
-/// Nobody goes.
+/// None is evicted.
 struct Full;

@@ -1,112 +1,147 @@
-//! Who holds a service.
+//! Leases: the right to renew one entry, and to withdraw it.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
 use super::Lapsed;
 use super::entry::{Leased, let_go};
-use super::namespace::Namespace;
-use crate::map::Held;
+use super::ledger::Ledger;
+use crate::map::{Entry, Held};
 use crate::time::Instant;
 
-/// The right to renew one entry: the very one that it was given for, whatever its key stands for later.
-/// Needs no guard. It borrows the registry: a task that must own what it has renews [by
-/// key](super::Registry::renew).
+/// The right to renew one service, and to withdraw it: the very one that it was given for, whatever its key
+/// stands for later.
 ///
-/// Dropped, it leaves the entry to its time, or withdraws it if it was [told to](Self::withdraw_on_drop).
+/// A lease borrows nothing: it can be stored, sent to another thread and moved into a task. No call of it
+/// takes a guard. It keeps its own entry in memory and nothing else: neither the registry, after whose end it
+/// is [`Lapsed`], nor what others have removed. A lease that is stored in its own service's value is never
+/// dropped.
+///
+/// When a lease is dropped, its service stays until it expires, or is withdrawn if the lease was
+/// [told to](Self::withdraw_on_drop). [`Registry::withdraw`](super::Registry::withdraw) withdraws it at
+/// once, with its room.
+///
+/// ```
+/// use tidegate_core::registry::{Lapsed, Lease};
+/// use tidegate_core::{Domain, Instant, Registry, SeededState};
+///
+/// let domain = Domain::new();
+/// let registry: Registry<&str, u16, u64, ()> =
+///     Registry::builder().build(&domain, SeededState::new(0x5eed))?;
+/// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
+///
+/// let old: Lease<&str, u16> = registry.advertise("mail", 25, now, worker.quiescent(now))?;
+/// let new = registry.advertise("mail", 2525, now, worker.quiescent(now))?;
+/// let renewing = std::thread::spawn(move || old.renew(now));
+/// assert_eq!(renewing.join().unwrap(), Err(Lapsed), "the key is another's");
+/// assert_eq!(new.renew(now), Ok(()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a lease that is dropped cannot be renewed"]
-pub struct Lease<'a, K: Send + 'static, V: Send + 'static, S> {
-    namespace: &'a Namespace<K, V, S>,
-    held: ManuallyDrop<Held<K, Leased<V>>>,
+pub struct Lease<K, V> {
+    claim: Claim<K, V>,
+    ledger: Arc<Ledger<K, V>>,
     replaced: bool,
     withdraws: bool,
 }
 
-// SAFETY: shares key and value, and may drop them where it is dropped itself; and shares the namespace, of
-// which the hasher is not used, and the hook is `Sync` by its type.
-unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Send for Lease<'_, K, V, S> {}
-// SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Sync for Lease<'_, K, V, S> {}
-
-impl<'a, K: Send + 'static, V: Send + 'static, S> Lease<'a, K, V, S> {
-    /// The lease of an entry that was entered as leased.
-    pub(super) fn new(
-        namespace: &'a Namespace<K, V, S>,
-        held: Held<K, Leased<V>>,
-        replaced: bool,
-    ) -> Self {
-        Self { namespace, held: ManuallyDrop::new(held), replaced, withdraws: false }
+impl<K, V> Lease<K, V> {
+    pub(super) fn new(claim: Claim<K, V>, ledger: Arc<Ledger<K, V>>, replaced: bool) -> Self {
+        Self { claim, ledger, replaced, withdraws: false }
     }
 
-    /// Whether the entry took the place of one that lived.
+    /// Returns whether the service took the place of one that lived.
     pub fn has_replaced(&self) -> bool {
         self.replaced
     }
 
-    /// Has the entry withdrawn when this is dropped: nobody is shown it after that, and the hook is told
-    /// ([`Departure::Withdrawn`](super::Departure::Withdrawn), also if its time was up). Its room is given
-    /// back by whoever prunes, sweeps or advertises its key.
+    /// Has the service withdrawn when the lease is dropped: from then on it is not resolved, and the hook is
+    /// told ([`Departure::Withdrawn`](super::Departure::Withdrawn), also if it had expired). Its room is
+    /// given back by the next call that prunes, sweeps or advertises its key.
     pub fn withdraw_on_drop(mut self) -> Self {
         self.withdraws = true;
         self
     }
 
-    fn leased(&self) -> &Leased<V> {
-        // SAFETY: held until this is dropped.
-        &unsafe { self.held.entry() }.value
-    }
-
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &K {
-        // SAFETY: held until this is dropped.
-        &unsafe { self.held.entry() }.key
+        &self.entry().key
     }
 
-    /// The value.
+    /// Returns the service.
     pub fn value(&self) -> &V {
-        &self.leased().value
+        &self.entry().value.value
     }
 
-    /// Has the entry live anew, for as long as it was to live at first. Lock-free.
+    /// Renews the service for as long as it was to live at first. Lock-free.
     ///
     /// # Errors
     ///
-    /// [`Lapsed`]: a renewal brings nothing back.
+    /// [`Lapsed`], if the service has expired, was withdrawn or replaced, or its registry was dropped: a
+    /// renewal brings nothing back.
     pub fn renew(&self, now: Instant) -> Result<(), Lapsed> {
-        if self.namespace.renew(self.leased(), now) { Ok(()) } else { Err(Lapsed) }
+        if self.ledger.renew(&self.entry().value, now) { Ok(()) } else { Err(Lapsed) }
+    }
+
+    /// Returns whether a [renewal](Self::renew) would fail, and renews nothing.
+    pub fn has_lapsed(&self, now: Instant) -> bool {
+        let life = self.entry().value.seen();
+        life.is_dead() || life.is_past(self.ledger.clock.time(now))
+    }
+
+    pub(super) fn entry(&self) -> &Entry<K, Leased<V>> {
+        self.claim.entry()
+    }
+
+    pub(super) fn ledger(&self) -> &Arc<Ledger<K, V>> {
+        &self.ledger
     }
 }
 
-impl<K: Send + 'static, V: Send + 'static, S> Drop for Lease<'_, K, V, S> {
+impl<K, V> Drop for Lease<K, V> {
     fn drop(&mut self) {
-        // SAFETY: not used after this.
-        let held = Holding(ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut self.held) }));
         if self.withdraws {
-            // The hook may panic; the entry is let go of all the same.
-            // SAFETY: held until `held` is dropped.
-            self.namespace.give_up(unsafe { held.0.entry() });
+            // The hook may panic; the claim is dropped all the same.
+            self.ledger.give_up(self.entry());
         }
     }
 }
 
-/// Lets go of an entry when it is dropped.
-struct Holding<K, V>(ManuallyDrop<Held<K, Leased<V>>>);
+impl<K: fmt::Debug, V> fmt::Debug for Lease<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("key", self.key()).finish_non_exhaustive()
+    }
+}
 
-impl<K, V> Drop for Holding<K, V> {
+/// The reference to an entry that its word calls `LEASED`. Dropped, it clears the bit by one exchange of that
+/// word, and frees the entry if nothing else refers to it.
+pub(super) struct Claim<K, V>(ManuallyDrop<Held<K, Leased<V>>>);
+
+// SAFETY: shares key and value, and may drop them where it is dropped itself.
+unsafe impl<K: Send + Sync, V: Send + Sync> Send for Claim<K, V> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Claim<K, V> {}
+
+impl<K, V> Claim<K, V> {
+    /// The one claim of an entry that was entered as leased.
+    pub(super) fn new(entry: &Entry<K, Leased<V>>) -> Self {
+        Self(ManuallyDrop::new(Held::new(entry)))
+    }
+
+    fn entry(&self) -> &Entry<K, Leased<V>> {
+        // SAFETY: held until this is dropped.
+        unsafe { self.0.entry() }
+    }
+}
+
+impl<K, V> Drop for Claim<K, V> {
     fn drop(&mut self) {
-        // SAFETY: held until now.
-        let life = unsafe { &self.0.entry().value.life };
-        if let_go(life) {
+        if let_go(&self.entry().value.life) {
             // SAFETY: not used after this.
             let held = unsafe { ManuallyDrop::take(&mut self.0) };
             // SAFETY: by the entry's word the map has left it, and this was its lease.
             unsafe { held.free() };
         }
-    }
-}
-
-impl<K: Send + fmt::Debug + 'static, V: Send + 'static, S> fmt::Debug for Lease<'_, K, V, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("key", self.key()).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,10 @@
-//! Who offers what, for how long: services, what is known of others', and who subscribes to what.
+//! Services under leases, and lists of the providers and subscribers that are known elsewhere.
 //!
-//! A `Registry` holds three independent namespaces: local services under leases, lists of those who
-//! provide a service elsewhere, and lists of those who subscribe to a topic. Whoever reads is shown
-//! nothing that has ended; pruning and sweeping only give the memory back, and tell a hook of each
-//! entry that goes, once. A [`FixedRegistry`] is one namespace for one owner, without a heap.
+//! A `Registry` holds three independent namespaces: local services under leases, lists of the providers of
+//! services elsewhere, and lists of the subscribers of topics. No read returns what has ended; pruning and
+//! sweeping only give the memory back, and tell a hook of each entry that is removed, once. A lease is owned,
+//! and acts on its own service only, whatever the key stands for since. A [`FixedRegistry`] is one namespace for
+//! one owner, without a heap.
 //!
 //! # Algorithm
 //!
@@ -24,6 +25,8 @@ mod fixed;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod lease;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+mod ledger;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod namespace;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod namespaces;
@@ -41,7 +44,7 @@ pub use self::clock::TimeStatus;
 pub use self::departure::{Departure, Lapsed, WhenFull};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::discovery::{Discovered, Lookup};
-pub use self::fixed::{Displaced, FixedError, FixedRegistry};
+pub use self::fixed::{Advertised, Displaced, FixedError, FixedLease, FixedRegistry};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::lease::Lease;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]

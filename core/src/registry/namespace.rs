@@ -1,20 +1,18 @@
 //! Entries of one kind: a map of them, its time, and how many there may be.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
 use super::clock::EffectiveClock;
 use super::entry::{Leased, Life, let_go};
-use super::{Departure, Terms, WhenFull};
+use super::ledger::{Hook, Ledger};
+use super::{Departure, Lease, Terms, WhenFull};
 use crate::map::{Cursor, Entry, Map, MapError, Rejected, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
 use crate::sweep::{Budget, Swept};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::time::{Instant, Ttl, nanos};
-
-/// Is told of every entry that has gone.
-pub(super) type Hook<K, V> = Box<dyn Fn(&K, &V, Departure) + Send + Sync>;
 
 /// What is to be entered.
 pub(super) struct New<K, V> {
@@ -22,8 +20,16 @@ pub(super) struct New<K, V> {
     pub(super) value: V,
     /// Else the usual.
     pub(super) ttl: Option<Ttl>,
-    /// Whether somebody will hold its lease.
+    /// The entry does not live beyond this, in the namespace's time.
+    pub(super) until: u64,
+    /// Whether the caller makes a lease of it.
     pub(super) leased: bool,
+}
+
+impl<K, V> New<K, V> {
+    pub(super) fn service(key: K, value: V, ttl: Option<Ttl>) -> Self {
+        Self { key, value, ttl, until: u64::MAX, leased: true }
+    }
 }
 
 /// What a key must stand for, for another to take the place.
@@ -63,11 +69,11 @@ pub(super) struct Put<'g, K, V> {
 
 pub(super) struct Namespace<K: Send + 'static, V: Send + 'static, S> {
     map: Map<K, Leased<V>, S>,
-    clock: EffectiveClock,
+    /// Shared with the leases.
+    ledger: Arc<Ledger<K, V>>,
     /// In the map, or about to be put there.
     entries: AtomicUsize,
     terms: Terms,
-    hook: Option<Hook<K, V>>,
     /// Where a newcomer last looked for one to take the place of.
     hand: AtomicUsize,
 }
@@ -91,39 +97,12 @@ where
         hook: Option<Hook<K, V>>,
     ) -> Result<Self, MapError> {
         let (entries, hand) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let (map, clock) = (Map::retaining(domain, hasher)?, EffectiveClock::new(&terms));
-        Ok(Self { map, clock, entries, terms, hook, hand })
+        let (map, ledger) = (Map::retaining(domain, hasher)?, Ledger::new(&terms, hook));
+        Ok(Self { map, ledger: Arc::new(ledger), entries, terms, hand })
     }
 
-    /// The entry of a key, if it lives.
+    /// Returns the entry of a key, if it lives at `time`.
     pub(super) fn get<'g, Q>(
-        &'g self,
-        key: &Q,
-        now: Instant,
-        guard: &'g Guard,
-    ) -> Option<&'g Entry<K, Leased<V>>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.not_past(key, self.clock.time(now), guard)
-    }
-
-    /// The same, or if its end is no longer ago than the last that was known is kept.
-    pub(super) fn last_known<'g, Q>(
-        &'g self,
-        key: &Q,
-        now: Instant,
-        guard: &'g Guard,
-    ) -> Option<&'g Entry<K, Leased<V>>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.not_past(key, self.prune_time(self.clock.time(now)), guard)
-    }
-
-    fn not_past<'g, Q>(
         &'g self,
         key: &Q,
         time: u64,
@@ -136,7 +115,21 @@ where
         self.find(key, guard).filter(|entry| !entry.value.seen().is_past(time))
     }
 
-    /// The entry of a key, if it is not dead; it may have ended.
+    /// Returns the entry of a key, if it lives at `time`, or is still kept as the last that was known.
+    pub(super) fn last_known<'g, Q>(
+        &'g self,
+        key: &Q,
+        time: u64,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, Leased<V>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key, self.prune_time(time), guard)
+    }
+
+    /// Returns the entry of a key, if it is not dead; it may have expired.
     pub(super) fn find<'g, Q>(
         &'g self,
         key: &Q,
@@ -146,29 +139,25 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.map.admit(guard);
+        self.admit(guard);
         let is_dead = |leased: &Leased<V>| leased.seen().is_dead();
         self.map.find_live(self.map.hash(key), key, is_dead, guard)
     }
 
-    /// Every entry that lives.
+    /// Returns every entry that lives.
     pub(super) fn iter<'g>(
         &'g self,
         now: Instant,
         guard: &'g Guard,
     ) -> impl Iterator<Item = (&'g K, &'g V)> {
-        let time = self.clock.time(now);
-        self.map.iter(guard).filter_map(move |(key, leased)| {
+        let (entries, time) = (self.map.iter(guard), self.clock().time(now));
+        entries.filter_map(move |(key, leased)| {
             let life = leased.seen();
             (!life.is_dead() && !life.is_past(time)).then_some((key, &leased.value))
         })
     }
 
-    pub(super) fn clock(&self) -> &EffectiveClock {
-        &self.clock
-    }
-
-    /// Whatever ended by then is pruned at this time.
+    /// What ended by then is pruned at `time`.
     fn prune_time(&self, time: u64) -> u64 {
         time.saturating_sub(nanos(self.terms.last_known))
     }
@@ -181,11 +170,12 @@ where
         now: Instant,
         guard: &'g Guard,
     ) -> Result<Put<'g, K, V>, (Unmet, K, V)> {
-        self.map.admit(guard);
-        let (time, hash) = (self.clock.watch(now), self.map.hash(&new.key));
-        let leased = Leased::new(new.ttl.unwrap_or(self.terms.ttl), time, new.leased, new.value);
+        self.admit(guard);
+        let (time, hash) = (self.clock().watch(now), self.map.hash(&new.key));
+        let (ttl, is_leased) = (new.ttl.unwrap_or(self.terms.ttl), new.leased);
+        let leased = Leased::new(ttl, time, new.until, is_leased, new.value);
         // Before others can renew or remove it.
-        let counted = Counted::new(&self.clock, leased.ttl, leased.seen().end());
+        let counted = Counted::new(self.clock(), leased.ttl, leased.seen().end());
         let mut room = Room { entries: &self.entries, taken: false };
         let accept = |found: Option<&'g Leased<V>>, _: &mut Leased<V>| {
             if !expected.is_met_by(found.filter(|old| !old.seen().is_dead())) {
@@ -213,7 +203,7 @@ where
                 if replaced.is_none() {
                     room.keep();
                 }
-                let killed = replaced.and_then(|old| self.kill(&old.value, |_| true));
+                let killed = replaced.and_then(|old| self.ledger.kill(&old.value, |_| true));
                 Ok((entry, replaced, killed))
             }
             Ok(Upserted::Kept(unmet, (key, leased))) => Err((unmet, key, leased.value)),
@@ -221,41 +211,95 @@ where
                 Err((Unmet::Map(error), key, leased.value))
             }
         };
-        // From here on, code of the user's may panic.
-        let unclaimed = put.as_ref().ok().map(|(entry, ..)| Unclaimed(&entry.value));
         let (entry, replaced, killed) = put?;
+        let unleased = is_leased.then(|| Unleased { namespace: self, hash, entry, guard });
         if let (Some(old), Some(end)) = (replaced, killed) {
             let cause = if end <= time { Departure::Expired } else { Departure::Replaced };
-            self.report(&old.key, &old.value, cause);
+            self.ledger.report(&old.key, &old.value, cause);
         }
-        core::mem::forget(unclaimed);
+        core::mem::forget(unleased);
         Ok(Put { entry, replaced: killed.is_some_and(|end| end > time) })
     }
 
-    /// Removes a key; its value, if it lived.
+    /// Enters a value if none lives for its key. Fails as [`put`](Self::put) does, and with
+    /// [`Unmet::Changed`] if one lives.
+    pub(super) fn put_if_absent<'g>(
+        &'g self,
+        mut new: New<K, V>,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> Result<Put<'g, K, V>, (Unmet, K, V)> {
+        self.admit(guard);
+        let (time, hash) = (self.clock().watch(now), self.map.hash(&new.key));
+        loop {
+            if let Some(entry) = self.find(&new.key, guard) {
+                // A renewal that comes first, of an earlier time, keeps the entry.
+                let expired = self.ledger.kill(&entry.value, |life| life.is_past(time));
+                if expired.is_some() {
+                    self.unlink(hash, entry, guard);
+                    self.ledger.report(&entry.key, &entry.value, Departure::Expired);
+                } else if !entry.value.seen().is_dead() {
+                    return Err((Unmet::Changed, new.key, new.value));
+                }
+                continue;
+            }
+            let (ttl, until, leased) = (new.ttl, new.until, new.leased);
+            match self.put(new, Expected::Exactly(None), now, guard) {
+                Err((Unmet::Changed, key, value)) => new = New { key, value, ttl, until, leased },
+                other => return other,
+            }
+        }
+    }
+
+    /// Removes a key, whatever it stands for. Returns its value, if it lived.
     pub(super) fn remove<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (time, hash) = (self.clock.watch(now), self.map.hash(key));
+        self.admit(guard);
+        let (time, hash) = (self.clock().watch(now), self.map.hash(key));
         loop {
             let entry = self.find(key, guard)?;
-            if let Some(end) = self.kill(&entry.value, |_| true) {
-                let lived = end > time;
-                let cause = if lived { Departure::Withdrawn } else { Departure::Expired };
-                self.unlink(hash, entry, guard);
-                self.report(&entry.key, &entry.value, cause);
+            if let Some(lived) = self.end(entry, hash, time, guard) {
                 return lived.then_some(&entry.value.value);
             }
             // Dead by now: another may have taken its place.
         }
     }
 
+    /// Withdraws the entry of a lease, wherever it is. Returns whether it lived.
+    pub(super) fn withdraw(&self, lease: &Lease<K, V>, now: Instant, guard: &Guard) -> bool {
+        self.admit(guard);
+        let entry = lease.entry();
+        if !Arc::ptr_eq(&self.ledger, lease.ledger()) {
+            // Of another registry, whose map this is not.
+            return !lease.has_lapsed(now) && lease.ledger().give_up(entry);
+        }
+        // Calls nothing of the user's. An entry that was retired is in no bucket, whatever its hash says then.
+        self.end(entry, entry.hash(), self.clock().watch(now), guard).unwrap_or(false)
+    }
+
+    /// Kills an entry, takes it out of the map, and tells the hook. Returns whether the entry lived, or
+    /// `None` if another was faster.
+    fn end(
+        &self,
+        entry: &Entry<K, Leased<V>>,
+        hash: usize,
+        time: u64,
+        guard: &Guard,
+    ) -> Option<bool> {
+        let lived = self.ledger.kill(&entry.value, |_| true)? > time;
+        let cause = if lived { Departure::Withdrawn } else { Departure::Expired };
+        self.unlink(hash, entry, guard);
+        self.ledger.report(&entry.key, &entry.value, cause);
+        Some(lived)
+    }
+
     /// Removes what has ended, all of it, and returns how many that was.
     pub(super) fn prune(&self, now: Instant, guard: &Guard) -> usize {
-        self.map.admit(guard);
-        let time = self.prune_time(self.clock.watch(now));
+        self.admit(guard);
+        let time = self.prune_time(self.clock().watch(now));
         let (mut cursor, mut pruned) = (Cursor::START, 0);
         loop {
             let is_done =
@@ -287,16 +331,16 @@ where
         now: Instant,
         budget: Budget,
     ) -> Swept {
-        let time = self.prune_time(self.clock.watch(now));
+        let time = self.prune_time(self.clock().watch(now));
         let stale = |key: &K, leased: &Leased<V>, _| self.is_done(key, leased, time, &mut 0);
         step(&self.map, worker, cursor, stale, |unlinked| self.give_back(unlinked), now, budget)
     }
 
     /// Whether an entry is to be taken out of the map; kills it if it has ended.
     fn is_done(&self, key: &K, leased: &Leased<V>, time: u64, pruned: &mut usize) -> bool {
-        if self.kill(leased, |life| life.is_past(time)).is_some() {
+        if self.ledger.kill(leased, |life| life.is_past(time)).is_some() {
             *pruned += 1;
-            self.report(key, leased, Departure::Expired);
+            self.ledger.report(key, leased, Departure::Expired);
         }
         leased.seen().is_dead()
     }
@@ -313,7 +357,7 @@ where
         else {
             return Ok(Some(false));
         };
-        let killed = self.kill(leased, |life| life == seen).is_some();
+        let killed = self.ledger.kill(leased, |life| life == seen).is_some();
         if !killed && !seen.is_dead() {
             return Ok(Some(false));
         }
@@ -323,7 +367,7 @@ where
         if killed {
             let is_past = seen.is_past(time);
             let cause = if is_past { Departure::Expired } else { Departure::Evicted };
-            self.report(&entry.key, &entry.value, cause);
+            self.ledger.report(&entry.key, &entry.value, cause);
         }
         room.keep();
         unlinked.map(Some)
@@ -351,57 +395,39 @@ where
         self.hand.store(cursor.position(), Ordering::Relaxed);
         soonest
     }
-
-    /// Takes an entry that is dead out of the map. Who cannot, for want of memory, leaves it to a sweep.
-    fn unlink(&self, hash: usize, entry: &Entry<K, Leased<V>>, guard: &Guard) {
-        if self.map.remove_entry(hash, entry, guard) == Ok(true) {
-            self.give_back(1);
-        }
-    }
 }
 
 impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
+    /// Panics unless the guard is of the registry's domain. Every public call begins with this.
+    pub(super) fn admit(&self, guard: &Guard) {
+        self.map.admit(guard);
+    }
+
+    pub(super) fn clock(&self) -> &EffectiveClock {
+        &self.ledger.clock
+    }
+
+    pub(super) fn ledger(&self) -> &Arc<Ledger<K, V>> {
+        &self.ledger
+    }
+
     /// How many entries there are in the map: those included that have ended or are dead.
     pub(super) fn len(&self) -> usize {
         // Relaxed, here and below: a count.
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Has an entry live anew; `false` if it is dead, or its time was up.
-    pub(super) fn renew(&self, leased: &Leased<V>, now: Instant) -> bool {
-        let renewed = leased.renew(self.clock.watch(now));
-        if let Some((end, later)) = renewed {
-            self.clock.put_off(leased.ttl, end, later);
+    /// Takes an entry that is dead out of the map, or leaves it to a sweep for want of memory.
+    fn unlink(&self, hash: usize, entry: &Entry<K, Leased<V>>, guard: &Guard) {
+        if self.map.remove_entry(hash, entry, guard) == Ok(true) {
+            self.give_back(1);
         }
-        renewed.is_some()
-    }
-
-    /// Kills an entry if `doomed` says so of its word; its end, if we did.
-    fn kill(&self, leased: &Leased<V>, doomed: impl Fn(Life) -> bool) -> Option<u64> {
-        let end = leased.kill(doomed)?;
-        self.clock.leave(leased.ttl, end);
-        Some(end)
     }
 
     /// So many entries were taken out of the map.
     fn give_back(&self, entries: usize) {
         if entries > 0 {
             self.entries.fetch_sub(entries, Ordering::Relaxed);
-        }
-    }
-
-    /// Tells of an entry that was killed. Comes last: the hook may panic.
-    fn report(&self, key: &K, leased: &Leased<V>, cause: Departure) {
-        if let Some(hook) = &self.hook {
-            hook(key, &leased.value, cause);
-        }
-    }
-
-    /// Kills an entry whose lease is given up by one who has no guard: it is taken out of the map by who
-    /// comes by.
-    pub(super) fn give_up(&self, entry: &Entry<K, Leased<V>>) {
-        if self.kill(&entry.value, |_| true).is_some() {
-            self.report(&entry.key, &entry.value, Departure::Withdrawn);
         }
     }
 }
@@ -430,13 +456,24 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// An entry whose lease nobody has yet, and never will if somebody else's code panics.
-struct Unclaimed<'a, V>(&'a Leased<V>);
+/// An entry that was entered to be leased, of which there is no lease yet. There never will be one if the
+/// hook panics: then the entry goes, for nothing could renew or withdraw it.
+struct Unleased<'a, K: Send + 'static, V: Send + 'static, S> {
+    namespace: &'a Namespace<K, V, S>,
+    hash: usize,
+    entry: &'a Entry<K, Leased<V>>,
+    guard: &'a Guard,
+}
 
-impl<V> Drop for Unclaimed<'_, V> {
+impl<K: Send + 'static, V: Send + 'static, S> Drop for Unleased<'_, K, V, S> {
     fn drop(&mut self) {
-        // The map, or a guard, still has it.
-        let_go(&self.0.life);
+        let Self { namespace, hash, entry, guard } = *self;
+        // Untold: the hook is what panics.
+        if namespace.ledger.kill(&entry.value, |_| true).is_some() {
+            namespace.unlink(hash, entry, guard);
+        }
+        // The entry is still there, under the guard.
+        let_go(&entry.value.life);
     }
 }
 

@@ -1,11 +1,12 @@
-//! The three namespaces of a registry, and what they are to be like.
+//! The three namespaces of a registry, and its builder.
 
 use alloc::boxed::Box;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
-use super::namespace::{Hook, Namespace, Unmet};
+use super::ledger::Hook;
+use super::namespace::{Namespace, Unmet};
 use super::peers::List;
 use super::{Departure, Peer, Terms};
 use crate::hash::SeededState;
@@ -21,11 +22,24 @@ use crate::time::Instant;
 ///
 /// * What has ended is never handed out, whether it was pruned or not, and an entry that is renewed in
 ///   time is never removed.
-/// * Each entry that goes is shown to its namespace's hook exactly once, with the reason, by whoever
-///   removes it, when nothing is held that others could wait for. The registry stays whole if the hook
+/// * A [`Lease`](super::Lease) acts on the service that it was given for. Only `renew_any` and `withdraw_any`
+///   act on any service that a key stands for.
+/// * Each entry that is removed is shown to its namespace's hook exactly once, with the reason, by the call
+///   that removes it, when nothing is held that others could wait for. The registry stays whole if the hook
 ///   panics.
 /// * There are never more entries in a namespace than its [terms](Terms) say.
 /// * To do something in one namespace changes nothing in another.
+///
+/// # Memory
+///
+/// Bounded by the terms' `max_entries`, of which what has expired and was not pruned or swept is a part. Beside
+/// that there is what was removed and is not freed yet, by this or any other structure of the domain, and an
+/// entry for each lease of a service that was removed.
+///
+/// # Panics
+///
+/// Every call panics if its guard is of another domain, before it does anything. A panic of `Hash`, `Eq` or
+/// `Clone` leaves the call that it came up in, and the registry whole; no place of `max_entries` is lost.
 ///
 /// # Time
 ///
@@ -72,8 +86,11 @@ where
 /// Why an entry was not entered. The namespace is as it was, but for one that may have been evicted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegistryError {
-    /// There are as many entries as there may be, and nobody goes.
+    /// There are as many entries as there may be, and none is evicted.
     Full,
+    /// The key stands for a service that lives:
+    /// [`advertise_if_absent`](Registry::advertise_if_absent).
+    Taken,
     /// The map refuses it.
     Map(MapError),
 }
@@ -82,6 +99,7 @@ impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("registry: as many entries as max_entries allows"),
+            Self::Taken => f.write_str("registry: the key stands for another service"),
             Self::Map(error) => write!(f, "registry: {error}"),
         }
     }
@@ -281,7 +299,8 @@ impl<K, V, N, P> fmt::Debug for Builder<K, V, N, P> {
 /// What is handed back when something was not entered.
 pub(super) fn rejected<T>(unmet: Unmet, value: T) -> Rejected<T> {
     let error = match unmet {
-        Unmet::Full | Unmet::Changed => RegistryError::Full,
+        Unmet::Full => RegistryError::Full,
+        Unmet::Changed => RegistryError::Taken,
         Unmet::Map(error) => RegistryError::Map(error),
     };
     Rejected { error, value }

@@ -64,6 +64,12 @@ impl<N, P> List<N, P> {
         &self.0
     }
 
+    /// When the last of them ends; never, if one has no end, or there are none: that is known, too.
+    pub(super) fn until(&self) -> u64 {
+        let ends = self.0.iter().map(|peer| peer.end.map_or(u64::MAX, Instant::as_nanos));
+        ends.max().unwrap_or(u64::MAX)
+    }
+
     /// As they were before their times began.
     pub(super) fn into_peers(self) -> Vec<Peer<N, P>> {
         let mut peers = self.0.into_vec();
@@ -99,7 +105,7 @@ impl<N: Clone + Eq, P: Clone> List<N, P> {
     }
 }
 
-/// The peers of a list that live, in their order. None is an answer, too.
+/// The peers of a list that live, in their order.
 pub struct Peers<'g, N, P> {
     list: &'g [Peer<N, P>],
     time: u64,
@@ -124,7 +130,8 @@ impl<'g, N, P> Peers<'g, N, P> {
         self.list.iter().filter(move |peer| !peer.is_past(time))
     }
 
-    /// Whether there is none: it is known that nobody is there.
+    /// Returns whether there are none. Of a list that is [known](super::Discovered::Hit) this says that there
+    /// are no providers, not that those known have ended.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }

@@ -3,10 +3,12 @@
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
-use super::namespace::{Expected, New, Put};
+use alloc::sync::Arc;
+
+use super::lease::Claim;
+use super::namespace::{Expected, New, Put, Unmet};
 use super::namespaces::rejected;
 use super::{Lapsed, Lease, Registry, Rejected, TimeStatus};
-use crate::map::Held;
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl};
 
@@ -22,22 +24,26 @@ where
     ///
     /// # Errors
     ///
-    /// Any [`RegistryError`](super::RegistryError), with key and service handed back.
+    /// Any [`RegistryError`](super::RegistryError) but `Taken`, with key and service handed back.
+    ///
+    /// # Panics
+    ///
+    /// If the hook panics that is told of the service that was replaced. Then neither is offered.
     pub fn advertise(
         &self,
         key: K,
         service: V,
         now: Instant,
         guard: &Guard,
-    ) -> Result<Lease<'_, K, V, S>, Rejected<(K, V)>> {
-        self.offer(key, service, None, now, guard)
+    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+        self.offer(New::service(key, service, None), now, guard)
     }
 
-    /// The same for this time.
+    /// Offers a service as [`advertise`](Self::advertise) does, for `ttl`.
     ///
     /// # Errors
     ///
-    /// As [`advertise`](Self::advertise).
+    /// Fails as [`advertise`](Self::advertise) does.
     pub fn advertise_for(
         &self,
         key: K,
@@ -45,57 +51,110 @@ where
         ttl: impl Into<Ttl>,
         now: Instant,
         guard: &Guard,
-    ) -> Result<Lease<'_, K, V, S>, Rejected<(K, V)>> {
-        self.offer(key, service, Some(ttl.into()), now, guard)
+    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+        self.services.admit(guard);
+        self.offer(New::service(key, service, Some(ttl.into())), now, guard)
     }
 
     fn offer(
         &self,
+        new: New<K, V>,
+        now: Instant,
+        guard: &Guard,
+    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+        self.leased(self.services.put(new, Expected::Any, now, guard))
+    }
+
+    /// Offers a service for `ttl`, or the usual time, if its key stands for none that lives.
+    ///
+    /// ```
+    /// use tidegate_core::registry::RegistryError;
+    /// use tidegate_core::{Domain, Instant, Registry, SeededState};
+    ///
+    /// let domain = Domain::new();
+    /// let registry: Registry<&str, u16, u64, ()> =
+    ///     Registry::builder().build(&domain, SeededState::new(0x5eed))?;
+    /// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
+    ///
+    /// let guard = worker.quiescent(now);
+    /// let first = registry.advertise_if_absent("mail", 25, None, now, guard)?;
+    /// let second = registry.advertise_if_absent("mail", 2525, None, now, guard);
+    /// assert_eq!(second.map(drop).unwrap_err().error, RegistryError::Taken);
+    /// assert_eq!(first.renew(now), Ok(()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Any [`RegistryError`](super::RegistryError), with key and service handed back.
+    pub fn advertise_if_absent(
+        &self,
         key: K,
-        value: V,
+        service: V,
         ttl: Option<Ttl>,
         now: Instant,
         guard: &Guard,
-    ) -> Result<Lease<'_, K, V, S>, Rejected<(K, V)>> {
-        let new = New { key, value, ttl, leased: true };
-        match self.services.put(new, Expected::Any, now, guard) {
+    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+        let new = New::service(key, service, ttl);
+        self.leased(self.services.put_if_absent(new, now, guard))
+    }
+
+    fn leased(
+        &self,
+        put: Result<Put<'_, K, V>, (Unmet, K, V)>,
+    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+        match put {
             Ok(Put { entry, replaced }) => {
-                Ok(Lease::new(&self.services, Held::new(entry), replaced))
+                Ok(Lease::new(Claim::new(entry), Arc::clone(self.services.ledger()), replaced))
             }
             Err((unmet, key, value)) => Err(rejected(unmet, (key, value))),
         }
     }
 
-    /// The service that a key stands for.
+    /// Returns the service that a key stands for.
     pub fn resolve<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.services.get(key, now, guard).map(|entry| &entry.value.value)
+        self.services.admit(guard);
+        let entry = self.services.get(key, self.services.clock().time(now), guard)?;
+        Some(&entry.value.value)
     }
 
-    /// Has a service live anew, as [`Lease::renew`] does, for whoever has only its key.
+    /// Withdraws the service of a lease, and gives its room back at once. Returns whether the service lived.
+    ///
+    /// Another service that has taken the key meanwhile stays. Of a lease of another registry the room is
+    /// given back there, when that is next pruned or swept.
+    pub fn withdraw(&self, lease: Lease<K, V>, now: Instant, guard: &Guard) -> bool {
+        self.services.withdraw(&lease, now, guard)
+    }
+
+    /// Renews the service that a key stands for now, whoever advertised it. [`Lease::renew`] renews what the
+    /// caller has advertised.
     ///
     /// # Errors
     ///
-    /// [`Lapsed`], also if there is none.
-    pub fn renew<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Result<(), Lapsed>
+    /// [`Lapsed`], also if the key stands for none.
+    pub fn renew_any<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Result<(), Lapsed>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.services.admit(guard);
         loop {
-            let entry = self.services.get(key, now, guard).ok_or(Lapsed)?;
-            if self.services.renew(&entry.value, now) {
+            let time = self.services.clock().time(now);
+            let entry = self.services.get(key, time, guard).ok_or(Lapsed)?;
+            if self.services.ledger().renew(&entry.value, now) {
                 return Ok(());
             }
             // It has ended by now, or another has taken its place.
         }
     }
 
-    /// Removes a service, and returns it.
-    pub fn withdraw<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
+    /// Removes the service that a key stands for now, whoever advertised it, and returns it.
+    /// [`withdraw`](Self::withdraw) removes what the caller has advertised.
+    pub fn withdraw_any<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -103,7 +162,7 @@ where
         self.services.remove(key, now, guard)
     }
 
-    /// Every service, weakly consistent as [`Map::iter`](crate::Map::iter).
+    /// Returns every service, weakly consistent as [`Map::iter`](crate::Map::iter).
     pub fn services<'g>(
         &'g self,
         now: Instant,
@@ -112,17 +171,17 @@ where
         self.services.iter(now, guard)
     }
 
-    /// Removes the services that have ended, and returns how many that was. Looks at the whole table.
+    /// Removes the services that have expired, and returns how many. Looks at the whole table.
     pub fn prune_services(&self, now: Instant, guard: &Guard) -> usize {
         self.services.prune(now, guard)
     }
 
-    /// How many services there are, those included that have gone and were not pruned.
+    /// Returns how many services there are, including those expired or withdrawn that were not pruned.
     pub fn services_len(&self) -> usize {
         self.services.len()
     }
 
-    /// What the services' time is up to.
+    /// Returns how the services' time stands.
     pub fn services_time(&self) -> TimeStatus {
         self.services.clock().status()
     }

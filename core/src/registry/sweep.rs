@@ -9,10 +9,10 @@ use crate::reclaim::Worker;
 use crate::sweep::{Budget, Sweep, Swept};
 use crate::time::Instant;
 
-/// A pass over a [`Registry`] that removes what has ended, and frees what was removed, so many at a time;
-/// one namespace after the other. See [`Map::sweeper`](crate::Map::sweeper) for what a step does.
+/// Removes what has ended from a [`Registry`], and frees what was removed, within a budget a step; one
+/// namespace after the other. See [`Map::sweeper`](crate::Map::sweeper) for what a step does.
 ///
-/// `T` is whatever derefs to the registry: a reference, an `Arc` for a thread of its own.
+/// `T` derefs to the registry: a reference, or an `Arc` for a thread of its own. A step derefs it once.
 ///
 /// ```
 /// use core::time::Duration;
@@ -37,7 +37,7 @@ pub struct RegistrySweep<T> {
     at: At,
 }
 
-/// Which namespace is swept.
+/// The namespace that is swept.
 #[derive(Clone, Copy, Debug)]
 enum At {
     Services,
@@ -46,11 +46,11 @@ enum At {
 }
 
 impl<T> RegistrySweep<T> {
-    /// A pass that begins with the services.
+    /// Returns a sweep that begins with the services.
     ///
     /// # Panics
     ///
-    /// On the first step, if the worker is of another domain.
+    /// Each step, before it does anything, if the worker is of another domain than the registry.
     pub fn new(registry: T, worker: Worker) -> Self {
         Self { registry, pass: Pass::new(worker), cursor: Cursor::START, at: At::Services }
     }
@@ -64,7 +64,7 @@ where
     P: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// A [sweep](RegistrySweep) of this registry.
+    /// Returns a [sweep](RegistrySweep) of this registry.
     pub fn sweeper(&self, worker: Worker) -> RegistrySweep<&Self> {
         RegistrySweep::new(self, worker)
     }
