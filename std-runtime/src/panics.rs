@@ -34,6 +34,11 @@ pub(crate) fn contained<T>(f: impl FnOnce() -> T) -> Option<T> {
         .ok()
 }
 
+/// Drops a value of other people's, whose destructor may panic.
+pub(crate) fn dispose<T>(value: T) {
+    contained(|| drop(value));
+}
+
 /// Holds a value of other people's, and contains the panic of its destructor.
 ///
 /// Of two values that are dropped together, the second that panics would end the process. So each value has a

@@ -10,7 +10,7 @@ use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
 use crate::config::{self, ConfigError};
 use crate::engine::{Engine, ON_DROP, Shared, StartError, Stop, deadline};
 use crate::panics::Foreign;
-use crate::refresh::Refresher;
+use crate::refresh::Attended;
 use crate::schedule::Schedule;
 use crate::status::{Health, Metrics};
 use crate::sweeper::{self, Sweeping};
@@ -346,23 +346,19 @@ impl Runtime {
         shared.tasks().iter().map(handle).collect()
     }
 
-    /// Adds a refresher, which a thread of its own renews when that is due. The thread looks every `interval`.
+    /// Adds a [`Refresher`](crate::Refresher), which a thread of its own renews when that is due. The thread looks every `interval`.
     /// Callers of the refresher then do not have to renew early themselves, and the token is fresh though none
     /// asks. The refresher stays until the runtime is dropped.
     ///
     /// # Errors
     ///
     /// If the name or the interval is invalid, the name is taken, or the system cannot start a thread.
-    pub fn refresh<T, E>(
+    pub fn refresh<R: Attended>(
         &self,
         name: &str,
         interval: Duration,
-        refresher: Arc<Refresher<T, E>>,
-    ) -> Result<Renewing, StartError>
-    where
-        T: Send + Sync + 'static,
-        E: Clone + fmt::Display + Send + Sync + 'static,
-    {
+        refresher: Arc<R>,
+    ) -> Result<Renewing, StartError> {
         let schedule = Schedule::every(interval)?;
         self.named(name, || {
             let engine = Engine::new("tidegate-renew".to_owned());
@@ -469,7 +465,7 @@ impl Runtime {
     }
 }
 
-/// A handle of a [`Refresher`] that a [`Runtime`] renews. Dropping it changes nothing.
+/// A handle of a [`Refresher`](crate::Refresher) that a [`Runtime`] renews. Dropping it changes nothing.
 #[derive(Clone)]
 pub struct Renewing {
     shared: Arc<Shared<()>>,

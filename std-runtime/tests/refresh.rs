@@ -190,16 +190,17 @@ fn i_c28_a_probe_that_fails_opens_the_breaker_again() {
     let token = token.breaker(2, secs(60)).build().expect("a token");
     setting.at(2_000);
     assert_eq!(get(&token), Err(RefreshError::Failed("2".to_owned())));
+    setting.at(2_001);
     assert_eq!(get(&token), Err(RefreshError::Failed("3".to_owned())));
-    let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_060)) });
+    let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_061)) });
     assert_eq!((get(&token), setting.mints()), (open, 3));
-    setting.at(2_060);
+    setting.at(2_061);
     assert_eq!(get(&token), Err(RefreshError::Failed("4".to_owned())));
-    let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_120)) });
+    let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_121)) });
     assert_eq!((get(&token), setting.mints()), (open, 4));
     let status = token.status();
     assert_eq!((status.renewed, status.failed), (1, 3));
-    assert_eq!(status.breaker, Breaker::Open(Instant::from_secs(2_120)));
+    assert_eq!(status.breaker, Breaker::Open(Instant::from_secs(2_121)));
 }
 
 /// I12: a probe is one, and if it is cancelled another is tried later, not at once.
@@ -234,16 +235,11 @@ fn i_c29_a_valid_token_is_served_though_renewals_fail() {
     assert!(matches!(get(&token), Err(RefreshError::Failed(_))), "what has ended is not served");
 }
 
-/// I-B5: a token with a life below the floor is due as soon as it is there.
+/// I-B5: a token that is due as soon as it is there.
 #[test]
 fn i12_renewals_keep_their_distance() {
     let setting = Setting::default();
-    let mints = Arc::clone(&setting.mints);
-    let mint = move || {
-        let value = mints.fetch_add(1, Ordering::SeqCst);
-        Ok::<_, String>(Minted { value, ttl: secs(20).into() })
-    };
-    let token = Refresher::builder(mint).clock(setting.clock.clone());
+    let token = setting.builder(Ok).refresh_at(0);
     let token = token.spacing(secs(5), secs(60)).build().expect("a token");
     for second in 0..50 {
         setting.at(second);
@@ -319,11 +315,13 @@ fn i13_a_token_that_ends_while_it_is_waited_for_is_not_handed_out() {
     gate.wait_for(1);
     let second = asks();
     std::thread::sleep(Duration::from_millis(50));
-    // It is valid when it comes; and ended when whoever waited looks at it.
+    // The value is valid when it comes, and has ended when the callers look at it.
     clock.1.store(60, Ordering::SeqCst);
     gate.open();
-    assert_eq!(first.join().unwrap(), Ok(1));
-    assert_eq!(second.join().unwrap(), Ok(2), "not the one that he has waited for");
+    let ended = first.join().unwrap();
+    // The last look is after the last wake; by then the other may have renewed it.
+    assert!(matches!(ended, Err(RefreshError::AlreadyExpired) | Ok(2)), "{ended:?}");
+    assert_eq!(second.join().unwrap(), Ok(2), "not the one that was waited for");
 }
 
 /// Whoever waits for a renewal is a task, not a thread.
@@ -354,11 +352,12 @@ fn a_future_that_panics_is_a_failure_and_opens_the_breaker() {
     let token = setting.builder(Ok).breaker(2, secs(60)).build().expect("a token");
     setting.at(2_000);
     let panics = || async { panic!("on purpose") };
-    for _ in 0..2 {
+    for second in 0..2 {
+        setting.at(2_000 + second);
         assert_eq!(wait::block_on(token.get_async(panics)), Err(RefreshError::Panicked));
     }
     assert_eq!(token.status().failed, 2);
-    let open = RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_060)) };
+    let open = RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_061)) };
     assert_eq!(wait::block_on(token.get_async(panics)), Err(open));
 }
 
@@ -471,6 +470,7 @@ fn a_mint_that_panics_or_asks_for_itself_is_an_error() {
     let before = tidegate::caught_panics();
     assert_eq!(get(token), Err(RefreshError::Panicked));
     assert!(tidegate::caught_panics() > before);
+    setting.at(2_001);
     assert_eq!(get(token), Err(RefreshError::Failed("it would wait for itself".to_owned())));
 }
 
@@ -572,6 +572,8 @@ fn a_destructor_of_the_failure_before_may_ask() {
     *at_drop.lock().unwrap() = Some(Box::new(move || {
         counted.fetch_add(u64::from(asks.get().is_err()), Ordering::SeqCst);
     }));
+    drop(first);
+    clock.set(Instant::from_secs(11));
     assert!(token.get().is_err());
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
@@ -650,6 +652,7 @@ fn whatever_a_renewal_drops_may_ask() {
         *makes.lock().unwrap() = then;
         let before = token.get();
         let failed = asks(&token, &armed);
+        clock.set(Instant::from_secs(11));
         assert!(token.get().is_err());
         assert_eq!(failed.load(Ordering::SeqCst), 1);
         drop(before);
@@ -806,4 +809,456 @@ fn a_copy_of_a_failure_may_ask() {
     }));
     assert!(token.get().is_err());
     assert_eq!(failed.load(Ordering::SeqCst), 1);
+}
+
+/// A provider that can be down, and what its tokens live for.
+fn provider(setting: &Setting, life: Duration) -> (Builder<u64, &'static str>, Arc<AtomicBool>) {
+    let (is_down, mints) = (Arc::new(AtomicBool::new(false)), Arc::clone(&setting.mints));
+    let asked = Arc::clone(&is_down);
+    let mint = move || {
+        let value = mints.fetch_add(1, Ordering::SeqCst);
+        match asked.load(Ordering::SeqCst) {
+            true => Err("no route to host"),
+            false => Ok(Minted { value, ttl: life.into() }),
+        }
+    };
+    (Refresher::builder(mint).clock(setting.clock.clone()), is_down)
+}
+
+/// E1: the pause after the end of a token is short, and grows with the outage: a network that is
+/// away costs about as long again, and the provider few tries.
+#[test]
+fn e1_an_outage_costs_its_own_length_again_at_most() {
+    let ms = Duration::from_millis;
+    // How long the provider is down, and how many tries there are at most.
+    for (down, tries) in [(500, 2), (3_000, 5), (20_000, 10), (100_000, 12), (3_000_000, 70)] {
+        let setting = Setting::default();
+        let (builder, is_down) = provider(&setting, secs(3_600));
+        let token = builder.build().expect("a token");
+        setting.at(4_000);
+        is_down.store(true, Ordering::SeqCst);
+        let (start, mints) = (setting.clock.now(), setting.mints());
+        let recovered = loop {
+            let elapsed = setting.clock.now().since(start);
+            if elapsed >= ms(down) {
+                is_down.store(false, Ordering::SeqCst);
+            }
+            if token.get().is_ok() {
+                break elapsed;
+            }
+            setting.clock.advance(ms(5));
+        };
+        let longest = (ms(down) * 2).min(ms(down) + secs(60)).max(secs(1));
+        assert!(recovered <= longest + ms(5), "down for {down} ms, a token after {recovered:?}");
+        let tried = setting.mints() - mints;
+        assert!(tried <= tries, "{tried} tries in {down} ms");
+    }
+}
+
+#[test]
+fn e1_calls_between_two_tries_get_the_last_failure() {
+    let setting = Setting::default();
+    let token = setting.builder(|number| if number == 1 { Ok(1) } else { Err(number.to_string()) });
+    let token = token.build().expect("a token");
+    // Five tries a second apart open the breaker, and its pauses grow from there.
+    let tries = [0, 1, 2, 3, 4, 6, 10, 18, 34, 66, 126, 186];
+    let mut seen = Vec::new();
+    for second in 0..190 {
+        setting.at(2_000 + second);
+        let before = setting.mints();
+        let failure = get(&token);
+        if setting.mints() > before {
+            seen.push(second);
+            assert_eq!(failure, Err(RefreshError::Failed(setting.mints().to_string())));
+        }
+        for _ in 0..3 {
+            let again = get(&token);
+            match token.status().breaker {
+                Breaker::Closed(_) => assert_eq!(again, failure),
+                Breaker::Open(until) => {
+                    assert_eq!(again, Err(RefreshError::BreakerOpen { until: Some(until) }));
+                }
+                Breaker::HalfOpen => panic!("nobody tries"),
+            }
+        }
+    }
+    assert_eq!(seen, tries);
+    assert_eq!(setting.mints(), 1 + tries.len() as u64);
+}
+
+/// E1: a pause that began while the token was valid does not outlast it by a minute.
+#[test]
+fn e1_a_pause_ends_with_the_token() {
+    let setting = Setting::default();
+    let (builder, is_down) = provider(&setting, secs(1_000));
+    let token = builder.build().expect("a token");
+    is_down.store(true, Ordering::SeqCst);
+    for second in 800..1_000 {
+        setting.at(second);
+        assert!(token.get().is_ok());
+    }
+    assert!(
+        matches!(token.status().breaker, Breaker::Open(until) if until.as_nanos() <= 1_000_000_000_000)
+    );
+    let mints = setting.mints();
+    setting.at(1_000);
+    assert_eq!(token.get(), Err(RefreshError::Failed("no route to host")));
+    assert_eq!(setting.mints(), mints + 1, "one is tried when the token ends");
+    // And the next pause is a first one.
+    assert_eq!(token.status().breaker, Breaker::Open(Instant::from_secs(1_002)));
+    is_down.store(false, Ordering::SeqCst);
+    setting.at(1_002);
+    assert!(token.get().is_ok());
+}
+
+/// E3: the margin is at most half the life. It was 601 mints in ten minutes.
+#[test]
+fn e3_a_token_that_lives_shorter_than_the_margin_is_renewed_at_half_its_life() {
+    for (life, mints) in [(5, 240), (20, 60), (30, 40), (60, 20), (300, 3)] {
+        let setting = Setting::default();
+        let (builder, _) = provider(&setting, secs(life));
+        let token = builder.build().expect("a token");
+        for _ in 0..60_000 {
+            setting.clock.advance(Duration::from_millis(10));
+            assert!(token.get().is_ok());
+        }
+        let made = setting.mints();
+        assert!(made.abs_diff(mints) <= 2, "a life of {life} s: {made} mints in 600 s");
+    }
+}
+
+/// E3: after a 401 the token is rejected: that one, by identity, and no other.
+#[test]
+fn e3_only_the_token_that_was_handed_out_is_rejected() {
+    let setting = Setting::default();
+    let token = setting.builder(Ok).build().expect("a token");
+    setting.at(10);
+    let first = token.get().expect("a token");
+    let other = Arc::new(*first);
+    assert!(!token.reject(&other), "equal, and not the same");
+    assert_eq!((get(&token), setting.mints()), (Ok(1), 1));
+    // Eight callers have been told 401.
+    let rejected = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8).map(|_| scope.spawn(|| token.reject(&first))).collect();
+        callers
+            .into_iter()
+            .filter(|_| true)
+            .map(|caller| u32::from(caller.join().unwrap()))
+            .sum::<u32>()
+    });
+    assert_eq!(rejected, 1);
+    assert_eq!(token.current(), None);
+    assert_eq!((get(&token), setting.mints()), (Ok(2), 2), "at once: it was not made just now");
+    assert!(!token.reject(&first), "a late answer rejects no newer one");
+    assert_eq!(get(&token), Ok(2));
+    let status = token.status();
+    assert_eq!((status.rejected, status.renewed, status.failed), (1, 2, 0));
+}
+
+#[test]
+fn e3_rejections_in_a_row_are_further_and_further_apart() {
+    let setting = Setting::default();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let says = Arc::clone(&told);
+    let token = setting.builder(Ok).report(move |event| says.lock().unwrap().push(event));
+    let token = token.build().expect("a token");
+    // Whatever is made is refused.
+    let mut made = vec![0];
+    for second in 0..200 {
+        setting.at(second);
+        match token.get() {
+            Ok(value) => {
+                made.extend((*value as usize > made.len()).then_some(second));
+                assert!(token.reject(&value));
+            }
+            Err(RefreshError::Rejected { until }) => assert!(until > setting.clock.now()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(made, [0, 1, 3, 7, 15, 31, 63, 123, 183]);
+    assert!(told.lock().unwrap().contains(&Event::Rejected));
+    // One that is renewed in the usual way was accepted.
+    setting.at(300);
+    let value = token.get().expect("a token");
+    setting.at(1_200);
+    assert_ne!(get(&token), Ok(*value));
+    setting.at(1_300);
+    let value = token.get().expect("a token");
+    assert!(token.reject(&value));
+    assert!(token.get().is_ok(), "at once again");
+}
+
+#[test]
+fn e3_a_rejection_cuts_a_pause_of_the_breaker_short() {
+    let setting = Setting::default();
+    let (builder, is_down) = provider(&setting, secs(1_000));
+    let token = builder.breaker(1, secs(60)).build().expect("a token");
+    is_down.store(true, Ordering::SeqCst);
+    setting.at(850);
+    let value = token.get().expect("a token");
+    assert_eq!(token.status().breaker, Breaker::Open(Instant::from_secs(910)));
+    is_down.store(false, Ordering::SeqCst);
+    assert!(token.reject(&value));
+    setting.at(851);
+    assert!(token.get().is_ok());
+}
+
+/// E3: the provider is down when the program starts.
+#[test]
+fn e3_a_lazy_refresher_is_there_though_the_provider_is_down() {
+    let setting = Setting::default();
+    let (builder, is_down) = provider(&setting, secs(1_000));
+    is_down.store(true, Ordering::SeqCst);
+    let token = builder.lazy().expect("settings that can be");
+    assert_eq!((setting.mints(), token.current()), (0, None));
+    assert_eq!((token.status().expires, token.status().due), (None, None));
+    assert_eq!(token.get(), Err(RefreshError::Failed("no route to host")));
+    is_down.store(false, Ordering::SeqCst);
+    assert_eq!(token.get(), Err(RefreshError::Failed("no route to host")), "not yet");
+    setting.at(1);
+    assert_eq!(token.get().map(|value| *value), Ok(1));
+    assert_eq!(token.current().map(|value| *value), Some(1));
+
+    let refused = setting.builder(Ok).refresh_at(1_000_001).lazy().expect_err("no such part");
+    assert_eq!(refused.field(), "refresh_at");
+}
+
+#[test]
+fn e3_a_thread_makes_the_first_token_when_the_provider_is_up() {
+    let setting = Setting::default();
+    let (builder, is_down) = provider(&setting, secs(1_000));
+    is_down.store(true, Ordering::SeqCst);
+    let token = Arc::new(builder.spacing(secs(0), secs(0)).lazy().expect("settings that can be"));
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let renewing = runtime.refresh("token", Duration::from_millis(1), Arc::clone(&token));
+    let renewing = renewing.expect("a thread");
+    runtime.start().expect("threads");
+    wait_until(|| setting.mints() > 0 && matches!(renewing.health(), Health::Degraded { .. }));
+    is_down.store(false, Ordering::SeqCst);
+    // The pauses of the breaker are by this clock.
+    wait_until(|| {
+        setting.clock.advance(secs(1));
+        token.current().is_some()
+    });
+}
+
+/// E3: past its end for a bounded time, and only where no other can be made.
+#[test]
+fn e3_an_ended_token_stands_in_for_a_bounded_time() {
+    let setting = Setting::default();
+    let (builder, is_down) = provider(&setting, secs(100));
+    let token = builder.stale_if_error(secs(50)).build().expect("a token");
+    is_down.store(true, Ordering::SeqCst);
+    for second in 100..150 {
+        setting.at(second);
+        assert_eq!(token.get().map(|value| *value), Ok(0), "{second}");
+        assert_eq!(token.current(), None);
+    }
+    assert!(setting.mints() > 5, "and renewals are tried meanwhile");
+    setting.at(150);
+    assert!(token.get().is_err(), "no longer");
+    is_down.store(false, Ordering::SeqCst);
+    setting.at(300);
+    let made = token.get().expect("a token");
+    assert!(*made > 0);
+    // Rejected, it is not handed out though it would do.
+    setting.at(420);
+    is_down.store(true, Ordering::SeqCst);
+    assert_eq!(token.get().as_ref(), Ok(&made));
+    assert!(token.reject(&made));
+    assert!(token.get().is_err());
+}
+
+#[test]
+fn e3_a_caller_that_has_waited_for_long_enough_gets_the_ended_token() {
+    let (setting, gate) = (Setting::default(), Gate::new());
+    let held = Arc::clone(&gate);
+    let token = setting.builder(move |number| {
+        if number > 1 {
+            held.pass();
+        }
+        Ok(number)
+    });
+    let token = Arc::new(token.stale_if_error(secs(60)).build().expect("a token"));
+    setting.at(1_000);
+    let renews = std::thread::spawn({
+        let token = Arc::clone(&token);
+        move || get(&token)
+    });
+    gate.wait_for(1);
+    let short = Duration::from_millis(5);
+    assert_eq!(token.get_within(short).map(|value| *value), Ok(1));
+    setting.at(1_060);
+    assert_eq!(token.get_within(short), Err(RefreshError::TimedOut));
+    gate.open();
+    assert_eq!(renews.join().unwrap(), Ok(2));
+}
+
+/// The provider hands out what has ended (smithy-rs 2117): bounded by the end of the one before.
+#[test]
+fn e3_what_has_ended_when_it_is_made_extends_nothing() {
+    let (clock, life) = (Arc::new(ManualClock::new()), Arc::new(AtomicU64::new(100)));
+    let lives = Arc::clone(&life);
+    let token = Refresher::<_, String>::builder(move || {
+        Ok(Minted { value: (), ttl: secs(lives.load(Ordering::SeqCst)).into() })
+    });
+    let token = token.clock(clock.clone()).stale_if_error(secs(30)).build().expect("a token");
+    life.store(0, Ordering::SeqCst);
+    for second in 100..200 {
+        clock.set(Instant::from_secs(second));
+        let expected = if second < 130 { Ok(()) } else { Err(()) };
+        assert_eq!(token.get().map(|_| ()).map_err(|_| ()), expected, "{second}");
+    }
+}
+
+/// B3: the last look at the clock is after the last call of other people's code.
+#[test]
+fn b3_a_token_that_ends_while_that_is_told_or_dropped_is_not_handed_out() {
+    // While it is told.
+    let clock = Arc::new(ManualClock::new());
+    let slow = Arc::new(AtomicBool::new(false));
+    let (told, takes_long) = (Arc::clone(&clock), Arc::clone(&slow));
+    let token = Refresher::builder(|| Ok::<_, String>(Minted { value: (), ttl: secs(30).into() }));
+    let token = token.clock(clock.clone()).floor(secs(0)).report(move |_| {
+        if takes_long.load(Ordering::SeqCst) {
+            told.advance(secs(60));
+        }
+    });
+    let token = token.build().expect("a token");
+    for at in [30, 1_025] {
+        // Ended, and due.
+        clock.set(Instant::from_secs(at));
+        slow.store(true, Ordering::SeqCst);
+        assert_eq!(token.get(), Err(RefreshError::AlreadyExpired));
+        slow.store(false, Ordering::SeqCst);
+        clock.set(Instant::from_secs(1_000));
+        assert!(token.get().is_ok());
+    }
+
+    // While the one before is dropped.
+    let (clock, armed) = (Arc::new(ManualClock::new()), Armed::default());
+    let makes = Arc::new(Mutex::new(Makes::Value(30)));
+    let token = foreign(&clock, &armed, &makes);
+    clock.set(Instant::from_secs(30));
+    let slow = Arc::clone(&clock);
+    *armed.lock().unwrap() = Some(Box::new(move || slow.advance(secs(60))));
+    assert!(matches!(token.get(), Err(RefreshError::AlreadyExpired)));
+    assert!(armed.lock().unwrap().is_none());
+    assert!(token.get().is_ok());
+
+    // While a task that waits is woken.
+    struct Slow(Arc<ManualClock>);
+    impl std::task::Wake for Slow {
+        fn wake(self: Arc<Self>) {
+            self.0.advance(secs(60));
+        }
+    }
+    let setting = Setting::default();
+    let token = setting.builder(Ok).build().expect("a token");
+    setting.at(2_000);
+    let gone = std::cell::Cell::new(false);
+    let mint = || {
+        std::future::poll_fn(|_| match gone.get() {
+            true => Poll::Ready(Ok(Minted { value: 7, ttl: secs(30).into() })),
+            false => Poll::Pending,
+        })
+    };
+    let mut leads = Box::pin(token.get_async(mint));
+    assert_eq!(wait::block_for(leads.as_mut(), Duration::from_millis(1)), Err(wait::TimedOut));
+    let mut waits = Box::pin(token.get_async(mint));
+    let waker = std::task::Waker::from(Arc::new(Slow(Arc::clone(&setting.clock))));
+    assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    gone.set(true);
+    assert_eq!(wait::block_on(leads), Err(RefreshError::AlreadyExpired));
+}
+
+/// Panics when it is dropped, and says so.
+#[derive(Clone)]
+struct PanicsAtDrop(Arc<AtomicU64>, Arc<AtomicBool>);
+
+impl Drop for PanicsAtDrop {
+    fn drop(&mut self) {
+        if self.1.load(Ordering::SeqCst) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("on purpose");
+        }
+    }
+}
+
+/// F: two destructors that panic in one owner would end the process.
+#[test]
+fn f_all_that_a_refresher_holds_may_panic_when_it_is_dropped() {
+    let bomb = PanicsAtDrop(Arc::default(), Arc::default());
+    let drops = |makes: u64, builds: bool| {
+        let before = bomb.0.load(Ordering::SeqCst);
+        let (minted, told) = (bomb.clone(), bomb.clone());
+        let mints = AtomicU64::new(0);
+        let clock = Arc::new(ManualClock::new());
+        let ticks = (bomb.clone(), Arc::clone(&clock));
+        struct Ticks((PanicsAtDrop, Arc<ManualClock>));
+        impl Clock for Ticks {
+            fn now(&self) -> Instant {
+                self.0.1.now()
+            }
+        }
+        let builder = Refresher::builder(move || match mints.fetch_add(1, Ordering::SeqCst) {
+            number if number < makes => Ok(Minted { value: minted.clone(), ttl: secs(10).into() }),
+            _ => Err(minted.clone()),
+        });
+        let builder = builder.clock(Arc::new(Ticks(ticks))).report(move |_| {
+            let _ = &told;
+        });
+        if builds {
+            let token = builder.lazy().expect("settings that can be");
+            assert!(token.get().is_ok());
+            clock.set(Instant::from_secs(9));
+            assert!(token.get().is_ok(), "though renewing it fails");
+            bomb.1.store(true, Ordering::SeqCst);
+            drop(token);
+        } else {
+            bomb.1.store(true, Ordering::SeqCst);
+            drop(builder);
+        }
+        bomb.1.store(false, Ordering::SeqCst);
+        bomb.0.load(Ordering::SeqCst) - before
+    };
+    // Closure, report and clock; and the value, and the failure.
+    assert_eq!(drops(0, false), 3);
+    assert_eq!(drops(1, true), 5);
+}
+
+#[test]
+fn f_a_clock_or_a_copy_of_a_failure_that_panics_is_an_error() {
+    let clock = Arc::new(Broken::default());
+    let token = Refresher::builder(|| Ok::<_, String>(Minted { value: 1, ttl: secs(10).into() }));
+    let token = token.clock(clock.clone()).build().expect("a token");
+    clock.1.store(true, Ordering::SeqCst);
+    assert!(token.get().is_ok(), "the next look");
+    clock.1.store(true, Ordering::SeqCst);
+    assert_eq!(token.current(), None);
+
+    let (armed, time) = (Armed::default(), Arc::new(ManualClock::new()));
+    let fails = Arc::clone(&armed);
+    let token = Refresher::<(), _>::builder(move || Err(Copied(Arc::clone(&fails))));
+    let token = token.clock(time).lazy().expect("settings that can be");
+    assert!(matches!(token.get(), Err(RefreshError::Failed(_))));
+    *armed.lock().unwrap() = Some(Box::new(|| panic!("on purpose")));
+    assert!(matches!(token.get(), Err(RefreshError::Panicked)));
+    assert!(matches!(token.get(), Err(RefreshError::Failed(_))));
+}
+
+/// F: a value that is rejected may be dropped in a call that has found it.
+#[test]
+fn f_the_destructor_of_a_rejected_token_may_ask() {
+    let _watched = watchdog("the destructor of a rejected token may ask");
+    let (clock, armed) = (Arc::new(ManualClock::new()), Armed::default());
+    let makes = Arc::new(Mutex::new(Makes::Value(10)));
+    let token = foreign(&clock, &armed, &makes);
+    let value = token.get().unwrap_or_else(|_| unreachable!("it is valid"));
+    let asked = asks(&token, &armed);
+    *makes.lock().unwrap() = Makes::Failure;
+    assert!(token.reject(&value));
+    // The last to hold it.
+    drop(value);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }

@@ -1,4 +1,4 @@
-//! When a token is to be renewed: arithmetic.
+//! When a value is due for renewal: arithmetic.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::config::ConfigError;
 /// A whole, in parts per million.
 pub(super) const WHOLE: u32 = 1_000_000;
 
-/// How early a token is renewed.
+/// How early a value is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Early {
     /// At this part of its life.
     pub(super) part: u32,
     /// Earlier by up to this part.
     pub(super) jitter: u32,
-    /// But so long before its end at the latest.
+    /// At the latest this long before its end, or at half its life if that is later.
     pub(super) floor: Duration,
 }
 
@@ -30,8 +30,8 @@ impl Early {
         Ok(self)
     }
 
-    /// When a token is due for renewal; `chance` is a part per million of the jitter. Never, if it never
-    /// ends.
+    /// When a value is due for renewal: never if it never ends. `chance` is a part per million of the
+    /// jitter.
     pub(super) fn due(
         self,
         issued: Instant,
@@ -44,7 +44,9 @@ impl Early {
         let part = u64::from(self.part).saturating_sub(jitter);
         let after = (life * u128::from(part) / u128::from(WHOLE)) as u64;
         let early = issued + Duration::from_nanos(after);
-        Some(early.min(expires - self.floor).max(issued))
+        // A margin above half the life would have a short-lived value renewed again and again.
+        let margin = self.floor.min(expires.since(issued) / 2);
+        Some(early.min(expires - margin).max(issued))
     }
 }
 
@@ -53,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn i_c23_when_a_token_is_due() {
+    fn i_c23_when_a_value_is_due() {
         let floor = Duration::from_secs(30);
         let usual = Early { part: 800_000, jitter: 0, floor };
         let jittery = Early { jitter: 200_000, ..usual };
@@ -67,7 +69,12 @@ mod tests {
             (at_once, Some(1_000), 0, Some(0)),
             (Early { part: 100_000, ..jittery }, Some(1_000), WHOLE, Some(0)),
             (usual, None, 0, None),
-            (usual, Some(20), 0, Some(0)), // shorter than the floor
+            (usual, Some(60), 0, Some(30)),
+            // No longer than the floor: half the life, and not at once.
+            (usual, Some(50), 0, Some(25)),
+            (usual, Some(30), 0, Some(15)),
+            (usual, Some(20), 0, Some(10)),
+            (usual, Some(0), 0, Some(0)),
         ];
         let issued = Instant::from_secs(5_000);
         for (early, life, chance, due) in cases {
