@@ -350,6 +350,9 @@ impl Runtime {
     /// Callers of the refresher then do not have to renew early themselves, and the token is fresh though none
     /// asks. The refresher stays until the runtime is dropped.
     ///
+    /// Of a refresher [from futures](crate::Refresher::from_async) the thread polls the future, or waits
+    /// for [the executor](crate::refresh::Builder::spawn_with) that does.
+    ///
     /// # Errors
     ///
     /// If the name or the interval is invalid, the name is taken, or the system cannot start a thread.

@@ -3,6 +3,8 @@
 #[path = "../../core/tests/allocations/mod.rs"]
 mod allocations;
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use allocations::allocations;
@@ -16,9 +18,14 @@ fn a_hit_and_a_valid_token_allocate_nothing() {
     let hour = Duration::from_secs(3_600);
     let mint = move || Ok::<_, String>(Minted { value: 7, ttl: hour.into() });
     let token = Refresher::builder(mint).build().expect("a token");
+    let from_async = Refresher::from_async(move || std::future::ready(mint()));
+    let from_async = wait::block_on(from_async.build()).expect("a token");
     let ask = || {
         assert_eq!(pages.get_or_load(&1, &clock(), |_| Ok(10)), Ok(10));
         assert_eq!(token.get().map(|value| *value), Ok(7));
+        let mut context = Context::from_waker(Waker::noop());
+        let served = pin!(from_async.get_async()).poll(&mut context);
+        assert_eq!(served.map_ok(|value| *value), Poll::Ready(Ok(7)));
     };
     // The first loads, and what is a thread's own is made.
     ask();

@@ -939,12 +939,8 @@ fn e3_only_the_token_that_was_handed_out_is_rejected() {
     assert_eq!((get(&token), setting.mints()), (Ok(1), 1));
     // Eight callers have been told 401.
     let rejected = std::thread::scope(|scope| {
-        let callers: Vec<_> = (0..8).map(|_| scope.spawn(|| token.reject(&first))).collect();
-        callers
-            .into_iter()
-            .filter(|_| true)
-            .map(|caller| u32::from(caller.join().unwrap()))
-            .sum::<u32>()
+        let callers = [(); 8].map(|()| scope.spawn(|| token.reject(&first)));
+        callers.map(|caller| u32::from(caller.join().unwrap())).into_iter().sum::<u32>()
     });
     assert_eq!(rejected, 1);
     assert_eq!(token.current(), None);

@@ -78,7 +78,7 @@ where
     E: Clone + Send + Sync + 'static,
 {
     /// Describes a refresher of the values that `mint` makes. `mint` may block the thread that calls
-    /// it.
+    /// it. Where values are made by a future, use [`from_async`](Refresher::from_async).
     pub fn builder(
         mint: impl Fn() -> Result<Minted<T>, E> + Send + Sync + 'static,
     ) -> Builder<T, E> {
@@ -143,7 +143,8 @@ where
     }
 
     /// Returns the value as [`get`](Self::get) does, for a task. The task makes the value with a
-    /// future of its own in place of the function that this was built with.
+    /// future of its own in place of the function that this was built with. Where all tasks make it
+    /// alike, use [`from_async`](Refresher::from_async).
     ///
     /// Dropped at any time, the future leaves renewing to the next caller. Kept without being polled,
     /// it keeps the others from renewing: they get the value while it is valid, and then wait.

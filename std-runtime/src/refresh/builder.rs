@@ -29,7 +29,7 @@ pub(super) struct Rules {
     pub(super) report: Option<Foreign<Report>>,
 }
 
-/// Describes a [`Refresher`]: made by [`Refresher::builder`].
+/// Describes a [`Refresher`]: made by [`Refresher::builder`] and [`Refresher::from_async`].
 #[must_use = "a builder builds nothing until it is told to"]
 pub struct Builder<T, E, M = Blocking<T, E>> {
     pub(super) mint: M,

@@ -1,15 +1,22 @@
 //! What must be renewed before it ends: credentials, tokens, keys.
 //!
-//! A [`Refresher`] holds one value with an end. It has the value renewed early, by one caller, or by a
-//! thread of a [`Runtime`](crate::Runtime). All other callers get the valid value
+//! A [`Refresher`] holds one value with an end. It has the value renewed early, by one caller, by a
+//! thread of a [`Runtime`](crate::Runtime) or by an executor. All other callers get the valid value
 //! meanwhile, without a lock.
+//!
+//! | values are made by | built with | asked with |
+//! |---|---|---|
+//! | a function that blocks | [`Refresher::builder`] | [`get`](Refresher::get), or [`get_async`](Refresher::get_async) with a future of the caller's |
+//! | a future | [`Refresher::from_async`] | [`get_async`](Refresher#method.get_async-1) |
 
+mod attempt;
 mod blocking;
 mod book;
 mod breaker;
 mod builder;
 mod due;
 mod refresher;
+mod tasks;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +27,7 @@ pub use self::blocking::Blocking;
 pub use self::breaker::Breaker;
 pub use self::builder::{BuildError, Builder};
 pub use self::refresher::{Attended, Refresher};
+pub use self::tasks::{Async, Drive};
 
 use crate::wait::TimedOut;
 
@@ -54,7 +62,8 @@ pub enum RefreshError<E> {
     },
     /// The caller is part of the renewal, and would wait for itself.
     Reentrant,
-    /// A renewal is in progress, and takes longer than the caller would wait.
+    /// A renewal is in progress, and takes longer than the caller would wait, or longer than [its
+    /// lease](Builder::mint_lease).
     TimedOut,
 }
 
