@@ -4,11 +4,26 @@
 //! |---|---|---|---|
 //! | [`MonotonicClock`] | a serialised read of the processor's counter | ns | no |
 //! | [`CoarseClock`] | a read of two words of memory | a scheduler tick, 1 to 10 ms | no |
-//! | [`BootClock`] | as `MonotonicClock` | ns | yes |
+//! | [`BootClock`], [`clock()`] | as `MonotonicClock` | ns | yes |
 //! | [`CachedClock`] | one load | the interval at which it is refreshed | as its source |
 //!
 //! Reading the clock is the dearest part of a cheap check, and serialising the processor hides
 //! cache misses from each other. Read it once a burst, or use a clock that is kept fresh elsewhere.
+//!
+//! # Which clock
+//!
+//! A time to live that somebody else decided runs on while this machine is suspended. A token ends
+//! when its issuer says, a lease when its tenant has been silent for too long, a cached answer when
+//! its origin says. Such times need a clock that counts while suspended: [`clock()`], the clock of
+//! the process, is therefore a [`BootClock`]. A [`Refresher`](crate::Refresher) uses it unless told
+//! of another. A cache, a registry or a table takes whatever `now` its caller passes: pass
+//! `clock().now()`.
+//!
+//! A [`MonotonicClock`] stands still while the machine is suspended. It is right for what belongs
+//! to this machine's own work: how long a step takes, or how many requests an own loop may send.
+//!
+//! Times of two clocks must not be mixed: each clock counts from an origin of its own. The clock of
+//! the process and a [`CachedClock`] started with [`CachedClock::start`] share one origin.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -21,7 +36,8 @@ use crate::panics::Foreign;
 use crate::schedule::Schedule;
 use crate::task::Task;
 
-/// The time since the clock was made, by the system's monotonic clock.
+/// Shows the time since it was made, by the system's monotonic clock. Does not count the time
+/// during which the machine was suspended.
 ///
 /// ```
 /// use tidegate::{Clock, MonotonicClock};
@@ -54,8 +70,13 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// The clock of the process: a [`MonotonicClock`] whose origin is the first call. Whatever is not told of
-/// another uses it, so its times can be passed to anything.
+/// Returns the clock of the process: a [`BootClock`] whose origin is the first call. Whatever is not
+/// told of another clock uses this one, so its times can be passed to anything.
+///
+/// It counts while the machine is suspended. After a suspend, tokens, leases and cached values that
+/// ended meanwhile have expired, and quotas have filled up. A target of a
+/// [`Runtime`](crate::Runtime) whose deadlines passed meanwhile reads as stalled until its thread
+/// wakes.
 ///
 /// ```
 /// use tidegate::Clock;
@@ -63,13 +84,14 @@ impl Clock for MonotonicClock {
 /// let start = tidegate::clock().now();
 /// assert!(tidegate::clock().now() >= start);
 /// ```
-pub fn clock() -> MonotonicClock {
-    static CLOCK: LazyLock<MonotonicClock> = LazyLock::new(MonotonicClock::new);
+pub fn clock() -> BootClock {
+    static CLOCK: LazyLock<BootClock> = LazyLock::new(BootClock::new);
     *CLOCK
 }
 
-/// The time since the clock was made, as of the last scheduler tick: up to 10 ms behind, for the
-/// price of reading memory. On systems other than Linux, the same as [`MonotonicClock`].
+/// Shows the time since it was made, as of the last scheduler tick: up to 10 ms behind, for the
+/// price of reading memory. Does not count the time during which the machine was suspended. Where
+/// the system has no such clock, it is a [`MonotonicClock`].
 ///
 /// ```
 /// use tidegate::{Clock, CoarseClock};
@@ -103,8 +125,9 @@ impl Clock for CoarseClock {
     }
 }
 
-/// The time since the clock was made, suspended or not: for limits that a laptop's lid must not
-/// stop. On systems other than Linux, the same as [`MonotonicClock`].
+/// Shows the time since it was made, also while the machine is suspended: for ends that a laptop's
+/// lid must not put off. Where the system has no such clock, it is a [`MonotonicClock`]: on systems
+/// other than Linux, and under a kernel or a sandbox that refuses `CLOCK_BOOTTIME`.
 ///
 /// ```
 /// use tidegate::{BootClock, Clock};
@@ -143,28 +166,35 @@ impl Clock for BootClock {
 #[derive(Clone, Copy, Debug)]
 struct System {
     id: libc::clockid_t,
-    origin: u64,
+    /// The clock's time when this was made; `None` if the system refuses to read that clock.
+    origin: Option<u64>,
+    /// Read where the system refuses the clock.
+    monotonic: MonotonicClock,
 }
 
 #[cfg(target_os = "linux")]
 impl System {
     fn new(id: libc::clockid_t) -> Self {
-        Self { id, origin: Self::read(id) }
+        Self { id, origin: Self::read(id), monotonic: MonotonicClock::new() }
     }
 
     #[inline]
     fn now(&self) -> Instant {
-        Instant::from_nanos(Self::read(self.id).saturating_sub(self.origin))
+        let since = |origin| Some(Self::read(self.id)?.saturating_sub(origin));
+        // A time of zero would bring back what has ended: a later refusal falls back, too.
+        match self.origin.and_then(since) {
+            Some(nanos) => Instant::from_nanos(nanos),
+            None => self.monotonic.now(),
+        }
     }
 
+    /// Reads a clock; `None` if the system does not know it, or refuses it.
     #[inline]
-    fn read(id: libc::clockid_t) -> u64 {
+    fn read(id: libc::clockid_t) -> Option<u64> {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a valid `timespec` to write to. The call fails only for a clock that the
-        // kernel does not know, and both of ours are older (2.6.39) than what Rust runs on; it then
-        // leaves `time` as it was.
-        unsafe { libc::clock_gettime(id, &raw mut time) };
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+        // SAFETY: `time` is a valid `timespec` to write to, and any `id` may be asked for.
+        let failed = unsafe { libc::clock_gettime(id, &raw mut time) };
+        (failed == 0).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 }
 
@@ -208,8 +238,8 @@ impl CachedClock {
         Self { shared: Arc::new(Cached { now, source }) }
     }
 
-    /// A clock that shows the monotonic time, refreshed every `interval` by a thread that stops
-    /// when the returned [`Refreshing`] is dropped.
+    /// Starts a clock that shows the time of [the process's clock](clock()), refreshed every
+    /// `interval` by a thread that stops when the returned [`Refreshing`] is dropped.
     ///
     /// # Errors
     ///
@@ -217,7 +247,7 @@ impl CachedClock {
     pub fn start(interval: Duration) -> std::io::Result<(Self, Refreshing)> {
         let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
         let every = Schedule::every(interval).map_err(invalid)?;
-        let source = MonotonicClock::new();
+        let source = clock();
         let clock = Self::new(move || source.now());
         let refreshed = clock.clone();
         let engine = Engine::new("tidegate-clock".to_owned());
