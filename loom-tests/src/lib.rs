@@ -1,5 +1,5 @@
-//! Models of tidegate's protocols, one module a module of the core and one for the runtime, and what
-//! they share.
+//! Models of tidegate's protocols, one module a module of the core, one for the runtime, one for
+//! renewals, and what they share.
 //!
 //! ```sh
 //! cargo loom       # every model, in both modes
@@ -22,6 +22,7 @@ pub mod flight;
 mod identity;
 pub mod map;
 pub mod reclaim;
+pub mod refresh;
 pub mod registry;
 pub mod runtime;
 pub mod suite;
@@ -82,13 +83,14 @@ impl Outcomes {
     }
 }
 
-/// The models of each module of the core, and of the runtime.
+/// The models of each module of the core, of the runtime and of renewals.
 pub const MODULES: &[(&str, &[Model])] = &[
     ("bucket", bucket::MODELS),
     ("cache", cache::MODELS),
     ("flight", flight::MODELS),
     ("map", map::MODELS),
     ("reclaim", reclaim::MODELS),
+    ("refresh", refresh::MODELS),
     ("registry", registry::MODELS),
     ("runtime", runtime::MODELS),
     ("time", time::MODELS),
