@@ -9,6 +9,9 @@
 //! * It MUST NOT go backwards on one thread. [`Monotone`] makes any clock keep this.
 //! * It SHOULD count from about the start of the program, not from 1970: the time words of the
 //!   bucket tables are sized for at least ten years from a clock's origin.
+//! * It SHOULD count the time during which the machine is suspended where that matters to the other
+//!   side: for leases, for cached values whose end the origin decided, for credentials. On Linux that
+//!   is `CLOCK_BOOTTIME`; `tidegate::clock()` is such a clock.
 //! * Clocks of different threads MAY differ; a table is told by how much
 //!   ([`BucketTable::grace`](crate::bucket::BucketTable::grace)).
 

@@ -84,7 +84,9 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// How long an entry is fresh, unless it is said when it is inserted. For ever until set.
+    /// How long an entry is fresh, unless it is said when it is inserted. For ever until set. Where the
+    /// origin of the values decides when they end, pass times of a clock that counts while the machine is
+    /// suspended ([`time`](crate::time)).
     pub fn time_to_live(mut self, ttl: impl Into<Ttl>) -> Self {
         self.rules.ttl = ttl.into();
         self

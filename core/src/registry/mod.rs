@@ -13,6 +13,9 @@
 //! that word, so one of them comes first. Everything is judged by the namespace's own time, which lags
 //! behind the clock by what must not be charged to tenants: see `Terms::hold_mass_expiry` and
 //! [the design](crate::docs::design).
+//!
+//! Tenants go on while the registry's machine is suspended, and so must its `now`: pass times of a clock
+//! that counts meanwhile ([`time`](crate::time)).
 
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod clock;

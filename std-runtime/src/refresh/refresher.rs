@@ -25,8 +25,8 @@ use crate::panics::{contained, dispose};
 /// * A valid value is handed out whatever becomes of its renewal.
 /// * Renewals are [spaced](super::Builder::spacing), those that fail also after the end of the
 ///   value. After failures in a row [the breaker](super::Builder::breaker) opens, and its pauses grow.
-///   An outage of the provider costs about its own length again at most, and no more than
-///   the longest pause.
+///   After an outage of the provider the first value comes within as long again, or within the
+///   spacing if that is longer, and no later than the longest pause.
 /// * What panics of other people's code is caught: making the value, reports, wakers, destructors,
 ///   copies of failures, the clock. None of it runs while anything is held that it could wait for.
 ///
