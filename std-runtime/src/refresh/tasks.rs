@@ -210,10 +210,12 @@ where
         };
         match self.state.look(now) {
             Look::Fresh(value) => Decision::Serve(value),
-            Look::Due(value) if self.is_renewing() => Decision::Serve(value),
             Look::Due(value) => {
                 // Might be the last to hold it by now: not while others wait for this task.
                 dispose(value);
+                if self.is_renewing() {
+                    return self.current().map_or(Decision::Again, Decision::Serve);
+                }
                 match self.join(now) {
                     // The executor renews it, or another task has begun to.
                     Decision::Lead(waiting) if waiting.is_driven() => Decision::Again,
