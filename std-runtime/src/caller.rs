@@ -7,9 +7,10 @@
 //! some work ([`block_on`](crate::wait::block_on) in a loader, say), is not taken for that work.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::task::{RawWakerVTable, Waker};
+use std::task::{Poll, RawWakerVTable, Waker};
 
 use tidegate_core::flight::{Caller, CallerId};
 
@@ -80,6 +81,11 @@ impl Work {
         let task = Task::of(waker);
         let is_its = |at: &At| at.task.is_some_and(|own| own.is(task));
         Self { id: fresh(), asked_by: at(is_its), thread: None }
+    }
+
+    /// Work of the task that polls the future.
+    pub(crate) async fn of_this_task() -> Self {
+        poll_fn(|context| Poll::Ready(Self::of_task(context.waker()))).await
     }
 
     pub(crate) fn caller(&self) -> CallerId {

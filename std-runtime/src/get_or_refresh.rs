@@ -179,7 +179,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let work = poll_fn(|context| Poll::Ready(Work::of_task(context.waker()))).await;
+        let work = Work::of_this_task().await;
         let (work, mut asked, mut unspawned) = (Arc::new(work), false, Some((load, spawn)));
         let mut within = pin!(within);
         loop {

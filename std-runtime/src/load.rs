@@ -220,7 +220,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>,
     {
-        let work = poll_fn(|context| Poll::Ready(Work::of_task(context.waker()))).await;
+        let work = Work::of_this_task().await;
         let mut asked = false;
         loop {
             match caught(|| ask(self, key, &work, &mut asked, clock))? {

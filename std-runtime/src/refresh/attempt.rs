@@ -196,18 +196,19 @@ where
         self.waiters.places().woken = false;
         let waker = Waker::from(Arc::clone(&self.waiters));
         let mut context = Context::from_waker(&waker);
-        let minted = match self.work.run(|| contained(|| future.as_mut().poll(&mut context))) {
-            Some(Poll::Pending) => {
-                drop(making);
-                let mut places = self.waiters.places();
-                let wakers = if places.woken { places.take() } else { Vec::new() };
-                drop(places);
-                wake(wakers);
-                return;
-            }
-            Some(Poll::Ready(minted)) => minted.map_err(RefreshError::Failed),
-            None => Err(RefreshError::Panicked),
-        };
+        let minted =
+            match self.work.poll(&waker, || contained(|| future.as_mut().poll(&mut context))) {
+                Some(Poll::Pending) => {
+                    drop(making);
+                    let mut places = self.waiters.places();
+                    let wakers = if places.woken { places.take() } else { Vec::new() };
+                    drop(places);
+                    wake(wakers);
+                    return;
+                }
+                Some(Poll::Ready(minted)) => minted.map_err(RefreshError::Failed),
+                None => Err(RefreshError::Panicked),
+            };
         let over = making.take();
         drop(making);
         self.work.run(|| dispose(over));

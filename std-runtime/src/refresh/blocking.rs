@@ -156,7 +156,7 @@ where
     where
         F: Future<Output = Result<Minted<T>, E>>,
     {
-        let work = Work::new();
+        let work = Work::of_this_task().await;
         loop {
             match self.decide(&work) {
                 Decision::Serve(value) => return Ok(value),

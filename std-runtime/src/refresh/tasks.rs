@@ -14,7 +14,7 @@ use super::builder::{BuildError, Builder};
 use super::refresher::{Attended, Look, Refresher};
 use super::{Minted, RefreshError};
 use crate::caller::Work;
-use crate::panics::{Contained, contained, dispose};
+use crate::panics::{Foreign, contained, dispose};
 use crate::sync::{Mutex, MutexGuard};
 use crate::wait::block_for;
 
@@ -23,8 +23,8 @@ type Spawn = Box<dyn Fn(Drive) + Send + Sync>;
 
 /// Values are made by a future: [`Refresher::from_async`].
 pub struct Async<T, E> {
-    mint: Contained<Mint<T, E>>,
-    spawn: Option<Contained<Spawn>>,
+    mint: Foreign<Mint<T, E>>,
+    spawn: Option<Foreign<Spawn>>,
     lease: Duration,
     /// The renewal in progress, for as long as anything waits for it.
     attempt: Mutex<Weak<Attempt<T, E>>>,
@@ -86,7 +86,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn spawn_with(mut self, spawn: impl Fn(Drive) + Send + Sync + 'static) -> Self {
-        self.mint.spawn = Some(Contained::new(Box::new(spawn)));
+        self.mint.spawn = Some(Foreign::new(Box::new(spawn)));
         self
     }
 
@@ -168,7 +168,7 @@ where
         F: Future<Output = Result<Minted<T>, E>> + Send + 'static,
     {
         Builder::new(Async {
-            mint: Contained::new(Box::new(move || Box::pin(mint()))),
+            mint: Foreign::new(Box::new(move || Box::pin(mint()))),
             spawn: None,
             lease: Duration::from_secs(60),
             attempt: Mutex::new(Weak::new()),
@@ -186,7 +186,7 @@ where
     /// If there is no valid value, and the renewal failed, or none is tried.
     pub async fn get_async(&self) -> Result<Arc<T>, RefreshError<E>> {
         loop {
-            match self.decide() {
+            match self.decide(Work::of_this_task().await) {
                 Decision::Serve(value) => return Ok(value),
                 Decision::Again => {}
                 Decision::Refused(failure) => return self.state.settle(failure),
@@ -204,7 +204,7 @@ where
         }
     }
 
-    fn decide(&self) -> Decision<T, E> {
+    fn decide(&self, work: Work) -> Decision<T, E> {
         let Some(now) = self.state.now() else {
             return Decision::Refused(Arc::new(RefreshError::Panicked));
         };
@@ -216,7 +216,7 @@ where
                 if self.is_renewing() {
                     return self.current().map_or(Decision::Again, Decision::Serve);
                 }
-                match self.join(now) {
+                match self.join(work, now) {
                     // The executor renews it, or another task has begun to.
                     Decision::Lead(waiting) if waiting.is_driven() => Decision::Again,
                     Decision::Follow(_) => Decision::Again,
@@ -225,7 +225,7 @@ where
             }
             Look::Lacking => match self.state.refusal(now) {
                 Some(failure) => Decision::Refused(failure),
-                None => self.join(now),
+                None => self.join(work, now),
             },
         }
     }
@@ -238,8 +238,7 @@ where
     }
 
     /// Joins the renewal in progress, or begins one, unless another has just ended, or none is tried.
-    fn join(&self, now: Instant) -> Decision<T, E> {
-        let work = Work::new();
+    fn join(&self, work: Work, now: Instant) -> Decision<T, E> {
         let mut attempt = self.mint.attempt();
         let current = attempt.upgrade();
         if let Some(current) = &current
@@ -297,7 +296,7 @@ where
     E: Clone + fmt::Display + Send + Sync + 'static,
 {
     fn attend(&self, until_next: Duration) -> Result<(), String> {
-        self.state.attend(until_next, |now| match self.join(now) {
+        self.state.attend(until_next, |now| match self.join(Work::new(), now) {
             Decision::Lead(waiting) | Decision::Follow(waiting) => {
                 // What is late is seen the next time.
                 block_for(waiting, self.mint.lease).ok().flatten().unwrap_or(Ok(()))
