@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Gate, wait_until, watchdog};
+use common::{Gate, SetAtTheEnd, wait_until, watchdog};
 use tidegate::{
     Budget, Health, RunError, Runtime, Schedule, StartError, Stop, Sweep, Sweeping, Swept,
 };
@@ -57,13 +57,17 @@ fn after_stopped_nothing_runs_that_nobody_asked_for() {
     let (runtime, faults) = (runtime(), Arc::new(AtomicU64::new(0)));
     let (task, steps) = alone(&runtime, "it", &faults);
     let (pause, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let laps = [AtomicU64::new(0), AtomicU64::new(0)];
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
+        let _over = SetAtTheEnd(&over);
+        for lap in &laps {
+            let (over, pause, task) = (&over, &pause, &task);
+            scope.spawn(move || {
                 while !over.load(Ordering::SeqCst) {
                     if !pause.load(Ordering::SeqCst) {
                         _ = task.trigger();
                     }
+                    lap.fetch_add(1, Ordering::SeqCst);
                     std::thread::yield_now();
                 }
             });
@@ -80,15 +84,19 @@ fn after_stopped_nothing_runs_that_nobody_asked_for() {
             pause.store(is_checked, Ordering::SeqCst);
             assert_eq!(runtime.stop(LONG), Stop::Stopped);
             if is_checked {
-                // Who had looked before may still ask; then all is quiet.
-                std::thread::sleep(Duration::from_millis(5));
+                // A thread that had looked before may still ask; then all is quiet.
+                for lap in &laps {
+                    let first = lap.load(Ordering::SeqCst);
+                    while lap.load(Ordering::SeqCst) < first + 2 {
+                        std::thread::yield_now();
+                    }
+                }
                 let after = steps.load(Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(5));
                 assert_eq!(steps.load(Ordering::SeqCst), after);
                 pause.store(false, Ordering::SeqCst);
             }
         }
-        over.store(true, Ordering::SeqCst);
     });
     assert_eq!(faults.load(Ordering::SeqCst), 0, "run by two at once");
     assert!(steps.load(Ordering::SeqCst) > 0);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use common::{wait_until, watchdog};
+use common::{SetAtTheEnd, wait_until, watchdog};
 use tidegate::refresh::{Async, Builder, Drive, Event, Minted, RefreshError, Refresher};
 use tidegate::wait::{TimedOut, block_for, block_on};
 use tidegate::{Clock, Health, Instant, ManualClock, Runtime};
@@ -705,25 +705,31 @@ fn threads_that_come_and_go_lose_no_wake() {
         };
         let builder = builder.clock(clock.clone()).spacing(Duration::ZERO, Duration::ZERO);
         let token = builder.lazy().expect("settings that can be");
-        let round = AtomicU64::new(0);
+        let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for thread in 0..4_u64 {
-                let (token, round, clock) = (&token, &round, &clock);
+            // They wait for as long as it takes.
+            let ask = || {
+                let served = block_on(token.get_async());
+                let ended = Err(RefreshError::AlreadyExpired);
+                assert!(served.is_ok() || served == ended, "{served:?}");
+            };
+            let (token, over, clock) = (&token, &over, &clock);
+            scope.spawn(move || {
+                let _over = SetAtTheEnd(over);
+                for _ in 0..ROUNDS / 4 {
+                    clock.advance(secs(20));
+                    ask();
+                }
+            });
+            scope.spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    ask();
+                }
+            });
+            for patience in [60, 90].map(Duration::from_micros) {
                 scope.spawn(move || {
-                    while round.fetch_add(1, Ordering::SeqCst) < ROUNDS / 4 {
-                        if thread == 0 {
-                            clock.advance(secs(20));
-                        }
-                        let patience = Duration::from_micros(thread * 30);
-                        match thread {
-                            // It waits for as long as it takes.
-                            0 | 1 => {
-                                let served = block_on(token.get_async());
-                                let ended = Err(RefreshError::AlreadyExpired);
-                                assert!(served.is_ok() || served == ended, "{served:?}");
-                            }
-                            _ => _ = block_for(token.get_async(), patience),
-                        }
+                    while !over.load(Ordering::SeqCst) {
+                        _ = block_for(token.get_async(), patience);
                     }
                 });
             }

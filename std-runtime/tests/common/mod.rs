@@ -75,3 +75,12 @@ impl Gate {
         }
     }
 }
+
+/// Sets a flag when it is dropped, also by a panic: threads that wait for the flag would wait for ever.
+pub(crate) struct SetAtTheEnd<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
