@@ -17,8 +17,9 @@
 //! A domain leaves alone up to 1,024 retired objects and 1 MiB of them: its
 //! [allowance](Builder::allowance). Above either, the end of a guard frees about two ripe objects for
 //! each one retired under it, of the same structures and of structures that are gone. It never frees
-//! those of other structures, whose destructors may want a lock that the caller holds. Of a structure's
-//! own destructors the same is asked: they must not wait for what a caller holds while its guard ends.
+//! those of other structures, whose destructors may want a lock that the caller holds. A structure's own
+//! destructors must not wait for anything that a caller holds while its guard ends. What a destructor
+//! retires is paid for by a later guard's end.
 //!
 //! What still lets garbage grow, as [`Domain::gauges`] show:
 //!

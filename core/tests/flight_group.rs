@@ -345,6 +345,7 @@ fn a_detached_flight_is_for_those_who_follow_it_already() {
     let new = lead(&loads, 0, guard);
     let mut late = follow(&loads, 2, guard);
     assert_eq!(loads.in_flight(), 2);
+    assert!(poll(&mut follower, Waker::noop()).is_pending(), "it is still in progress");
     assert_eq!(old.complete(1, guard), Ok(()));
     assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Ok(1)));
     assert!(poll(&mut late, Waker::noop()).is_pending());

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidegate_core::bucket::{Keep, Plan};
-use tidegate_core::cache::{CacheSweep, Insert, Load, Tiers};
+use tidegate_core::cache::{Ask, CacheSweep, Insert, Load, Tiers};
 use tidegate_core::flight::{Caller, Group, Joined};
 use tidegate_core::{
     BucketMap, Budget, Cache, Decision, Domain, Guard, Instant, Quota, SeededState, Sweep,
@@ -49,6 +49,7 @@ fn pages(domain: &Domain) -> (Pages, Arc<AtomicUsize>) {
 fn a_cache_refuses_a_foreign_guard() {
     let (domain, other) = (Domain::new(), Domain::new());
     let (cache, told) = pages(&domain);
+    let cache = Arc::new(cache);
     let mut stranger = other.worker();
     let guard = stranger.quiescent(NOW);
     let page = || String::from("page");
@@ -78,6 +79,14 @@ fn a_cache_refuses_a_foreign_guard() {
     refused("complete_with", || _ = loading.complete_with(page(), kept, NOW, guard));
     let loading = lead(12);
     refused("fail", || _ = loading.fail(1, NOW, guard));
+    let owned = |key| lead(key).into_owned(&cache);
+    let loading = owned(13);
+    refused("owned complete", || _ = loading.complete(page(), NOW, guard));
+    let loading = owned(14);
+    refused("owned complete_with", || _ = loading.complete_with(page(), kept, NOW, guard));
+    let loading = owned(15);
+    refused("owned fail", || _ = loading.fail(1, NOW, guard));
+    refused("ask", || _ = cache.ask(&9, Ask::new(Caller(1), NOW), guard));
     assert_eq!(cache.loading(), 0, "a leader that was refused has left its flight");
     assert_eq!((cache.usage().entries, told.load(Ordering::Relaxed)), (4, 0));
 }
@@ -99,6 +108,10 @@ fn flights_refuse_a_foreign_guard() {
     refused("complete", || _ = leader.complete(1, guard));
     let leader = lead();
     refused("fail", || _ = leader.fail(1, guard));
+    let leader = lead();
+    refused("complete_until", || _ = leader.complete_until(1, Some(LATER), guard));
+    refused("detach", || _ = group.detach(&1, guard));
+    refused("detach_all", || _ = group.detach_all(guard));
     refused("sweeper", || _ = group.sweeper(other.worker()).sweep(NOW, Budget::UNLIMITED));
     assert_eq!(group.in_flight(), 0);
 }
@@ -120,6 +133,8 @@ fn buckets_refuse_a_foreign_guard() {
     refused("check_n", || _ = clients.check_n(&1, &plan, 2, NOW, guard));
     refused("check_burst", || clients.check_burst(&[(&1, &plan, 1)], NOW, none, guard));
     refused("peek", || _ = clients.peek(&1, &plan, NOW, guard));
+    let charged = check(1, &plan, worker.quiescent(NOW));
+    refused("refund", || clients.refund(&1, &charged, 1, NOW, guard));
     refused("reset", || clients.reset(&1, NOW, guard));
     refused("convert", || clients.convert(&1, &plan, &plan, Keep::Fresh, NOW, guard));
     let mut sweep = clients.sweeper(other.worker());

@@ -3,7 +3,9 @@
 
 mod memory;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -294,4 +296,118 @@ fn a_destructor_that_panics_loses_nothing_and_is_contained_by_a_hook() {
     assert_eq!(panics, 0, "a panic left a call");
     assert!(garbage < 2 * ALLOWANCE, "{garbage} objects");
     drain(&mut domain.worker(), NOW);
+}
+
+#[test]
+fn what_dropped_maps_leave_behind_is_freed_by_callers_of_others() {
+    let domain = Domain::new();
+    let (map, drops) = (Map::with(&domain, SeededState::new(1)), Arc::default());
+    let mut worker = domain.worker();
+    for round in 0..40 {
+        let brief: Map<u64, u64> = Map::with(&domain, SeededState::new(round));
+        for key in 0..20_000 {
+            brief.insert(key, key, worker.quiescent(NOW)).expect("memory");
+        }
+        worker.offline(|| ());
+        drop(brief);
+        for _ in 0..20 {
+            leave_garbage(&map, &mut worker, 64, &drops);
+        }
+    }
+    worker.offline(|| ());
+    let gauges = domain.gauges(NOW);
+    assert!(gauges.bytes < 2 * MIB as u64, "{gauges:?}");
+}
+
+#[test]
+fn maps_that_leave_nothing_behind_cost_nothing_afterwards() {
+    let domain = Domain::new();
+    let make = || {
+        let map: Map<u64, u64> = Map::with(&domain, SeededState::new(1));
+        map.insert(1, 1, &domain.worker().pin()).expect("memory");
+    };
+    make();
+    let before = live();
+    (0..10_000).for_each(|_| make());
+    assert!(live() <= before + CROSSBEAM, "{} bytes more", live() - before);
+}
+
+#[test]
+fn any_number_of_structures_may_be_changed_under_one_guard() {
+    for structures in [5, 16, 24] {
+        let domain = Domain::new();
+        let maps: Vec<Map<u64, u64>> =
+            (0..structures).map(|seed| Map::with(&domain, SeededState::new(seed))).collect();
+        let worker = domain.worker();
+        for round in 0..20_000 {
+            let guard = worker.pin();
+            for map in &maps {
+                map.insert(round % 64, round, &guard).expect("memory");
+            }
+        }
+        let garbage = domain.gauges(NOW).garbage();
+        assert!(garbage < 8 * ALLOWANCE, "{garbage} objects of {structures} structures");
+    }
+}
+
+/// A value whose end changes an index.
+struct Indexed {
+    key: u64,
+    index: Arc<Map<u64, u64>>,
+    worker: Rc<Worker>,
+}
+
+// SAFETY: the test has one thread.
+unsafe impl Send for Indexed {}
+
+impl Drop for Indexed {
+    fn drop(&mut self) {
+        assert!(self.index.insert(self.key % 64, self.key, &self.worker.pin()).is_ok());
+    }
+}
+
+#[test]
+fn what_destructors_retire_is_paid_for() {
+    let domain = Domain::new();
+    let index = Arc::new(Map::with(&domain, SeededState::new(1)));
+    let map: Map<u64, Indexed> = Map::with(&domain, SeededState::new(2));
+    let worker = Rc::new(domain.worker());
+    for key in 0..100_000 {
+        let value = Indexed { key, index: Arc::clone(&index), worker: Rc::clone(&worker) };
+        assert!(map.insert(key % 64, value, &worker.pin()).is_ok());
+    }
+    let garbage = domain.gauges(NOW).garbage();
+    assert!(garbage < 3 * ALLOWANCE, "{garbage} objects");
+    // The worker is one of the values' own.
+    let values: Vec<_> = (0..64).collect();
+    values.iter().for_each(|key| assert!(map.remove(key, &worker.pin()).is_ok()));
+    drop(map);
+}
+
+#[test]
+fn a_domain_that_a_destructor_drops_frees_all_it_holds() {
+    let contain = |free: &mut dyn FnMut()| {
+        thread_local! {
+            static FREES: Cell<bool> = const { Cell::new(false) };
+        }
+        if !FREES.replace(true) {
+            _ = catch_unwind(AssertUnwindSafe(free));
+            FREES.set(false);
+        }
+    };
+    let domain = Domain::builder().contain(contain).build();
+    let drops = Arc::default();
+    let inner = {
+        let inner = Domain::builder().contain(contain).build();
+        let map = Map::with(&inner, SeededState::new(1));
+        leave_garbage(&map, &mut inner.worker(), 500, &drops);
+        inner
+    };
+    let map: Map<u8, Domain> = Map::with(&domain, SeededState::new(2));
+    let mut worker = domain.worker();
+    assert!(map.insert(1, inner, worker.quiescent(NOW)).is_ok());
+    assert!(map.remove(&1, worker.quiescent(NOW)).is_ok());
+    worker.offline(|| ());
+    drain(&mut worker, NOW);
+    assert_eq!(drops.load(Ordering::Relaxed), 500);
 }

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
@@ -69,6 +70,12 @@ pub const MODELS: &[Model] = &[
         preemptions: 2,
         run: record_is_handed_on_after_the_last_portion,
         outcomes: both(&["2 freed"]),
+    },
+    Model {
+        name: "r10_record_is_kept_while_a_panic_is_contained",
+        preemptions: 3,
+        run: record_is_kept_while_a_panic_is_contained,
+        outcomes: both(&["3 freed"]),
     },
 ];
 
@@ -349,6 +356,59 @@ fn record_is_handed_on_after_the_last_portion() -> String {
     let (domain, map, mut worker) = two_ripe();
     worker.collect(NOW, Budget::entries(1));
     drop(map);
+    let (mut collector, again) = (domain.worker(), domain.clone());
+    let freed = race::<usize>(vec![
+        Box::new(move || collector.collect(NOW, Budget::UNLIMITED)),
+        Box::new(move || {
+            worker.collect(NOW, Budget::entries(0));
+            // Another map takes the record, as soon as that is free.
+            let next = Map::with(&again, Same);
+            assert!(next.insert(2, Watched::new(), &worker.pin()).is_ok());
+            assert!(next.remove(&2, &worker.pin()).is_ok());
+            0
+        }),
+    ]);
+    drop(domain);
+    assert_eq!((model::live(), DROPPED.get()), (0, 3));
+    format!("{} freed", freed[0])
+}
+
+thread_local! {
+    /// Whether the next destructor of a bomb panics.
+    static ARMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A value whose destructor may panic, after which it is gone like any other.
+struct Bomb(#[expect(dead_code, reason = "loom sees its end")] Watched);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if ARMED.replace(false) {
+            // As a panic, without its message in each execution.
+            resume_unwind(Box::new("on purpose"));
+        }
+    }
+}
+
+fn record_is_kept_while_a_panic_is_contained() -> String {
+    model::forget_live();
+    DROPPED.set(0);
+    ARMED.set(false);
+    let contain = |free: &mut dyn FnMut()| _ = catch_unwind(AssertUnwindSafe(free));
+    let domain = Domain::builder().contain(contain).build();
+    let map = Map::with(&domain, Same);
+    let mut worker = domain.worker();
+    for key in [1, 2] {
+        assert!(map.insert(key, Bomb(Watched::new()), &worker.pin()).is_ok());
+    }
+    for key in [1, 2] {
+        assert!(map.remove(&key, &worker.pin()).is_ok_and(|removed| removed.is_some()));
+    }
+    for _ in 0..4 {
+        worker.collect(NOW, Budget::entries(0));
+    }
+    drop(map);
+    ARMED.set(true);
     let (mut collector, again) = (domain.worker(), domain.clone());
     let freed = race::<usize>(vec![
         Box::new(move || collector.collect(NOW, Budget::UNLIMITED)),

@@ -83,7 +83,9 @@ impl Drop for Return {
 ///
 /// What a thread reads while it is stuck holds back the memory of every structure in the domain:
 /// give those whose readers may block, or whose callers you do not know, a [`Domain`] of their own.
-/// Whoever sweeps a map collects for the whole domain.
+/// A sweep of a map frees for the whole domain; a call frees what was removed from its own structures. The
+/// end of a guard may therefore run destructors, and gives the processor away when there is far too much
+/// garbage: see [`reclaim`](crate::reclaim).
 pub fn domain() -> &'static Domain {
     &DOMAIN
 }

@@ -48,6 +48,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 ///
 /// Time, plans and answers are those of the table; so is the progress: lock-free.
 ///
+/// # Memory
+///
+/// What can make its memory grow: a bucket for each key, without a bound unless there is
+/// [`max_keys`](Self::max_keys), and until a sweep gives up those that equal fresh ones; and what makes [a
+/// map's](crate::Map) grow.
+///
 /// # Refunds
 ///
 /// A bucket counts what was given back to it, so a [refund](Self::refund) is worth more than the

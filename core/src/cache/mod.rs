@@ -75,8 +75,17 @@ use crate::time::Instant;
 /// last its turn to go. An insertion into a full cache looks at a few handles, 64 second chances at most,
 /// and more only of what is dead or pinned. An entry takes 24 bytes beside what it takes in
 /// [the map](crate::Map), and 10 in the order, or 20 where much has died otherwise than by eviction.
-/// What is removed is freed by whoever collects or [sweeps](Self::sweeper); if the domain is
-/// [capped](crate::Domain::capped) and full, it stays in the map, uncounted, until a sweep finds room.
+/// What is removed is freed by the calls that remove (see [`reclaim`](crate::reclaim)) or by a
+/// [sweep](Self::sweeper); if the domain is [capped](crate::Domain::capped) and full, it stays in the map,
+/// uncounted, until a sweep finds room.
+///
+/// # Memory
+///
+/// What can make a cache's memory grow: its entries, up to its bounds; expired entries, within the same
+/// bounds, until a sweep or an eviction removes them; pinned entries, which count in
+/// [`usage`](Self::usage); loads in progress, one entry and what waits for each; and garbage, up to the
+/// domain's [allowance](crate::reclaim::Builder::allowance) and what [guards hold
+/// back](crate::reclaim#garbage-is-bounded). Without a weigher a value counts as one byte, there as well.
 ///
 /// # Progress
 ///

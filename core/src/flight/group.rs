@@ -35,6 +35,12 @@ use crate::time::Instant;
 /// waker, to lead a flight and an entry of the map. A leader that goes without a result, or for which
 /// the domain has no room, leaves its entry to the next who joins, or to a [sweep](Self::sweeper).
 ///
+/// # Memory
+///
+/// What can make its memory grow: flights in progress; flights that leaders left without a result, one
+/// entry a key, until the key is joined again or a sweep comes to it; and what makes [a
+/// map's](crate::Map) grow.
+///
 /// # Examples
 ///
 /// ```

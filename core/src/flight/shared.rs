@@ -239,7 +239,8 @@ impl<V, E> Flight<V, E> {
     pub(super) fn ended(&self) -> Option<Option<&Outcome<V, E>>> {
         // Acquire: pairs with the end: the result is seen.
         match Word(self.word.load(Ordering::Acquire)).stage() {
-            RUNNING => None,
+            // Detached, it still has its followers.
+            RUNNING | DETACHED => None,
             DONE => {
                 self.witness.read();
                 // SAFETY: written before the end, and not since.

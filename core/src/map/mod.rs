@@ -60,8 +60,15 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 /// Reading a key is two dependent loads from memory where its bucket holds one entry, three where it
 /// holds several; it writes nothing. A change is one compare-exchange. An entry takes one word beside
 /// key and value, and between 11 and 22 bytes for its bucket, twice that in a map of less than 1,500
-/// entries. What is removed is freed by whoever [collects](crate::Worker::collect) or
-/// [sweeps](Self::sweeper).
+/// entries. What is removed is freed by the calls that remove (see
+/// [`reclaim`](crate::reclaim)), by [`collect`](crate::Worker::collect), or by a [sweep](Self::sweeper).
+///
+/// # Memory
+///
+/// What can make a map's memory grow: its entries, for it has no bound of its own; garbage, up to the
+/// domain's [allowance](crate::reclaim::Builder::allowance) and what [guards hold
+/// back](crate::reclaim#garbage-is-bounded); after a resize the table before, until a sweep frees it or
+/// the next resize; and a table that is too large, which only removals and sweeps shrink.
 ///
 /// # Allocation
 ///

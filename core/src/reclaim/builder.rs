@@ -94,8 +94,8 @@ impl Builder {
         self
     }
 
-    /// Gives the processor away once for each call that retires objects while there is more than twice
-    /// the allowance: `std::thread::yield_now` on a server. Another thread may have lost its processor
+    /// Gives the processor away at the end of each guard under which objects were retired, once for 32
+    /// of them, while there is more than three times the allowance: `std::thread::yield_now` on a server. Another thread may have lost its processor
     /// while it held a guard, and nothing is freed before that thread runs again.
     pub const fn yield_now(mut self, yield_now: fn()) -> Self {
         self.yield_now = Some(yield_now);
@@ -114,13 +114,6 @@ impl Inner {
         let (objects, bytes) = self.garbage();
         objects > self.allowance.objects.saturating_mul(times)
             || bytes > self.allowance.bytes.saturating_mul(times)
-    }
-
-    /// How many times the allowance there is of garbage, rounded down.
-    pub(super) fn excess(&self) -> u64 {
-        let (objects, bytes) = self.garbage();
-        let Allowance { objects: some, bytes: size } = self.allowance;
-        (objects / some.max(1)).max(bytes / size.max(1))
     }
 
     /// Whether so many objects and bytes retired since the last take are worth the cost of another.

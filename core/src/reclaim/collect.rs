@@ -91,7 +91,8 @@ impl Inner {
             }
         }
         let retired = self.retired();
-        let new = (retired.0 - batch.retired.0, retired.1 - batch.retired.1);
+        let new =
+            (retired.0.wrapping_sub(batch.retired.0), retired.1.wrapping_sub(batch.retired.1));
         if take == Take::All || self.is_worth_a_take(new) {
             let number = batch.number + 1;
             let mut taken = false;
@@ -111,6 +112,19 @@ impl Inner {
             }
         }
         pin.flush();
+    }
+
+    /// Makes the record of a structure that is gone free at once if it holds nothing; else, or if another
+    /// thread holds the lock, a later step does.
+    pub(super) fn give_up(&self, record: &Record) {
+        self.count_closed();
+        if let Some(batch) = self.batch.try_lock()
+            && record.is_empty()
+        {
+            // SAFETY: the lock is held. There is nothing to take, unless a portion is put back now, and
+            // the grace period of that is over.
+            unsafe { record.take(batch.number, self) };
+        }
     }
 
     /// Frees up to so many ripe objects of any structure, large ones first. Returns how many.

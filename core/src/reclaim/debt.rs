@@ -17,16 +17,18 @@ use crossbeam_epoch as epoch;
 /// Ripe objects that are freed for each one retired.
 const FREED: usize = 2;
 
-/// Above so many times the allowance, workers pay after each retirement, and yield.
+/// Above so many times the allowance, workers yield when they pay.
 const PRESSING: u64 = 3;
-/// So many times, at most, for each object retired.
-const MOST_YIELDS: u64 = 64;
+/// Once for so many objects that were handed in, and so many times at most.
+const RETIRED: u64 = 4;
+const MOST_YIELDS: u64 = 32;
 
 /// What could not be freed is made up for later, up to so many objects.
 const MOST_ARREARS: usize = 256;
 
-/// A guard's end pays for the structures that were used last under it, of which a cache counts as three.
-const RECORDS: usize = 4;
+/// A guard's end pays for so many structures that were changed under it, of which a cache counts as
+/// three. If there were more, chance says which of them are forgotten, so that none always is.
+const RECORDS: usize = 16;
 
 /// A worker's debt. But for the counts, which gauges read, it is the worker's alone.
 pub(super) struct Debt {
@@ -35,14 +37,14 @@ pub(super) struct Debt {
     /// Whether anything was retired since the last guard ended.
     is_new: Cell<bool>,
     is_due: Cell<bool>,
-    /// Whether the next retirement is due at once.
-    is_pressing: Cell<bool>,
     is_paying: Cell<bool>,
     /// Objects that the last payment should have freed, and could not.
     arrears: Cell<usize>,
     records: [Cell<Option<NonNull<Record>>>; RECORDS],
-    /// The one to be replaced next.
-    oldest: Cell<usize>,
+    /// How many of them are known.
+    known: Cell<usize>,
+    /// What chance is made of.
+    seed: Cell<u32>,
     /// Objects and bytes from which on the debt is due: see [`Allowance::due`].
     due: (u64, u64),
 }
@@ -55,11 +57,11 @@ impl Debt {
             bytes: AtomicU64::new(0),
             is_new: Cell::new(false),
             is_due: Cell::new(false),
-            is_pressing: Cell::new(false),
             is_paying: Cell::new(false),
             arrears: Cell::new(0),
             records: [const { Cell::new(None) }; RECORDS],
-            oldest: Cell::new(0),
+            known: Cell::new(0),
+            seed: Cell::new(1),
         }
     }
 
@@ -76,14 +78,34 @@ impl Debt {
         let (objects, bytes) = (owed.0 + objects, owed.1 + bytes);
         self.owe(objects, bytes);
         self.is_new.set(true);
-        if objects >= self.due.0 || bytes >= self.due.1 || self.is_pressing.get() {
+        if objects >= self.due.0 || bytes >= self.due.1 {
             self.is_due.set(true);
         }
-        if !self.records.iter().any(|known| known.get() == Some(record)) {
-            let oldest = self.oldest.get();
-            self.records[oldest].set(Some(record));
-            self.oldest.set((oldest + 1) % RECORDS);
+        if !self.known().any(|known| known == record) {
+            self.know(record);
         }
+    }
+
+    /// The structures that were changed since the last guard ended.
+    fn known(&self) -> impl Iterator<Item = NonNull<Record>> + Clone {
+        self.records[..self.known.get()].iter().filter_map(Cell::get)
+    }
+
+    #[cold]
+    fn know(&self, record: NonNull<Record>) {
+        let place = match self.known.get() {
+            RECORDS => {
+                // A linear congruence, after Knuth's MMIX; its upper bits.
+                let seed = self.seed.get().wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                self.seed.set(seed);
+                (seed >> 16) as usize % RECORDS
+            }
+            known => {
+                self.known.set(known + 1);
+                known
+            }
+        };
+        self.records[place].set(Some(record));
     }
 
     fn owe(&self, objects: u64, bytes: u64) {
@@ -118,49 +140,55 @@ impl Debt {
     /// must not run the destructors of these.
     pub(super) fn forget(&self) {
         self.is_new.set(false);
-        self.records.iter().for_each(|record| record.set(None));
+        self.known.set(0);
     }
 
     /// Becomes the debt of another worker.
     pub(super) fn clear(&self) {
         self.forget();
-        self.is_pressing.set(false);
         self.arrears.set(0);
     }
 
-    /// Pays: hands in, and frees what is ripe if there is more garbage than the domain leaves alone.
-    /// What a destructor retires meanwhile stays owed.
+    /// Whether a payment is in progress, in which a destructor has made this call.
+    pub(super) fn is_paying(&self) -> bool {
+        self.is_paying.get()
+    }
+
+    /// Pays: hands in, and frees what is ripe if there is more garbage than the domain leaves alone; then
+    /// once more for what destructors have retired meanwhile.
     pub(super) fn pay(&self, inner: &Inner, handle: &epoch::LocalHandle) {
-        if self.is_paying.get() {
-            return;
+        let objects = self.pay_once(inner, handle);
+        if self.owed().0 > 0 {
+            self.pay_once(inner, handle);
         }
+        if let (true, Some(yield_now)) = (inner.is_above(PRESSING), inner.yield_now) {
+            // Few times: on a busy machine each may take as long as another program's turn.
+            let times = (objects / RETIRED).clamp(1, MOST_YIELDS);
+            (0..times).take_while(|_| inner.is_above(PRESSING)).for_each(|_| yield_now());
+        }
+    }
+
+    /// Returns how many objects were handed in.
+    fn pay_once(&self, inner: &Inner, handle: &epoch::LocalHandle) -> u64 {
         let objects = self.hand_in(inner);
-        let is_above = inner.is_above(1);
         let arrears = self.arrears.take();
-        if is_above {
+        // What a structure left behind that is gone is freed even if it is little: no call of its own will.
+        if inner.is_above(1) || inner.has_closed() {
             let due = FREED.saturating_mul(objects as usize).saturating_add(arrears);
             self.arrears.set(self.free(due, inner, handle).min(MOST_ARREARS));
         }
-        let is_pressing = is_above && inner.is_above(PRESSING);
-        self.is_pressing.set(is_pressing);
-        if let (true, Some(yield_now)) = (is_pressing, inner.yield_now) {
-            // More often the more there is, so that what is retired while a thread with a guard waits
-            // for its processor does not grow with the time that it waits.
-            let excess = 1 + inner.excess().saturating_sub(PRESSING);
-            let times = objects.saturating_mul(excess.saturating_mul(excess).min(MOST_YIELDS));
-            (0..times).take_while(|_| inner.is_above(PRESSING)).for_each(|_| yield_now());
-        }
+        objects
     }
 
     /// Frees up to so many ripe objects, and brings others nearer to their end. Returns how many are
     /// left to be freed.
     fn free(&self, mut objects: usize, inner: &Inner, handle: &epoch::LocalHandle) -> usize {
         let _paying = Paying::begin(&self.is_paying);
-        let known = self.records.iter().filter_map(Cell::get);
         // SAFETY: records live as long as the domain.
-        let known = known.map(|record| unsafe { record.as_ref() });
+        let known = self.known().map(|record| unsafe { record.as_ref() });
         let records = known.chain(inner.closed());
-        inner.advance(&handle.pin(), records.clone(), Take::Enough);
+        let take = if inner.is_above(PRESSING) { Take::All } else { Take::Enough };
+        inner.advance(&handle.pin(), records.clone(), take);
         inner.spend(&mut objects, |left| {
             for record in records.clone() {
                 if record.has_too_large() {

@@ -201,38 +201,37 @@ impl Inner {
         self.closed.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Records of structures that are gone.
-    pub(super) fn closed(&self) -> impl Iterator<Item = &Record> + Clone {
-        // Relaxed: a hint; mostly there are none, and the roll may be long.
-        let any = self.closed.load(Ordering::Relaxed) > 0;
-        any.then(|| self.records.iter()).into_iter().flatten().filter(|record| record.is_closed())
+    /// Whether a structure is gone that may have left retired objects.
+    pub(super) fn has_closed(&self) -> bool {
+        // Relaxed: a hint.
+        self.closed.load(Ordering::Relaxed) > 0
     }
 
-    /// Calls `free`, which frees objects and takes them off what is `left` to be freed; not if this
-    /// thread is running a destructor already.
+    /// Records of structures that are gone.
+    pub(super) fn closed(&self) -> impl Iterator<Item = &Record> + Clone {
+        // Mostly there are none, and the roll may be long.
+        self.has_closed()
+            .then(|| self.records.iter())
+            .into_iter()
+            .flatten()
+            .filter(|record| record.is_closed())
+    }
+
+    /// Calls `free`, which frees objects and takes them off what is `left` to be freed; in a domain without
+    /// `contain` not if any thread does so already.
     pub(super) fn spend(&self, left: &mut usize, free: impl Fn(&mut usize)) {
-        loop {
-            let (before, mut is_finished) = (*left, false);
-            self.contained(|| {
-                free(left);
-                is_finished = true;
-            });
-            // Again after a panic that was contained, for the rest.
-            if is_finished || *left == before {
-                return;
-            }
+        // Threads cannot be told apart here: it may be this one that runs a destructor.
+        let alone = self.contain.is_none().then(|| self.freeing.try_lock());
+        if !matches!(alone, Some(None)) {
+            free(left);
         }
     }
 
-    fn contained(&self, mut free: impl FnMut()) {
+    /// Calls `free`, which runs destructors; not if this thread is running one already.
+    pub(super) fn contained(&self, mut free: impl FnMut()) {
         match self.contain {
             Some(contain) => contain(&mut free),
-            None => {
-                // Threads cannot be told apart here: it may be this one that is freeing.
-                if let Some(_alone) = self.freeing.try_lock() {
-                    free();
-                }
-            }
+            None => free(),
         }
     }
 }
@@ -256,6 +255,12 @@ impl Amount {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let mut is_called = false;
+        self.contained(|| is_called = true);
+        if !is_called {
+            // A destructor has dropped the last handle. Its caller contains what follows.
+            self.contain = None;
+        }
         for record in self.records.iter() {
             // SAFETY: no clone of the domain is left, and so no worker and no structure.
             unsafe { record.free_all(self) };

@@ -142,7 +142,7 @@ const LARGE: usize = 64 * 1024;
 impl Drop for Limbo {
     fn drop(&mut self) {
         self.record().close();
-        self.domain.inner().count_closed();
+        self.domain.inner().give_up(self.record());
     }
 }
 

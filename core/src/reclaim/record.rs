@@ -29,7 +29,7 @@ const TAKES: usize = 2;
 
 /// At most so many objects are cut from a list at once. A list cannot be used by others while a portion
 /// is cut from it, which costs about as many cache misses.
-const PORTION: usize = if cfg!(loom) { 1 } else { 32 };
+const PORTION: usize = if cfg!(loom) { 3 } else { 32 };
 
 /// Outlives its structure for as long as there are retired objects; then it serves the next one.
 pub(super) struct Record {
@@ -107,6 +107,8 @@ impl Record {
 
     /// The structure is gone; its retired objects stay until they are freed.
     pub(super) fn close(&self) {
+        // Relaxed: a count. None is in use any more, so callers free those that were retired.
+        self.in_use.store(0, Ordering::Relaxed);
         // Release: pairs with the collector's look, which then sees the last retirement.
         self.state.store(CLOSED, Ordering::Release);
     }
@@ -254,6 +256,13 @@ impl Record {
         !waiting.is_empty()
     }
 
+    /// Whether nothing is on the stacks, where a structure that is gone puts nothing any more; but a
+    /// portion may yet be put back.
+    pub(super) fn is_empty(&self) -> bool {
+        // Relaxed: as in `take`.
+        self.stripes.iter().all(|stripe| stripe.load(Ordering::Relaxed).is_null())
+    }
+
     /// Whether anything is ripe.
     pub(super) fn is_ripe(&self) -> bool {
         // Relaxed: a hint.
@@ -306,6 +315,9 @@ impl Record {
                 && let Some(mut portion) = self.cut(list, (*left).min(PORTION), inner)
             {
                 portion.free(left);
+                if portion.len > 0 {
+                    return;
+                }
             }
         }
     }
@@ -375,14 +387,21 @@ struct Portion<'a> {
 }
 
 impl Portion<'_> {
-    /// Frees all of it, and takes each object off what is `left` to be freed.
+    /// Frees all of it, and takes each object off what is `left` to be freed. After a panic that was
+    /// contained it goes on.
     fn free(&mut self, left: &mut usize) {
-        let release = self.record.kind().release;
-        while let Some(object) = self.pop() {
-            // Before the destructor can panic.
-            *left -= 1;
-            // SAFETY: retired once, and unreachable since its grace period is over.
-            unsafe { release(object) };
+        let (release, inner) = (self.record.kind().release, self.inner);
+        let mut before = usize::MAX;
+        while 0 < self.len && self.len < before {
+            before = self.len;
+            inner.contained(|| {
+                while let Some(object) = self.pop() {
+                    // Before the destructor can panic.
+                    *left -= 1;
+                    // SAFETY: retired once, and unreachable since its grace period is over.
+                    unsafe { release(object) };
+                }
+            });
         }
     }
 
@@ -404,18 +423,11 @@ impl Portion<'_> {
 }
 
 impl Portion<'_> {
-    /// Puts back what a panic has left.
+    /// Puts back what was not freed, for another grace period: on a stack, where `take` finds it after it
+    /// has seen the end of this portion. On a ripe list it could come behind that look.
     fn put_back(&mut self) {
-        let first = self.first;
-        let Some(last) = core::iter::from_fn(|| self.next()).last() else {
-            return;
-        };
-        // SAFETY: an object of the portion.
-        unsafe { &*untagged(last) }.link(null_mut());
-        if self.is_large {
-            self.record.link(LARGE, first, last);
-        } else if !self.record.add(first) {
-            self.record.push(0, first, last);
+        while let Some(object) = self.next() {
+            self.record.link(if self.is_large { LARGE } else { 0 }, object, object);
         }
     }
 }

@@ -120,8 +120,11 @@ impl Worker {
     /// [leaves alone](super::Builder::allowance): then this call frees some.
     #[inline]
     pub fn quiescent(&mut self, now: Instant) -> &Guard {
-        if self.post().debt().is_due() {
-            self.leave();
+        if self.post().debt().is_new() {
+            if self.post().debt().is_due() {
+                self.leave();
+            }
+            self.post().debt().forget();
         }
         self.post().pinned(now.as_nanos().min(LATEST));
         if self.standing.is_none() {
@@ -150,7 +153,7 @@ impl Worker {
     /// each one retired, of the structures that this worker used and of structures that are gone.
     ///
     /// Inside the scope of another guard of this worker, and in a domain [with a
-    /// barrier](Domain::with_barrier), it is nearly free. An inner one keeps the older one's age.
+    /// barrier](super::Builder::barrier), it is nearly free. An inner one keeps the older one's age.
     #[inline]
     pub fn pin(&self) -> Pinned<'_> {
         Pinned::new(self)
@@ -229,6 +232,10 @@ impl Worker {
     #[inline(never)]
     fn settle(&self) {
         let (debt, inner) = (self.post().debt(), self.domain.inner());
+        if debt.is_paying() {
+            // A destructor's guard: the payment in progress knows of it.
+            return;
+        }
         if debt.is_due() {
             match &self.handle {
                 Some(handle) if !self.by_budget => debt.pay(inner, handle),

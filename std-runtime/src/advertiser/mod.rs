@@ -11,7 +11,7 @@ use tidegate_core::registry::{Lease, RegistryError, Rejected};
 use tidegate_core::{Budget, Instant, Registry, Sweep, Swept};
 
 use self::ours::{Due, Id, Ours, Service, Standing};
-use crate::panics::contained;
+use crate::panics::{contained, dispose};
 use crate::pin;
 
 /// No service is advertised more often than this, unless it lives for less than twice that.
@@ -132,13 +132,15 @@ where
             Ok(lease) => self.hold(entering, &key, lease, now),
             Err(rejected) => {
                 drop(entering);
-                let error = rejected.error;
-                dispose(rejected);
+                let Rejected { error, value: (theirs, its) } = rejected;
+                dispose(theirs);
+                dispose(its);
                 return Err(Rejected { error, value: (key, value) });
             }
         }
         self.tell(id, &key);
-        dispose((key, value));
+        dispose(key);
+        dispose(value);
         Ok(())
     }
 
@@ -150,7 +152,8 @@ where
         if let Some(lease) = lease {
             self.give_up(lease, now);
         }
-        dispose((key, value));
+        dispose(key);
+        dispose(value);
         true
     }
 
@@ -172,7 +175,7 @@ where
         let hash = self.hasher.hash_one(key);
         loop {
             let alike = self.ours().alike(hash);
-            let own = alike.iter().find(|(_, other)| **other == *key).map(|(id, _)| *id);
+            let own = alike.iter().find(|(_, other)| ***other == *key).map(|(id, _)| *id);
             let mut ours = self.ours();
             if ours.are_alike(hash, &alike) {
                 let result = act(&mut ours, hash, own);
@@ -211,7 +214,11 @@ where
             // Refused, it is due later.
             match self.enter(key, &value, now) {
                 Ok(entered) => lease = entered,
-                Err(rejected) => return dispose((rejected, value)),
+                Err(Rejected { value: (theirs, its), .. }) => {
+                    dispose(theirs);
+                    dispose(its);
+                    return;
+                }
             }
             dispose(value);
         }
@@ -256,11 +263,6 @@ where
             Err(_) => {}
         }
     }
-}
-
-/// Drops what is other people's: their destructors may panic.
-fn dispose<T>(theirs: T) {
-    contained(|| drop(theirs));
 }
 
 /// Enters a service into the registry. If the registry's hook panics, which is told of what goes for it, nothing

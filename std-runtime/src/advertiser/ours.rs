@@ -7,6 +7,8 @@ use std::time::Duration;
 use tidegate_core::Instant;
 use tidegate_core::registry::Lease;
 
+use crate::panics::Foreign;
+
 /// Tells an advertisement from every other: another value of a key is another. Found by the hash of the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
@@ -15,8 +17,8 @@ pub(super) struct Id {
 }
 
 pub(super) struct Service<K, V> {
-    pub(super) key: Arc<K>,
-    pub(super) value: Arc<V>,
+    pub(super) key: Foreign<Arc<K>>,
+    pub(super) value: Foreign<Arc<V>>,
     /// Of what is in the registry for it; `None` until something is.
     pub(super) lease: Option<Lease<K, V>>,
     /// When it is due.
@@ -28,8 +30,8 @@ pub(super) struct Service<K, V> {
 /// One that is due.
 pub(super) struct Due<K, V> {
     pub(super) id: Id,
-    pub(super) key: Arc<K>,
-    pub(super) value: Arc<V>,
+    pub(super) key: Foreign<Arc<K>>,
+    pub(super) value: Foreign<Arc<V>>,
     pub(super) standing: Standing,
 }
 
@@ -62,22 +64,22 @@ impl<K, V> Ours<K, V> {
         self.services.len()
     }
 
-    pub(super) fn keys(&self) -> Vec<Arc<K>> {
-        self.services.values().map(|service| Arc::clone(&service.key)).collect()
+    pub(super) fn keys(&self) -> Vec<Foreign<Arc<K>>> {
+        self.services.values().map(|service| service.key.clone()).collect()
     }
 
-    pub(super) fn value(&self, id: Id) -> Option<Arc<V>> {
-        self.services.get(&id).map(|service| Arc::clone(&service.value))
+    pub(super) fn value(&self, id: Id) -> Option<Foreign<Arc<V>>> {
+        self.services.get(&id).map(|service| service.value.clone())
     }
 
     /// Returns those whose keys have this hash.
-    pub(super) fn alike(&self, hash: u64) -> Vec<(Id, Arc<K>)> {
+    pub(super) fn alike(&self, hash: u64) -> Vec<(Id, Foreign<Arc<K>>)> {
         let alike = self.of_hash(hash);
-        alike.map(|(id, service)| (*id, Arc::clone(&service.key))).collect()
+        alike.map(|(id, service)| (*id, service.key.clone())).collect()
     }
 
     /// Returns whether those whose keys have this hash are still the same.
-    pub(super) fn are_alike(&self, hash: u64, before: &[(Id, Arc<K>)]) -> bool {
+    pub(super) fn are_alike(&self, hash: u64, before: &[(Id, Foreign<Arc<K>>)]) -> bool {
         self.of_hash(hash).map(|(id, _)| id).eq(before.iter().map(|(id, _)| id))
     }
 
@@ -90,7 +92,16 @@ impl<K, V> Ours<K, V> {
         let id = Id { hash, number: self.next };
         self.next += 1;
         self.due.insert((at, id));
-        self.services.insert(id, Service { key, value, lease: None, at, entering: 1 });
+        self.services.insert(
+            id,
+            Service {
+                key: Foreign::new(key),
+                value: Foreign::new(value),
+                lease: None,
+                at,
+                entering: 1,
+            },
+        );
         id
     }
 
@@ -157,7 +168,7 @@ impl<K, V> Ours<K, V> {
             service.entering = 1;
             Standing::Lapsed
         };
-        let (key, value) = (Arc::clone(&service.key), Arc::clone(&service.value));
+        let (key, value) = (service.key.clone(), service.value.clone());
         Some(Due { id, key, value, standing })
     }
 }

@@ -294,8 +294,12 @@ where
     /// Ends an attempt that takes too long, unless the future is being polled, or has just ended.
     /// Returns whether it did.
     pub(super) fn supersede(&self) -> bool {
-        // This waiter is in its place: no other is the last, and ends the attempt, too.
+        // This waiter is in its place: no other becomes the last. One that was, before this waiter came,
+        // ends the attempt.
         let attempt = &self.attempt;
+        if attempt.waiters.places().phase != Phase::InProgress {
+            return false;
+        }
         let Some(mut making) = attempt.try_making() else { return false };
         let Some(late) = making.take() else { return false };
         drop(making);

@@ -31,4 +31,34 @@ pub(super) const UNMODELLED: &[Unmodelled] = &[
         operation: "load",
         reason: "fetches what the hint above names, and reads nothing there",
     },
+    Unmodelled {
+        file: "core/src/reclaim/record.rs",
+        function: "push_large",
+        operation: "store",
+        reason: "a table of 64 KiB or more, which no model can fill; a count",
+    },
+    Unmodelled {
+        file: "core/src/reclaim/record.rs",
+        function: "push_large",
+        operation: "fetch_add",
+        reason: "as above; a count",
+    },
+    Unmodelled {
+        file: "core/src/reclaim/record.rs",
+        function: "add_large",
+        operation: "load",
+        reason: "as above; only compared with",
+    },
+    Unmodelled {
+        file: "core/src/reclaim/record.rs",
+        function: "add_large",
+        operation: "compare_exchange",
+        reason: "as above; the exchange of `add`, which models execute, does the same for other lists",
+    },
+    Unmodelled {
+        file: "core/src/reclaim/record.rs",
+        function: "drop",
+        operation: "fetch_sub",
+        reason: "as above; a count (the one of large bytes)",
+    },
 ];
