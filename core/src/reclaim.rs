@@ -26,11 +26,11 @@
 //! | cause | by how much |
 //! |---|---|
 //! | a guard that is held | all that is removed in the domain meanwhile; 256 inserts under one guard leave 256 inserts' worth |
-//! | a thread that is stopped, or loses its processor, while it holds a guard | the same, until it goes on; on a server the others then give their processors away, more often the more garbage there is |
-//! | a destructor that hangs | up to 32 objects; in a domain without [`contain`](Builder::contain) everything, for one thread at a time frees |
+//! | a thread that is stopped, or loses its processor, while it holds a guard | the same, until it goes on; on a server the others then give their processors away when they pay |
+//! | a destructor that hangs | its portion, up to 32 objects; in a domain without [`contain`](Builder::contain) everything, for one thread at a time frees |
 //! | a thread that stops for ever while it holds the collector's lock, for less than a microsecond at a time | everything |
 //! | what a structure retired that no caller changes any more | what it had left; a sweep of any structure of the domain frees it |
-//! | a table of 64 KiB or more, replaced | itself, until a sweep frees it; without one, callers do once more bytes wait than the table in use has |
+//! | a table of 64 KiB or more, replaced | itself, until a sweep frees it; without one, callers that pay do once more bytes wait than the table in use has |
 //! | a value that owns its own domain, or a map or worker of it | itself, for ever, unless a caller or a sweep frees it |
 //!
 //! A domain that is built with [`never_on_the_data_path`](Builder::never_on_the_data_path) refuses
