@@ -16,7 +16,7 @@ pub enum OnFull {
     #[default]
     Deny,
     /// Admit without counting: no client is refused for the table's sake, and a client that can fill
-    /// the table is unlimited. What passes so is told by [`Counters::unplaced_admitted`].
+    /// the table is unlimited. [`Counters::unplaced_admitted`] counts what passes so.
     Admit,
     /// Charge one of 64 words that the keys without a slot share, chosen by hash: together they get
     /// 64 quotas. A new key that does find a slot starts with the debt of its shared word, so that

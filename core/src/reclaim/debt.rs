@@ -7,12 +7,13 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
+use crossbeam_epoch as epoch;
+
 use super::builder::Allowance;
 use super::collect::Take;
 use super::domain::Inner;
 use super::record::Record;
 use crate::sync::{AtomicU64, Ordering};
-use crossbeam_epoch as epoch;
 
 /// Ripe objects that are freed for each one retired.
 const FREED: usize = 2;
@@ -75,7 +76,7 @@ impl Debt {
     #[inline]
     pub(super) fn add(&self, record: NonNull<Record>, objects: u64, bytes: u64) {
         let owed = self.owed();
-        let (objects, bytes) = (owed.0 + objects, owed.1 + bytes);
+        let (objects, bytes) = (owed.0 + objects, owed.1.saturating_add(bytes));
         self.owe(objects, bytes);
         self.is_new.set(true);
         if objects >= self.due.0 || bytes >= self.due.1 {

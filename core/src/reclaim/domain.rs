@@ -149,9 +149,9 @@ impl Domain {
         // Read first, so that what is freed meanwhile does not exceed what is retired.
         let (freed, freed_bytes) = inner.freed.get();
         let (mut retired, mut bytes) = inner.retired.get();
-        for (objects, more) in inner.posts.iter().map(Post::owed) {
+        for (objects, more) in inner.posts.iter().map(|post| post.debt().owed()) {
             retired += objects;
-            bytes += more;
+            bytes = bytes.saturating_add(more);
         }
         let large: usize = inner.records.iter().map(Record::large).sum();
         Gauges {

@@ -91,11 +91,6 @@ impl Post {
         &self.debt
     }
 
-    /// Objects and bytes that were retired and not handed in.
-    pub(super) fn owed(&self) -> (u64, u64) {
-        self.debt.owed()
-    }
-
     /// Since when the worker is pinned.
     pub(super) fn oldest(&self) -> Option<Instant> {
         // Relaxed, both: a gauge.

@@ -45,7 +45,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> Drop for Room<'_, K, S> {
 }
 
 impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
-    /// Gives back the places of so many keys.
+    /// Gives back the places of `keys` keys.
     pub(super) fn give_back(&self, keys: usize) {
         if self.cap != usize::MAX {
             // Relaxed: a count.
