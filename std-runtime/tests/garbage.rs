@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Moment};
 
 use tidegate::{
-    Cache, CacheSweep, Clock, FlightError, GetOrLoad, Instant, Map, Runtime, Schedule,
+    Budget, Cache, CacheSweep, Clock, FlightError, GetOrLoad, Instant, Map, Runtime, Schedule,
     caught_panics, clock, domain, pin, random_state,
 };
 
@@ -102,8 +102,8 @@ fn a_small_cache_holds_little_whether_it_is_swept_or_not() {
         let sweeping = is_swept.then(|| runtime.sweep("pages", schedule, sweep).expect("new"));
         runtime.start().expect("threads");
         let most = load(&cache, 1, Duration::from_millis(500));
-        // Of 1 MiB live and 4 MiB, half as much again for a machine that stops the thread.
-        assert!(most < 9 * MIB, "{most} bytes; swept: {is_swept}");
+        // Half as much again as the mebibyte that is live, and 4 MiB.
+        assert!(most < 11 * MIB / 2, "{most} bytes; swept: {is_swept}");
         drop(sweeping);
     }
 }
@@ -139,6 +139,13 @@ fn destructors_that_panic_are_contained_and_those_that_use_the_map_nest_nothing(
         assert!(bombs.remove(&key, &pin()).expect("memory").is_some());
     }
     let caught = caught_panics() - before;
+    // The rest panics before the hook is gone: otherwise each would be reported within another test.
+    drop(bombs);
+    let mut worker = domain().worker();
+    while domain().gauges(Instant::ORIGIN).garbage() > 0 {
+        worker.quiescent(Instant::ORIGIN);
+        worker.collect(Instant::ORIGIN, Budget::UNLIMITED);
+    }
     drop(std::panic::take_hook());
     assert!(caught > 1_000, "{caught} were freed");
 

@@ -93,7 +93,8 @@ unsafe fn measure(_segment: *mut Header) -> usize {
 /// # Safety
 ///
 /// It was retired, and nobody can reach it any more.
-unsafe fn release(segment: *mut Header) {
+unsafe fn release(segment: *mut Header, freed: &mut usize) {
+    *freed += size_of::<Segment>();
     // SAFETY: the header is its first field, and `Unpublished` allocates as a box does.
     drop(unsafe { alloc::boxed::Box::from_raw(segment.cast::<Segment>()) });
 }
@@ -260,7 +261,7 @@ impl Queue {
         match self.head.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed) {
             // SAFETY: reserved for. No longer reached from `head`, by our exchange, nor from `tail`,
             // which was at it no more before that, and never goes back.
-            Ok(_) => unsafe { limbo.retire(spent.before, [at.cast::<Header>()], guard) },
+            Ok(_) => unsafe { limbo.retire([at.cast::<Header>()], guard) },
             Err(_) => limbo.give_back(1),
         }
         Some(())

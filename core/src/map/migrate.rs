@@ -64,7 +64,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             }
         }
         for (source, word) in sources.zip(words) {
-            self.retire_source(before.bucket(source), source, word, guard)?;
+            self.retire_source(before.bucket(source), word, guard)?;
         }
         Ok(())
     }
@@ -73,7 +73,6 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     fn retire_source(
         &self,
         bucket: &AtomicPtr<Header>,
-        spread: usize,
         word: Word<K, V>,
         guard: &Guard,
     ) -> Result<(), MapError> {
@@ -86,7 +85,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let old = Word::<K, V>::new(bucket.swap(Word::<K, V>::MOVED.0, Ordering::Release));
         match old.block() {
             // SAFETY: reserved for; whoever swaps it out retires it; it was in no other word.
-            Some(block) => unsafe { self.limbo.retire(spread, [block], guard) },
+            Some(block) => unsafe { self.limbo.retire([block], guard) },
             None => self.limbo.give_back(garbage),
         }
         Ok(())

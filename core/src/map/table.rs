@@ -254,7 +254,9 @@ unsafe fn measure<K, V, F: Farewell<K, V>>(object: *mut Header) -> usize {
 /// # Safety
 ///
 /// It was retired, and nobody can reach it any more.
-unsafe fn release<K, V, F: Farewell<K, V>>(object: *mut Header) {
+unsafe fn release<K, V, F: Farewell<K, V>>(object: *mut Header, freed: &mut usize) {
+    // SAFETY: by the caller's promise.
+    *freed = freed.wrapping_add(unsafe { measure::<K, V, F>(object) });
     if object.addr() & TAGS == TABLE {
         let table = object.map_addr(|address| address & !TAGS).cast::<Head<K, V>>();
         if let Some(table) = NonNull::new(table) {

@@ -320,7 +320,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let left = left.map(|item| Entry::header(item.entry));
         // SAFETY: reserved for. We took them out of their only word: `settle` saw to it that no word
         // of the table before shows them any more. `items` is not used after.
-        unsafe { self.limbo.retire(hash, left.chain(word.block()), guard) };
+        unsafe { self.limbo.retire(left.chain(word.block()), guard) };
         Ok(true)
     }
 }

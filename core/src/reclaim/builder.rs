@@ -94,9 +94,10 @@ impl Builder {
         self
     }
 
-    /// Gives the processor away when a guard's end pays and there is more than three times the allowance,
-    /// once for four objects retired and 32 times at most: `std::thread::yield_now` on a server. Another thread may have lost its processor
-    /// while it held a guard, and nothing is freed before that thread runs again.
+    /// Gives the processor away when a guard's end pays and there is more than twice the allowance, once
+    /// for two objects retired and 32 times at most: `std::thread::yield_now` on a server. Another
+    /// thread may have lost its processor while it held a guard, and nothing is freed before that thread
+    /// runs again.
     pub const fn yield_now(mut self, yield_now: fn()) -> Self {
         self.yield_now = Some(yield_now);
         self

@@ -38,7 +38,7 @@ const PATIENCE: usize = if cfg!(loom) { 2 } else { 4 };
 /// When a step takes what was retired.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Take {
-    /// When there is anything.
+    /// When there is anything and no earlier take waits, or as below.
     All,
     /// When enough has come together to be worth its cost.
     Enough,
@@ -93,7 +93,8 @@ impl Inner {
         let retired = self.retired();
         let new =
             (retired.0.wrapping_sub(batch.retired.0), retired.1.wrapping_sub(batch.retired.1));
-        if take == Take::All || self.is_worth_a_take(new) {
+        let none_waits = over == batch.number;
+        if (take == Take::All && none_waits) || self.is_worth_a_take(new) {
             let number = batch.number + 1;
             let mut taken = false;
             for record in records {
@@ -127,13 +128,14 @@ impl Inner {
         }
     }
 
-    /// Frees up to so many ripe objects of any structure, large ones first. Returns how many.
-    pub(super) fn free(&self, budget: Budget) -> usize {
+    /// Frees up to so many ripe objects of any structure, large ones and those of a stripe first. Returns
+    /// how many.
+    pub(super) fn free(&self, stripe: usize, budget: Budget) -> usize {
         let mut left = budget.get();
         self.spend(&mut left, |left| {
             for record in self.records.iter() {
                 record.free_large(left, self);
-                record.free(left, self);
+                record.free(stripe, left, self);
             }
         });
         budget.get() - left

@@ -19,9 +19,9 @@ use crate::sync::{AtomicU64, Ordering};
 const FREED: usize = 2;
 
 /// Above so many times the allowance, workers yield when they pay.
-const PRESSING: u64 = 3;
+const PRESSING: u64 = 2;
 /// Once for so many objects that were handed in, and so many times at most.
-const RETIRED: u64 = 4;
+const RETIRED: u64 = 2;
 const MOST_YIELDS: u64 = 32;
 
 /// What could not be freed is made up for later, up to so many objects.
@@ -33,6 +33,8 @@ const RECORDS: usize = 16;
 
 /// A worker's debt. But for the counts, which gauges read, it is the worker's alone.
 pub(super) struct Debt {
+    /// Where in each record the worker puts what it retires.
+    stripe: usize,
     objects: AtomicU64,
     bytes: AtomicU64,
     /// Whether anything was retired since the last guard ended.
@@ -51,8 +53,9 @@ pub(super) struct Debt {
 }
 
 impl Debt {
-    pub(super) fn new(allowance: Allowance) -> Self {
+    pub(super) fn new(stripe: usize, allowance: Allowance) -> Self {
         Self {
+            stripe,
             due: allowance.due(),
             objects: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -66,7 +69,14 @@ impl Debt {
         }
     }
 
+    /// Where in each record the worker puts what it retires: any number that tells workers apart.
+    #[inline(always)]
+    pub(super) fn stripe(&self) -> usize {
+        self.stripe
+    }
+
     /// Objects and bytes that were retired and not handed in.
+    #[inline(always)]
     pub(super) fn owed(&self) -> (u64, u64) {
         // Relaxed, both: gauges; the worker itself reads its own stores.
         (self.objects.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
@@ -82,7 +92,7 @@ impl Debt {
         if objects >= self.due.0 || bytes >= self.due.1 {
             self.is_due.set(true);
         }
-        if !self.known().any(|known| known == record) {
+        if self.records[0].get() != Some(record) || self.known.get() == 0 {
             self.know(record);
         }
     }
@@ -92,8 +102,11 @@ impl Debt {
         self.records[..self.known.get()].iter().filter_map(Cell::get)
     }
 
-    #[cold]
+    #[inline(never)]
     fn know(&self, record: NonNull<Record>) {
+        if self.known().any(|known| known == record) {
+            return;
+        }
         let place = match self.known.get() {
             RECORDS => {
                 // A linear congruence, after Knuth's MMIX; its upper bits.
@@ -109,6 +122,7 @@ impl Debt {
         self.records[place].set(Some(record));
     }
 
+    #[inline(always)]
     fn owe(&self, objects: u64, bytes: u64) {
         // Relaxed, both: as above.
         self.objects.store(objects, Ordering::Relaxed);
@@ -195,7 +209,7 @@ impl Debt {
                 if record.has_too_large() {
                     record.free_large(&mut 1, inner);
                 }
-                record.free(left, inner);
+                record.free(self.stripe, left, inner);
             }
         });
         objects

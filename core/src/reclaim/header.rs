@@ -67,8 +67,8 @@ impl Header {
 pub(crate) struct Kind {
     /// The size of an object that is not freed yet, in bytes; always the same of the same object.
     pub(crate) measure: unsafe fn(*mut Header) -> usize,
-    /// Frees an object, from any thread.
-    pub(crate) release: unsafe fn(*mut Header),
+    /// Adds an object's size to the bytes that are freed, and then frees it, from any thread.
+    pub(crate) release: unsafe fn(*mut Header, &mut usize),
 }
 
 const TAGS: usize = 0b111;

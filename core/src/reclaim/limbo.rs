@@ -72,8 +72,8 @@ impl Limbo {
         self.domain.inner().give_back(objects);
     }
 
-    /// Leaves objects to be freed when nothing can read them any more. `spread` is any number that
-    /// tells neighbours apart. The end of the guard pays for it; this is lock-free and allocates nothing.
+    /// Leaves objects to be freed when nothing can read them any more. The end of the guard pays for it;
+    /// this is lock-free and allocates nothing.
     ///
     /// # Safety
     ///
@@ -81,7 +81,6 @@ impl Limbo {
     /// now on can reach them. Nothing of them is needed to go on with the iterator.
     pub(crate) unsafe fn retire(
         &self,
-        spread: usize,
         objects: impl IntoIterator<Item = *mut Header>,
         guard: &Guard,
     ) {
@@ -103,7 +102,7 @@ impl Limbo {
             first = object;
             count += 1;
         }
-        self.record().push(spread, first, last);
+        self.record().push(guard.stripe(), first, last);
         guard.owe(self.record, count, bytes);
     }
 
@@ -116,7 +115,7 @@ impl Limbo {
         let bytes = self.measure(table);
         if bytes < LARGE {
             // SAFETY: by the caller's promise.
-            unsafe { self.retire(0, [table], guard) };
+            unsafe { self.retire([table], guard) };
         } else {
             // SAFETY: ours until it is pushed.
             unsafe { &*untagged(table) }.retire();
@@ -125,11 +124,13 @@ impl Limbo {
         }
     }
 
+    #[inline]
     fn measure(&self, object: *mut Header) -> usize {
         // SAFETY: an object of this structure, not pushed yet.
         unsafe { (self.measure)(object) }
     }
 
+    #[inline]
     fn record(&self) -> &Record {
         // SAFETY: lives as long as the domain.
         unsafe { self.record.as_ref() }

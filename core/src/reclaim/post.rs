@@ -59,7 +59,7 @@ unsafe impl Send for Post {}
 unsafe impl Sync for Post {}
 
 impl Post {
-    pub(super) fn new(allowance: Allowance) -> Self {
+    pub(super) fn new(stripe: usize, allowance: Allowance) -> Self {
         Self {
             taken: AtomicUsize::new(1),
             under: AtomicU64::new(NOT_PINNED),
@@ -69,7 +69,7 @@ impl Post {
             witness: Witness::new(),
             participant: UnsafeCell::new(None),
             renewed: Cell::new(0),
-            debt: Debt::new(allowance),
+            debt: Debt::new(stripe, allowance),
         }
     }
 

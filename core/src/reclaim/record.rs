@@ -17,7 +17,8 @@ use super::domain::Inner;
 use super::header::{Header, Kind, untagged};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness};
 
-/// Over how many words retiring is spread.
+/// Over how many words retiring is spread: each worker has one of them in every record, so that it mostly
+/// frees what it has retired itself.
 pub(crate) const STRIPES: usize = if cfg!(loom) { 1 } else { 8 };
 
 /// Beside the stripes, one list for large objects: callers that help do not free them.
@@ -125,10 +126,11 @@ impl Record {
         self.large.load(Ordering::Relaxed)
     }
 
-    /// Pushes a chain of retired objects from `first` to `last`, in one step. `spread` is any number
-    /// that tells neighbours apart.
-    pub(super) fn push(&self, spread: usize, first: *mut Header, last: *mut Header) {
-        self.link(spread % STRIPES, first, last);
+    /// Pushes a chain of retired objects from `first` to `last`, in one step, on the stripe of the
+    /// worker that retires them.
+    #[inline]
+    pub(super) fn push(&self, stripe: usize, first: *mut Header, last: *mut Header) {
+        self.link(stripe % STRIPES, first, last);
     }
 
     /// Pushes a large retired object of `bytes`, when the one in use has `in_use` bytes.
@@ -139,6 +141,7 @@ impl Record {
         self.link(LARGE, object, object);
     }
 
+    #[inline]
     fn link(&self, list: usize, first: *mut Header, last: *mut Header) {
         let stripe = &self.stripes[list];
         // SAFETY: retired objects are freed by way of the stack only.
@@ -167,8 +170,8 @@ impl Record {
         let waiting = unsafe { &mut *self.waiting.get() };
         for waiting in waiting.iter_mut().filter(|waiting| is_over(waiting.number)) {
             let (large, lists) = waiting.lists.split_last_mut().expect("it has a list");
-            for list in lists.iter_mut().filter(|list| !list.is_null()) {
-                if self.add(*list) {
+            for (stripe, list) in lists.iter_mut().enumerate() {
+                if !list.is_null() && self.add(stripe, *list) {
                     *list = null_mut();
                 }
             }
@@ -178,9 +181,10 @@ impl Record {
         }
     }
 
-    /// Puts a list of ripe objects where none is; `false` if every place is taken.
-    fn add(&self, list: *mut Header) -> bool {
-        self.ripe[..LARGE].iter().any(|place| {
+    /// Puts a list of ripe objects in its stripe's place, or in another where none is; `false` if every
+    /// place is taken.
+    fn add(&self, stripe: usize, list: *mut Header) -> bool {
+        self.small(stripe).any(|place| {
             // Relaxed: a look.
             place.load(Ordering::Relaxed).is_null()
                 // Release: pairs with the claim of those who cut: the grace period is over. Relaxed: the
@@ -270,9 +274,17 @@ impl Record {
         self.ripe.iter().any(|list| is_list(list.load(Ordering::Relaxed)))
     }
 
-    /// Frees up to so many ripe objects that are not large, and takes them off what is left to be freed.
-    pub(super) fn free(&self, left: &mut usize, inner: &Inner) {
-        self.free_from(&self.ripe[..LARGE], left, inner);
+    /// The ripe lists of objects that are not large, a stripe's own first.
+    fn small(&self, stripe: usize) -> impl Iterator<Item = &AtomicPtr<Header>> {
+        let (before, from) = self.ripe[..LARGE].split_at(stripe % STRIPES);
+        from.iter().chain(before)
+    }
+
+    /// Frees up to so many ripe objects that are not large, and takes them off what is left to be freed:
+    /// first those of a worker's stripe, of which most are on that worker's processor and come from its
+    /// part of the allocator.
+    pub(super) fn free(&self, stripe: usize, left: &mut usize, inner: &Inner) {
+        self.free_from(self.small(stripe), left, inner);
     }
 
     /// Frees up to so many large ripe objects, and takes them off what is left to be freed.
@@ -300,7 +312,7 @@ impl Record {
             unsafe { self.ripen(|_| true) };
             let mut left = usize::MAX;
             inner.spend(&mut left, |left| {
-                self.free(left, inner);
+                self.free(0, left, inner);
                 self.free_large(left, inner);
             });
             if !taken && left == usize::MAX {
@@ -309,7 +321,12 @@ impl Record {
         }
     }
 
-    fn free_from(&self, lists: &[AtomicPtr<Header>], left: &mut usize, inner: &Inner) {
+    fn free_from<'a>(
+        &'a self,
+        lists: impl IntoIterator<Item = &'a AtomicPtr<Header>>,
+        left: &mut usize,
+        inner: &Inner,
+    ) {
         for list in lists {
             while *left > 0
                 && let Some(mut portion) = self.cut(list, (*left).min(PORTION), inner)
@@ -358,12 +375,6 @@ impl Record {
         // SAFETY: written before the first retirement, which happened before this.
         unsafe { *self.kind.get() }
     }
-
-    /// The size of an object.
-    fn measure(&self, object: *mut Header) -> usize {
-        // SAFETY: an object of this structure that is not freed yet.
-        unsafe { (self.kind().measure)(object) }
-    }
 }
 
 impl Waiting {
@@ -399,7 +410,7 @@ impl Portion<'_> {
                     // Before the destructor can panic.
                     *left -= 1;
                     // SAFETY: retired once, and unreachable since its grace period is over.
-                    unsafe { release(object) };
+                    unsafe { release(object, &mut self.bytes) };
                 }
             });
         }
@@ -409,7 +420,6 @@ impl Portion<'_> {
     fn pop(&mut self) -> Option<*mut Header> {
         let object = self.next()?;
         self.freed += 1;
-        self.bytes = self.bytes.wrapping_add(self.record.measure(object));
         Some(object)
     }
 

@@ -35,6 +35,13 @@ impl Guard {
         core::ptr::eq(self.domain, domain)
     }
 
+    /// The worker's stripe of each record.
+    #[inline]
+    pub(super) fn stripe(&self) -> usize {
+        // SAFETY: lives as long as the domain, of which the worker holds a clone.
+        unsafe { self.post.as_ref() }.debt().stripe()
+    }
+
     /// Adds what was retired under this guard to what its end pays for.
     #[inline]
     pub(super) fn owe(&self, record: NonNull<Record>, objects: u64, bytes: usize) {
@@ -76,7 +83,10 @@ unsafe impl Send for Worker {}
 impl Worker {
     pub(super) fn new(domain: &Domain) -> Self {
         let inner = domain.inner();
-        let post = match inner.posts.adopt(Post::claim, || Post::new(inner.allowance)) {
+        let post = match inner.posts.adopt(Post::claim, || {
+            // Of two made at once both may get the same, which does no harm.
+            Post::new(inner.posts.iter().count(), inner.allowance)
+        }) {
             Ok(post) => post,
             Err(_) => alloc::alloc::handle_alloc_error(core::alloc::Layout::new::<Post>()),
         };
@@ -163,8 +173,8 @@ impl Worker {
     /// and brings others nearer to their end. Returns how many were freed.
     ///
     /// Three or four calls bring an object from its retirement to its end, if meanwhile every worker
-    /// was quiescent, unpinned or offline; a few more in a domain with a barrier, if guards that stay
-    /// must be taken back. Bounded by the budget, a few exchanges for each structure of the domain,
+    /// was quiescent, unpinned or offline, and as many again if earlier objects were on their way; a few
+    /// more in a domain with a barrier, if guards that stay must be taken back. Bounded by the budget, a few exchanges for each structure of the domain,
     /// and a walk over its workers; waits for no other thread. Several workers may collect at once.
     /// Allocates about 2 KiB now and then, for crossbeam's queue; aborts if there is no memory.
     ///
@@ -187,7 +197,7 @@ impl Worker {
         inner.advance(&pin, inner.records.iter(), Take::All);
         // Destructors run under no guard of this call.
         drop(pin);
-        inner.free(budget)
+        inner.free(self.post().debt().stripe(), budget)
     }
 
     /// Whether the domain holds more garbage than it leaves alone, and some of it can be freed now.
