@@ -176,7 +176,7 @@ fn run<C: Expiring>(expired: &[u64], live: &[u64]) -> (Gets, Gets) {
     (Gets::of(times), Gets::of(quiet))
 }
 
-/// Does `ours`, over and over, until a thread is done with `theirs`.
+/// Does `ours`, once and then over and over, until a thread is done with `theirs`.
 fn while_another(theirs: impl FnOnce() + Send, mut ours: impl FnMut()) {
     let (begun, done) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -188,8 +188,11 @@ fn while_another(theirs: impl FnOnce() + Send, mut ours: impl FnMut()) {
         while !begun.load(Ordering::Relaxed) {
             std::hint::spin_loop()
         }
-        while !done.load(Ordering::Relaxed) {
+        loop {
             ours();
+            if done.load(Ordering::Relaxed) {
+                break;
+            }
         }
     });
 }
