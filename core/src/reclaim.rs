@@ -60,6 +60,7 @@ pub use domain::{Domain, Gauges};
 pub use worker::{Guard, Pinned, Worker};
 
 pub(crate) use allocate::{OutOfMemory, Unpublished, allocate};
+pub(crate) use builder::Containment;
 pub(crate) use header::{Header, Kind};
 pub(crate) use limbo::{Full, Limbo};
 pub(crate) use record::STRIPES;

@@ -1,5 +1,6 @@
 //! Panics of other people's code: contained, counted, and survived.
 
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,11 +9,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
+thread_local! {
+    /// As [`CAUGHT`], of this thread.
+    static CAUGHT_HERE: Cell<u64> = const { Cell::new(0) };
+}
+
 /// Returns how many panics of other people's code this process has contained: in steps of sweeps, loaders, mints,
-/// sources of pressure, reports, wakers, copies and destructors, and what a [`Panics`] contains.
+/// sources of pressure, reports, wakers, listeners, copies and destructors, and what a [`Panics`] contains.
 pub fn caught_panics() -> u64 {
     // Relaxed: a count that orders nothing.
     CAUGHT.load(Ordering::Relaxed)
+}
+
+/// Returns how many of [them](caught_panics) this thread has contained, also where a domain's structures did.
+pub(crate) fn caught_here() -> u64 {
+    CAUGHT_HERE.get()
 }
 
 /// Runs `f`, and returns `None` if it panicked. The panic hook has seen the message by then.
@@ -24,6 +35,7 @@ pub(crate) fn contained<T>(f: impl FnOnce() -> T) -> Option<T> {
     if result.is_err() {
         // Relaxed: a count that orders nothing.
         CAUGHT.fetch_add(1, Ordering::Relaxed);
+        CAUGHT_HERE.set(CAUGHT_HERE.get().wrapping_add(1));
     }
     result
         .map_err(|payload| {
@@ -80,8 +92,10 @@ impl<T> Drop for Foreign<T> {
 
 /// Counts panics that it kept from going any further. Clones share the count.
 ///
-/// A listener or hook that panics would unwind through the call that told it: `insert`, a sweep. One that is
-/// wrapped by [`contain`](Self::contain) cannot.
+/// A listener that panics is contained where it is called, in the [domain of the process](crate::domain) and in
+/// every [server's domain](crate::server_domain), and counted for the process. One that is wrapped by
+/// [`contain`](Self::contain) has a count of its own. In other domains a listener's panic would unwind through
+/// `insert` or a sweep, and in all of them that of a registry's hook would: one that is wrapped cannot.
 ///
 /// ```
 /// use tidegate::{Cache, Panics, RemovalCause, domain, pin, random_state};

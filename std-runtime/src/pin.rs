@@ -20,8 +20,9 @@ static DOMAIN: LazyLock<Domain> = LazyLock::new(|| {
     }
 });
 
-/// Starts building a domain for a server's threads: it contains the panics of destructors, and a thread
-/// that meets far too much garbage gives its processor away.
+/// Starts building a domain for a server's threads: it contains the panics of destructors, of wakers that wait
+/// for a load and of caches' listeners, each by itself ([`Builder::contain`]), and a thread that meets far too
+/// much garbage gives its processor away.
 ///
 /// ```
 /// let domain = tidegate::server_domain().allowance(4096, 16 << 20).build();
@@ -31,16 +32,16 @@ pub fn server_domain() -> Builder {
     Domain::builder().contain(contain).yield_now(std::thread::yield_now)
 }
 
-/// Frees what is to be freed and keeps the panics of destructors, unless this thread is running one: a
-/// destructor has no others run within itself.
-fn contain(free: &mut dyn FnMut()) {
+/// Calls what frees, a waker or a listener, and contains its panic, unless this thread is inside another such call:
+/// a destructor has no others run within itself.
+fn contain(call: &mut dyn FnMut()) {
     thread_local! {
-        static FREES: Cell<bool> = const { Cell::new(false) };
+        static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
     }
 
-    if !FREES.replace(true) {
-        _ = contained(free);
-        FREES.set(false);
+    if !IS_INSIDE.replace(true) {
+        _ = contained(call);
+        IS_INSIDE.set(false);
     }
 }
 

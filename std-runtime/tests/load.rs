@@ -441,6 +441,37 @@ fn a_listener_that_panics_takes_no_result_from_the_leader() {
     assert_eq!((pages.loading(), pages.counters().evicted), (0, 8));
 }
 
+/// Also where a load is made by hand: the process' domain contains each waker and the listener by itself.
+#[test]
+fn wakers_and_a_listener_that_panic_are_contained_in_the_domain_of_the_process() {
+    let listener = |_: &u32, _: &u32, _: RemovalCause| panic!("on purpose");
+    let pages: Pages = usual().max_entries(1).listener(listener).build().expect("memory");
+    let now = clock().now();
+    pages.insert(1, 10, now, &pin()).expect("room");
+    let Ok(Load::Lead(loading)) = pages.load(&2, Caller(0), now, &pin()) else {
+        panic!("nobody loads it");
+    };
+    let waker = Waker::from(Arc::new(Panicking));
+    let mut waiting: Vec<_> = (1..4)
+        .map(|caller| match pages.load(&2, Caller(caller), now, &pin()) {
+            Ok(Load::Wait(follower)) => follower,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    for follower in &mut waiting {
+        let poll = std::pin::Pin::new(follower).poll(&mut Context::from_waker(&waker));
+        assert_eq!(poll, Poll::Pending);
+    }
+    let before = tidegate::caught_panics();
+    assert_eq!(loading.complete(20, now, &pin()), Ok(20));
+    // Other tests panic, too.
+    assert!(tidegate::caught_panics() >= before + 4);
+    for follower in waiting {
+        assert_eq!(block_on(follower), Ok(20));
+    }
+    assert_eq!(pages.get(&2, now, &pin()), Some(&20));
+}
+
 /// A value whose copies take a while, or panic.
 struct Slow(u32, Arc<ManualClock>, Duration);
 

@@ -123,9 +123,14 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Is told of every entry that is removed, exactly once, with the cause: by whoever removes it, when
     /// the entry is no longer in the cache and nothing is held that others could wait for. It may use the
-    /// cache: of what a load removes it is told when the load is over, and may ask for its key. The cache
-    /// stays whole if it panics; the panic is its caller's, and of the rest that one load removes it is
-    /// not told then. What is there when the cache is dropped, it is not told of.
+    /// cache: of what a load removes it is told when the load is over, and may ask for its key. What is
+    /// there when the cache is dropped, it is not told of.
+    ///
+    /// The cache stays whole if the listener panics. In a domain that
+    /// [contains](crate::reclaim::Builder::contain) panics, as that of `tidegate::domain()`, each call of
+    /// the listener is contained by itself. In another the panic leaves the call that removed the entry,
+    /// perhaps before that call has inserted its own, and the listener is not told of the other entries that one load removes; if a waker of that load
+    /// panics, too, the program aborts.
     pub fn listener(
         mut self,
         listener: impl Fn(&K, &V, RemovalCause) + Send + Sync + 'static,

@@ -87,6 +87,13 @@ use crate::time::Instant;
 /// domain's [allowance](crate::reclaim::Builder::allowance) and what [guards hold
 /// back](crate::reclaim#garbage-is-bounded). Without a weigher a value counts as one byte, there as well.
 ///
+/// # Panics
+///
+/// Every call panics if the guard is of another domain. A panic of `Hash`, `Eq`, `Clone` or a closure
+/// leaves the cache whole, and what it was about to insert out of it; a load that it leaves ends without a result.
+/// A [listener](Builder::listener) or a waker of a load is called when all else is done. In a domain that
+/// [contains](crate::reclaim::Builder::contain) panics each such call is contained by itself.
+///
 /// # Progress
 ///
 /// Lock-free. A thread that stops in the middle of an insertion keeps the room that it has made for it,
@@ -398,7 +405,7 @@ where
     }
 
     /// Counts the removal of an entry that was killed, and tells the listener. Comes last: the listener
-    /// may panic.
+    /// may panic, and in a domain that does not contain panics that leaves the call.
     fn report(&self, hash: usize, key: &K, object: &Object<V>, cause: RemovalCause) {
         self.count_removal(hash, cause);
         self.show(key, object, cause);
@@ -408,9 +415,10 @@ where
         self.tally.count(hash, Event::Removed(cause));
     }
 
+    /// Calls the listener, contained by itself if the domain contains panics.
     fn show(&self, key: &K, object: &Object<V>, cause: RemovalCause) {
         if let Some(listener) = &self.rules.listener {
-            listener(key, &object.value, cause);
+            self.domain().containment().call(|| listener(key, &object.value, cause));
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Removal<'g, K, V> {
 /// Removals that are told later; `None` where they are told at once.
 pub(super) type Later<'g, K, V> = Option<Vec<Removal<'g, K, V>>>;
 
-/// Removals that are told when a load is over, also if a waker panics then.
+/// Removals that are told when a load is over, also if a waker panics then and that is not contained.
 pub(super) struct Untold<'c, 'g, K, V, E, S>
 where
     K: Send + 'static,
@@ -66,8 +66,8 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    /// Tells the listener. If it panics it is not told of the rest: nothing here can catch that, and a
-    /// second panic would end the process.
+    /// Tells the listener. If it panics in a domain that does not contain panics, it is not told of the
+    /// rest: nothing here can catch that, and a second panic would abort the program.
     pub(super) fn tell(&mut self) {
         for Removal { entry, cause } in self.later.take().unwrap_or_default() {
             self.cache.show(&entry.key, &entry.value, cause);

@@ -35,6 +35,13 @@ use crate::time::Instant;
 /// waker, to lead a flight and an entry of the map. A leader that goes without a result, or for which
 /// the domain has no room, leaves its entry to the next who joins, or to a [sweep](Self::sweeper).
 ///
+/// # Panics
+///
+/// Every call panics if the guard is of another domain. A waker that panics leaves nothing undone: it is
+/// called when its flight has ended, and the other wakers are called all the same. In a domain that
+/// [contains](crate::reclaim::Builder::contain) panics each is contained by itself; in another the panic
+/// leaves the call that ended the flight, and two of one flight abort the program.
+///
 /// # Memory
 ///
 /// What can make its memory grow: flights in progress; flights that leaders left without a result, one
@@ -123,7 +130,7 @@ where
     ///
     /// If there is no memory: see [`try_with`](Self::try_with).
     pub fn with(domain: &Domain, hasher: S) -> Self {
-        Self { map: Map::with(domain, hasher), running: Arc::new(Running::new()) }
+        Self { map: Map::with(domain, hasher), running: Arc::new(Running::new(domain)) }
     }
 
     /// The same.
@@ -132,7 +139,8 @@ where
     ///
     /// [`MapError::OutOfMemory`].
     pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
-        Ok(Self { map: Map::try_with(domain, hasher)?, running: Arc::new(Running::new()) })
+        let map = Map::try_with(domain, hasher)?;
+        Ok(Self { map, running: Arc::new(Running::new(domain)) })
     }
 
     /// Follows the flight of a key, or leads a new one if there is none, for good or for the length of a
@@ -306,7 +314,7 @@ where
     fn supersede(&self, flight: &Flight<V, E>, now: Instant) -> bool {
         let superseded = flight.supersede(now);
         if superseded {
-            flight.waiters.wake_all();
+            flight.wake_all();
         }
         superseded
     }

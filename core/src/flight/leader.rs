@@ -50,7 +50,7 @@ impl<K, V, E> Drop for Lead<K, V, E> {
     fn drop(&mut self) {
         // Without a guard it cannot be taken out of the map: the next caller that joins or sweeps does that.
         if self.flight.end(End::Orphaned) {
-            self.flight.waiters.wake_all();
+            self.flight.wake_all();
         }
     }
 }
@@ -119,7 +119,7 @@ where
         unsafe { flight.publish(outcome) }?;
         self.group.forget(*hash, flight, guard);
         // Last: a waker may panic, and whatever it does finds the flight ended and forgotten.
-        flight.waiters.wake_all();
+        flight.wake_all();
         Ok(())
     }
 }

@@ -110,18 +110,20 @@ impl Place {
     }
 }
 
-/// Wakes whoever waits in any of the places; the rest also if one waker panics.
-pub(super) fn wake_all<'a>(places: impl Iterator<Item = &'a Place>) {
-    struct Rest<'a, I: Iterator<Item = &'a Place>>(I);
-    impl<'a, I: Iterator<Item = &'a Place>> Rest<'a, I> {
+/// Takes the wakers out of the places and hands each to `wake`; the rest also if that panics for one. If
+/// it panics once more, the program aborts.
+pub(super) fn wake_all<'a>(places: impl Iterator<Item = &'a Place>, wake: impl Fn(Waker)) {
+    struct Rest<I: Iterator<Item = Waker>, F: Fn(Waker)>(I, F);
+    impl<I: Iterator<Item = Waker>, F: Fn(Waker)> Rest<I, F> {
         fn wake(&mut self) {
-            self.0.by_ref().filter_map(Place::take).for_each(Waker::wake);
+            let Self(wakers, wake) = self;
+            wakers.for_each(wake);
         }
     }
-    impl<'a, I: Iterator<Item = &'a Place>> Drop for Rest<'a, I> {
+    impl<I: Iterator<Item = Waker>, F: Fn(Waker)> Drop for Rest<I, F> {
         fn drop(&mut self) {
             self.wake();
         }
     }
-    Rest(places).wake();
+    Rest(places.filter_map(Place::take), wake).wake();
 }

@@ -2,30 +2,40 @@
 
 use crossbeam_utils::CachePadded;
 
+use crate::reclaim::{Containment, Domain};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// A count that each flight enters when it is made, and leaves when it ends. Read by every writer of a
 /// key.
-pub(super) struct Running(CachePadded<AtomicUsize>);
+pub(super) struct Running {
+    count: CachePadded<AtomicUsize>,
+    /// How wakers are called. Not the domain, which flights that are retired would keep alive.
+    containment: Containment,
+}
 
 impl Running {
-    pub(super) fn new() -> Self {
-        Self(CachePadded::new(AtomicUsize::new(0)))
+    pub(super) fn new(domain: &Domain) -> Self {
+        let count = CachePadded::new(AtomicUsize::new(0));
+        Self { count, containment: domain.containment() }
+    }
+
+    pub(super) fn containment(&self) -> Containment {
+        self.containment
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         // Acquire: pairs with `leave`. A writer that finds no flight running finds what was stored.
-        self.0.load(Ordering::Acquire)
+        self.count.load(Ordering::Acquire)
     }
 
     pub(super) fn enter(&self) {
         // Relaxed: a count. What happens after this reads it or a later one.
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn leave(&self) {
         // Release: pairs with `count`.
-        self.0.fetch_sub(1, Ordering::Release);
+        self.count.fetch_sub(1, Ordering::Release);
     }
 }

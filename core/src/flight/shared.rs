@@ -160,8 +160,8 @@ impl<V, E> Flight<V, E> {
         Word(self.word.fetch_add(0, Ordering::Release)).is_attached()
     }
 
-    /// Ends the flight; `false` if it had ended. Whoever ends it [wakes](Waiters::wake_all) those who
-    /// wait, which may panic, when he has done what else there is to do.
+    /// Ends the flight; `false` if it had ended. The caller that ends it [wakes](Self::wake_all) the
+    /// waiters, which may panic, when it has done what else there is to do.
     pub(super) fn end(&self, end: End) -> bool {
         self.end_if(|_| true, end)
     }
@@ -177,6 +177,11 @@ impl<V, E> Flight<V, E> {
             self.running.leave();
         }
         ended
+    }
+
+    /// Wakes the waiters, each contained by itself if the domain contains panics.
+    pub(super) fn wake_all(&self) {
+        self.waiters.wake_all(self.running.containment());
     }
 
     /// How long until it can be superseded; `None` if it never can.

@@ -133,7 +133,7 @@ impl<const WAITERS: usize> Slot<WAITERS> {
                     self.hold(claimed.generation(), caller);
                     if !state.is_free() {
                         // Superseded: what they waited for is over.
-                        wake_all(self.places.iter());
+                        wake_all(self.places.iter(), Waker::wake);
                     }
                     return Ok(claim);
                 }
@@ -252,7 +252,7 @@ impl<const WAITERS: usize> Claim<'_, WAITERS> {
 
     fn free(&self) -> Result<(), Superseded> {
         self.slot.change(self.generation, State::freed)?;
-        wake_all(self.slot.places.iter());
+        wake_all(self.slot.places.iter(), Waker::wake);
         Ok(())
     }
 }

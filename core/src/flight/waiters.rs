@@ -6,7 +6,7 @@ use core::task::Waker;
 use alloc::boxed::Box;
 
 use super::place::{Place, Ticket, wake_all};
-use crate::reclaim::Unpublished;
+use crate::reclaim::{Containment, Unpublished};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 pub(super) struct Waiters {
@@ -104,9 +104,10 @@ impl Waiters {
         }
     }
 
-    /// Wakes whoever waits; the rest also if one waker panics.
-    pub(super) fn wake_all(&self) {
-        wake_all(self.all().map(|node| &node.place));
+    /// Calls every waker, each contained by itself; the rest also if a panic of one is not contained.
+    pub(super) fn wake_all(&self, containment: Containment) {
+        let places = self.all().map(|node| &node.place);
+        wake_all(places, |waker| containment.call(|| waker.wake()));
     }
 }
 

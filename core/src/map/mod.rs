@@ -99,7 +99,9 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 /// # Panics
 ///
 /// Every call panics if the guard is of another domain: a programming error. A panic of `Hash`, `Eq`
-/// or a closure leaves the map as it was.
+/// or a closure leaves the map as it was. What a panic in the destructor of a key or value does, the
+/// domain decides: see [`contain`](crate::reclaim::Builder::contain). An entry of which key and value
+/// both panic when they are dropped aborts the program, as every Rust value does of which two fields do.
 ///
 /// # Examples
 ///

@@ -2,8 +2,8 @@
 
 use super::domain::{Domain, Inner};
 
-/// Runs a closure that frees retired objects, and keeps the panics of their destructors from going on:
-/// see [`Builder::contain`].
+/// Runs a closure that frees retired objects, or calls a waker or a listener, and keeps its panic from
+/// going on: see [`Builder::contain`].
 pub type Contain = fn(&mut dyn FnMut());
 
 /// Builds a [`Domain`]: see [`Domain::builder`].
@@ -86,9 +86,26 @@ impl Builder {
     /// thread that is inside an earlier call, and so running a destructor already: the objects then
     /// wait for the next opportunity.
     ///
-    /// Without it, a destructor's panic leaves the call that ran the destructor, after the effect of
-    /// that call. And one thread at a time runs destructors: this crate cannot tell threads apart, and
-    /// a destructor that uses a structure of the domain must not have others run within itself.
+    /// Each waker that a [`Group`](crate::flight::Group) or a [`Cache`](crate::Cache) of the domain
+    /// calls, and each call of a cache's listener, goes through `contain` by itself. A panic of one then
+    /// leaves the others and the caller untouched. If `contain` does not call the closure, the waker or
+    /// listener is called without it: the earlier call on the thread contains its panic. In that case two
+    /// wakers of one flight that panic abort the program. While a waker or listener runs, `contain`
+    /// refuses to free: what it retires is freed by the end of a guard outside of it, or by a sweep. A
+    /// domain in which only listeners of another domain's cache retire anything needs a sweep.
+    ///
+    /// Without `contain`:
+    ///
+    /// * A panic of a destructor, waker or listener leaves the call that ran it, after the effect of that
+    ///   call; that of a listener which is told of an eviction, before the insertion that evicted. The
+    ///   other wakers are called while it unwinds; the listener is not told of the other entries that one
+    ///   load removes. A second panic during that aborts the program: of two wakers of one flight, or of
+    ///   a waker and the listener in one load.
+    /// * One thread at a time runs destructors: this crate cannot tell threads apart, and a destructor
+    ///   that uses a structure of the domain must not have others run within itself.
+    ///
+    /// In either case an entry whose key and value both panic when they are dropped aborts the program,
+    /// as any Rust value does of which two fields panic.
     pub const fn contain(mut self, contain: Contain) -> Self {
         self.contain = Some(contain);
         self
@@ -106,6 +123,34 @@ impl Builder {
     /// Makes the domain. Allocates; aborts if there is no memory.
     pub fn build(self) -> Domain {
         Domain::from_builder(self)
+    }
+}
+
+/// How a domain's structures call wakers and listeners.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Containment(Option<Contain>);
+
+impl Domain {
+    pub(crate) fn containment(&self) -> Containment {
+        Containment(self.inner().contain)
+    }
+}
+
+impl Containment {
+    /// Calls `f` once: through the domain's hook if there is one. A hook that does not call it is inside
+    /// an earlier call on this thread, which contains the panic of `f`.
+    pub(crate) fn call(self, f: impl FnOnce()) {
+        let mut left = Some(f);
+        if let Some(contain) = self.0 {
+            contain(&mut || {
+                if let Some(f) = left.take() {
+                    f();
+                }
+            });
+        }
+        if let Some(f) = left {
+            f();
+        }
     }
 }
 

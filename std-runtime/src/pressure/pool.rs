@@ -10,7 +10,7 @@ use tidegate_core::{Budget, Cache, Guard, Instant, Tier, Tiers, Worker};
 
 use super::{Medium, Sample, Source};
 use crate::config::{self, ConfigError};
-use crate::panics::{Foreign, contained};
+use crate::panics::{Foreign, caught_here, contained};
 
 /// Who gives way first: the lowest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -264,9 +264,11 @@ impl Member {
         // Another check that evicts from this cache may run a listener that waits for this one.
         let Some(mut evictor) = self.free_evictor() else { return };
         evictor.owes = true;
+        let caught = caught_here();
         let evicted = contained(|| self.part.evict(bytes, now, &evictor.worker.pin()));
-        let freed = contained(|| evictor.free(now));
-        done.panicked |= evicted.is_none() || freed.is_none();
+        contained(|| evictor.free(now));
+        // Also those that were contained where the cache called its listener, or the domain a destructor.
+        done.panicked |= caught_here() != caught;
         let (entries, bytes) = match evicted {
             Some(evicted) => (evicted.entries, evicted.bytes),
             // As far as can be seen: others insert and evict meanwhile.
