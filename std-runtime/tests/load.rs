@@ -698,3 +698,111 @@ fn a_task_has_a_stale_value_when_its_timer_ends_and_the_load_goes_on() {
     block_on(spawned.pop().expect("the load"));
     assert_eq!(pages.get(&7, time.now(), &pin()), Some(&2));
 }
+
+/// A key that is written while its load is being handed over: the load is detached, so its value is for its
+/// caller and not stored, also over what was written; and the caller waits within its bound only.
+#[test]
+fn a_write_during_the_spawn_detaches_the_load() {
+    let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
+    let _watched = watchdog("a write during the spawn");
+    for (has_stale, inserts) in [(false, false), (false, true), (true, false), (true, true)] {
+        let pages = refreshed(second);
+        if has_stale {
+            pages.insert(7, 1, time.now(), &pin()).expect("room");
+            time.advance(second * 20);
+        }
+        let write = |value| {
+            pages.invalidate(&7, time.now(), &pin());
+            if inserts {
+                pages.insert(7, value, time.now(), &pin()).expect("room");
+            }
+        };
+        let there = |value| inserts.then_some(value);
+        let stored = || pages.get(&7, time.now(), &pin()).copied();
+        let old = |_: &u32| Ok(2);
+
+        // It ends before the caller waits, or while it does.
+        let here = |load: tidegate::LoadTask| {
+            write(3);
+            load.run();
+        };
+        assert_eq!(pages.get_or_refresh(&7, second * 60, &time, old, here), Ok(2));
+        assert_eq!((stored(), pages.loading()), (there(3), 0));
+        time.advance(second * 20);
+        let gate = Gate::new();
+        let held = Arc::clone(&gate);
+        let elsewhere = |load: tidegate::LoadTask| {
+            write(4);
+            let opens = Arc::clone(&gate);
+            std::thread::spawn(move || load.run());
+            std::thread::spawn(move || opens.open());
+        };
+        let load = move |_: &u32| {
+            held.pass();
+            Ok(2)
+        };
+        assert_eq!(pages.get_or_refresh(&7, second * 60, &time, load, elsewhere), Ok(2));
+        wait_until(|| pages.loading() == 0);
+        assert_eq!(stored(), there(4));
+
+        // It is dropped, or ends after the caller has gone. What is stale stands in, for the call began
+        // before it was written; else what was written is there.
+        time.advance(second * 20);
+        let dropped = |load: tidegate::LoadTask| {
+            write(5);
+            drop(load);
+        };
+        let answer = pages.get_or_refresh(&7, second * 60, &time, old, dropped);
+        let expected = if inserts { Ok(4) } else { Err(FlightError::Abandoned) };
+        assert_eq!((answer, stored(), pages.loading()), (expected, there(5), 0));
+        time.advance(second * 20);
+        let mut kept = None;
+        let keeps = |load| {
+            write(6);
+            kept = Some(load);
+        };
+        let answer = pages.get_or_refresh(&7, second / 50, &time, old, keeps);
+        let expected = if inserts { Ok(5) } else { Err(FlightError::TimedOut) };
+        assert_eq!((answer, stored(), pages.loading()), (expected, there(6), 1));
+        // The next caller does not wait for it.
+        let next = pages.get_or_refresh(&7, second * 60, &time, |_| Ok(8), tidegate::LoadTask::run);
+        assert_eq!(next, Ok(there(6).unwrap_or(8)));
+        kept.expect("the load").run();
+        assert_eq!((stored(), pages.loading()), (Some(there(6).unwrap_or(8)), 0));
+    }
+}
+
+/// The same for tasks.
+#[test]
+fn a_write_during_the_spawn_of_a_task_detaches_the_load() {
+    let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
+    let _watched = watchdog("a write during the spawn of a task");
+    for has_stale in [false, true] {
+        let pages = refreshed(second);
+        if has_stale {
+            pages.insert(7, 1, time.now(), &pin()).expect("room");
+            time.advance(second * 20);
+        }
+        let mut kept: Option<LoadFuture> = None;
+        let spawn = |load| {
+            pages.invalidate(&7, time.now(), &pin());
+            kept = Some(load);
+        };
+        let soon = async { yields().await };
+        let answer = pages.get_or_refresh_async(&7, soon, &time, async |_| Ok(2), spawn);
+        let expected = if has_stale { Ok(1) } else { Err(FlightError::TimedOut) };
+        assert_eq!((block_on(answer), pages.loading()), (expected, 1));
+        let never = std::future::pending::<()>;
+        let mut next: Option<LoadFuture> = None;
+        {
+            let spawn = |load| next = Some(load);
+            let answer = pages.get_or_refresh_async(&7, never(), &time, async |_| Ok(8), spawn);
+            let mut answer = Box::pin(answer);
+            assert_eq!(poll_once(answer.as_mut()), Poll::Pending, "another load, of its own");
+        }
+        block_on(kept.expect("the load"));
+        assert_eq!((pages.get(&7, time.now(), &pin()), pages.loading()), (None, 1));
+        block_on(next.expect("the next"));
+        assert_eq!((pages.get(&7, time.now(), &pin()), pages.loading()), (Some(&8), 0));
+    }
+}
