@@ -369,20 +369,36 @@ fn an_interval_that_is_set_again_and_again_is_kept() {
 /// What a run took is what its steps took, whatever came between them.
 #[test]
 fn the_time_it_was_stopped_is_not_the_runs() {
-    let (runtime, mut steps) = (runtime(), 0);
+    let (runtime, gate) = (runtime(), Gate::new());
+    let (held, mut steps) = (Arc::clone(&gate), 0);
+    let work = Arc::new(Mutex::new(Duration::ZERO));
+    let worked = Arc::clone(&work);
     let it = runtime.task("it", every(60_000), move |_, _| {
+        let start = Instant::now();
         steps += 1;
+        if steps == 2 {
+            held.pass();
+        }
         std::thread::sleep(Duration::from_millis(5));
+        *worked.lock().unwrap() += start.elapsed();
         Ok::<_, String>(Swept { wrapped: steps % 10 == 0, ..done(0) })
     });
     let it = it.expect("a name");
     runtime.start().expect("a thread");
-    std::thread::sleep(Duration::from_millis(12));
+    gate.wait_for(1);
+    // It is stopped after the second of ten steps.
+    assert_eq!(runtime.stop(Duration::ZERO), Stop::TimedOut);
+    gate.open();
     assert_eq!(runtime.stop(LONG), Stop::Stopped);
+    let (pause, so_far) = (Instant::now(), *work.lock().unwrap());
+    assert_eq!(it.metrics().runs, 0);
     std::thread::sleep(Duration::from_millis(600));
+    let paused = pause.elapsed();
     assert!(it.trigger().is_ok());
-    let took = it.metrics().duration_max;
-    assert!(took >= Duration::from_millis(50) && took < Duration::from_millis(500), "{took:?}");
+    let (took, work) = (it.metrics().duration_max, *work.lock().unwrap());
+    assert!(so_far < work, "the rest of the run came after the pause");
+    // Between its steps a run takes next to nothing.
+    assert!(work <= took && took < work + paused, "{took:?} for {work:?} of work");
 }
 
 /// Whoever looks at targets may be the last that knows one; its destructor may ask for anything.
