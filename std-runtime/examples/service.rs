@@ -16,7 +16,7 @@ use signal_hook::iterator::Signals;
 use tidegate::cache::CacheSweep;
 use tidegate::pressure::{
     Alarm, Cgroup, Check, Medium, Meminfo, Pool, Pressure, Priority, Root, Rules, Watermarks,
-    any_of,
+    max_of,
 };
 use tidegate::registry::{RegistrySweep, Terms};
 use tidegate::{
@@ -120,7 +120,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = Pool::new();
     pool.cache("pages", Arc::clone(&service.pages), Tiers::ALL, Medium::Host, Priority(0), 0)?;
     let root = Root::system();
-    let memory = any_of(vec![Box::new(Cgroup::new(root.clone())), Box::new(Meminfo::new(root))])?;
+    let memory = max_of(vec![Box::new(Cgroup::new(root.clone())), Box::new(Meminfo::new(root))])?;
     let rules = Rules::new(Watermarks::percent(90, 80)?);
     let builder = Pressure::builder(memory, &pool).rules(rules).interval(Duration::from_secs(1))?;
     // At once, where the kernel says so.

@@ -45,7 +45,7 @@ impl<F: FnMut() -> Sample + Send> Source for FromFn<F> {
     }
 }
 
-/// A source made of several: [`max_of`], [`any_of`].
+/// A source made of several: [`max_of`].
 ///
 /// Its reading is the one of the member of which the largest part is used, and [`Sample::members`] has what each said.
 /// A member that is not there, or has no limit here, is absent ([`State::Unsupported`]). Any other member that is not
@@ -57,7 +57,7 @@ pub struct Several {
     skipped: Vec<State>,
 }
 
-/// Returns a source that reads the tightest of several.
+/// Returns a source that reads the tightest of several, of those that are there: see [`Several`].
 ///
 /// # Errors
 ///
@@ -72,21 +72,32 @@ pub struct Several {
 /// # Ok::<(), tidegate::ConfigError>(())
 /// ```
 pub fn max_of(sources: Vec<Box<dyn Source>>) -> Result<Several, ConfigError> {
-    Several::new("max", sources)
+    Several::new(sources)
 }
 
-/// Returns a source that reads the tightest of those that there are: the rule is that of [`max_of`], and the name says
-/// that some may be absent.
+/// Returns the source that [`max_of`] returns, under another name: `any(a, b)` for `max(a, b)`. It reads the same, for
+/// both pass over members that are absent, and over no others. Use [`max_of`], unless a dashboard or a configuration knows
+/// the source as `any`.
 ///
 /// # Errors
 ///
 /// Fails as [`max_of`] does.
+///
+/// ```
+/// use tidegate::pressure::{Medium, Noop, Source, any_of, max_of};
+///
+/// let noop = || vec![Box::new(Noop::new(Medium::Host)) as Box<dyn Source>];
+/// let (mut any, mut max) = (any_of(noop())?, max_of(noop())?);
+/// assert_eq!((any.name(), max.name()), ("any(noop)".to_owned(), "max(noop)".to_owned()));
+/// assert_eq!(any.sample(), max.sample());
+/// # Ok::<(), tidegate::ConfigError>(())
+/// ```
 pub fn any_of(sources: Vec<Box<dyn Source>>) -> Result<Several, ConfigError> {
-    Several::new("any", sources)
+    max_of(sources).map(|several| Several { how: "any", ..several })
 }
 
 impl Several {
-    fn new(how: &'static str, sources: Vec<Box<dyn Source>>) -> Result<Self, ConfigError> {
+    fn new(sources: Vec<Box<dyn Source>>) -> Result<Self, ConfigError> {
         let mut members = Vec::with_capacity(sources.len());
         let mut media = Vec::with_capacity(sources.len());
         let sources: Vec<_> = sources.into_iter().map(Foreign::new).collect();
@@ -104,7 +115,7 @@ impl Several {
         if media.iter().any(|&other| other != medium) {
             return Err(ConfigError::new("sources", "must all measure the same medium"));
         }
-        Ok(Self { how, members, medium, skipped: vec![State::Unsupported] })
+        Ok(Self { how: "max", members, medium, skipped: vec![State::Unsupported] })
     }
 
     /// Skips members in this state, too: what they measure is then not watched while they are in it.

@@ -8,7 +8,7 @@
 //! | [`Resident`] | what this process holds, beside a budget |
 //! | `Gpu` (feature `nvml`), [`NvidiaSmi`] | a device's memory |
 //! | [`from_fn`] | whatever a closure says |
-//! | [`max_of`], [`any_of`] | the tightest of several |
+//! | [`max_of`] | the tightest of several; [`any_of`] is its other name |
 //! | [`Noop`] | nothing |
 //!
 //! What a source cannot read is [`Unknown`], and why: never 0, and never *no pressure*.
