@@ -17,7 +17,7 @@ thread_local! {
 /// Returns how many panics of other people's code this process has contained: in steps of sweeps, loaders, mints,
 /// sources of pressure, reports, wakers, listeners, copies and destructors, and what a [`Panics`] contains.
 pub fn caught_panics() -> u64 {
-    // Relaxed: a count that orders nothing.
+    // Relaxed, with no partner: a count that hands nothing over.
     CAUGHT.load(Ordering::Relaxed)
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn caught_here() -> u64 {
 pub(crate) fn contained<T>(f: impl FnOnce() -> T) -> Option<T> {
     let result = catch_unwind(AssertUnwindSafe(f));
     if result.is_err() {
-        // Relaxed: a count that orders nothing.
+        // Relaxed, with no partner: a count that hands nothing over.
         CAUGHT.fetch_add(1, Ordering::Relaxed);
         CAUGHT_HERE.set(CAUGHT_HERE.get().wrapping_add(1));
     }
@@ -121,7 +121,7 @@ impl Panics {
 
     /// Returns how many panics were contained.
     pub fn count(&self) -> u64 {
-        // Relaxed: a count that orders nothing.
+        // Relaxed, with no partner: a count that hands nothing over.
         self.0.load(Ordering::Relaxed)
     }
 
@@ -129,7 +129,7 @@ impl Panics {
     pub fn catch<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
         let result = contained(f);
         if result.is_none() {
-            // Relaxed: a count that orders nothing.
+            // Relaxed, with no partner: a count that hands nothing over.
             self.0.fetch_add(1, Ordering::Relaxed);
         }
         result
@@ -155,6 +155,7 @@ mod tests {
 
     impl Drop for Bomb<'_> {
         fn drop(&mut self) {
+            // Relaxed: read by the same thread.
             self.0.fetch_add(1, Ordering::Relaxed);
             panic!("on purpose");
         }
@@ -165,6 +166,7 @@ mod tests {
         let (dropped, before) = (AtomicU64::new(0), caught_panics());
         let bombs = [(); 3].map(|()| Foreign::new(Bomb(&dropped)));
         drop(bombs);
+        // Relaxed: written by this thread.
         assert_eq!(dropped.load(Ordering::Relaxed), 3);
         assert!(caught_panics() >= before + 3);
     }
@@ -176,6 +178,7 @@ mod tests {
             let _bombs = [(); 2].map(|()| Foreign::new(Bomb(&dropped)));
             panic!("on purpose");
         });
+        // Relaxed: written by this thread.
         assert_eq!((ended, dropped.load(Ordering::Relaxed)), (None::<()>, 2));
     }
 }

@@ -269,9 +269,11 @@ impl<V> Object<V> {
     /// Gives it room of its own again, unless it is dead or has that; then the room is still the
     /// caller's.
     pub(super) fn take_back(&self) -> bool {
+        // Relaxed, with no partner: a guess, which the exchange checks.
         let mut state = self.state.load(Ordering::Relaxed);
         while state & (DEAD | LENT) == LENT {
             let next = state & !LENT;
+            // Relaxed, both, with no partner: the exchange says who has the room, and nothing else is handed over.
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => state = seen,

@@ -98,6 +98,7 @@ impl Order {
 
     /// Puts a handle back whose turn it was: until everyone had his.
     pub(super) fn keep(&self, handle: Handle, guard: &Guard) -> Result<usize, OutOfMemory> {
+        // Relaxed, with no partner: in which queue a handle is matters to the order only.
         self.queues[(self.round.load(Ordering::Relaxed) + 1) % 2].push(handle.0, guard)
     }
 }

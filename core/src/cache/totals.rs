@@ -15,6 +15,9 @@ pub struct Usage {
 }
 
 /// A usage that is kept up to date.
+///
+/// Every operation on it is Relaxed and pairs with none. Each count is exact by itself, for it is
+/// changed by read-modify-writes only, and it hands over no memory: the map publishes the entries.
 struct Gauge {
     entries: AtomicU64,
     bytes: AtomicU64,
@@ -26,7 +29,7 @@ impl Gauge {
     }
 
     fn usage(&self) -> Usage {
-        // Relaxed, here and below: counts, each exact by itself.
+        // Relaxed, both, with no partner: counts, which may be of two moments.
         Usage {
             entries: self.entries.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
@@ -34,6 +37,7 @@ impl Gauge {
     }
 
     fn add(&self, usage: Usage) {
+        // Relaxed, both, with no partner: the room was taken, or was the entry's, before.
         if usage.entries > 0 {
             self.entries.fetch_add(usage.entries, Ordering::Relaxed);
         }
@@ -43,6 +47,8 @@ impl Gauge {
     }
 
     fn sub(&self, usage: Usage) {
+        // Relaxed, both, with no partner: the thread that takes this room next reads nothing of the
+        // entry that had it, and the domain frees that entry after its grace period.
         if usage.entries > 0 {
             self.entries.fetch_sub(usage.entries, Ordering::Relaxed);
         }
@@ -111,8 +117,11 @@ impl Totals {
 
 /// Adds to a count if it then is no more than `max`.
 fn take(count: &AtomicU64, more: u64, max: u64) -> bool {
+    // Relaxed, with no partner: a guess, which the exchange checks.
     let mut seen = count.load(Ordering::Relaxed);
     while seen.checked_add(more).is_some_and(|sum| sum <= max) {
+        // Relaxed, both, with no partner: that the count is never above `max` follows from its own
+        // modification order; where the exchange fails, another guess.
         match count.compare_exchange(seen, seen + more, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return true,
             Err(now) => seen = now,

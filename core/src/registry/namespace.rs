@@ -376,7 +376,7 @@ where
     /// The entry that ends soonest, or a dead one, of those that a hand passes: of all where there are
     /// few, else in so many steps, and in more until there is one.
     fn soonest<'g>(&'g self, guard: &'g Guard) -> Option<(&'g K, &'g Leased<V>, Life)> {
-        // Relaxed: anybody's place will do.
+        // Relaxed, with no partner: the place that any thread has left the hand at will do.
         let hand = self.hand.load(Ordering::Relaxed);
         let is_few = self.len() <= LOOK / 4;
         let mut cursor = if is_few { Cursor::START } else { Cursor::at(hand) };
@@ -392,6 +392,7 @@ where
             cursor = self.map.scan(cursor, Budget::entries(LOOK), look, guard);
             laps += usize::from(cursor == Cursor::START);
         }
+        // Relaxed, with no partner: a hint for the next search, which a slower thread may turn back.
         self.hand.store(cursor.position(), Ordering::Relaxed);
         soonest
     }
@@ -413,7 +414,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
 
     /// How many entries there are in the map: those included that have ended or are dead.
     pub(super) fn len(&self) -> usize {
-        // Relaxed, here and below: a count.
+        // Relaxed, with no partner: a count of this moment. Entries are published by the map.
         self.entries.load(Ordering::Relaxed)
     }
 
@@ -427,6 +428,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
     /// So many entries were taken out of the map.
     fn give_back(&self, entries: usize) {
         if entries > 0 {
+            // Relaxed, with no partner: the thread that takes the room reads nothing of the entries that
+            // had it.
             self.entries.fetch_sub(entries, Ordering::Relaxed);
         }
     }
@@ -485,8 +488,11 @@ struct Room<'a> {
 
 impl Room<'_> {
     fn take(&mut self, max: usize) -> bool {
+        // Relaxed, with no partner: a guess, which the exchange checks.
         let mut seen = self.entries.load(Ordering::Relaxed);
         while seen < max && !self.taken {
+            // Relaxed, both, with no partner: that there are never more than `max` follows from the
+            // count's own modification order; where the exchange fails, another guess.
             let (next, relaxed) = (seen + 1, Ordering::Relaxed);
             match self.entries.compare_exchange(seen, next, relaxed, relaxed) {
                 Ok(_) => self.taken = true,
@@ -504,6 +510,7 @@ impl Room<'_> {
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         if self.taken {
+            // Relaxed, with no partner: nothing was entered in this room.
             self.entries.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -68,7 +68,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     /// Looks through a few buckets for some to give up. Returns the earliest time at which one of
     /// those that stay may be, or `now` if there is room or none was seen.
     pub(super) fn make_room(&self, now: u64, guard: &Guard) -> u64 {
-        // Relaxed, here and at the end: where to look is a hint.
+        // Relaxed, with no partner: where to look is a hint.
         let mut cursor = Cursor::at(self.hand.load(Ordering::Relaxed));
         let (mut earliest, mut removed) = (u64::MAX, 0);
         for _ in 0..MAKE_ROOM {
@@ -87,6 +87,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
             };
             self.map.sweep_bucket(&mut cursor, stale, unlinked, guard);
         }
+        // Relaxed, with no partner: as the load.
         self.hand.store(cursor.position(), Ordering::Relaxed);
         // With none alive among those, the next look may find room.
         if removed > 0 || earliest == u64::MAX { now } else { earliest.max(now) }
