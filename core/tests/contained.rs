@@ -183,3 +183,78 @@ fn what_the_hook_does_not_call_is_called_without_it() {
     assert_eq!((woken.get(), told.load(Ordering::Relaxed), CONTAINED.get()), (1, 1, 1));
     assert_eq!(pages.peek(&2, NOW, guard), Some(&20));
 }
+
+/// A domain with a hook for wakers and listeners, which refuses nothing.
+fn containing_calls(builder: tidegate_core::reclaim::Builder) -> Domain {
+    CONTAINED.set(0);
+    let catch = |call: &mut dyn FnMut()| {
+        let caught = catch_unwind(AssertUnwindSafe(call)).is_err();
+        CONTAINED.set(CONTAINED.get() + u32::from(caught));
+    };
+    let free = |free: &mut dyn FnMut()| {
+        if !INSIDE.replace(true) {
+            _ = catch_unwind(AssertUnwindSafe(free));
+            INSIDE.set(false);
+        }
+    };
+    builder.contain(free).contain_calls(catch).build()
+}
+
+/// A destructor of a retired value ends a flight: its wakers are contained there, too.
+#[test]
+fn wakers_that_panic_inside_a_destructor_are_each_contained() {
+    struct Ends(Option<Box<dyn FnOnce() + Send + Sync>>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.take().expect("dropped once")();
+        }
+    }
+
+    let domain = containing_calls(Domain::builder());
+    let pages: Arc<Pages> =
+        Arc::new(Cache::builder(&domain, SeededState::new(0x5eed)).build().expect("memory"));
+    let (mut worker, map) =
+        (domain.worker(), tidegate_core::Map::with(&domain, SeededState::new(1)));
+    let mut followers = Vec::new();
+    {
+        let guard = worker.quiescent(NOW);
+        let loading = lead(&pages, 1, guard).into_owned(&pages);
+        for caller in 1..4 {
+            let mut follower = wait(&pages, 1, caller, guard);
+            poll(&mut follower, &panicking());
+            followers.push(follower);
+        }
+        let ends = Ends(Some(Box::new(move || drop(loading))));
+        assert!(map.insert(1, ends, guard).is_ok());
+        assert!(map.remove(&1, guard).is_ok());
+    }
+    while pages.loading() > 0 {
+        worker.collect(NOW, tidegate_core::Budget::UNLIMITED);
+    }
+    assert_eq!(CONTAINED.get(), 3);
+    assert!(followers.iter().all(|follower| follower.result() == Some(Err(Ended::Again))));
+}
+
+/// A listener that hands on what was removed to a cache of another domain pays there for what it retires.
+#[test]
+fn a_listener_frees_what_it_retires_in_another_domain() {
+    let domain = containing_calls(Domain::builder());
+    let second = containing_calls(Domain::builder().allowance(64, 1 << 20));
+    let worker = Mutex::new(second.worker());
+    let below: Pages =
+        Cache::builder(&second, SeededState::new(2)).max_entries(4).build().expect("memory");
+    let pages: Pages = Cache::builder(&domain, SeededState::new(1))
+        .max_entries(4)
+        .listener(move |&key, &value, _| {
+            let worker = worker.lock().expect("no panic");
+            below.insert(key, value, NOW, &worker.pin()).expect("room");
+        })
+        .build()
+        .expect("memory");
+    let mut worker = domain.worker();
+    for key in 0..10_000 {
+        pages.insert(key, key, NOW, worker.quiescent(NOW)).expect("room");
+    }
+    let garbage = second.gauges(NOW).garbage();
+    assert!(garbage < 1_000, "{garbage} objects of 10,000");
+}

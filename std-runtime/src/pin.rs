@@ -21,7 +21,7 @@ static DOMAIN: LazyLock<Domain> = LazyLock::new(|| {
 });
 
 /// Starts building a domain for a server's threads: it contains the panics of destructors, of wakers that wait
-/// for a load and of caches' listeners, each by itself ([`Builder::contain`]), and a thread that meets far too
+/// for a load and of caches' listeners, each by itself ([`Builder::contain_calls`]), and a thread that meets far too
 /// much garbage gives its processor away.
 ///
 /// ```
@@ -29,19 +29,20 @@ static DOMAIN: LazyLock<Domain> = LazyLock::new(|| {
 /// # _ = domain;
 /// ```
 pub fn server_domain() -> Builder {
-    Domain::builder().contain(contain).yield_now(std::thread::yield_now)
+    let builder = Domain::builder().yield_now(std::thread::yield_now);
+    builder.contain(contain).contain_calls(|call| _ = contained(call))
 }
 
-/// Calls what frees, a waker or a listener, and contains its panic, unless this thread is inside another such call:
-/// a destructor has no others run within itself.
-fn contain(call: &mut dyn FnMut()) {
+/// Frees what is to be freed and contains the panics of destructors, unless this thread is running one: a
+/// destructor has no others run within itself.
+fn contain(free: &mut dyn FnMut()) {
     thread_local! {
-        static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+        static FREES: Cell<bool> = const { Cell::new(false) };
     }
 
-    if !IS_INSIDE.replace(true) {
-        _ = contained(call);
-        IS_INSIDE.set(false);
+    if !FREES.replace(true) {
+        _ = contained(free);
+        FREES.set(false);
     }
 }
 

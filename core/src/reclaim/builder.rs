@@ -15,6 +15,7 @@ pub struct Builder {
     pub(super) on_the_data_path: bool,
     pub(super) barrier: Option<fn()>,
     pub(super) contain: Option<Contain>,
+    pub(super) contain_calls: Option<Contain>,
     pub(super) yield_now: Option<fn()>,
 }
 
@@ -41,6 +42,7 @@ impl Builder {
             on_the_data_path: true,
             barrier: None,
             contain: None,
+            contain_calls: None,
             yield_now: None,
         }
     }
@@ -87,12 +89,13 @@ impl Builder {
     /// wait for the next opportunity.
     ///
     /// Each waker that a [`Group`](crate::flight::Group) or a [`Cache`](crate::Cache) of the domain
-    /// calls, and each call of a cache's listener, goes through `contain` by itself. A panic of one then
-    /// leaves the others and the caller untouched. If `contain` does not call the closure, the waker or
-    /// listener is called without it: the earlier call on the thread contains its panic. In that case two
-    /// wakers of one flight that panic abort the program. While a waker or listener runs, `contain`
-    /// refuses to free: what it retires is freed by the end of a guard outside of it, or by a sweep. A
-    /// domain in which only listeners of another domain's cache retire anything needs a sweep.
+    /// calls, and each call of a cache's listener, goes through `contain` by itself, unless there is a
+    /// hook for them: see [`contain_calls`](Self::contain_calls). A panic of one then leaves the others
+    /// and the caller untouched. If `contain` does not call the closure, the waker or listener is called
+    /// without it: the earlier call on the thread contains its panic. In that case two wakers of one
+    /// flight that panic abort the program. While a waker or listener runs, `contain` refuses to free:
+    /// what it retires is freed by the end of a guard outside of it, or by a sweep. A domain in which
+    /// only listeners of another domain's cache retire anything needs a sweep.
     ///
     /// Without `contain`:
     ///
@@ -108,6 +111,15 @@ impl Builder {
     /// as any Rust value does of which two fields panic.
     pub const fn contain(mut self, contain: Contain) -> Self {
         self.contain = Some(contain);
+        self
+    }
+
+    /// Calls wakers and listeners through `contain`, in place of the hook for destructors. It calls the
+    /// closure it is given at once, also on a thread that is inside an earlier call of either hook, and may
+    /// catch its panic. So two wakers that panic are each contained inside a destructor, too, and what a
+    /// listener retires is paid for while the listener runs.
+    pub const fn contain_calls(mut self, contain: Contain) -> Self {
+        self.contain_calls = Some(contain);
         self
     }
 
@@ -132,7 +144,8 @@ pub(crate) struct Containment(Option<Contain>);
 
 impl Domain {
     pub(crate) fn containment(&self) -> Containment {
-        Containment(self.inner().contain)
+        let inner = self.inner();
+        Containment(inner.contain_calls.or(inner.contain))
     }
 }
 

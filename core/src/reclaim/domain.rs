@@ -68,6 +68,7 @@ pub(super) struct Inner {
     /// Makes every other thread pass a full barrier. `None`: guards do not stay.
     pub(super) barrier: Option<fn()>,
     pub(super) contain: Option<Contain>,
+    pub(super) contain_calls: Option<Contain>,
     pub(super) yield_now: Option<fn()>,
 }
 
@@ -114,7 +115,8 @@ impl Domain {
     }
 
     fn made(collector: Option<Collector>, builder: Builder) -> Self {
-        let Builder { allowance, cap, on_the_data_path, barrier, contain, yield_now } = builder;
+        let Builder { allowance, cap, on_the_data_path, barrier, .. } = builder;
+        let Builder { contain, contain_calls, yield_now, .. } = builder;
         Self(Arc::new(Inner {
             collector,
             posts: Roll::new(),
@@ -132,6 +134,7 @@ impl Domain {
             on_the_data_path,
             barrier,
             contain,
+            contain_calls,
             yield_now,
         }))
     }
