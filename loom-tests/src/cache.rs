@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
-use tidegate_core::cache::{Load, Usage};
+use tidegate_core::cache::{Insert, Load, OwnedPin, Usage};
 use tidegate_core::flight::{Caller, Ended};
 use tidegate_core::{
     Budget, Cache, Domain, Guard, Instant, RemovalCause, Sweep, Tiers, Worker, model,
@@ -155,6 +155,13 @@ pub const MODELS: &[Model] = &[
         run: owned_pin_outlives_its_cache,
         outcomes: both(&["freed by the cache", "freed by the pin"]),
     },
+    Model {
+        name: "c22_insert_that_finds_no_room_races_pin",
+        preemptions: 2,
+        run: insert_that_finds_no_room_races_pin,
+        outcomes: both(&["kept, new", "kept, old", "refused, missed", "refused, old"])
+            .only_in_plain(&["kept, missed"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -196,18 +203,22 @@ struct Setting {
     removed: Removed,
     drops: Arc<AtomicU64>,
     made: AtomicU64,
+    /// A pin that was made before the threads started.
+    pin: std::sync::Mutex<Option<OwnedPin<u64, Value>>>,
 }
 
 impl Setting {
-    fn new(domain: &Domain, entries: u64) -> Arc<Self> {
+    fn new(domain: &Domain, most: Usage) -> Arc<Self> {
         let removed = Removed::default();
         let log = Arc::clone(&removed);
         let listener = move |_: &u64, value: &Value, cause| {
             log.lock().expect("no panic").push((value.get(), cause));
         };
-        let builder = Cache::builder(domain, Identity::default()).max_entries(entries);
+        let builder = Cache::builder(domain, Identity::default());
+        let builder = builder.max_entries(most.entries).max_bytes(most.bytes);
         let cache = builder.time_to_live(TTL).listener(listener).build().expect("memory");
-        Arc::new(Self { cache, removed, drops: Arc::default(), made: AtomicU64::new(0) })
+        let (drops, made) = (Arc::default(), AtomicU64::new(0));
+        Arc::new(Self { cache, removed, drops, made, pin: std::sync::Mutex::default() })
     }
 
     fn value(&self, content: u64) -> Value {
@@ -243,9 +254,19 @@ fn with<T: 'static>(
     prepare: fn(&Setting, &Guard),
     deeds: Vec<fn(&Setting, &mut Worker) -> T>,
 ) -> (Arc<Setting>, Worker, Vec<T>) {
+    with_most(domain, Usage { entries, bytes: u64::MAX }, prepare, deeds)
+}
+
+/// The same, where what there may be of it is limited in bytes, too.
+fn with_most<T: 'static>(
+    domain: fn() -> Domain,
+    most: Usage,
+    prepare: fn(&Setting, &Guard),
+    deeds: Vec<fn(&Setting, &mut Worker) -> T>,
+) -> (Arc<Setting>, Worker, Vec<T>) {
     model::forget_live();
     let domain = domain();
-    let setting = Setting::new(&domain, entries);
+    let setting = Setting::new(&domain, most);
     let mut worker = domain.worker();
     prepare(&setting, worker.quiescent(NOW));
     worker.offline(|| ());
@@ -848,4 +869,43 @@ fn two_replace_one_key_in_a_full_cache() -> String {
     );
     finish(setting, worker);
     format!("kept {ends:?}")
+}
+
+/// The old value has lent its room when it turns out that the new one, which is heavier, has too little. A
+/// pin makes room for it, and may give the old value room of its own before its own is given back.
+fn insert_that_finds_no_room_races_pin() -> String {
+    let (setting, mut worker, ends) = with_most(
+        Domain::quarantine,
+        Usage { entries: 8, bytes: 3 },
+        |setting, guard| {
+            assert!(setting.put(1, 10, NOW, guard));
+            let heavy = Insert::new().weight(2);
+            assert!(setting.cache.insert_with(2, setting.value(20), heavy, NOW, guard).is_ok());
+            let pin = setting.cache.pin(&2, NOW, guard).expect("just inserted");
+            *setting.pin.lock().expect("no panic") = Some(pin.into_owned());
+            assert!(setting.cache.invalidate(&2, NOW, guard).is_some());
+            assert_eq!(setting.cache.usage().bytes, 3, "the pin keeps its room");
+        },
+        vec![
+            |setting, worker| {
+                let (value, heavy) = (setting.value(11), Insert::new().weight(2));
+                let guard = worker.quiescent(NOW);
+                let kept = setting.cache.insert_with(1, value, heavy, NOW, guard).is_ok();
+                assert!(setting.cache.usage().bytes <= 3);
+                if kept { "kept, " } else { "refused, " }
+            },
+            |setting, worker| {
+                let pin = setting.pin.lock().expect("no panic").take();
+                drop(pin);
+                let pin = setting.cache.pin(&1, NOW, worker.quiescent(NOW));
+                worker.offline(|| ());
+                assert!(setting.cache.usage().bytes <= 3);
+                pin.map_or("missed", |pin| if pin.get() == 10 { "old" } else { "new" })
+            },
+        ],
+    );
+    // What is heavier than another goes, so that each that is there counts for one byte.
+    setting.cache.invalidate(&1, NOW, worker.quiescent(NOW));
+    finish(setting, worker);
+    ends.concat()
 }
