@@ -137,6 +137,13 @@ const ASKED_AND_STOPPED: &[&str] = &[
     "after: Ok",
 ];
 
+/// Calls what must not panic where a panic would be contained and nobody would hear of it: in a step.
+fn audibly(f: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err() {
+        std::process::abort();
+    }
+}
+
 /// What the steps of a target have done.
 struct Seen {
     /// Touched by steps, and by whoever may say that none runs: loom notices if one does.
@@ -163,10 +170,7 @@ impl Seen {
     fn touch(&self) {
         // SAFETY: nobody else touches it now, or loom says so.
         let touch = || self.touched.with_mut(|touched| unsafe { *touched += 1 });
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(touch)).is_err() {
-            // In a step it would be contained, and nobody would hear of it.
-            std::process::abort();
-        }
+        audibly(touch);
     }
 
     fn began(&self) -> u32 {
@@ -538,10 +542,7 @@ struct Goes(Arc<Seen>, Count);
 impl Drop for Goes {
     fn drop(&mut self) {
         self.0.touch();
-        if self.0.began() > self.0.ended() {
-            // A panic would be contained, and nobody would hear of it.
-            std::process::abort();
-        }
+        audibly(|| assert!(self.0.began() <= self.0.ended(), "a step is in progress"));
         self.1.add();
     }
 }
@@ -597,9 +598,8 @@ fn the_step_that_sees_a_stop_is_the_last() -> String {
         is_partial = !is_partial;
         if is_partial {
             is_last = *told.lock().expect("nobody panics");
-        } else if is_last {
-            // A panic would be contained, and nobody would hear of it.
-            std::process::abort();
+        } else {
+            audibly(|| assert!(!is_last, "the step before saw the stop"));
         }
         Ok::<_, String>(Swept { visited: 1, wrapped: !is_partial, ..Swept::default() })
     });
