@@ -185,16 +185,17 @@ pub(super) fn refund_races_a_charge_and_its_refund() -> String {
     "all given back".to_owned()
 }
 
-/// A conversion that raises the debt raises what was owed at one moment.
+/// A conversion that raises the debt raises what was owed at one moment: it comes before a charge, which
+/// it may deny, or after that.
 pub(super) fn conversion_races_refund_and_charge() -> String {
-    let scene = Scene::new(30, usize::MAX, OnFull::Deny);
+    let scene = Scene::new(4, usize::MAX, OnFull::Deny);
     let mut worker = scene.worker();
     let first = scene.charge(4, at(0), worker.quiescent(at(0)));
-    race(vec![
+    let ends = race(vec![
         scene.thread(move |scene, worker| {
             let guard = worker.quiescent(at(0));
             scene.refund(&first, at(0), guard);
-            assert!(scene.charge(4, at(0), guard).is_admitted());
+            if scene.charge(2, at(0), guard).is_admitted() { "admitted" } else { "denied" }
         }),
         scene.thread(|scene, worker| {
             // Of half the rate.
@@ -202,12 +203,12 @@ pub(super) fn conversion_races_refund_and_charge() -> String {
             let slow = slow.and_then(|quota| scene.buckets.plan(quota)).expect("a plan");
             let guard = worker.quiescent(at(0));
             scene.buckets.convert(&KEY, &scene.plan, &slow, Keep::Cells, at(0), guard);
+            ""
         }),
     ]);
     let debt = scene.debt(at(0), worker.quiescent(at(0)));
-    assert!([4, 8].contains(&debt), "owes {debt}");
     scene.end(worker);
-    format!("owes {debt}")
+    format!("{}, owes {debt}", ends[0])
 }
 
 /// One sweep gives a refunded bucket up, another takes it out of the map, and a third thread makes
