@@ -162,6 +162,12 @@ pub const MODELS: &[Model] = &[
         outcomes: both(&["kept, new", "kept, old", "refused, missed", "refused, old"])
             .only_in_plain(&["kept, missed"]),
     },
+    Model {
+        name: "c23_replace_races_invalidate",
+        preemptions: 3,
+        run: replace_races_invalidate,
+        outcomes: both(&["invalidated old", "invalidated new"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -908,4 +914,29 @@ fn insert_that_finds_no_room_races_pin() -> String {
     setting.cache.invalidate(&1, NOW, worker.quiescent(NOW));
     finish(setting, worker);
     ends.concat()
+}
+
+/// One of the two is there all the time, so that an invalidation finds one of them.
+fn replace_races_invalidate() -> String {
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![
+            |setting, worker| {
+                assert!(setting.put(1, 11, NOW, worker.quiescent(NOW)));
+                0
+            },
+            |setting, worker| {
+                let removed = setting.cache.invalidate(&1, NOW, worker.quiescent(NOW));
+                removed.map_or(0, Value::get)
+            },
+        ],
+    );
+    finish(setting, worker);
+    match ends[1] {
+        10 => "invalidated old".to_owned(),
+        11 => "invalidated new".to_owned(),
+        _ => panic!("invalidated nothing"),
+    }
 }

@@ -148,7 +148,8 @@ impl<V, E> Flight<V, E> {
     /// Whether the flight is running, and its key was not written since it began.
     pub(super) fn is_attached(&self) -> bool {
         // Acquire: pairs with the end, and with `detach`. A leader that has read what a later writer
-        // put in its place sees that the writer had detached the flight.
+        // put in its place sees that the writer had detached the flight. (It is beyond loom: the map's
+        // load mostly orders the same.)
         Word(self.word.load(Ordering::Acquire)).is_attached()
     }
 
