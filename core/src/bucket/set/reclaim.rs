@@ -42,7 +42,8 @@ impl Set {
         let mut closed = [State::default(); super::SLOTS];
         for slot in slots {
             // Acquire: pairs with the publication of the tenure (through the first charge, or who
-            // closed the claim), for the control words read after it below.
+            // closed the claim), for the control words read after it below. (Without it an insertion
+            // may look again and again, and the search of a model gives up: it is beyond loom.)
             let state = self.state(slot).load(Ordering::Acquire);
             closed[slot] = state.closed();
             match state.phase() {
