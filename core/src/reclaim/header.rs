@@ -56,6 +56,7 @@ impl Header {
     /// The next object of the list.
     #[inline(always)]
     pub(super) fn next(&self) -> *mut Header {
+        self.witness.listed();
         // Relaxed: ordered by the Acquire that took the list.
         self.word.load(Ordering::Relaxed)
     }

@@ -48,6 +48,11 @@ impl Witness {
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn retire(&self) {}
+
+    /// The object is on a list of retired objects.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn listed(&self) {}
 }
 
 /// Makes `len` null pointers of memory that nobody else uses yet.

@@ -470,6 +470,8 @@ unsafe impl Sync for Witness {}
 
 thread_local! {
     static LIVE: RefCell<usize> = const { RefCell::new(0) };
+    /// The addresses of watched objects that are retired and not freed.
+    static RETIRED: RefCell<BTreeSet<usize>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// How many watched objects there are. Set to 0 with [`forget_live`] where an execution begins.
@@ -480,6 +482,7 @@ pub fn live() -> usize {
 /// Forgets what executions before this one left behind.
 pub fn forget_live() {
     LIVE.set(0);
+    RETIRED.with_borrow_mut(BTreeSet::clear);
 }
 
 impl Witness {
@@ -506,6 +509,19 @@ impl Witness {
     /// The object is retired.
     pub fn retire(&self) {
         assert!(!self.retired.replace(true), "retired twice");
+        RETIRED.with_borrow_mut(|retired| retired.insert(self.address()));
+    }
+
+    /// The object is on a list of retired objects. Panics if it was freed, and reads no memory of it:
+    /// loom gives up on an access to freed memory, which proves nothing.
+    #[track_caller]
+    pub fn listed(&self) {
+        let is_there = RETIRED.with_borrow(|retired| retired.contains(&self.address()));
+        assert!(is_there, "freed while it is on a list");
+    }
+
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
     }
 
     /// Whether the object was retired.
@@ -517,6 +533,7 @@ impl Witness {
 impl Drop for Witness {
     fn drop(&mut self) {
         LIVE.with_borrow_mut(|live| *live = live.checked_sub(1).expect("freed twice"));
+        RETIRED.with_borrow_mut(|retired| retired.remove(&self.address()));
         self.access.with_mut(|_| ());
     }
 }
