@@ -77,6 +77,20 @@ pub const MODELS: &[Model] = &[
         run: record_is_kept_while_a_panic_is_contained,
         outcomes: both(&["3 freed"]),
     },
+    Model {
+        name: "r11_reader_races_a_second_take",
+        preemptions: 1,
+        run: reader_races_a_second_take,
+        // If no second take began while the first waits, "gone, 2 freed" would be missing.
+        outcomes: both(&[
+            "found, 1 freed",
+            "found, 2 freed",
+            "gone, 0 freed",
+            "gone, 1 freed",
+            "gone, 2 freed",
+        ])
+        .only_in_plain(&["found, 0 freed"]),
+    },
 ];
 
 /// What the reader saw last, and how much the remover freed. Whether it freed is up to the steps that
@@ -324,6 +338,36 @@ fn reader_races_a_removal_that_pays() -> String {
     assert_eq!((model::live(), DROPPED.get()), (0, 6));
     let found = if seen[0] { "found" } else { "gone" };
     format!("{found}, {} freed", usize::from(seen[1]))
+}
+
+/// The first take waits when the reader's value is removed. The end of that removal begins the second take.
+fn reader_races_a_second_take() -> String {
+    let (domain, map, mut worker) = start_in(that_pays);
+    for _ in 0..2 {
+        replace(&map, &worker);
+    }
+    let (reader, reading) = (domain.worker(), Arc::clone(&map));
+    let removing = Arc::clone(&map);
+    let seen = race::<usize>(vec![
+        Box::new(move || {
+            let guard = reader.pin();
+            let found = reading.get(&1, &guard);
+            assert!(found.is_none_or(Watched::is_alive));
+            usize::from(found.is_some())
+        }),
+        Box::new(move || {
+            assert!(removing.remove(&1, &worker.pin()).is_ok_and(|removed| removed.is_some()));
+            for _ in 0..2 {
+                worker.collect(NOW, Budget::UNLIMITED);
+            }
+            DROPPED.get()
+        }),
+    ]);
+    drop(map);
+    drop(domain);
+    assert_eq!((model::live(), DROPPED.get()), (0, 3));
+    let found = if seen[0] > 0 { "found" } else { "gone" };
+    format!("{found}, {} freed", seen[1])
 }
 
 /// Removes two values, and brings them and the block that listed them as far as they come without being
