@@ -48,7 +48,7 @@ impl Header {
     /// Links the object to the next of its list, before the list is published.
     #[inline(always)]
     pub(super) fn link(&self, next: *mut Header) {
-        // Release, beyond loom: pairs with the reading of the word's value: the step that removed the
+        // Release: pairs with the reading of the word's value: the step that removed the
         // object comes before.
         self.word.store(next, Ordering::Release);
     }
