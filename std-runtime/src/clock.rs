@@ -27,14 +27,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use tidegate_core::{Clock, Instant};
 
-use crate::engine::{Engine, ON_DROP, StartError, deadline};
 use crate::panics::Foreign;
-use crate::schedule::Schedule;
-use crate::task::Task;
+
+/// A clock that threads share.
+pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
 
 /// Shows the time since it was made, by the system's monotonic clock. Does not count the time
 /// during which the machine was suspended.
@@ -207,8 +206,7 @@ type System = MonotonicClock;
 /// calls [`refresh`](Self::refresh). Clones share the time.
 ///
 /// ```
-/// use std::time::Duration;
-/// use tidegate::{CachedClock, Clock, Instant, ManualClock};
+/// /// use tidegate::{CachedClock, Clock, Instant, ManualClock};
 ///
 /// let source = std::sync::Arc::new(ManualClock::new());
 /// let clock = CachedClock::new({
@@ -238,34 +236,6 @@ impl CachedClock {
         Self { shared: Arc::new(Cached { now, source }) }
     }
 
-    /// Starts a clock that shows the time of [the process's clock](clock()), refreshed every
-    /// `interval` by a thread that stops when the returned [`Refreshing`] is dropped.
-    ///
-    /// # Errors
-    ///
-    /// If the interval is below 100 us or above 366 days, or the system cannot start a thread.
-    pub fn start(interval: Duration) -> std::io::Result<(Self, Refreshing)> {
-        let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
-        let every = Schedule::every(interval).map_err(invalid)?;
-        let source = clock();
-        let clock = Self::new(move || source.now());
-        let refreshed = clock.clone();
-        let engine = Engine::new("tidegate-clock".to_owned());
-        let refresh = Box::new(move || {
-            refreshed.refresh();
-            Ok(Some(()))
-        });
-        engine
-            .shared()
-            .add(Task::new("clock".to_owned(), every, refresh).untold())
-            .map_err(invalid)?;
-        match engine.shared().start() {
-            Ok(()) => Ok((clock, Refreshing(engine))),
-            Err(StartError::Thread(error)) => Err(error),
-            Err(other) => Err(std::io::Error::other(other)),
-        }
-    }
-
     /// Reads the source. Never sets the time back.
     pub fn refresh(&self) {
         let now = (self.shared.source)().as_nanos();
@@ -285,17 +255,5 @@ impl Clock for CachedClock {
 impl std::fmt::Debug for CachedClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CachedClock").field("now", &self.now()).finish_non_exhaustive()
-    }
-}
-
-/// Keeps a [`CachedClock`] fresh for as long as it lives.
-#[derive(Debug)]
-#[must_use = "dropping it stops the clock"]
-pub struct Refreshing(Engine<()>);
-
-impl Drop for Refreshing {
-    fn drop(&mut self) {
-        self.0.shared().ask_to_stop();
-        _ = self.0.shared().wait_until_stopped(deadline(ON_DROP));
     }
 }

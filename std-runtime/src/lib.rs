@@ -2,48 +2,34 @@
 
 pub mod adapters;
 mod advertiser;
-mod agenda;
-mod caller;
 pub mod clock;
 mod config;
-mod engine;
-mod follow;
-mod get_or_refresh;
 mod load;
-mod observe;
 mod panics;
 mod pin;
 #[cfg(target_os = "linux")]
 pub mod pressure;
 pub mod refresh;
 mod runtime;
-mod schedule;
-mod single;
-mod status;
-mod sweeper;
 mod sync;
-mod task;
 pub mod wait;
 
 pub use advertiser::Advertiser;
-pub use caller::caller;
 #[doc(inline)]
 pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock, clock};
 pub use config::ConfigError;
-pub use engine::{StartError, Stop};
-pub use get_or_refresh::{GetOrRefresh, LoadFuture, LoadTask};
-pub use load::{FlightError, GetOrLoad};
+pub use load::{FlightError, GetOrLoad, GetOrRefresh, LoadFuture, LoadTask};
 pub use panics::{Panics, caught_panics};
 pub use pin::{domain, pin, server_domain};
 #[doc(inline)]
 pub use refresh::Refresher;
-pub use runtime::{Builder, Renewing, Runtime};
-pub use schedule::{First, Schedule};
-pub use status::{Health, Metrics};
-pub use sweeper::Sweeping;
-pub use task::RunError;
+pub use runtime::{
+    Builder, First, Health, Metrics, Refreshing, Renewing, RunError, Runtime, Schedule, StartError,
+    Stop, Sweeping,
+};
 #[doc(inline)]
 pub use tidegate_core::*;
+pub use wait::caller::caller;
 
 /// A hasher seeded at random, anew at each call: what a table on a server wants.
 ///

@@ -10,10 +10,10 @@ use super::Unknown;
 use super::cgroup::{Directory, Version, directory};
 use super::psi::{self, Stall};
 use super::root::{Failure, Root};
-use crate::engine::{StartError, Stop};
-use crate::runtime::Thread;
-use crate::status::Health;
-use crate::task::is_in_a_run;
+use crate::runtime::engine::Thread;
+use crate::runtime::engine::{StartError, Stop};
+use crate::runtime::status::Health;
+use crate::runtime::task::is_in_a_run;
 
 /// Goes off when memory has been waited for, or when a control group has hit a limit.
 #[derive(Debug)]
@@ -347,7 +347,8 @@ mod tests {
         // No more often than it may.
         assert!(start.elapsed() >= REST);
         thread.ask_to_stop();
-        let stopped = thread.wait_until_stopped(crate::engine::deadline(Duration::from_secs(20)));
+        let stopped =
+            thread.wait_until_stopped(crate::runtime::engine::deadline(Duration::from_secs(20)));
         assert_eq!(stopped, Stop::Stopped);
         assert!(thread.can_start());
     }

@@ -30,6 +30,7 @@ mod noop;
 mod nvidia_smi;
 #[cfg(feature = "nvml")]
 mod nvml;
+mod observe;
 mod pool;
 mod psi;
 mod resident;

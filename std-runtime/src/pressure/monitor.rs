@@ -14,14 +14,14 @@ use super::{
     Controller, Measure, Medium, Outcome, Reading, Rules, Sample, Skip, Source, Watermarks,
     release_free_memory,
 };
+use crate::clock::{SharedClock, clock};
 use crate::config::{self, ConfigError};
-use crate::engine::{Engine, Shared, StartError};
 use crate::panics::contained;
-use crate::runtime::{Runtime, SharedClock, Thread};
-use crate::schedule::Schedule;
-use crate::status::{Health, Metrics};
-use crate::task::{Output, RunError, Step, Task};
-use crate::{clock, observe};
+use crate::runtime::Runtime;
+use crate::runtime::engine::{Engine, Shared, StartError, Thread};
+use crate::runtime::schedule::Schedule;
+use crate::runtime::status::{Health, Metrics};
+use crate::runtime::task::{Output, RunError, Step, Task};
 
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -592,7 +592,7 @@ impl Live {
         });
         let sample = self.status.load().sample.clone();
         // Whoever collects is somebody else's code: what was evicted is evicted.
-        _ = contained(|| observe::checked(name, check, sample.as_ref()));
+        _ = contained(|| super::observe::checked(name, check, sample.as_ref()));
         check
     }
 }

@@ -21,9 +21,9 @@ use tidegate_core::Instant;
 use super::breaker::Admitted;
 use super::refresher::{Ended, State};
 use super::{Event, Minted, RefreshError};
-use crate::caller::Work;
 use crate::panics::{contained, dispose};
 use crate::sync::{Mutex, MutexGuard};
+use crate::wait::caller::Work;
 
 /// Makes a value.
 pub(super) type Making<T, E> = Pin<Box<dyn Future<Output = Result<Minted<T>, E>> + Send>>;

@@ -10,9 +10,9 @@ use super::breaker::Fuse;
 use super::due::Early;
 use super::refresher::{Refresher, State};
 use super::{Blocking, Event, RefreshError};
+use crate::clock::SharedClock;
 use crate::config::ConfigError;
 use crate::panics::Foreign;
-use crate::runtime::SharedClock;
 
 /// Is told what happens.
 pub(super) type Report = Box<dyn Fn(Event) + Send + Sync>;

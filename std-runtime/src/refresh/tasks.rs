@@ -13,10 +13,10 @@ use super::book::Failure;
 use super::builder::{BuildError, Builder};
 use super::refresher::{Attended, Look, Refresher};
 use super::{Minted, RefreshError};
-use crate::caller::Work;
 use crate::panics::{Foreign, contained, dispose};
 use crate::sync::{Mutex, MutexGuard};
 use crate::wait::block_for;
+use crate::wait::caller::Work;
 
 type Mint<T, E> = Box<dyn Fn() -> Making<T, E> + Send + Sync>;
 type Spawn = Box<dyn Fn(Drive) + Send + Sync>;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tidegate_core::Instant;
 use tidegate_core::flight::{Caller, CallerId, Claim, Freed, Refused, Slot};
 
-use crate::caller::Work;
+use super::caller::Work;
+use super::{TimedOut, block_for, block_on};
 use crate::panics::{Foreign, contained};
 use crate::sync::{Mutex, MutexGuard};
-use crate::wait::{TimedOut, block_for, block_on};
 
 /// A [`Slot`], the result of the last run under it, and any number of waiters.
 pub(crate) struct Single<R> {

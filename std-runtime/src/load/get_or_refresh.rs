@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tidegate_core::cache::OwnedLoading;
 use tidegate_core::{Cache, Clock};
 
-use crate::caller::Work;
-use crate::follow::{Followed, Following};
+use crate::load::follow::{Followed, Following};
 use crate::load::{Asked, FlightError, Stale, ask, caught, caught_some, is_past, polled, wait};
 use crate::panics::contained;
 use crate::pin as pinned;
+use crate::wait::caller::Work;
 
 /// Gets what is cached, or has it loaded by another thread or task, and waits for that no longer than it
 /// would: for a cache in an [`Arc`], whose errors are [`FlightError`]s.

@@ -1,4 +1,4 @@
-//! Targets that a runtime sweeps.
+//! Handles of what a runtime does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tidegate_core::{Budget, Instant, Swept};
 
+use super::engine::Shared;
+use super::schedule::Schedule;
+use super::status::{Health, Metrics};
+use super::task::{Output, RunError, Step, Task};
+use crate::clock::SharedClock;
 use crate::config::{self, ConfigError};
-use crate::engine::Shared;
 use crate::panics::Foreign;
-use crate::runtime::SharedClock;
-use crate::schedule::Schedule;
-use crate::status::{Health, Metrics};
-use crate::task::{Output, RunError, Step, Task};
 
 impl Output for Swept {
     fn removed(&self) -> u64 {
@@ -115,6 +115,37 @@ impl fmt::Debug for Sweeping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, health) = (self.name(), self.health());
         f.debug_struct("Sweeping").field("name", &name).field("health", &health).finish()
+    }
+}
+
+/// A handle of a [`Refresher`](crate::Refresher) that a [`Runtime`](crate::Runtime) renews. Dropping it changes nothing.
+#[derive(Clone)]
+pub struct Renewing {
+    shared: Arc<Shared<()>>,
+    task: Arc<Task<()>>,
+    stalled_after: u32,
+}
+
+impl Renewing {
+    pub(super) fn new(shared: Arc<Shared<()>>, task: Arc<Task<()>>, stalled_after: u32) -> Self {
+        Self { shared, task, stalled_after }
+    }
+
+    /// Returns its health: degraded while renewals fail, or there is no valid token.
+    pub fn health(&self) -> Health {
+        self.shared.health(&self.task, self.stalled_after)
+    }
+
+    /// Returns what was done. A run is a look at whether a renewal is due.
+    pub fn metrics(&self) -> Metrics {
+        self.task.metrics()
+    }
+}
+
+impl fmt::Debug for Renewing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, health) = (self.task.name(), self.health());
+        f.debug_struct("Renewing").field("name", &name).field("health", &health).finish()
     }
 }
 

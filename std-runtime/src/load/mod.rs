@@ -1,5 +1,8 @@
 //! Loading what a cache does not have: by one caller, for all who have come for it.
 
+mod follow;
+mod get_or_refresh;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::future::poll_fn;
@@ -13,11 +16,13 @@ use tidegate_core::cache::{Ask, Load, Loading};
 use tidegate_core::flight::{Follower, JoinError};
 use tidegate_core::{Cache, Clock, MapError};
 
-use crate::caller::Work;
-use crate::follow::{Followed, Following};
+use self::follow::{Followed, Following};
 use crate::panics::contained;
 use crate::pin as pinned;
+use crate::wait::caller::Work;
 use crate::wait::{TimedOut, block_for, block_on};
+
+pub use self::get_or_refresh::{GetOrRefresh, LoadFuture, LoadTask};
 
 /// Why there is no value. Whoever waited for a load gets the same as who loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

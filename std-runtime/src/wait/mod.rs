@@ -4,6 +4,9 @@
 //! runtime can poll. These functions wait for one of them, or for any other future, with the thread that calls
 //! them.
 
+pub(crate) mod caller;
+pub(crate) mod single;
+
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crate::caller::waits;
+use self::caller::waits;
 use crate::panics::contained;
 use crate::sync::{AtomicBool, thread};
 

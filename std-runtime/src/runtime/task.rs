@@ -9,14 +9,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tidegate_core::{Cadence, Clock, Instant};
 
-use crate::agenda::Window;
-use crate::caller::Work;
+use super::agenda::Window;
+use super::schedule::{First, Schedule};
+use super::status::{Health, Metrics};
+use crate::clock;
 use crate::panics::{Foreign, contained};
-use crate::schedule::{First, Schedule};
-use crate::single::{Reentrant, Run, Single, Turn};
-use crate::status::{Health, Metrics};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, thread_local};
-use crate::{clock, observe};
+use crate::wait::caller::Work;
+use crate::wait::single::{Reentrant, Run, Single, Turn};
 
 /// After n failures in a row, 2^(n-1) - 1 deadlines are skipped, but no more than this.
 const MOST_SKIPPED: u32 = 15;
@@ -332,7 +332,7 @@ impl<O: Output> Task<O> {
         if self.is_told {
             // A collector is other people's code, too.
             let removed = ended.result.as_ref().map(Output::removed);
-            _ = as_step(|| contained(|| observe::ran(&self.name, removed, spent, overruns)));
+            _ = as_step(|| contained(|| super::observe::ran(&self.name, removed, spent, overruns)));
         }
         Some(ended)
     }

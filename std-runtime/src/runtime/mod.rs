@@ -1,5 +1,14 @@
 //! The runtime: the threads of a process, started and stopped together.
 
+mod agenda;
+mod cached_clock;
+pub(crate) mod engine;
+mod handle;
+mod observe;
+pub(crate) mod schedule;
+pub(crate) mod status;
+pub(crate) mod task;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, PoisonError, Weak};
@@ -7,18 +16,20 @@ use std::time::Duration;
 
 use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
 
+pub use self::cached_clock::Refreshing;
+pub use self::engine::{StartError, Stop};
+pub use self::handle::{Renewing, Sweeping};
+pub use self::schedule::{First, Schedule};
+pub use self::status::{Health, Metrics};
+pub use self::task::RunError;
+
+use self::engine::{Engine, ON_DROP, Thread, deadline};
+use self::task::Task;
+use crate::clock::SharedClock;
 use crate::config::{self, ConfigError};
-use crate::engine::{Engine, ON_DROP, Shared, StartError, Stop, deadline};
 use crate::panics::Foreign;
 use crate::refresh::Attended;
-use crate::schedule::Schedule;
-use crate::status::{Health, Metrics};
-use crate::sweeper::{self, Sweeping};
 use crate::sync::{Mutex, MutexGuard};
-use crate::task::{Output, Task};
-
-/// A clock that threads share.
-pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
 
 /// Runs work that recurs: sweeps on one thread, and pressure and refreshers on threads of their own. Clones are
 /// handles of the same runtime. Dropping the last handle stops it, and waits for a step in progress for a second
@@ -82,37 +93,6 @@ struct Threads {
     /// The names of pressures and refreshers.
     names: Vec<String>,
     is_started: bool,
-}
-
-/// What a runtime does with each of its threads.
-pub(crate) trait Thread: Send + Sync {
-    fn can_start(&self) -> bool;
-    fn start(&self) -> Result<(), StartError>;
-    fn ask_to_stop(&self);
-    fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop;
-    fn worst(&self, stalled_after: u32) -> Option<Health>;
-}
-
-impl<O: Output> Thread for Engine<O> {
-    fn can_start(&self) -> bool {
-        self.shared().can_start()
-    }
-
-    fn start(&self) -> Result<(), StartError> {
-        self.shared().start()
-    }
-
-    fn ask_to_stop(&self) {
-        self.shared().ask_to_stop();
-    }
-
-    fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop {
-        self.shared().wait_until_stopped(deadline)
-    }
-
-    fn worst(&self, stalled_after: u32) -> Option<Health> {
-        self.shared().worst(stalled_after)
-    }
 }
 
 /// Builds a [`Runtime`]: see [`Runtime::builder`].
@@ -323,7 +303,7 @@ impl Runtime {
         step: impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static,
     ) -> Result<Sweeping, ConfigError> {
         config::name(name)?;
-        let work = sweeper::work(Foreign::new(self.clock()), schedule.budget, step);
+        let work = handle::work(Foreign::new(self.clock()), schedule.budget, step);
         let shared = self.inner.sweeps.shared();
         let task = shared.add(Task::new(name.to_owned(), schedule, work))?;
         Ok(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
@@ -369,7 +349,7 @@ impl Runtime {
             let task = engine.shared().add(Task::new(name.to_owned(), schedule, attend))?;
             let shared = Arc::clone(engine.shared());
             self.adopt(vec![Arc::new(engine)])?;
-            Ok(Renewing { shared, task, stalled_after: self.stalled_after() })
+            Ok(Renewing::new(shared, task, self.stalled_after()))
         })
     }
 
@@ -465,33 +445,6 @@ impl Runtime {
         let worst = others.chain(sweeps).max_by_key(|health| health.badness());
         let idle = if is_started { Health::Healthy } else { Health::Stopped };
         worst.unwrap_or(idle)
-    }
-}
-
-/// A handle of a [`Refresher`](crate::Refresher) that a [`Runtime`] renews. Dropping it changes nothing.
-#[derive(Clone)]
-pub struct Renewing {
-    shared: Arc<Shared<()>>,
-    task: Arc<Task<()>>,
-    stalled_after: u32,
-}
-
-impl Renewing {
-    /// Returns its health: degraded while renewals fail, or there is no valid token.
-    pub fn health(&self) -> Health {
-        self.shared.health(&self.task, self.stalled_after)
-    }
-
-    /// Returns what was done. A run is a look at whether a renewal is due.
-    pub fn metrics(&self) -> Metrics {
-        self.task.metrics()
-    }
-}
-
-impl fmt::Debug for Renewing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, health) = (self.task.name(), self.health());
-        f.debug_struct("Renewing").field("name", &name).field("health", &health).finish()
     }
 }
 

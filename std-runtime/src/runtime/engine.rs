@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tidegate_core::{Clock, Instant};
 
-use crate::agenda::{Agenda, Window};
+use super::agenda::{Agenda, Window};
+use super::status::Health;
+use super::task::{Output, RunError, Task, as_step, is_in_a_run};
 use crate::clock;
 use crate::config::ConfigError;
-use crate::status::Health;
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, thread};
-use crate::task::{Output, RunError, Task, as_step, is_in_a_run};
 
 /// How long dropping a runtime waits for the steps in progress.
 pub(crate) const ON_DROP: Duration = Duration::from_secs(1);
@@ -463,5 +463,36 @@ mod tests {
         engine.shared().ask_to_stop();
         assert_eq!(engine.shared().wait_until_stopped(None), Stop::Stopped);
         assert_eq!(engine.shared().health(&task, 3), Health::Stopped);
+    }
+}
+
+/// What a runtime does with each of its threads.
+pub(crate) trait Thread: Send + Sync {
+    fn can_start(&self) -> bool;
+    fn start(&self) -> Result<(), StartError>;
+    fn ask_to_stop(&self);
+    fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop;
+    fn worst(&self, stalled_after: u32) -> Option<Health>;
+}
+
+impl<O: Output> Thread for Engine<O> {
+    fn can_start(&self) -> bool {
+        self.shared().can_start()
+    }
+
+    fn start(&self) -> Result<(), StartError> {
+        self.shared().start()
+    }
+
+    fn ask_to_stop(&self) {
+        self.shared().ask_to_stop();
+    }
+
+    fn wait_until_stopped(&self, deadline: Option<std::time::Instant>) -> Stop {
+        self.shared().wait_until_stopped(deadline)
+    }
+
+    fn worst(&self, stalled_after: u32) -> Option<Health> {
+        self.shared().worst(stalled_after)
     }
 }

@@ -1,0 +1,33 @@
+//! What a run came to, for the program that collects it: by the `metrics` facade and by `tracing`, each behind
+//! a feature of its name. Names are Prometheus's; keys never become labels.
+
+use std::time::Duration;
+
+use super::task::RunError;
+
+/// A run has ended.
+#[cfg_attr(
+    not(any(feature = "metrics", feature = "tracing")),
+    expect(unused_variables, reason = "for those who collect")
+)]
+pub(super) fn ran(task: &str, removed: Result<u64, &RunError>, took: Duration, overruns: u64) {
+    #[cfg(feature = "metrics")]
+    {
+        let task = || task.to_owned();
+        match removed {
+            Ok(removed) => {
+                metrics::counter!("tidegate_runs_total", "task" => task()).increment(1);
+                metrics::counter!("tidegate_removed_total", "task" => task()).increment(removed);
+                metrics::histogram!("tidegate_run_seconds", "task" => task())
+                    .record(took.as_secs_f64());
+            }
+            Err(_) => metrics::counter!("tidegate_errors_total", "task" => task()).increment(1),
+        }
+        metrics::counter!("tidegate_overruns_total", "task" => task()).increment(overruns);
+    }
+    #[cfg(feature = "tracing")]
+    match removed {
+        Ok(removed) => tracing::debug!(task, removed, ?took, overruns, "run"),
+        Err(error) => tracing::warn!(task, %error, ?took, overruns, "run failed"),
+    }
+}
