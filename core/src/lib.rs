@@ -7,19 +7,21 @@ extern crate alloc;
 extern crate std;
 
 pub mod bucket;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub mod cache;
 pub mod flight;
 pub mod hash;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub mod map;
 pub mod pressure;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub mod reclaim;
 pub mod registry;
 pub mod sweep;
 mod sync;
 pub mod time;
+
+// What needs a heap and native 64-bit atomics.
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub mod cache;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub mod map;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub mod reclaim;
 
 /// What tests under `--cfg stress` set and read.
 #[cfg(stress)]
@@ -39,33 +41,29 @@ pub mod docs {
     pub mod orderings {}
 }
 
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 #[doc(inline)]
-pub use bucket::{BucketMap, BucketSweep};
+pub use {
+    bucket::{
+        Decision, Keep, LocalBucketTable, LocalSet, LocalSweep, OnFull, Plan, Quota, QuotaError,
+        Unit,
+    },
+    hash::SeededState,
+    registry::FixedRegistry,
+    sweep::{Budget, Cadence, Sweep, Sweeper, Swept},
+    time::{Clock, Instant, ManualClock, Monotone, Ttl},
+};
+
 #[cfg(target_has_atomic = "64")]
 #[doc(inline)]
 pub use bucket::{BucketTable, Set, TableSweep};
+
+// What needs a heap and native 64-bit atomics.
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 #[doc(inline)]
-pub use bucket::{
-    Decision, Keep, LocalBucketTable, LocalSet, LocalSweep, OnFull, Plan, Quota, QuotaError, Unit,
+pub use {
+    bucket::{BucketMap, BucketSweep},
+    cache::{Cache, CacheError, CacheSweep, RemovalCause, Tier, Tiers},
+    map::{Map, MapError, MapSweep},
+    reclaim::{Domain, Guard, Worker},
+    registry::{Registry, RegistrySweep},
 };
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-#[doc(inline)]
-pub use cache::{Cache, CacheError, CacheSweep, RemovalCause, Tier, Tiers};
-#[doc(inline)]
-pub use hash::SeededState;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-#[doc(inline)]
-pub use map::{Map, MapError, MapSweep};
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-#[doc(inline)]
-pub use reclaim::{Domain, Guard, Worker};
-#[doc(inline)]
-pub use registry::FixedRegistry;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-#[doc(inline)]
-pub use registry::{Registry, RegistrySweep};
-#[doc(inline)]
-pub use sweep::{Budget, Cadence, Sweep, Sweeper, Swept};
-#[doc(inline)]
-pub use time::{Clock, Instant, ManualClock, Monotone, Ttl};

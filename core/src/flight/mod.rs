@@ -7,33 +7,19 @@
 
 mod caller;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod follower;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod group;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod leader;
 mod local;
 #[cfg(target_has_atomic = "64")]
 mod place;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod running;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod shared;
 #[cfg(target_has_atomic = "64")]
 mod slot;
 mod state;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod waiters;
 
 pub use caller::{Caller, CallerId, Superseded};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use follower::{Ended, Follower};
+pub(crate) use group::Lead;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use group::{Group, JoinError, Joined};
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub(crate) use leader::Lead;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use leader::Leader;
+pub use group::{Ended, Follower, Group, JoinError, Joined, Leader};
 pub use local::{LocalClaim, LocalRefused, LocalSlot};
 #[cfg(target_has_atomic = "64")]
 pub use slot::{Claim, Freed, Refused, Slot};

@@ -17,44 +17,15 @@
 //! Tenants go on while the registry's machine is suspended, and so must its `now`: pass times of a clock
 //! that counts meanwhile ([`time`](crate::time)).
 
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod clock;
 mod departure;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod discovery;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod entry;
 mod fixed;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod lease;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod ledger;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod namespace;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod namespaces;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod peers;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod services;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod sweep;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-mod terms;
+mod shared;
 
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use self::clock::TimeStatus;
 pub use self::departure::{Departure, Lapsed, WhenFull};
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use self::discovery::{Discovered, Lookup};
 pub use self::fixed::{Advertised, Displaced, FixedError, FixedLease, FixedRegistry};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use self::lease::Lease;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use self::namespaces::{Builder, Pruned, Registry, RegistryError, Rejected};
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use self::peers::{Peer, Peers};
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use self::sweep::RegistrySweep;
-#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use self::terms::Terms;
+pub use self::shared::{
+    Builder, Discovered, Lease, Lookup, Peer, Peers, Pruned, Registry, RegistryError,
+    RegistrySweep, Rejected, Terms, TimeStatus,
+};

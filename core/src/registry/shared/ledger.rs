@@ -2,11 +2,11 @@
 
 use alloc::boxed::Box;
 
-use super::Departure;
 use super::Terms;
 use super::clock::EffectiveClock;
 use super::entry::{Leased, Life};
 use crate::map::Entry;
+use crate::registry::Departure;
 use crate::time::Instant;
 
 /// Told of every entry that is removed.

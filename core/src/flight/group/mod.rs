@@ -1,16 +1,24 @@
 //! Flights by key.
 
+mod follower;
+mod leader;
+mod running;
+mod shared;
+mod waiters;
+
 use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
+pub use self::follower::{Ended, Follower};
+pub(crate) use self::leader::Lead;
+pub use self::leader::Leader;
+
+use self::running::Running;
+use self::shared::{Flight, Standing};
 use super::caller::CallerId;
-use super::follower::Follower;
-use super::leader::{Lead, Leader};
-use super::running::Running;
-use super::shared::{Flight, Standing};
 use crate::hash::SeededState;
 use crate::map::{Cursor, Map, MapError, Rejected, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};

@@ -4,9 +4,9 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::time::Duration;
 
-use super::caller::CallerId;
 use super::running::Running;
 use super::waiters::Waiters;
+use crate::flight::caller::CallerId;
 use crate::sync::{AtomicU64, Ordering, Witness};
 use crate::time::Instant;
 

@@ -8,9 +8,9 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use super::caller::CallerId;
-use super::place::{Place, Ticket};
 use super::shared::{Flight, Outcome};
+use crate::flight::caller::CallerId;
+use crate::flight::place::{Place, Ticket};
 use crate::time::Instant;
 
 /// Waits for what the leader comes to. Its deadline is its own affair: dropped at any time, it leaves

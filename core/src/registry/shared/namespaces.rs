@@ -8,10 +8,11 @@ use core::time::Duration;
 use super::ledger::Hook;
 use super::namespace::{Namespace, Unmet};
 use super::peers::List;
-use super::{Departure, Peer, Terms};
+use super::{Peer, Terms};
 use crate::hash::SeededState;
 use crate::map::MapError;
 use crate::reclaim::{Domain, Guard};
+use crate::registry::Departure;
 use crate::time::Instant;
 
 /// A registry of local services `V`, of the peers (`N`, what they are known by, and `P`, what is known of

@@ -5,7 +5,7 @@ use core::task::Waker;
 
 use alloc::boxed::Box;
 
-use super::place::{Place, Ticket, wake_all};
+use crate::flight::place::{Place, Ticket, wake_all};
 use crate::reclaim::{Containment, Unpublished};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 

@@ -4,10 +4,10 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
-use super::Lapsed;
 use super::entry::{Leased, let_go};
 use super::ledger::Ledger;
 use crate::map::{Entry, Held};
+use crate::registry::Lapsed;
 use crate::time::Instant;
 
 /// The right to renew one service, and to withdraw it: the very one that it was given for, whatever its key
@@ -57,7 +57,7 @@ impl<K, V> Lease<K, V> {
     }
 
     /// Has the service withdrawn when the lease is dropped: from then on it is not resolved, and the hook is
-    /// told ([`Departure::Withdrawn`](super::Departure::Withdrawn), also if it had expired). Its room is
+    /// told ([`Departure::Withdrawn`](crate::registry::Departure::Withdrawn), also if it had expired). Its room is
     /// given back by the next call that prunes, sweeps or advertises its key.
     pub fn withdraw_on_drop(mut self) -> Self {
         self.withdraws = true;

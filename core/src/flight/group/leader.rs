@@ -5,10 +5,10 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
-use super::caller::Superseded;
+use super::Group;
 use super::follower::Follower;
-use super::group::Group;
 use super::shared::{End, Flight, Outcome};
+use crate::flight::caller::Superseded;
 use crate::reclaim::Guard;
 use crate::time::Instant;
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::WhenFull;
+use crate::registry::WhenFull;
 use crate::time::Ttl;
 
 /// On what terms a namespace holds its entries.

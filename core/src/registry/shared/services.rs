@@ -8,8 +8,9 @@ use alloc::sync::Arc;
 use super::lease::Claim;
 use super::namespace::{Expected, New, Put, Unmet};
 use super::namespaces::rejected;
-use super::{Lapsed, Lease, Registry, Rejected, TimeStatus};
+use super::{Lease, Registry, Rejected, TimeStatus};
 use crate::reclaim::Guard;
+use crate::registry::Lapsed;
 use crate::time::{Instant, Ttl};
 
 impl<K, V, N, P, S> Registry<K, V, N, P, S>
