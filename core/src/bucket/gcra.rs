@@ -16,8 +16,10 @@
 //!
 //! Times end at [`TIME_MAX`]; what would pass it is denied.
 
-use super::plan::Plan;
-use super::unit::TIME_MAX;
+/// Bits of a time in a table's state word.
+pub(super) const TIME_BITS: u32 = 60;
+/// The last time that a state word can hold. Later ones saturate here, where every check is denied.
+pub(super) const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
 
 /// A cost to be charged at a time.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +30,11 @@ pub(super) struct Charge {
 }
 
 impl Charge {
-    /// `cost` units at `now`, under `plan`. The cost is within the plan's window.
+    /// Makes a charge of `cost` units at `now` to a bucket whose time may be up to `window` units later:
+    /// the burst and what may wait behind it. The cost is within the window.
     #[inline]
-    pub(super) const fn new(plan: &Plan, cost: u64, now: u64) -> Self {
-        let limit = now + plan.window();
+    pub(super) const fn new(window: u64, cost: u64, now: u64) -> Self {
+        let limit = now + window;
         Self { now, cost, limit: if limit < TIME_MAX { limit } else { TIME_MAX } }
     }
 
@@ -123,46 +126,4 @@ impl Refund {
 /// The time of a bucket made full at `now`.
 pub(super) const fn reset(time: u64, now: u64) -> Option<u64> {
     if time <= now { None } else { Some(now) }
-}
-
-/// What a bucket keeps when its plan changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Keep {
-    /// The debt in cells: a client that had spent 5 of 10 has spent 5 of the new burst. Raising a
-    /// rate never denies what was admissible before (where a unit is several cells, to within a
-    /// unit).
-    Cells,
-    /// The debt in time: who was full again in 3 s still is.
-    Time,
-    /// Nothing: the bucket is as new.
-    Fresh,
-}
-
-/// The time of a bucket moved from `old` to `new` at `now`. Never deeper in debt than `new` can be;
-/// but a closed plan has no terms of its own, and leaves the debt as it is for the plan after it.
-pub(super) const fn convert(
-    time: u64,
-    now: u64,
-    old: &Plan,
-    new: &Plan,
-    keep: Keep,
-) -> Option<u64> {
-    if time <= now {
-        return None;
-    }
-    if (old.window() == 0 || new.window() == 0) && !matches!(keep, Keep::Fresh) {
-        return None;
-    }
-    let debt = match keep {
-        Keep::Cells => old.debt_under(new, time - now),
-        Keep::Time if time - now < new.window() => time - now,
-        Keep::Time => new.window(),
-        Keep::Fresh => 0,
-    };
-    let converted = now + debt;
-    if converted == time {
-        None
-    } else {
-        Some(if converted < TIME_MAX { converted } else { TIME_MAX })
-    }
 }

@@ -4,9 +4,10 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
-use super::gcra::{self, Charge, Keep};
+use super::gcra::{self, Charge};
 use super::on_full::{Counters, OnFull, WORDS};
 use super::place::Place;
+use super::plan::{self, Keep};
 use super::unit::Scale;
 use super::verdict::{Outcome, Verdict};
 use super::{Decision, Plan, Quota, QuotaError, Unit};
@@ -301,7 +302,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     ) {
         let (_, scale) = (self.scale(old), self.scale(new));
         let units = scale.units(now.as_nanos());
-        self.change(key, |time| gcra::convert(time, units, old, new, keep));
+        self.change(key, |time| plan::convert(time, units, old, new, keep));
     }
 
     /// The number of buckets held. Looks at every set.

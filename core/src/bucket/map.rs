@@ -13,10 +13,11 @@ pub use self::sweep::BucketSweep;
 
 use self::bucket::{Base, Bucket, Change};
 use self::room::Room;
-use super::gcra::{self, Charge, Keep};
+use super::gcra::{self, Charge};
 use super::on_full::{Counters, OnFull};
 use super::overflow::Overflow;
 use super::place::Place;
+use super::plan::{self, Keep};
 use super::unit::Scale;
 use super::verdict::Verdict;
 use super::{Decision, Plan, Quota, QuotaError, Unit};
@@ -333,7 +334,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     {
         let (_, scale) = (self.scale(old), self.scale(new));
         let units = scale.units(now.as_nanos());
-        self.edit(key, guard, |time, _| gcra::convert(time, units, old, new, keep));
+        self.edit(key, guard, |time, _| plan::convert(time, units, old, new, keep));
     }
 
     /// The number of buckets held. As [`Map::len`].

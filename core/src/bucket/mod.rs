@@ -34,12 +34,11 @@ mod set;
 mod table;
 
 pub use decision::Decision;
-pub use gcra::Keep;
 pub use local::{LocalBucketTable, LocalSet, LocalSweep};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use map::{BucketMap, BucketSweep};
 pub use on_full::{Counters, OnFull};
-pub use plan::Plan;
+pub use plan::{Keep, Plan};
 pub use quota::{Quota, QuotaError};
 #[cfg(target_has_atomic = "64")]
 pub use set::Set;

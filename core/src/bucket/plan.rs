@@ -1,8 +1,91 @@
-//! A quota compiled for one table's unit of time.
+//! Planning: the unit that suits quotas, and a quota compiled for a unit.
 
-use super::gcra::Charge;
-use super::quota::{Quota, QuotaError};
+use super::gcra::{Charge, TIME_MAX};
+use super::quota::{Quota, QuotaError, gcd};
 use super::unit::{Scale, Unit};
+
+/// The most units a nanosecond in exact mode: 2^60 thirds of a nanosecond are 12 years.
+const EXACT: u64 = 3;
+
+impl Unit {
+    /// The unit that suits `quota`: its cell is a whole number of units, or a unit a whole number
+    /// of cells.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError::TooFast`].
+    pub const fn for_quota(quota: Quota) -> Result<Self, QuotaError> {
+        Self::for_quotas(&[quota])
+    }
+
+    /// The coarsest unit in which the cells of all `quotas` are whole, if it fits; otherwise the
+    /// one that suits the fastest. Whether each quota can be had in it, [`plan`](Self::plan) says.
+    ///
+    /// Closed quotas suit any unit. With no other, the unit is a nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError::TooFast`].
+    pub const fn for_quotas(quotas: &[Quota]) -> Result<Self, QuotaError> {
+        // Rates are n / p cells a nanosecond, in lowest terms.
+        let mut common: Option<(u64, u64)> = Some((1, 0));
+        let mut fastest = (0, 1);
+        let mut i = 0;
+        while i < quotas.len() {
+            if !quotas[i].is_closed() {
+                let (n, p) = quotas[i].rate();
+                if n as u128 * fastest.1 as u128 > fastest.0 as u128 * p as u128 {
+                    fastest = (n, p);
+                }
+                common = match common {
+                    Some((a, b)) => match (a / gcd(a, n)).checked_mul(n) {
+                        // In lowest terms too, because each n is prime to its p.
+                        Some(least) if least >> 63 == 0 => Some((least, gcd(b, p))),
+                        _ => None,
+                    },
+                    None => None,
+                };
+            }
+            i += 1;
+        }
+        if fastest.0 == 0 {
+            return Ok(Self::NANOSECOND);
+        }
+        if let Some((n, p)) = common {
+            if n <= EXACT && Self::exact(n).holds(quotas) {
+                return Ok(Self::exact(n));
+            }
+            if let Ok(unit) = Self::power_of_two(n, p)
+                && unit.divides_a_cell()
+            {
+                return Ok(unit);
+            }
+        }
+        Self::power_of_two(fastest.0, fastest.1)
+    }
+
+    /// Compiles `quota` for this unit.
+    ///
+    /// # Errors
+    ///
+    /// * [`QuotaError::Horizon`]: the bucket would take too long to drain.
+    /// * [`QuotaError::Coarse`]: the rate would be off by more than one part in 2^10.
+    pub const fn plan(self, quota: Quota) -> Result<Plan, QuotaError> {
+        Plan::compile(self, quota)
+    }
+
+    /// Whether all `quotas` can be had.
+    const fn holds(self, quotas: &[Quota]) -> bool {
+        let mut i = 0;
+        while i < quotas.len() {
+            if self.plan(quotas[i]).is_err() {
+                return false;
+            }
+            i += 1;
+        }
+        true
+    }
+}
 
 /// What a decision needs of its plan: how its units become cells and nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,13 +245,17 @@ impl Plan {
         } else {
             self.whole_units(cost)
         };
-        if units.wrapping_sub(1) < self.window { Some(Charge::new(self, units, now)) } else { None }
+        if units.wrapping_sub(1) < self.window {
+            Some(Charge::new(self.window, units, now))
+        } else {
+            None
+        }
     }
 
     /// As [`charge`](Self::charge), to ask and not to charge: for no cost there is an answer, too.
     pub(super) const fn inquiry(&self, cost: u64, now: u64) -> Option<Charge> {
         match cost {
-            0 if self.window > 0 => Some(Charge::new(self, 0, now)),
+            0 if self.window > 0 => Some(Charge::new(self.window, 0, now)),
             _ => self.charge(cost, now),
         }
     }
@@ -196,6 +283,48 @@ impl Plan {
             cells.div_ceil((self.terms.cell as u128) << (other.terms.shift - self.terms.shift))
         };
         if debt < other.window as u128 { debt as u64 } else { other.window }
+    }
+}
+
+/// What a bucket keeps when its plan changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keep {
+    /// The debt in cells: a client that had spent 5 of 10 has spent 5 of the new burst. Raising a
+    /// rate never denies what was admissible before (where a unit is several cells, to within a
+    /// unit).
+    Cells,
+    /// The debt in time: who was full again in 3 s still is.
+    Time,
+    /// Nothing: the bucket is as new.
+    Fresh,
+}
+
+/// The time of a bucket moved from `old` to `new` at `now`. Never deeper in debt than `new` can be;
+/// but a closed plan has no terms of its own, and leaves the debt as it is for the plan after it.
+pub(super) const fn convert(
+    time: u64,
+    now: u64,
+    old: &Plan,
+    new: &Plan,
+    keep: Keep,
+) -> Option<u64> {
+    if time <= now {
+        return None;
+    }
+    if (old.window() == 0 || new.window() == 0) && !matches!(keep, Keep::Fresh) {
+        return None;
+    }
+    let debt = match keep {
+        Keep::Cells => old.debt_under(new, time - now),
+        Keep::Time if time - now < new.window() => time - now,
+        Keep::Time => new.window(),
+        Keep::Fresh => 0,
+    };
+    let converted = now + debt;
+    if converted == time {
+        None
+    } else {
+        Some(if converted < TIME_MAX { converted } else { TIME_MAX })
     }
 }
 

@@ -9,10 +9,11 @@ use core::time::Duration;
 
 pub use self::sweep::TableSweep;
 
-use super::gcra::{self, Charge, Keep};
+use super::gcra::{self, Charge};
 use super::on_full::{Counters, OnFull};
 use super::overflow::Overflow;
 use super::place::Place;
+use super::plan::{self, Keep};
 use super::set::{Inserted, Line, Set};
 use super::unit::Scale;
 use super::verdict::Verdict;
@@ -251,12 +252,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     ) {
         let (_, scale) = (self.scale(old), self.scale(new));
         let units = scale.units(now.as_nanos());
-        self.change(key, |time| gcra::convert(time, units, old, new, keep));
-    }
-
-    /// A sweep over the table, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
-    pub fn sweeper(&self) -> TableSweep<&Self> {
-        TableSweep::new(self)
+        self.change(key, |time| plan::convert(time, units, old, new, keep));
     }
 
     /// The number of buckets held just now. Looks at every set: for a gauge, not for a hot path.

@@ -19,21 +19,15 @@
 
 use core::time::Duration;
 
-use super::plan::Plan;
+use super::gcra::{TIME_BITS, TIME_MAX};
 use super::quota::{Quota, QuotaError, gcd};
 use crate::time::nanos;
 
-/// Bits of a time in a table's state word.
-pub(super) const TIME_BITS: u32 = 60;
-/// The last time that a state word can hold. Later ones saturate here, where every check is denied.
-pub(super) const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
 /// Binary places of [`Unit::factor`].
 const FRACTION: u32 = 61;
 /// Ten years (of 365.25 days) in nanoseconds: what every accepted plan leaves before [`TIME_MAX`].
 const HORIZON: u64 = 315_576_000 * SECOND;
 const SECOND: u64 = 1_000_000_000;
-/// The most units a nanosecond in exact mode: 2^60 thirds of a nanosecond are 12 years.
-const EXACT: u64 = 3;
 
 /// How nanoseconds become units: the part of a [`Unit`] that is needed to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,75 +97,14 @@ impl Unit {
     /// One nanosecond.
     pub const NANOSECOND: Self = Self::exact(1);
 
-    /// The unit that suits `quota`: its cell is a whole number of units, or a unit a whole number
-    /// of cells.
-    ///
-    /// # Errors
-    ///
-    /// [`QuotaError::TooFast`].
-    pub const fn for_quota(quota: Quota) -> Result<Self, QuotaError> {
-        Self::for_quotas(&[quota])
-    }
-
-    /// The coarsest unit in which the cells of all `quotas` are whole, if it fits; otherwise the
-    /// one that suits the fastest. Whether each quota can be had in it, [`plan`](Self::plan) says.
-    ///
-    /// Closed quotas suit any unit. With no other, the unit is a nanosecond.
-    ///
-    /// # Errors
-    ///
-    /// [`QuotaError::TooFast`].
-    pub const fn for_quotas(quotas: &[Quota]) -> Result<Self, QuotaError> {
-        // Rates are n / p cells a nanosecond, in lowest terms.
-        let mut common: Option<(u64, u64)> = Some((1, 0));
-        let mut fastest = (0, 1);
-        let mut i = 0;
-        while i < quotas.len() {
-            if !quotas[i].is_closed() {
-                let (n, p) = quotas[i].rate();
-                if n as u128 * fastest.1 as u128 > fastest.0 as u128 * p as u128 {
-                    fastest = (n, p);
-                }
-                common = match common {
-                    Some((a, b)) => match (a / gcd(a, n)).checked_mul(n) {
-                        // In lowest terms too, because each n is prime to its p.
-                        Some(least) if least >> 63 == 0 => Some((least, gcd(b, p))),
-                        _ => None,
-                    },
-                    None => None,
-                };
-            }
-            i += 1;
-        }
-        if fastest.0 == 0 {
-            return Ok(Self::NANOSECOND);
-        }
-        if let Some((n, p)) = common {
-            if n <= EXACT && Self::exact(n).holds(quotas) {
-                return Ok(Self::exact(n));
-            }
-            if let Ok(unit) = Self::power_of_two(n, p)
-                && unit.exponent >= 0
-            {
-                return Ok(unit);
-            }
-        }
-        Self::power_of_two(fastest.0, fastest.1)
-    }
-
-    /// Compiles `quota` for this unit.
-    ///
-    /// # Errors
-    ///
-    /// * [`QuotaError::Horizon`]: the bucket would take too long to drain.
-    /// * [`QuotaError::Coarse`]: the rate would be off by more than one part in 2^10.
-    pub const fn plan(self, quota: Quota) -> Result<Plan, QuotaError> {
-        Plan::compile(self, quota)
-    }
-
     /// Whether times are converted without rounding.
     pub const fn is_exact(&self) -> bool {
         self.denominator == 1 && self.exponent == 0
+    }
+
+    /// Whether the unit is a part of a cell of the rate that it was made for, not several cells.
+    pub(super) const fn divides_a_cell(&self) -> bool {
+        self.exponent >= 0
     }
 
     #[inline]
@@ -192,19 +125,8 @@ impl Unit {
         self.scale
     }
 
-    /// Whether all `quotas` can be had.
-    const fn holds(self, quotas: &[Quota]) -> bool {
-        let mut i = 0;
-        while i < quotas.len() {
-            if self.plan(quotas[i]).is_err() {
-                return false;
-            }
-            i += 1;
-        }
-        true
-    }
-
-    const fn exact(per_nanosecond: u64) -> Self {
+    /// A unit of a whole part of a nanosecond.
+    pub(super) const fn exact(per_nanosecond: u64) -> Self {
         Self {
             scale: Scale { factor: per_nanosecond << FRACTION },
             numerator: per_nanosecond,
@@ -215,7 +137,7 @@ impl Unit {
 
     /// The unit of `2^-f` cells of the rate `n / p` cells a nanosecond, with `f` chosen to make
     /// more than 2^30 and at most 2^31 units a second.
-    const fn power_of_two(n: u64, p: u64) -> Result<Self, QuotaError> {
+    pub(super) const fn power_of_two(n: u64, p: u64) -> Result<Self, QuotaError> {
         // Both sides stay below 2^127, for n and p are below 2^63.
         let mut per_second = n as u128 * SECOND as u128;
         let mut most = (p as u128) << 31;

@@ -1,8 +1,7 @@
 //! What a table finds out about a request: two words, small enough to be returned in registers.
 
-use super::gcra::Charge;
+use super::gcra::{Charge, TIME_MAX};
 use super::plan::Plan;
-use super::unit::TIME_MAX;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

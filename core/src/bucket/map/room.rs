@@ -1,4 +1,5 @@
-//! Places for keys, of which there are as many as the map may hold.
+//! Places for keys, of which there are as many as the map may hold. A place and its map are a guard and
+//! its owner, so their files import each other.
 
 use core::hash::{BuildHasher, Hash};
 use core::mem::ManuallyDrop;

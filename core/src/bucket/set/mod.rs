@@ -55,16 +55,15 @@ mod words;
 
 pub(super) use insert::Inserted;
 pub(super) use reclaim::Drained;
+pub(super) use words::SLOTS;
 
 use self::words::{Control, ControlWord, State, StateWord};
 use super::place::Place;
 use crate::sync::{AtomicU32, Ordering};
 
-/// Slots in a cache line. One in the models, which then reach full sets with few steps.
-const LINE: usize = if cfg!(loom) { 1 } else { 5 };
 const LINES: usize = 2;
-/// Slots in a set.
-pub(super) const SLOTS: usize = LINE * LINES;
+/// Slots in a cache line.
+const LINE: usize = SLOTS / LINES;
 
 /// Ten slots in two cache lines: what a [`BucketTable`](crate::BucketTable) is made of.
 ///

@@ -1,7 +1,10 @@
 //! The two packed words of a set, each a plain value and its atomic.
 
-use super::SLOTS;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Slots in a set: so many bits of its control word say which are visible. Two in the models, which
+/// then reach full sets with few steps.
+pub(in crate::bucket) const SLOTS: usize = if cfg!(loom) { 2 } else { 10 };
 
 /// `{ time: 60, version: 2, phase: 2 }`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

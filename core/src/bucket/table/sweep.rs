@@ -53,6 +53,13 @@ impl<T> TableSweep<T> {
     }
 }
 
+impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
+    /// A sweep over the table, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
+    pub fn sweeper(&self) -> TableSweep<&Self> {
+        TableSweep::new(self)
+    }
+}
+
 impl<T, M, S> Sweep for TableSweep<T>
 where
     T: Deref<Target = BucketTable<M, S>>,

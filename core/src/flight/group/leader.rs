@@ -1,4 +1,5 @@
-//! The one who does the work.
+//! The caller that does the work. A leader and its group are a guard and its owner, so their files import
+//! each other.
 
 use alloc::sync::Arc;
 use core::fmt;
