@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use tidegate::{BucketTable, Instant, OnFull, Plan, Quota, SeededState, Set, Unit};
+use tidegate::bucket::{Set, Unit};
+use tidegate::{BucketTable, Instant, OnFull, Plan, Quota, SeededState};
 
 use crate::failure::Failure;
 use crate::input::Source;

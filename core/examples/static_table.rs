@@ -2,7 +2,8 @@
 //!
 //! `cargo run -p tidegate-core --example static_table`
 
-use tidegate_core::{BucketTable, Instant, Quota, QuotaError, SeededState, Set, Unit};
+use tidegate_core::bucket::{Set, Unit};
+use tidegate_core::{BucketTable, Instant, Quota, QuotaError, SeededState};
 
 /// 128 bytes a set: 366 KiB for 10,000 keys.
 static SETS: [Set; Set::for_keys(10_000)] = [const { Set::new() }; Set::for_keys(10_000)];

@@ -43,10 +43,7 @@ pub mod docs {
 
 #[doc(inline)]
 pub use {
-    bucket::{
-        Decision, Keep, LocalBucketTable, LocalSet, LocalSweep, OnFull, Plan, Quota, QuotaError,
-        Unit,
-    },
+    bucket::{Decision, LocalBucketTable, LocalSweep, OnFull, Plan, Quota, QuotaError},
     hash::SeededState,
     registry::FixedRegistry,
     sweep::{Budget, Cadence, Sweep, Sweeper, Swept},
@@ -55,7 +52,7 @@ pub use {
 
 #[cfg(target_has_atomic = "64")]
 #[doc(inline)]
-pub use bucket::{BucketTable, Set, TableSweep};
+pub use bucket::{BucketTable, TableSweep};
 
 // What needs a heap and native 64-bit atomics.
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]

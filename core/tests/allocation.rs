@@ -3,9 +3,8 @@
 mod allocations;
 
 use allocations::allocations;
-use tidegate_core::{
-    BucketTable, Budget, Decision, Instant, Keep, OnFull, Quota, SeededState, Set, Sweep, Unit,
-};
+use tidegate_core::bucket::{Keep, Set, Unit};
+use tidegate_core::{BucketTable, Budget, Decision, Instant, OnFull, Quota, SeededState, Sweep};
 
 #[test]
 fn no_operation_of_a_table_allocates() {

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
+use tidegate_core::bucket::Keep;
 use tidegate_core::{
-    BucketMap, Budget, Decision, Domain, Instant, Keep, LocalBucketTable, OnFull, Quota,
-    SeededState, Sweep, Worker,
+    BucketMap, Budget, Decision, Domain, Instant, LocalBucketTable, OnFull, Quota, SeededState,
+    Sweep, Worker,
 };
 
 const START: Instant = Instant::from_secs(1_000);

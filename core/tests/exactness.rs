@@ -2,9 +2,8 @@
 
 use core::time::Duration;
 
-use tidegate_core::{
-    Decision, Instant, LocalBucketTable, LocalSet, Plan, Quota, QuotaError, SeededState, Unit,
-};
+use tidegate_core::bucket::{LocalSet, Unit};
+use tidegate_core::{Decision, Instant, LocalBucketTable, Plan, Quota, QuotaError, SeededState};
 
 /// A bucket in exact arithmetic. Times are in units of 1/n ns for a quota of n cells in p ns, so a
 /// cell lasts exactly p of them and a nanosecond exactly n.

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_core::bucket::Counters;
+use tidegate_core::bucket::{Counters, Set};
 use tidegate_core::{
     BucketMap, BucketSweep, BucketTable, Budget, Decision, Domain, Instant, Plan, Quota,
-    SeededState, Set, Sweep, TableSweep, Worker,
+    SeededState, Sweep, TableSweep, Worker,
 };
 
 const THREADS: usize = 8;

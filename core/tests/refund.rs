@@ -7,9 +7,10 @@
 
 use core::time::Duration;
 
+use tidegate_core::bucket::{LocalSet, Set, Unit};
 use tidegate_core::{
-    BucketMap, BucketTable, Budget, Decision, Domain, Instant, LocalBucketTable, LocalSet,
-    LocalSweep, OnFull, Plan, Quota, SeededState, Set, Sweep, Unit, Worker,
+    BucketMap, BucketTable, Budget, Decision, Domain, Instant, LocalBucketTable, LocalSweep,
+    OnFull, Plan, Quota, SeededState, Sweep, Worker,
 };
 
 /// A structure that keeps buckets.

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
+use tidegate_core::bucket::Set;
 use tidegate_core::{
     BucketTable, Budget, Cadence, Decision, Instant, LocalBucketTable, LocalSweep, OnFull, Quota,
-    SeededState, Set, Sweep, Sweeper, Swept,
+    SeededState, Sweep, Sweeper, Swept,
 };
 
 type Table = BucketTable<Box<[Set]>>;

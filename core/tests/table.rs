@@ -3,9 +3,8 @@
 use core::time::Duration;
 
 use tidegate_core::bucket::Outcome;
-use tidegate_core::{
-    BucketTable, Decision, Instant, Keep, LocalBucketTable, Plan, Quota, SeededState, Set, Unit,
-};
+use tidegate_core::bucket::{Keep, Set, Unit};
+use tidegate_core::{BucketTable, Decision, Instant, LocalBucketTable, Plan, Quota, SeededState};
 
 type Table = BucketTable<Box<[Set]>>;
 

@@ -19,9 +19,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{
-    BucketTable, Budget, Decision, Instant, OnFull, Plan, Quota, Set, Sweep, Unit,
-};
+use tidegate_core::bucket::{Set, Unit};
+use tidegate_core::{BucketTable, Budget, Decision, Instant, OnFull, Plan, Quota, Sweep};
 
 use crate::{Model, both, race};
 

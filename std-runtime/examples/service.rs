@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tidegate::bucket::Set;
 use tidegate::cache::CacheSweep;
 use tidegate::pressure::{
     Alarm, Cgroup, Check, Medium, Meminfo, Pool, Pressure, Priority, Root, Rules, Watermarks,
@@ -21,7 +22,7 @@ use tidegate::pressure::{
 use tidegate::registry::{RegistrySweep, Terms};
 use tidegate::{
     Advertiser, BucketTable, Cache, Clock, FlightError, GetOrLoad, Plan, Quota, Registry, Runtime,
-    Schedule, Set, Stop, TableSweep, Tiers, clock, domain, pin, random_state,
+    Schedule, Stop, TableSweep, Tiers, clock, domain, pin, random_state,
 };
 
 const TTL: Duration = Duration::from_secs(30);

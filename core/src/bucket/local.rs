@@ -22,7 +22,7 @@ const SLOTS: usize = LINE * LINES;
 /// Ten slots of a [`LocalBucketTable`], in two cache lines.
 ///
 /// ```
-/// use tidegate_core::LocalSet;
+/// use tidegate_core::bucket::LocalSet;
 ///
 /// let mut memory = [const { LocalSet::new() }; 4];
 /// assert_eq!(size_of_val(&mut memory), 4 * 128);
@@ -127,7 +127,8 @@ impl Line {
 /// keys, the calls and the policies are those of the shared table.
 ///
 /// ```
-/// use tidegate_core::{Instant, LocalBucketTable, LocalSet, Quota, SeededState, Unit};
+/// use tidegate_core::bucket::{LocalSet, Unit};
+/// use tidegate_core::{Instant, LocalBucketTable, Quota, SeededState};
 ///
 /// let quota = Quota::per_second(2)?;
 /// let mut memory = [const { LocalSet::new() }; 4];

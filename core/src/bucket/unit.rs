@@ -65,7 +65,8 @@ impl Scale {
 /// The unit of time of one table: what a second is worth in its state words.
 ///
 /// ```
-/// use tidegate_core::{Plan, Quota, Unit};
+/// use tidegate_core::bucket::Unit;
+/// use tidegate_core::{Plan, Quota};
 ///
 /// // One unit in which both rates are whole.
 /// let small = Quota::per_second(48_000_000)?;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_core::bucket::Keep;
 use tidegate_core::{
-    BucketMap, BucketSweep, Budget, Decision, Domain, Guard, Instant, Keep, OnFull, Plan, Quota,
-    Sweep, Worker, model,
+    BucketMap, BucketSweep, Budget, Decision, Domain, Guard, Instant, OnFull, Plan, Quota, Sweep,
+    Worker, model,
 };
 
 use super::Charged;

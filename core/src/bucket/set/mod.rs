@@ -70,7 +70,7 @@ const LINE: usize = SLOTS / LINES;
 /// Memory for a table is a slice of these: a `static`, a slice on loan, or a box.
 ///
 /// ```
-/// use tidegate_core::Set;
+/// use tidegate_core::bucket::Set;
 ///
 /// static SETS: [Set; 64] = [const { Set::new() }; 64];
 /// assert_eq!(size_of_val(&SETS), 64 * 128);
