@@ -44,23 +44,30 @@
 //! portions from them, and frees those without the lock. See [the design](crate::docs::design).
 
 mod allocate;
+mod batch;
 mod builder;
 mod collect;
 mod debt;
 mod domain;
+mod garbage;
 mod header;
+mod inner;
 mod limbo;
+mod pay;
 mod post;
 mod record;
 mod roll;
+mod rules;
 mod worker;
 
-pub use builder::{Builder, Contain};
+pub use builder::Builder;
 pub use domain::{Domain, Gauges};
+pub use rules::Contain;
 pub use worker::{Guard, Pinned, Worker};
 
 pub(crate) use allocate::{OutOfMemory, Unpublished, allocate};
-pub(crate) use builder::Containment;
+pub(crate) use garbage::Full;
 pub(crate) use header::{Header, Kind};
-pub(crate) use limbo::{Full, Limbo};
+pub(crate) use limbo::Limbo;
 pub(crate) use record::STRIPES;
+pub(crate) use rules::Containment;

@@ -1,58 +1,48 @@
-//! How a domain bounds its garbage.
+//! Making a domain.
 
-use super::domain::{Domain, Inner};
+use crossbeam_epoch::Collector;
 
-/// Runs a closure that frees retired objects, or calls a waker or a listener, and keeps its panic from
-/// going on: see [`Builder::contain`].
-pub type Contain = fn(&mut dyn FnMut());
+use super::domain::Domain;
+use super::rules::{Allowance, Contain, Rules};
 
 /// Builds a [`Domain`]: see [`Domain::builder`].
 #[derive(Debug)]
 #[must_use = "a builder that is dropped makes no domain"]
-pub struct Builder {
-    pub(super) allowance: Allowance,
-    pub(super) cap: usize,
-    pub(super) on_the_data_path: bool,
-    pub(super) barrier: Option<fn()>,
-    pub(super) contain: Option<Contain>,
-    pub(super) contain_calls: Option<Contain>,
-    pub(super) yield_now: Option<fn()>,
-}
+pub struct Builder(Rules);
 
-/// How much garbage a domain leaves alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
-    objects: u64,
-    bytes: u64,
-}
+impl Domain {
+    /// Makes a domain with the usual allowance of garbage. Allocates; aborts if there is no memory.
+    #[expect(clippy::new_without_default, reason = "a domain is an identity, not a value")]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
 
-impl Allowance {
-    /// Objects and bytes that a worker retires before it pays: a small part, since many workers may owe
-    /// as much; but an attempt to pay costs as much as a few retirements.
-    pub(super) fn due(self) -> (u64, u64) {
-        ((self.objects / 32).clamp(1, 32), (self.bytes / 64).max(1))
+    /// Makes a domain that frees nothing on the data path: see
+    /// [`Builder::never_on_the_data_path`].
+    pub fn capped(objects: usize) -> Self {
+        Self::builder().never_on_the_data_path(objects).build()
+    }
+
+    /// Starts building a domain.
+    ///
+    /// ```
+    /// use tidegate_core::Domain;
+    ///
+    /// let domain = Domain::builder().allowance(256, 64 * 1024).build();
+    /// # _ = domain;
+    /// ```
+    pub fn builder() -> Builder {
+        Builder(Rules::new())
     }
 }
 
 impl Builder {
-    pub(super) fn new() -> Self {
-        Self {
-            allowance: Allowance { objects: 1024, bytes: 1 << 20 },
-            cap: usize::MAX,
-            on_the_data_path: true,
-            barrier: None,
-            contain: None,
-            contain_calls: None,
-            yield_now: None,
-        }
-    }
-
     /// Sets how much garbage is left alone: at most so many objects, and so many bytes. Above either,
     /// callers that retire objects also free some. 1,024 objects and 1 MiB unless said otherwise.
     ///
     /// A smaller allowance asks for grace periods more often; a larger one leaves more memory unused.
     pub const fn allowance(mut self, objects: u64, bytes: u64) -> Self {
-        self.allowance = Allowance { objects, bytes };
+        self.0.allowance = Allowance { objects, bytes };
         self
     }
 
@@ -63,8 +53,8 @@ impl Builder {
     /// An object is an entry, a block of entries or a table. A map needs a few for each change in
     /// progress.
     pub const fn never_on_the_data_path(mut self, cap: usize) -> Self {
-        self.on_the_data_path = false;
-        self.cap = if cap < usize::MAX { cap } else { usize::MAX - 1 };
+        self.0.on_the_data_path = false;
+        self.0.cap = if cap < usize::MAX { cap } else { usize::MAX - 1 };
         self
     }
 
@@ -79,7 +69,7 @@ impl Builder {
     /// that uses the domain must pass a full memory barrier, as by Linux' `membarrier` in its private
     /// expedited form. It must not unwind.
     pub const unsafe fn barrier(mut self, barrier: fn()) -> Self {
-        self.barrier = Some(barrier);
+        self.0.barrier = Some(barrier);
         self
     }
 
@@ -110,7 +100,7 @@ impl Builder {
     /// In either case an entry whose key and value both panic when they are dropped aborts the program,
     /// as any Rust value does of which two fields panic.
     pub const fn contain(mut self, contain: Contain) -> Self {
-        self.contain = Some(contain);
+        self.0.contain = Some(contain);
         self
     }
 
@@ -119,7 +109,7 @@ impl Builder {
     /// catch its panic. So two wakers that panic are each contained inside a destructor, too, and what a
     /// listener retires is paid for while the listener runs.
     pub const fn contain_calls(mut self, contain: Contain) -> Self {
-        self.contain_calls = Some(contain);
+        self.0.contain_calls = Some(contain);
         self
     }
 
@@ -128,56 +118,12 @@ impl Builder {
     /// thread may have lost its processor while it held a guard, and nothing is freed before that thread
     /// runs again.
     pub const fn yield_now(mut self, yield_now: fn()) -> Self {
-        self.yield_now = Some(yield_now);
+        self.0.yield_now = Some(yield_now);
         self
     }
 
     /// Makes the domain. Allocates; aborts if there is no memory.
     pub fn build(self) -> Domain {
-        Domain::from_builder(self)
-    }
-}
-
-/// How a domain's structures call wakers and listeners.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Containment(Option<Contain>);
-
-impl Domain {
-    pub(crate) fn containment(&self) -> Containment {
-        let inner = self.inner();
-        Containment(inner.contain_calls.or(inner.contain))
-    }
-}
-
-impl Containment {
-    /// Calls `f` once: through the domain's hook if there is one. A hook that does not call it is inside
-    /// an earlier call on this thread, which contains the panic of `f`.
-    pub(crate) fn call(self, f: impl FnOnce()) {
-        let mut left = Some(f);
-        if let Some(contain) = self.0 {
-            contain(&mut || {
-                if let Some(f) = left.take() {
-                    f();
-                }
-            });
-        }
-        if let Some(f) = left {
-            f();
-        }
-    }
-}
-
-impl Inner {
-    /// Whether there is more garbage than so many times the allowance.
-    pub(super) fn is_above(&self, times: u64) -> bool {
-        let (objects, bytes) = self.garbage();
-        objects > self.allowance.objects.saturating_mul(times)
-            || bytes > self.allowance.bytes.saturating_mul(times)
-    }
-
-    /// Whether so many objects and bytes retired since the last take are worth the cost of another.
-    pub(super) fn is_worth_a_take(&self, (objects, bytes): (u64, u64)) -> bool {
-        const PARTS: u64 = 4;
-        objects > self.allowance.objects / PARTS || bytes > self.allowance.bytes / PARTS
+        Domain::made(Some(Collector::new()), self.0)
     }
 }

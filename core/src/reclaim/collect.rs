@@ -4,32 +4,10 @@ use alloc::sync::Arc;
 
 use crossbeam_epoch as epoch;
 
-use super::domain::Inner;
+use super::inner::Inner;
 use super::record::Record;
 use crate::sweep::Budget;
-use crate::sync::{AtomicU64, Ordering};
-
-/// The takes, each of which waits for one grace period. One thread at a time goes on with them; others
-/// find the lock taken and leave, so a thread that stops there stops the freeing, and nothing else.
-pub(super) struct Batch {
-    /// Of the last take.
-    number: u64,
-    /// The last take whose grace period is known to be over.
-    over: u64,
-    /// Steps since that changed, if any take waits.
-    steps: usize,
-    /// Objects and bytes that had been retired at the last take.
-    retired: (u64, u64),
-    /// The last take whose grace period is over.
-    ripened: Arc<AtomicU64>,
-}
-
-impl Batch {
-    pub(super) fn new() -> Self {
-        let ripened = Arc::new(AtomicU64::new(0));
-        Self { number: 0, over: 0, steps: 0, retired: (0, 0), ripened }
-    }
-}
+use crate::sync::Ordering;
 
 /// So many steps a take may wait before the guards that stay are asked back. Three are enough if
 /// none is in the way.
@@ -47,7 +25,7 @@ pub(super) enum Take {
 impl Inner {
     /// Takes back the guards that stay with workers which are not pinned. The caller holds the lock.
     fn take_back(&self) {
-        let Some(barrier) = self.barrier else {
+        let Some(barrier) = self.rules().barrier else {
             return;
         };
         // Of all, not of any: each must be asked.
@@ -90,16 +68,16 @@ impl Inner {
                 self.take_back();
             }
         }
-        let retired = self.retired();
+        let retired = self.garbage.retired();
         let new =
             (retired.0.wrapping_sub(batch.retired.0), retired.1.wrapping_sub(batch.retired.1));
         let none_waits = over == batch.number;
-        if (take == Take::All && none_waits) || self.is_worth_a_take(new) {
+        if (take == Take::All && none_waits) || self.garbage.is_worth_a_take(new) {
             let number = batch.number + 1;
             let mut taken = false;
             for record in records {
                 // SAFETY: the lock is held, and the grace period begins below.
-                taken |= unsafe { record.take(number, self) };
+                taken |= unsafe { record.take(number, &self.garbage) };
             }
             if taken {
                 batch.number = number;
@@ -118,13 +96,13 @@ impl Inner {
     /// Makes the record of a structure that is gone free at once if it holds nothing; else, or if another
     /// thread holds the lock, a later step does.
     pub(super) fn give_up(&self, record: &Record) {
-        self.count_closed();
+        self.garbage.count_closed();
         if let Some(batch) = self.batch.try_lock()
             && record.is_empty()
         {
             // SAFETY: the lock is held. There is nothing to take, unless a portion is put back now, and
             // the grace period of that is over.
-            unsafe { record.take(batch.number, self) };
+            unsafe { record.take(batch.number, &self.garbage) };
         }
     }
 
@@ -132,10 +110,10 @@ impl Inner {
     /// how many.
     pub(super) fn free(&self, stripe: usize, budget: Budget) -> usize {
         let mut left = budget.get();
-        self.spend(&mut left, |left| {
+        self.garbage.spend(&mut left, |left| {
             for record in self.records.iter() {
-                record.free_large(left, self);
-                record.free(stripe, left, self);
+                record.free_large(left, &self.garbage);
+                record.free(stripe, left, &self.garbage);
             }
         });
         budget.get() - left
@@ -144,6 +122,6 @@ impl Inner {
     /// Whether a sweep's run should go on only to free: there is more garbage than the domain leaves
     /// alone, and some of it is ripe.
     pub(super) fn is_overdue(&self) -> bool {
-        self.is_above(1) && self.records.iter().any(Record::is_ripe)
+        self.garbage.is_above(1) && self.records.iter().any(Record::is_ripe)
     }
 }

@@ -1,31 +1,12 @@
 //! What a worker has retired and not paid for: the end of its outermost guard pays.
-//!
-//! A payment frees on average two ripe objects for each one retired, of the structures into which the
-//! worker retired, and of structures that are gone. It frees nothing of other structures: their
-//! destructors may want a lock that the caller holds.
 
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use crossbeam_epoch as epoch;
-
-use super::builder::Allowance;
-use super::collect::Take;
-use super::domain::Inner;
+use super::garbage::Garbage;
 use super::record::Record;
+use super::rules::Allowance;
 use crate::sync::{AtomicU64, Ordering};
-
-/// Ripe objects that are freed for each one retired.
-const FREED: usize = 2;
-
-/// Above so many times the allowance, workers yield when they pay.
-const PRESSING: u64 = 2;
-/// Once for so many objects that were handed in, and so many times at most.
-const RETIRED: u64 = 2;
-const MOST_YIELDS: u64 = 32;
-
-/// What could not be freed is made up for later, up to so many objects.
-const MOST_ARREARS: usize = 256;
 
 /// A guard's end pays for so many structures that were changed under it, of which a cache counts as
 /// three. If there were more, chance says which of them are forgotten, so that none always is.
@@ -42,7 +23,7 @@ pub(super) struct Debt {
     is_due: Cell<bool>,
     is_paying: Cell<bool>,
     /// Objects that the last payment should have freed, and could not.
-    arrears: Cell<usize>,
+    pub(super) arrears: Cell<usize>,
     records: [Cell<Option<NonNull<Record>>>; RECORDS],
     /// How many of them are known.
     known: Cell<usize>,
@@ -98,7 +79,7 @@ impl Debt {
     }
 
     /// The structures that were changed since the last guard ended.
-    fn known(&self) -> impl Iterator<Item = NonNull<Record>> + Clone {
+    pub(super) fn known(&self) -> impl Iterator<Item = NonNull<Record>> + Clone {
         self.records[..self.known.get()].iter().filter_map(Cell::get)
     }
 
@@ -141,10 +122,10 @@ impl Debt {
     }
 
     /// Hands in what was retired, to be counted as garbage. Returns the number of objects.
-    pub(super) fn hand_in(&self, inner: &Inner) -> u64 {
+    pub(super) fn hand_in(&self, garbage: &Garbage) -> u64 {
         let (objects, bytes) = self.owed();
         if objects > 0 {
-            inner.count_retired(objects, bytes);
+            garbage.count_retired(objects, bytes);
             self.owe(0, 0);
         }
         self.is_due.set(false);
@@ -169,62 +150,15 @@ impl Debt {
         self.is_paying.get()
     }
 
-    /// Pays: hands in, and frees what is ripe if there is more garbage than the domain leaves alone; then
-    /// once more for what destructors have retired meanwhile.
-    pub(super) fn pay(&self, inner: &Inner, handle: &epoch::LocalHandle) {
-        let objects = self.pay_once(inner, handle);
-        if self.owed().0 > 0 {
-            self.pay_once(inner, handle);
-        }
-        if let (true, Some(yield_now)) = (inner.is_above(PRESSING), inner.yield_now) {
-            // Few times: on a busy machine each may take as long as another program's turn.
-            let times = (objects / RETIRED).clamp(1, MOST_YIELDS);
-            (0..times).take_while(|_| inner.is_above(PRESSING)).for_each(|_| yield_now());
-        }
-    }
-
-    /// Returns how many objects were handed in.
-    fn pay_once(&self, inner: &Inner, handle: &epoch::LocalHandle) -> u64 {
-        let objects = self.hand_in(inner);
-        let arrears = self.arrears.take();
-        // What a structure left behind that is gone is freed even if it is little: no call of its own will.
-        if inner.is_above(1) || inner.has_closed() {
-            let due = FREED.saturating_mul(objects as usize).saturating_add(arrears);
-            self.arrears.set(self.free(due, inner, handle).min(MOST_ARREARS));
-        }
-        objects
-    }
-
-    /// Frees up to so many ripe objects, and brings others nearer to their end. Returns how many are
-    /// left to be freed.
-    fn free(&self, mut objects: usize, inner: &Inner, handle: &epoch::LocalHandle) -> usize {
-        let _paying = Paying::begin(&self.is_paying);
-        // SAFETY: records live as long as the domain.
-        let known = self.known().map(|record| unsafe { record.as_ref() });
-        let records = known.chain(inner.closed());
-        let take = if inner.is_above(PRESSING) { Take::All } else { Take::Enough };
-        inner.advance(&handle.pin(), records.clone(), take);
-        inner.spend(&mut objects, |left| {
-            for record in records.clone() {
-                if record.has_too_large() {
-                    record.free_large(&mut 1, inner);
-                }
-                record.free(self.stripe, left, inner);
-            }
-        });
-        objects
+    /// Says that a payment is in progress for as long as what is returned is kept.
+    pub(super) fn paying(&self) -> Paying<'_> {
+        self.is_paying.set(true);
+        Paying(&self.is_paying)
     }
 }
 
 /// While a worker pays. Ends also by a panic.
-struct Paying<'a>(&'a Cell<bool>);
-
-impl<'a> Paying<'a> {
-    fn begin(paying: &'a Cell<bool>) -> Self {
-        paying.set(true);
-        Self(paying)
-    }
-}
+pub(super) struct Paying<'a>(&'a Cell<bool>);
 
 impl Drop for Paying<'_> {
     fn drop(&mut self) {

@@ -3,15 +3,11 @@
 use core::ptr::NonNull;
 
 use super::allocate::OutOfMemory;
-use super::domain::{Domain, Inner};
+use super::domain::Domain;
+use super::garbage::Full;
 use super::header::{Header, Kind, untagged};
 use super::record::Record;
 use super::worker::{Guard, Worker};
-use crate::sync::Ordering;
-
-/// The domain takes no more: it holds as many retired objects as its cap allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
 
 /// A structure's side of its record.
 pub(crate) struct Limbo {
@@ -64,12 +60,12 @@ impl Limbo {
     /// must be [given back](Self::give_back).
     #[inline]
     pub(crate) fn reserve(&self, objects: usize) -> Result<(), Full> {
-        self.domain.inner().reserve(objects)
+        self.domain.inner().garbage.reserve(objects)
     }
 
     #[inline]
     pub(crate) fn give_back(&self, objects: usize) {
-        self.domain.inner().give_back(objects);
+        self.domain.inner().garbage.give_back(objects);
     }
 
     /// Leaves objects to be freed when nothing can read them any more. The end of the guard pays for it;
@@ -144,37 +140,6 @@ impl Drop for Limbo {
     fn drop(&mut self) {
         self.record().close();
         self.domain.inner().give_up(self.record());
-    }
-}
-
-impl Inner {
-    #[inline]
-    fn reserve(&self, objects: usize) -> Result<(), Full> {
-        if self.cap == usize::MAX {
-            return Ok(());
-        }
-        // Relaxed, all: a count, exact by itself.
-        let mut outstanding = self.outstanding.load(Ordering::Relaxed);
-        while outstanding.saturating_add(objects) <= self.cap {
-            match self.outstanding.compare_exchange(
-                outstanding,
-                outstanding + objects,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(()),
-                Err(seen) => outstanding = seen,
-            }
-        }
-        Err(Full)
-    }
-
-    #[inline]
-    pub(super) fn give_back(&self, objects: usize) {
-        if self.cap != usize::MAX {
-            // Relaxed: a count.
-            self.outstanding.fetch_sub(objects, Ordering::Relaxed);
-        }
     }
 }
 

@@ -18,8 +18,8 @@ use core::cell::{Cell, UnsafeCell};
 
 use crossbeam_epoch as epoch;
 
-use super::builder::Allowance;
 use super::debt::Debt;
+use super::rules::Allowance;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, Witness, fence, light_fence};
 use crate::time::Instant;
 

@@ -13,7 +13,7 @@ use core::ptr::null_mut;
 
 use crossbeam_utils::CachePadded;
 
-use super::domain::Inner;
+use super::garbage::Garbage;
 use super::header::{Header, Kind, untagged};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness};
 
@@ -228,7 +228,7 @@ impl Record {
     ///
     /// The caller holds the collector's lock, and a grace period begins after the call for all takes of
     /// this number.
-    pub(super) unsafe fn take(&self, number: u64, inner: &Inner) -> bool {
+    pub(super) unsafe fn take(&self, number: u64, garbage: &Garbage) -> bool {
         // SAFETY: the lock's holder is the only one to use it.
         let takes = unsafe { &mut *self.waiting.get() };
         let idle = takes.iter().all(Waiting::is_empty)
@@ -255,7 +255,7 @@ impl Record {
         if closed && idle && waiting.is_empty() {
             // Release: pairs with `claim`.
             self.state.store(FREE, Ordering::Release);
-            inner.count_free();
+            garbage.count_free();
         }
         !waiting.is_empty()
     }
@@ -283,13 +283,13 @@ impl Record {
     /// Frees up to so many ripe objects that are not large, and takes them off what is left to be freed:
     /// first those of a worker's stripe, of which most are on that worker's processor and come from its
     /// part of the allocator.
-    pub(super) fn free(&self, stripe: usize, left: &mut usize, inner: &Inner) {
-        self.free_from(self.small(stripe), left, inner);
+    pub(super) fn free(&self, stripe: usize, left: &mut usize, garbage: &Garbage) {
+        self.free_from(self.small(stripe), left, garbage);
     }
 
     /// Frees up to so many large ripe objects, and takes them off what is left to be freed.
-    pub(super) fn free_large(&self, left: &mut usize, inner: &Inner) {
-        self.free_from(&self.ripe[LARGE..], left, inner);
+    pub(super) fn free_large(&self, left: &mut usize, garbage: &Garbage) {
+        self.free_from(&self.ripe[LARGE..], left, garbage);
     }
 
     /// Whether more bytes of large objects are retired than there are in use: then those who help free
@@ -304,16 +304,16 @@ impl Record {
     /// # Safety
     ///
     /// No other thread uses the domain, and none will.
-    pub(super) unsafe fn free_all(&self, inner: &Inner) {
+    pub(super) unsafe fn free_all(&self, garbage: &Garbage) {
         loop {
             // SAFETY: by the caller's promise there is no reader, and no other collector.
-            let taken = unsafe { self.take(0, inner) };
+            let taken = unsafe { self.take(0, garbage) };
             // SAFETY: as above.
             unsafe { self.ripen(|_| true) };
             let mut left = usize::MAX;
-            inner.spend(&mut left, |left| {
-                self.free(0, left, inner);
-                self.free_large(left, inner);
+            garbage.spend(&mut left, |left| {
+                self.free(0, left, garbage);
+                self.free_large(left, garbage);
             });
             if !taken && left == usize::MAX {
                 return;
@@ -325,11 +325,11 @@ impl Record {
         &'a self,
         lists: impl IntoIterator<Item = &'a AtomicPtr<Header>>,
         left: &mut usize,
-        inner: &Inner,
+        garbage: &Garbage,
     ) {
         for list in lists {
             while *left > 0
-                && let Some(mut portion) = self.cut(list, (*left).min(PORTION), inner)
+                && let Some(mut portion) = self.cut(list, (*left).min(PORTION), garbage)
             {
                 portion.free(left);
                 if portion.len > 0 {
@@ -344,7 +344,7 @@ impl Record {
         &'a self,
         list: &AtomicPtr<Header>,
         most: usize,
-        inner: &'a Inner,
+        garbage: &'a Garbage,
     ) -> Option<Portion<'a>> {
         // Relaxed: a look.
         let first = list.load(Ordering::Relaxed);
@@ -366,7 +366,7 @@ impl Record {
         // Release: pairs with the next claim, and with the collector's look at `out`.
         list.store(rest, Ordering::Release);
         let is_large = core::ptr::eq(list, &self.ripe[LARGE]);
-        Some(Portion { record: self, inner, is_large, first, len, freed: 0, bytes: 0 })
+        Some(Portion { record: self, garbage, is_large, first, len, freed: 0, bytes: 0 })
     }
 
     /// How objects are measured and freed.
@@ -388,7 +388,7 @@ impl Waiting {
 /// Ripe objects that one thread frees.
 struct Portion<'a> {
     record: &'a Record,
-    inner: &'a Inner,
+    garbage: &'a Garbage,
     is_large: bool,
     first: *mut Header,
     /// How many there are from the first on. The link of the last one leads out of the portion.
@@ -401,11 +401,11 @@ impl Portion<'_> {
     /// Frees all of it, and takes each object off what is `left` to be freed. After a panic that was
     /// contained it goes on.
     fn free(&mut self, left: &mut usize) {
-        let (release, inner) = (self.record.kind().release, self.inner);
+        let (release, garbage) = (self.record.kind().release, self.garbage);
         let mut before = usize::MAX;
         while 0 < self.len && self.len < before {
             before = self.len;
-            inner.contained(|| {
+            garbage.contained(|| {
                 while let Some(object) = self.pop() {
                     // Before the destructor can panic.
                     *left -= 1;
@@ -446,7 +446,7 @@ impl Drop for Portion<'_> {
     fn drop(&mut self) {
         self.put_back();
         let large = if self.is_large { core::mem::take(&mut self.bytes) } else { 0 };
-        self.inner.count_freed(self.freed, self.bytes as u64);
+        self.garbage.count_freed(self.freed, self.bytes as u64);
         if large > 0 {
             // Relaxed: a count.
             self.record.large.fetch_sub(large, Ordering::Relaxed);

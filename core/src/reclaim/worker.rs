@@ -7,7 +7,8 @@ use core::ptr::NonNull;
 use crossbeam_epoch as epoch;
 
 use super::collect::Take;
-use super::domain::{Domain, Inner};
+use super::domain::Domain;
+use super::inner::Inner;
 use super::post::{LATEST, Post};
 use super::record::Record;
 use crate::sweep::Budget;
@@ -80,17 +81,25 @@ const ONE: usize = 2;
 // (`standing`, which moves along) or borrows it (`Pinned`, `&Guard`: no move while they live).
 unsafe impl Send for Worker {}
 
+impl Domain {
+    /// Makes a reader of the domain: one for each thread or loop. Allocates about 2 KiB, once; aborts
+    /// if there is no memory.
+    pub fn worker(&self) -> Worker {
+        Worker::new(self)
+    }
+}
+
 impl Worker {
-    pub(super) fn new(domain: &Domain) -> Self {
+    fn new(domain: &Domain) -> Self {
         let inner = domain.inner();
         let post = match inner.posts.adopt(Post::claim, || {
             // Of two made at once both may get the same, which does no harm.
-            Post::new(inner.posts.iter().count(), inner.allowance)
+            Post::new(inner.posts.iter().count(), inner.rules().allowance)
         }) {
             Ok(post) => post,
             Err(_) => alloc::alloc::handle_alloc_error(core::alloc::Layout::new::<Post>()),
         };
-        if let (Some(collector), true) = (&inner.collector, inner.barrier.is_some()) {
+        if let (Some(collector), true) = (&inner.collector, inner.rules().barrier.is_some()) {
             // SAFETY: lives as long as the domain.
             unsafe { post.as_ref() }.enlist(|| collector.register());
         }
@@ -99,7 +108,7 @@ impl Worker {
             handle: inner.collector.as_ref().map(epoch::Collector::register),
             pins: Cell::new(0),
             post,
-            by_budget: !inner.on_the_data_path,
+            by_budget: !inner.rules().on_the_data_path,
             domain: domain.clone(),
         }
     }
@@ -186,7 +195,7 @@ impl Worker {
         let inner = self.domain.inner();
         inner.now.raise(now.as_nanos().min(LATEST));
         // The budget is what this call may free.
-        self.post().debt().hand_in(inner);
+        self.post().debt().hand_in(&inner.garbage);
         if self.standing.is_some() {
             self.quiescent(now);
         }
@@ -249,7 +258,7 @@ impl Worker {
         if debt.is_due() {
             match &self.handle {
                 Some(handle) if !self.by_budget => debt.pay(inner, handle),
-                _ => _ = debt.hand_in(inner),
+                _ => _ = debt.hand_in(&inner.garbage),
             }
         }
         debt.forget();
@@ -266,7 +275,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.leave();
         let debt = self.post().debt();
-        debt.hand_in(self.domain.inner());
+        debt.hand_in(&self.domain.inner().garbage);
         debt.clear();
         self.post().leave();
     }
@@ -294,7 +303,7 @@ impl<'w> Pinned<'w> {
         let domain = worker.domain.inner();
         if worker.pins.get() < ONE {
             let now = domain.now.get();
-            if domain.barrier.is_some() {
+            if domain.rules().barrier.is_some() {
                 // Relaxed: a hint; a guard that is not renewed is taken back.
                 let renewals = domain.renewals.load(Ordering::Relaxed);
                 if worker.post().pin_under(now, renewals) {
