@@ -9,61 +9,34 @@ use super::counters::Tally;
 use super::entry::Object;
 use super::order::Order;
 use super::queue;
-use super::totals::{Totals, Usage};
+use super::rules::Rules;
+use super::totals::Totals;
 use super::{Cache, RemovalCause};
 use crate::flight::Group;
 use crate::map::{Map, MapError};
 use crate::reclaim::{Domain, Limbo};
-use crate::time::{Ttl, nanos};
-
-pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
-pub(super) type Listener<K, V> = Box<dyn Fn(&K, &V, RemovalCause) + Send + Sync>;
+use crate::time::Ttl;
 
 /// What a [`Cache`] is to be like: [`Cache::builder`].
 #[must_use = "a builder builds nothing until it is told to"]
 pub struct Builder<K, V, S> {
     domain: Domain,
     hasher: S,
-    pub(super) rules: Rules<K, V>,
+    rules: Rules<K, V>,
 }
 
-/// What a cache goes by.
-pub(super) struct Rules<K, V> {
-    pub(super) max: Usage,
-    pub(super) ttl: Ttl,
-    /// In parts per million of the time to live.
-    pub(super) jitter: u32,
-    pub(super) revalidate: Duration,
-    pub(super) on_error: Duration,
-    pub(super) lease: Option<Duration>,
-    pub(super) weigher: Option<Weigher<K, V>>,
-    pub(super) listener: Option<Listener<K, V>>,
-    pub(super) counts_reads: bool,
-}
-
-impl<K, V> Rules<K, V> {
-    /// For how many nanoseconds what is no longer fresh is kept.
-    pub(super) fn stale(&self) -> u64 {
-        nanos(self.revalidate.max(self.on_error))
+impl<K, V> Cache<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+    /// A cache in `domain`, whose keys are hashed by `hasher`, to be described further.
+    pub fn builder<S>(domain: &Domain, hasher: S) -> Builder<K, V, S> {
+        Builder { domain: domain.clone(), hasher, rules: Rules::new() }
     }
 }
 
 impl<K, V, S> Builder<K, V, S> {
-    pub(super) fn new(domain: &Domain, hasher: S) -> Self {
-        let rules = Rules {
-            max: Usage { entries: u64::MAX, bytes: u64::MAX },
-            ttl: Ttl::Forever,
-            jitter: 0,
-            revalidate: Duration::ZERO,
-            on_error: Duration::ZERO,
-            lease: None,
-            weigher: None,
-            listener: None,
-            counts_reads: false,
-        };
-        Self { domain: domain.clone(), hasher, rules }
-    }
-
     /// At most so many entries, at every instant. No bound until set.
     pub fn max_entries(mut self, entries: u64) -> Self {
         self.rules.max.entries = entries;

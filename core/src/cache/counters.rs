@@ -2,7 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use super::RemovalCause;
+use super::cause::RemovalCause;
 use crate::reclaim::STRIPES;
 use crate::sync::{AtomicU64, Ordering};
 

@@ -3,8 +3,8 @@
 use core::hash::{BuildHasher, Hash};
 
 use super::entry::{Dead, Fate, Object, Search};
+use super::later::Later;
 use super::order::Handle;
-use super::told::Later;
 use super::totals::Reserved;
 use super::{Cache, RemovalCause, Tier, Tiers};
 use crate::reclaim::Guard;

@@ -6,7 +6,7 @@ use core::hash::{BuildHasher, Hash};
 use super::counters::Event;
 use super::credit::Credit;
 use super::entry::{Object, end};
-use super::told::Later;
+use super::later::Later;
 use super::totals::{Reserved, Usage};
 use super::{Cache, CacheError, RemovalCause, Tier, Tiers};
 use crate::flight::Leader;

@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::counters::Event;
 use super::entry::{Object, until};
 use super::insert::Insert;
-use super::told::Later;
+use super::later::Later;
 use super::{Cache, RemovalCause};
 use crate::flight::{CallerId, Follower, JoinError, Joined, Lead, Leader, Superseded};
 use crate::map::Entry;

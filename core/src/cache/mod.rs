@@ -14,15 +14,18 @@
 //! et al., "SIEVE is simpler than LRU" (NSDI 2024). See [the design](crate::docs::design).
 
 mod builder;
+mod cause;
 mod counters;
 mod credit;
 mod entry;
 mod evict;
 mod insert;
+mod later;
 mod load;
 mod order;
 mod pin;
 mod queue;
+mod rules;
 mod sweep;
 mod tier;
 mod told;
@@ -35,6 +38,7 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
 pub use self::builder::Builder;
+pub use self::cause::RemovalCause;
 pub use self::counters::Counters;
 pub use self::evict::Evicted;
 pub use self::insert::{Insert, Refused};
@@ -44,11 +48,11 @@ pub use self::sweep::CacheSweep;
 pub use self::tier::{Tier, Tiers};
 pub use self::totals::Usage;
 
-use self::builder::Rules;
 use self::counters::{Event, Tally};
 use self::entry::{Dead, Object};
+use self::later::Later;
 use self::order::Order;
-use self::told::Later;
+use self::rules::Rules;
 use self::totals::Totals;
 use crate::flight::Group;
 use crate::hash::SeededState;
@@ -137,21 +141,6 @@ where
     rules: Rules<K, V>,
 }
 
-/// Why an entry was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RemovalCause {
-    /// Its time was up, and the time for which stale values are kept.
-    Expired,
-    /// It was invalidated.
-    Explicit,
-    /// Another was inserted for its key, or was to be and is not kept.
-    Replaced,
-    /// Another needed its room.
-    Size,
-    /// [`Cache::evict_bytes`] was asked for bytes.
-    Pressure,
-}
-
 /// Why a value was not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheError {
@@ -174,17 +163,6 @@ impl fmt::Display for CacheError {
 }
 
 impl core::error::Error for CacheError {}
-
-impl<K, V> Cache<K, V>
-where
-    K: Send + 'static,
-    V: Send + Sync + 'static,
-{
-    /// A cache in `domain`, whose keys are hashed by `hasher`, to be described further.
-    pub fn builder<S>(domain: &Domain, hasher: S) -> Builder<K, V, S> {
-        Builder::new(domain, hasher)
-    }
-}
 
 impl<K, V, E, S> Cache<K, V, E, S>
 where

@@ -6,17 +6,9 @@
 use alloc::vec::Vec;
 
 use super::entry::Object;
+use super::later::{Later, Removal};
 use super::{Cache, RemovalCause};
 use crate::map::Entry;
-
-/// An entry that was removed, of which the listener is not told yet.
-pub(super) struct Removal<'g, K, V> {
-    entry: &'g Entry<K, Object<V>>,
-    cause: RemovalCause,
-}
-
-/// Removals that are told later; `None` where they are told at once.
-pub(super) type Later<'g, K, V> = Option<Vec<Removal<'g, K, V>>>;
 
 /// Removals that are told when a load is over, also if a waker panics then and that is not contained.
 pub(super) struct Untold<'c, 'g, K, V, E, S>

@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use super::controller::Skip;
+use super::outcome::Skip;
 use super::rules::Rules;
 use crate::time::Instant;
 

@@ -12,9 +12,11 @@
 
 mod controller;
 mod evidence;
+mod outcome;
 mod reading;
 mod rules;
 
-pub use controller::{Controller, Outcome, Request, Skip};
+pub use controller::Controller;
+pub use outcome::{Outcome, Request, Skip};
 pub use reading::{Reading, Unknown};
 pub use rules::{PressureError, Rules, Target, Watermarks};

@@ -1,0 +1,16 @@
+//! Removals of which the listener is told later.
+
+use alloc::vec::Vec;
+
+use super::cause::RemovalCause;
+use super::entry::Object;
+use crate::map::Entry;
+
+/// An entry that was removed, of which the listener is not told yet.
+pub(super) struct Removal<'g, K, V> {
+    pub(super) entry: &'g Entry<K, Object<V>>,
+    pub(super) cause: RemovalCause,
+}
+
+/// Removals that are told later; `None` where they are told at once.
+pub(super) type Later<'g, K, V> = Option<Vec<Removal<'g, K, V>>>;

@@ -1,0 +1,47 @@
+//! What a cache goes by.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::cause::RemovalCause;
+use super::totals::Usage;
+use crate::time::{Ttl, nanos};
+
+pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
+pub(super) type Listener<K, V> = Box<dyn Fn(&K, &V, RemovalCause) + Send + Sync>;
+
+/// What a cache goes by.
+pub(super) struct Rules<K, V> {
+    pub(super) max: Usage,
+    pub(super) ttl: Ttl,
+    /// In parts per million of the time to live.
+    pub(super) jitter: u32,
+    pub(super) revalidate: Duration,
+    pub(super) on_error: Duration,
+    pub(super) lease: Option<Duration>,
+    pub(super) weigher: Option<Weigher<K, V>>,
+    pub(super) listener: Option<Listener<K, V>>,
+    pub(super) counts_reads: bool,
+}
+
+impl<K, V> Rules<K, V> {
+    /// The rules of a cache of which nothing else is said.
+    pub(super) fn new() -> Self {
+        Self {
+            max: Usage { entries: u64::MAX, bytes: u64::MAX },
+            ttl: Ttl::Forever,
+            jitter: 0,
+            revalidate: Duration::ZERO,
+            on_error: Duration::ZERO,
+            lease: None,
+            weigher: None,
+            listener: None,
+            counts_reads: false,
+        }
+    }
+
+    /// For how many nanoseconds what is no longer fresh is kept.
+    pub(super) fn stale(&self) -> u64 {
+        nanos(self.revalidate.max(self.on_error))
+    }
+}
