@@ -12,7 +12,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use tidegate_core::Instant;
-use tidegate_core::flight::{Caller, Claim, Freed, Refused, Slot, Superseded};
+use tidegate_core::flight::{Caller, Claim, ClaimError, Freed, Slot, Superseded};
 use wakers::{counting, panicking};
 
 const NOW: Instant = Instant::from_secs(100);
@@ -33,7 +33,7 @@ fn claim<const N: usize>(slot: &Slot<N>, caller: Caller) -> Claim<'_, N> {
 /// What a caller who is refused has to wait for.
 fn wait<const N: usize>(slot: &Slot<N>, caller: Caller) -> Freed<'_, N> {
     match slot.claim(caller, None, NOW) {
-        Err(Refused::Held(freed)) => freed,
+        Err(ClaimError::Held(freed)) => freed,
         other => panic!("{other:?}"),
     }
 }
@@ -96,7 +96,7 @@ fn i_c4_a_cancelled_leader_wakes_who_waits() {
 fn ones_own_claim_is_not_waited_for() {
     let slot = Slot::<4>::new();
     let first = claim(&slot, ALICE);
-    assert!(matches!(slot.claim(ALICE, None, NOW), Err(Refused::Reentrant)));
+    assert!(matches!(slot.claim(ALICE, None, NOW), Err(ClaimError::Reentrant)));
     drop(wait(&slot, BOB));
     drop(first);
     // That one had it before is no matter.
@@ -323,11 +323,11 @@ fn each_of_many_threads_has_its_turns_alone() {
                             assert_eq!(inside.fetch_sub(1, Ordering::Relaxed), 1);
                             mine += 1;
                         }
-                        Err(Refused::Held(freed)) => {
+                        Err(ClaimError::Held(freed)) => {
                             waits.fetch_add(1, Ordering::Relaxed);
                             block_on(freed);
                         }
-                        Err(Refused::Reentrant) => unreachable!("each has one at most"),
+                        Err(ClaimError::Reentrant) => unreachable!("each has one at most"),
                     }
                 }
             });

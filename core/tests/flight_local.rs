@@ -5,7 +5,7 @@ mod wakers;
 use std::time::Duration;
 
 use tidegate_core::Instant;
-use tidegate_core::flight::{Caller, LocalRefused, LocalSlot, Superseded};
+use tidegate_core::flight::{Caller, LocalClaimError, LocalSlot, Superseded};
 use wakers::{counting, panicking};
 
 const NOW: Instant = Instant::from_secs(100);
@@ -18,8 +18,8 @@ const BOB: Caller = Caller(2);
 fn one_at_a_time_has_it() {
     let mut slot: LocalSlot = LocalSlot::new();
     let claim = slot.claim(ALICE, None, NOW).expect("free");
-    assert_eq!(slot.claim(ALICE, None, NOW), Err(LocalRefused::Reentrant));
-    assert_eq!(slot.claim(BOB, None, NOW), Err(LocalRefused::Held));
+    assert_eq!(slot.claim(ALICE, None, NOW), Err(LocalClaimError::Reentrant));
+    assert_eq!(slot.claim(BOB, None, NOW), Err(LocalClaimError::Held));
     assert_eq!(slot.release(claim), Ok(()));
     assert!(slot.claim(BOB, None, NOW).is_ok());
 }
@@ -31,14 +31,14 @@ fn a_late_release_frees_no_later_claim() {
     let late = slot.claim(ALICE, Some(LEASE), NOW).expect("free");
     assert_eq!(
         slot.claim(BOB, None, NOW + LEASE - Duration::from_secs(1)),
-        Err(LocalRefused::Held)
+        Err(LocalClaimError::Held)
     );
     assert_eq!(slot.renew(&late, Some(LEASE), NOW + Duration::from_secs(1)), Ok(()));
     let end = NOW + Duration::from_secs(7);
     let claim = slot.claim(BOB, None, end).expect("the lease has ended");
     assert_eq!(slot.renew(&late, None, end), Err(Superseded));
     assert_eq!(slot.release(late), Err(Superseded));
-    assert_eq!(slot.claim(ALICE, None, end), Err(LocalRefused::Held));
+    assert_eq!(slot.claim(ALICE, None, end), Err(LocalClaimError::Held));
     assert_eq!(slot.release(claim), Ok(()));
 }
 

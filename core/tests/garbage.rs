@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memory::{CROSSBEAM, drain, live};
-use tidegate_core::map::{MapError, Rejected};
+use tidegate_core::map::{InsertError, MapError};
 use tidegate_core::{Budget, Cache, Domain, Instant, Map, SeededState, Sweep, Worker};
 
 const NOW: Instant = Instant::from_secs(1);
@@ -266,7 +266,7 @@ fn replace_bombs(domain: &Domain) -> (usize, u64) {
         let step = catch_unwind(AssertUnwindSafe(|| {
             let guard = worker.pin();
             let old = map.insert(1, Bomb(number % 64 == 0), &guard);
-            assert!(!matches!(old, Err(Rejected { .. })));
+            assert!(!matches!(old, Err(InsertError { .. })));
         }));
         panics += usize::from(step.is_err());
         assert!(map.get(&1, &worker.pin()).is_some(), "the call had its effect");

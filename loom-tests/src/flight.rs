@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
-use tidegate_core::flight::{Caller, Claim, Ended, Group, Joined, Refused, Slot, Superseded};
+use tidegate_core::flight::{Caller, Claim, ClaimError, Ended, Group, Joined, Slot, Superseded};
 use tidegate_core::{Domain, Instant, Worker, model};
 
 use crate::identity::Identity;
@@ -135,11 +135,11 @@ impl Counter {
                     drop(claim);
                     return waits;
                 }
-                Err(Refused::Held(freed)) => {
+                Err(ClaimError::Held(freed)) => {
                     waits += 1;
                     block_on(freed);
                 }
-                Err(Refused::Reentrant) => unreachable!("nobody has it twice"),
+                Err(ClaimError::Reentrant) => unreachable!("nobody has it twice"),
             }
         }
     }
@@ -238,7 +238,7 @@ fn late_release_meets_new_claim() -> String {
                 // Whoever is late frees it no more: nobody else can have it.
                 assert!(it.slot.is_held(lapsed));
                 it.add();
-                assert!(matches!(it.slot.claim(Caller(3), None, lapsed), Err(Refused::Held(_))));
+                assert!(matches!(it.slot.claim(Caller(3), None, lapsed), Err(ClaimError::Held(_))));
                 claim.release()
             }),
         ],
@@ -282,7 +282,7 @@ const PENDING: u32 = 2;
 /// Polls once, and goes.
 fn poll_once(slot: &Slot<2>, waker: &Waker) -> u32 {
     match slot.claim(Caller(2), None, NOW) {
-        Err(Refused::Held(freed)) => {
+        Err(ClaimError::Held(freed)) => {
             let polled = pin!(freed).poll(&mut Context::from_waker(waker));
             if polled.is_ready() { READY } else { PENDING }
         }
@@ -292,7 +292,7 @@ fn poll_once(slot: &Slot<2>, waker: &Waker) -> u32 {
 
 /// Waits as long as it takes, after a first poll with a waker of somebody else's.
 fn wait(slot: &Slot<2>, first: Option<&Waker>) -> u32 {
-    let Err(Refused::Held(freed)) = slot.claim(Caller(3), None, NOW) else {
+    let Err(ClaimError::Held(freed)) = slot.claim(Caller(3), None, NOW) else {
         return FREE;
     };
     let mut freed = pin!(freed);

@@ -309,7 +309,7 @@ fn listeners_that_panic_are_contained_and_counted() {
 
 #[test]
 fn waiting_costs_no_processor_time_also_where_there_is_no_place_to_wait_in() {
-    use tidegate::flight::{Caller, Refused, Slot};
+    use tidegate::flight::{Caller, ClaimError, Slot};
     static SLOT: Slot<1> = Slot::new();
     let origin = tidegate::Instant::ORIGIN;
     let claim = SLOT.claim(Caller(1), None, origin).expect("free");
@@ -318,7 +318,7 @@ fn waiting_costs_no_processor_time_also_where_there_is_no_place_to_wait_in() {
         .map(|caller| {
             let refused = Arc::clone(&refused);
             std::thread::spawn(move || {
-                let Err(Refused::Held(freed)) = SLOT.claim(Caller(caller), None, origin) else {
+                let Err(ClaimError::Held(freed)) = SLOT.claim(Caller(caller), None, origin) else {
                     panic!("it is held");
                 };
                 let (start, before) = (std::time::Instant::now(), thread_time());

@@ -10,7 +10,7 @@ use super::later::Later;
 use super::totals::{Reserved, Usage};
 use super::{Cache, CacheError, RemovalCause, Tier, Tiers};
 use crate::flight::Leader;
-use crate::map::{Entry, Rejected, Upserted};
+use crate::map::{Entry, InsertError, Upserted};
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl, nanos};
 
@@ -61,9 +61,9 @@ impl Insert {
     }
 }
 
-/// What a cache would not keep, handed back.
+/// What a cache did not store, handed back with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused<K, V> {
+pub struct StoreError<K, V> {
     /// Why.
     pub error: CacheError,
     /// What.
@@ -72,13 +72,13 @@ pub struct Refused<K, V> {
     pub value: V,
 }
 
-impl<K, V> fmt::Display for Refused<K, V> {
+impl<K, V> fmt::Display for StoreError<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug> core::error::Error for Refused<K, V> {}
+impl<K: fmt::Debug, V: fmt::Debug> core::error::Error for StoreError<K, V> {}
 
 /// In so many insertions one looks whether there are too many handles.
 const LOOK: usize = 8;
@@ -108,7 +108,7 @@ where
         value: V,
         now: Instant,
         guard: &'g Guard,
-    ) -> Result<&'g V, Refused<K, V>> {
+    ) -> Result<&'g V, StoreError<K, V>> {
         self.insert_with(key, value, Insert::new(), now, guard)
     }
 
@@ -124,7 +124,7 @@ where
         insert: Insert,
         now: Instant,
         guard: &'g Guard,
-    ) -> Result<&'g V, Refused<K, V>> {
+    ) -> Result<&'g V, StoreError<K, V>> {
         self.map.admit(guard);
         // First: a leader that does not see this has stored its value before, which is then replaced.
         self.flights.detach(&key, guard);
@@ -146,7 +146,7 @@ where
         later: &mut Later<'g, K, V>,
         now: Instant,
         guard: &'g Guard,
-    ) -> Result<&'g Entry<K, Object<V>>, Refused<K, V>> {
+    ) -> Result<&'g Entry<K, Object<V>>, StoreError<K, V>> {
         // Asked after what stands for the key was read: see `Leader::is_detached`.
         let may = || leader.is_none_or(|leader| !leader.is_detached());
         let weigh = || self.rules.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
@@ -156,7 +156,7 @@ where
             Ok(credit) => credit,
             Err(error) => {
                 self.refuse(may, hash, &key, later, now, guard);
-                return Err(Refused { error, key, value });
+                return Err(StoreError { error, key, value });
             }
         };
         room.enter(insert.tier);
@@ -178,12 +178,12 @@ where
             Ok(Upserted::Inserted(new, replaced)) => (new, replaced),
             // There is no room for two: that is no failure.
             Ok(Upserted::Kept((), (key, Object { value, .. }))) => {
-                return Err(Refused { error: CacheError::Full, key, value });
+                return Err(StoreError { error: CacheError::Full, key, value });
             }
-            Err(Rejected { error, value: (key, object) }) => {
+            Err(InsertError { error, value: (key, object) }) => {
                 drop((credit, room));
                 self.refuse(may, hash, &key, later, now, guard);
-                return Err(Refused { error: CacheError::Map(error), key, value: object.value });
+                return Err(StoreError { error: CacheError::Map(error), key, value: object.value });
             }
         };
         room.keep();

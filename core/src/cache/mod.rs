@@ -41,7 +41,7 @@ pub use self::builder::Builder;
 pub use self::cause::RemovalCause;
 pub use self::counters::Counters;
 pub use self::evict::Evicted;
-pub use self::insert::{Insert, Refused};
+pub use self::insert::{Insert, StoreError};
 pub use self::load::{Ask, Asked, Load, Loading, OwnedLoading};
 pub use self::pin::{OwnedPin, PinnedEntry};
 pub use self::sweep::CacheSweep;

@@ -20,7 +20,7 @@ use crate::time::Instant;
 ///
 /// ```
 /// use core::time::Duration;
-/// use tidegate_core::flight::{Caller, LocalRefused, LocalSlot};
+/// use tidegate_core::flight::{Caller, LocalClaimError, LocalSlot};
 /// use tidegate_core::Instant;
 ///
 /// let mut slot: LocalSlot = LocalSlot::new();
@@ -28,11 +28,11 @@ use crate::time::Instant;
 /// let (now, lease) = (Instant::from_secs(1), Some(Duration::from_secs(30)));
 ///
 /// let claim = slot.claim(alice, lease, now)?;
-/// assert_eq!(slot.claim(bob, lease, now).err(), Some(LocalRefused::Held));
+/// assert_eq!(slot.claim(bob, lease, now).err(), Some(LocalClaimError::Held));
 /// let later = slot.claim(bob, None, now + Duration::from_secs(31))?; // alice's lease has ended
 /// assert!(slot.release(claim).is_err());
 /// assert!(slot.release(later).is_ok());
-/// # Ok::<(), LocalRefused>(())
+/// # Ok::<(), LocalClaimError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct LocalSlot<const WAITERS: usize = 4> {
@@ -48,14 +48,14 @@ pub struct LocalClaim(u32);
 
 /// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalRefused {
+pub enum LocalClaimError {
     /// Another caller has it: [wait](LocalSlot::wait), or come again.
     Held,
     /// This caller has it already.
     Reentrant,
 }
 
-impl fmt::Display for LocalRefused {
+impl fmt::Display for LocalClaimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Held => "another caller has it",
@@ -64,7 +64,7 @@ impl fmt::Display for LocalRefused {
     }
 }
 
-impl core::error::Error for LocalRefused {}
+impl core::error::Error for LocalClaimError {}
 
 impl<const WAITERS: usize> LocalSlot<WAITERS> {
     /// A slot that nobody has.
@@ -77,17 +77,17 @@ impl<const WAITERS: usize> LocalSlot<WAITERS> {
     ///
     /// # Errors
     ///
-    /// Any [`LocalRefused`].
+    /// Any [`LocalClaimError`].
     pub fn claim(
         &mut self,
         caller: Caller,
         lease: Option<Duration>,
         now: Instant,
-    ) -> Result<LocalClaim, LocalRefused> {
+    ) -> Result<LocalClaim, LocalClaimError> {
         let is_free = self.state.is_free();
         if !is_free && !self.state.is_lapsed(now) {
             let is_ours = self.holder == caller;
-            return Err(if is_ours { LocalRefused::Reentrant } else { LocalRefused::Held });
+            return Err(if is_ours { LocalClaimError::Reentrant } else { LocalClaimError::Held });
         }
         self.state = self.state.claimed(lease, now);
         self.holder = caller;

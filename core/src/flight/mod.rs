@@ -20,6 +20,6 @@ pub use caller::{Caller, CallerId, Superseded};
 pub(crate) use group::Lead;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use group::{Ended, Follower, Group, JoinError, Joined, Leader};
-pub use local::{LocalClaim, LocalRefused, LocalSlot};
+pub use local::{LocalClaim, LocalClaimError, LocalSlot};
 #[cfg(target_has_atomic = "64")]
-pub use slot::{Claim, Freed, Refused, Slot};
+pub use slot::{Claim, ClaimError, Freed, Slot};

@@ -39,15 +39,15 @@ use crate::time::Instant;
 /// Whoever is refused waits, and decides again:
 ///
 /// ```
-/// use tidegate_core::flight::{Caller, Refused, Slot};
+/// use tidegate_core::flight::{Caller, ClaimError, Slot};
 /// use tidegate_core::Instant;
 ///
 /// async fn refresh(slot: &Slot, me: Caller, now: impl Fn() -> Instant) {
 ///     loop {
 ///         match slot.claim(me, None, now()) {
 ///             Ok(_claim) => break, // the work, at the end of which the claim is given back
-///             Err(Refused::Held(freed)) => freed.await,
-///             Err(Refused::Reentrant) => panic!("`me` has it already"),
+///             Err(ClaimError::Held(freed)) => freed.await,
+///             Err(ClaimError::Reentrant) => panic!("`me` has it already"),
 ///         }
 ///         // Perhaps it is done by now: look before claiming again.
 ///     }
@@ -59,7 +59,7 @@ use crate::time::Instant;
 ///
 /// ```
 /// use core::time::Duration;
-/// use tidegate_core::flight::{Caller, Refused, Slot};
+/// use tidegate_core::flight::{Caller, ClaimError, Slot};
 /// use tidegate_core::Instant;
 ///
 /// static REFRESH: Slot<8> = Slot::new();
@@ -68,11 +68,11 @@ use crate::time::Instant;
 ///
 /// let claim = REFRESH.claim(alice, Some(Duration::from_secs(30)), now)?;
 /// // One's own claim would be waited for in vain, another's may be awaited.
-/// assert!(matches!(REFRESH.claim(alice, None, now), Err(Refused::Reentrant)));
-/// assert!(matches!(REFRESH.claim(bob, None, now), Err(Refused::Held(_freed))));
+/// assert!(matches!(REFRESH.claim(alice, None, now), Err(ClaimError::Reentrant)));
+/// assert!(matches!(REFRESH.claim(bob, None, now), Err(ClaimError::Held(_freed))));
 /// drop(claim);
 /// assert!(REFRESH.claim(bob, None, now).is_ok());
-/// # Ok::<(), Refused<'static, 8>>(())
+/// # Ok::<(), ClaimError<'static, 8>>(())
 /// ```
 pub struct Slot<const WAITERS: usize = 4> {
     state: AtomicU64,
@@ -107,14 +107,14 @@ impl<const WAITERS: usize> Slot<WAITERS> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Held`] if another caller has it, with what to await; [`Refused::Reentrant`] if this
-    /// one has.
+    /// [`ClaimError::Held`] if another caller has it, with what to await;
+    /// [`ClaimError::Reentrant`] if this one has.
     pub fn claim(
         &self,
         caller: Caller,
         lease: Option<Duration>,
         now: Instant,
-    ) -> Result<Claim<'_, WAITERS>, Refused<'_, WAITERS>> {
+    ) -> Result<Claim<'_, WAITERS>, ClaimError<'_, WAITERS>> {
         // Relaxed: the exchange decides.
         let mut state = State(self.state.load(Ordering::Relaxed));
         while state.is_free() || state.is_lapsed(now) {
@@ -143,9 +143,9 @@ impl<const WAITERS: usize> Slot<WAITERS> {
         // Relaxed: of interest to this caller only, which knows what it has written. Of another claim's,
         // the generation differs.
         if self.holder.load(Ordering::Relaxed) == holder(state.generation(), caller) {
-            return Err(Refused::Reentrant);
+            return Err(ClaimError::Reentrant);
         }
-        Err(Refused::Held(Freed { slot: self, generation: state.generation(), place: None }))
+        Err(ClaimError::Held(Freed { slot: self, generation: state.generation(), place: None }))
     }
 
     /// Says who has the slot, unless a later claim has been made meanwhile.
@@ -272,7 +272,7 @@ impl<const WAITERS: usize> fmt::Debug for Claim<'_, WAITERS> {
 
 /// Why a slot could not be claimed. Borrows the slot, so it leaves a function by `?` only if that does.
 #[derive(Debug)]
-pub enum Refused<'a, const WAITERS: usize> {
+pub enum ClaimError<'a, const WAITERS: usize> {
     /// Another caller has it. To await this is to wait until that claim has been given back or
     /// superseded.
     Held(Freed<'a, WAITERS>),
@@ -280,7 +280,7 @@ pub enum Refused<'a, const WAITERS: usize> {
     Reentrant,
 }
 
-impl<const WAITERS: usize> fmt::Display for Refused<'_, WAITERS> {
+impl<const WAITERS: usize> fmt::Display for ClaimError<'_, WAITERS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Held(_) => "another caller has the slot",
@@ -289,7 +289,7 @@ impl<const WAITERS: usize> fmt::Display for Refused<'_, WAITERS> {
     }
 }
 
-impl<const WAITERS: usize> core::error::Error for Refused<'_, WAITERS> {}
+impl<const WAITERS: usize> core::error::Error for ClaimError<'_, WAITERS> {}
 
 /// Waits until a claim has been given back, to decide again; dropped, it leaves no trace.
 ///

@@ -39,19 +39,19 @@ impl From<Full> for MapError {
     }
 }
 
-/// What a map refused to take, handed back.
+/// What a map did not insert, handed back with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejected<T> {
+pub struct InsertError<T> {
     /// Why.
     pub error: MapError,
     /// What.
     pub value: T,
 }
 
-impl<T> core::fmt::Display for Rejected<T> {
+impl<T> core::fmt::Display for InsertError<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl<T: core::fmt::Debug> core::error::Error for Rejected<T> {}
+impl<T: core::fmt::Debug> core::error::Error for InsertError<T> {}

@@ -33,7 +33,7 @@ mod audit;
 use core::hash::{BuildHasher, Hash};
 use core::ptr::NonNull;
 
-pub use error::{MapError, Rejected};
+pub use error::{InsertError, MapError};
 pub(crate) use node::{Entry, Held, Retained};
 pub(crate) use pass::Pass;
 pub(crate) use read::GROUP;

@@ -9,7 +9,7 @@ use super::node::{Entry, Item};
 use super::resize::CROWDED;
 use super::table::Table;
 use super::word::Word;
-use super::{BLOCK_MAX, Map, MapError, Rejected};
+use super::{BLOCK_MAX, InsertError, Map, MapError};
 use crate::reclaim::{Guard, Unpublished};
 use crate::sync::{Ordering, prefetch};
 
@@ -22,7 +22,7 @@ pub(crate) enum Upserted<'g, K, V, R> {
 }
 
 /// A key and value on their way in; whatever happens, they come back.
-type Refused<K, V> = (MapError, Unpublished<Entry<K, V>>);
+type Returned<K, V> = (MapError, Unpublished<Entry<K, V>>);
 
 impl<K, V, S> Map<K, V, S>
 where
@@ -40,7 +40,7 @@ where
         key: K,
         value: V,
         guard: &'g Guard,
-    ) -> Result<Option<&'g V>, Rejected<(K, V)>> {
+    ) -> Result<Option<&'g V>, InsertError<(K, V)>> {
         self.limbo.admit(guard);
         let hash = self.hash(&key);
         match self.upsert(hash, key, value, guard, |_, _| None::<Infallible>)? {
@@ -60,7 +60,7 @@ where
         key: K,
         make: impl FnOnce() -> V,
         guard: &'g Guard,
-    ) -> Result<&'g V, Rejected<K>> {
+    ) -> Result<&'g V, InsertError<K>> {
         self.limbo.admit(guard);
         let hash = self.hash(&key);
         if let Some(entry) = self.find(hash, &key, guard) {
@@ -69,7 +69,7 @@ where
         match self.upsert(hash, key, make(), guard, |kept, _| kept) {
             Ok(Upserted::Kept(value, _)) => Ok(value),
             Ok(Upserted::Inserted(entry, _)) => Ok(&entry.value),
-            Err(Rejected { error, value: (key, _) }) => Err(Rejected { error, value: key }),
+            Err(InsertError { error, value: (key, _) }) => Err(InsertError { error, value: key }),
         }
     }
 
@@ -169,10 +169,10 @@ where
         value: V,
         guard: &'g Guard,
         accept: impl FnMut(Option<&'g V>, &mut V) -> Option<R>,
-    ) -> Result<Upserted<'g, K, V, R>, Rejected<(K, V)>> {
+    ) -> Result<Upserted<'g, K, V, R>, InsertError<(K, V)>> {
         // The bucket is on its way while the entry is made.
         prefetch(self.table(guard).bucket(hash));
-        let rejected = |error, value| Rejected { error, value };
+        let rejected = |error, value| InsertError { error, value };
         let entry =
             Entry::new(hash, key, value).map_err(|parts| rejected(MapError::OutOfMemory, parts))?;
         self.place(hash, entry, guard, accept)
@@ -185,7 +185,7 @@ where
         mut new: Unpublished<Entry<K, V>>,
         guard: &'g Guard,
         mut accept: impl FnMut(Option<&'g V>, &mut V) -> Option<R>,
-    ) -> Result<Upserted<'g, K, V, R>, Refused<K, V>> {
+    ) -> Result<Upserted<'g, K, V, R>, Returned<K, V>> {
         loop {
             let table = self.table(guard);
             let word = match self.settle(table, hash, guard) {

@@ -26,6 +26,6 @@ pub use self::departure::{Departure, Lapsed, WhenFull};
 pub use self::fixed::{Advertised, Displaced, FixedError, FixedLease, FixedRegistry};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::shared::{
-    Builder, Discovered, Lease, Lookup, Peer, Peers, Pruned, Registry, RegistryError,
-    RegistrySweep, Rejected, Terms, TimeStatus,
+    Builder, Discovered, EnterError, Lease, Lookup, Peer, Peers, Pruned, Registry, RegistryError,
+    RegistrySweep, Terms, TimeStatus,
 };

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_core::registry::{Lease, RegistryError, Rejected};
+use tidegate_core::registry::{EnterError, Lease, RegistryError};
 use tidegate_core::{Budget, Instant, Registry, Sweep, Swept};
 
 use self::ours::{Due, Id, Ours, Service, Standing};
@@ -120,7 +120,7 @@ where
     ///
     /// What the registry would not take. Then nothing is advertised for the key from now on, and what was there
     /// stays until it ends.
-    pub fn advertise(&self, key: K, value: V, now: Instant) -> Result<(), Rejected<(K, V)>> {
+    pub fn advertise(&self, key: K, value: V, now: Instant) -> Result<(), EnterError<(K, V)>> {
         let (held, its) = (Arc::new(key.clone()), Arc::new(value.clone()));
         let (id, before) = self.with_own(&key, |ours, hash, own| {
             let before = own.and_then(|id| ours.forget(id));
@@ -132,10 +132,10 @@ where
             Ok(lease) => self.hold(entering, &key, lease, now),
             Err(rejected) => {
                 drop(entering);
-                let Rejected { error, value: (theirs, its) } = rejected;
+                let EnterError { error, value: (theirs, its) } = rejected;
                 dispose(theirs);
                 dispose(its);
-                return Err(Rejected { error, value: (key, value) });
+                return Err(EnterError { error, value: (key, value) });
             }
         }
         self.tell(id, &key);
@@ -189,7 +189,7 @@ where
     }
 
     /// Enters a service into the registry, in place of what the key stands for.
-    fn enter(&self, key: &K, value: &V, now: Instant) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+    fn enter(&self, key: &K, value: &V, now: Instant) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         let enter = || {
             let (key, value) = (key.clone(), value.clone());
             self.registry.advertise_for(key, value, self.ttl, now, &pin())
@@ -214,7 +214,7 @@ where
             // Refused, it is due later.
             match self.enter(key, &value, now) {
                 Ok(entered) => lease = entered,
-                Err(Rejected { value: (theirs, its), .. }) => {
+                Err(EnterError { value: (theirs, its), .. }) => {
                     dispose(theirs);
                     dispose(its);
                     return;
@@ -252,7 +252,7 @@ where
                 // It has displaced nothing.
                 Err(unasked) => _ = self.give_up(unasked, now),
             },
-            Err(Rejected { error: RegistryError::Taken, .. }) => {
+            Err(EnterError { error: RegistryError::Taken, .. }) => {
                 if let Some(lost) = entering.lose(now) {
                     if let Some(on_lost) = &self.on_lost {
                         contained(|| on_lost(&lost.key, &lost.value));

@@ -34,7 +34,7 @@ impl std::error::Error for TimedOut {}
 /// destructor is [contained](crate::caught_panics).
 ///
 /// ```
-/// use tidegate::flight::{Caller, Refused, Slot};
+/// use tidegate::flight::{Caller, ClaimError, Slot};
 /// use tidegate::{Clock, wait};
 ///
 /// static REFRESH: Slot<4> = Slot::new();
@@ -43,13 +43,13 @@ impl std::error::Error for TimedOut {}
 /// let claim = REFRESH.claim(Caller(1), None, now)?;
 /// std::thread::scope(|scope| {
 ///     scope.spawn(|| {
-///         if let Err(Refused::Held(freed)) = REFRESH.claim(Caller(2), None, now) {
+///         if let Err(ClaimError::Held(freed)) = REFRESH.claim(Caller(2), None, now) {
 ///             wait::block_on(freed);
 ///         }
 ///     });
 ///     drop(claim);
 /// });
-/// # Ok::<(), Refused<'static, 4>>(())
+/// # Ok::<(), ClaimError<'static, 4>>(())
 /// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     match wait(future, None) {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tidegate_core::Instant;
-use tidegate_core::flight::{Caller, CallerId, Claim, Freed, Refused, Slot};
+use tidegate_core::flight::{Caller, CallerId, Claim, ClaimError, Freed, Slot};
 
 use super::caller::Work;
 use super::{TimedOut, block_for, block_on};
@@ -80,11 +80,11 @@ impl<R: Clone> Single<R> {
                 Ok(Turn::Ours(Run { single: self, claim: Some(claim) }))
             }
             Err(_) if state.runs.is_some_and(|runs| work.is_for(runs)) => Err(Reentrant),
-            Err(Refused::Held(freed)) => {
+            Err(ClaimError::Held(freed)) => {
                 let number = state.ended + 1;
                 Ok(Turn::Theirs(Awaited { single: self, freed, number, place: None }))
             }
-            Err(Refused::Reentrant) => Err(Reentrant),
+            Err(ClaimError::Reentrant) => Err(Reentrant),
         }
     }
 

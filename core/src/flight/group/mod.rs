@@ -20,7 +20,7 @@ use self::running::Running;
 use self::shared::{Flight, Standing};
 use super::caller::CallerId;
 use crate::hash::SeededState;
-use crate::map::{Cursor, Map, MapError, Rejected, Upserted, step};
+use crate::map::{Cursor, InsertError, Map, MapError, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
 use crate::sweep::{Budget, Sweep, Swept};
 use crate::time::Instant;
@@ -185,7 +185,7 @@ where
                 Ok(Joined::Leader(Leader::new(self, Lead::new(hash, key, ours))))
             }
             Ok(Upserted::Kept(followed, _)) => followed.map(Joined::Follower),
-            Err(Rejected { error, .. }) => Err(JoinError::Map(error)),
+            Err(InsertError { error, .. }) => Err(JoinError::Map(error)),
         }
     }
 

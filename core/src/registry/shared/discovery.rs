@@ -7,7 +7,7 @@ use core::hash::{BuildHasher, Hash};
 use super::namespace::{Expected, Namespace, New, Unmet};
 use super::namespaces::rejected;
 use super::peers::List;
-use super::{Peer, Peers, Registry, Rejected, TimeStatus};
+use super::{EnterError, Peer, Peers, Registry, TimeStatus};
 use crate::map::MapError;
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl};
@@ -33,7 +33,7 @@ pub enum Discovered<'g, N, P> {
     Miss(Option<Peers<'g, N, P>>),
 }
 
-type Answer<T> = Result<bool, Rejected<T>>;
+type Answer<T> = Result<bool, EnterError<T>>;
 
 impl<K, V, N, P, S> Registry<K, V, N, P, S>
 where

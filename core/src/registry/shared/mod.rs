@@ -15,7 +15,7 @@ mod terms;
 pub use self::clock::TimeStatus;
 pub use self::discovery::{Discovered, Lookup};
 pub use self::lease::Lease;
-pub use self::namespaces::{Builder, Pruned, Registry, RegistryError, Rejected};
+pub use self::namespaces::{Builder, EnterError, Pruned, Registry, RegistryError};
 pub use self::peers::{Peer, Peers};
 pub use self::sweep::RegistrySweep;
 pub use self::terms::Terms;

@@ -8,7 +8,7 @@ use super::clock::EffectiveClock;
 use super::entry::{Leased, Life, let_go};
 use super::ledger::{Hook, Ledger};
 use super::{Lease, Terms};
-use crate::map::{Cursor, Entry, Map, MapError, Rejected, Upserted, step};
+use crate::map::{Cursor, Entry, InsertError, Map, MapError, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
 use crate::registry::{Departure, WhenFull};
 use crate::sweep::{Budget, Swept};
@@ -208,7 +208,7 @@ where
                 Ok((entry, replaced, killed))
             }
             Ok(Upserted::Kept(unmet, (key, leased))) => Err((unmet, key, leased.value)),
-            Err(Rejected { error, value: (key, leased) }) => {
+            Err(InsertError { error, value: (key, leased) }) => {
                 Err((Unmet::Map(error), key, leased.value))
             }
         };

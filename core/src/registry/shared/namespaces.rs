@@ -108,22 +108,22 @@ impl fmt::Display for RegistryError {
 
 impl core::error::Error for RegistryError {}
 
-/// What a registry would not take, handed back.
+/// What a registry did not enter, handed back with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejected<T> {
+pub struct EnterError<T> {
     /// Why.
     pub error: RegistryError,
     /// What.
     pub value: T,
 }
 
-impl<T> fmt::Display for Rejected<T> {
+impl<T> fmt::Display for EnterError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl<T: fmt::Debug> core::error::Error for Rejected<T> {}
+impl<T: fmt::Debug> core::error::Error for EnterError<T> {}
 
 /// How many entries were pruned of each namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -298,11 +298,11 @@ impl<K, V, N, P> fmt::Debug for Builder<K, V, N, P> {
 }
 
 /// What is handed back when something was not entered.
-pub(super) fn rejected<T>(unmet: Unmet, value: T) -> Rejected<T> {
+pub(super) fn rejected<T>(unmet: Unmet, value: T) -> EnterError<T> {
     let error = match unmet {
         Unmet::Full => RegistryError::Full,
         Unmet::Changed => RegistryError::Taken,
         Unmet::Map(error) => RegistryError::Map(error),
     };
-    Rejected { error, value }
+    EnterError { error, value }
 }

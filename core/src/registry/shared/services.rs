@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use super::lease::Claim;
 use super::namespace::{Expected, New, Put, Unmet};
 use super::namespaces::rejected;
-use super::{Lease, Registry, Rejected, TimeStatus};
+use super::{EnterError, Lease, Registry, TimeStatus};
 use crate::reclaim::Guard;
 use crate::registry::Lapsed;
 use crate::time::{Instant, Ttl};
@@ -36,7 +36,7 @@ where
         service: V,
         now: Instant,
         guard: &Guard,
-    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+    ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         self.offer(New::service(key, service, None), now, guard)
     }
 
@@ -52,7 +52,7 @@ where
         ttl: impl Into<Ttl>,
         now: Instant,
         guard: &Guard,
-    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+    ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         self.services.admit(guard);
         self.offer(New::service(key, service, Some(ttl.into())), now, guard)
     }
@@ -62,7 +62,7 @@ where
         new: New<K, V>,
         now: Instant,
         guard: &Guard,
-    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+    ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         self.leased(self.services.put(new, Expected::Any, now, guard))
     }
 
@@ -95,7 +95,7 @@ where
         ttl: Option<Ttl>,
         now: Instant,
         guard: &Guard,
-    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+    ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         let new = New::service(key, service, ttl);
         self.leased(self.services.put_if_absent(new, now, guard))
     }
@@ -103,7 +103,7 @@ where
     fn leased(
         &self,
         put: Result<Put<'_, K, V>, (Unmet, K, V)>,
-    ) -> Result<Lease<K, V>, Rejected<(K, V)>> {
+    ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         match put {
             Ok(Put { entry, replaced }) => {
                 Ok(Lease::new(Claim::new(entry), Arc::clone(self.services.ledger()), replaced))
