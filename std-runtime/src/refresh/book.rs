@@ -6,7 +6,7 @@ use tidegate_core::Instant;
 
 use super::RefreshError;
 use super::breaker::{Admitted, Breaker, Circuit, doubled};
-use super::builder::Rules;
+use super::rules::Rules;
 
 /// A failure as all who wait for it share it. Copying the handle calls none of other people's code.
 pub(super) type Failure<E> = Arc<RefreshError<E>>;

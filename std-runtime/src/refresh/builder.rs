@@ -9,25 +9,10 @@ use tidegate_core::Clock;
 use super::breaker::Fuse;
 use super::due::Early;
 use super::refresher::{Refresher, State};
+use super::rules::Rules;
 use super::{Blocking, Event, RefreshError};
-use crate::clock::SharedClock;
 use crate::config::ConfigError;
 use crate::panics::Foreign;
-
-/// Is told what happens.
-pub(super) type Report = Box<dyn Fn(Event) + Send + Sync>;
-
-/// What the settings of a [`Builder`] come to.
-pub(super) struct Rules {
-    pub(super) clock: Foreign<SharedClock>,
-    pub(super) early: Early,
-    pub(super) fuse: Fuse,
-    pub(super) spacing: Duration,
-    pub(super) longest: Duration,
-    /// How long an ended value stands in for one that cannot be made.
-    pub(super) on_error: Duration,
-    pub(super) report: Option<Foreign<Report>>,
-}
 
 /// Describes a [`Refresher`]: made by [`Refresher::builder`] and [`Refresher::from_async`].
 #[must_use = "a builder builds nothing until it is told to"]

@@ -16,6 +16,7 @@ mod breaker;
 mod builder;
 mod due;
 mod refresher;
+mod rules;
 mod tasks;
 
 use std::fmt;

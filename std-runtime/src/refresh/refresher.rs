@@ -10,8 +10,8 @@ use tidegate_core::{Instant, Ttl};
 
 use super::book::{Book, Failure};
 use super::breaker::{Admitted, Breaker, doubled};
-use super::builder::Rules;
 use super::due::WHOLE;
+use super::rules::Rules;
 use super::{Blocking, Event, Minted, RefreshError, RefreshStatus};
 use crate::panics::{contained, dispose};
 

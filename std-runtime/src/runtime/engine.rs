@@ -440,32 +440,6 @@ impl<O: Output> Drop for Asked<'_, O> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thread_that_ends_by_itself_is_dead_and_can_be_started_again() {
-        let engine: Engine<()> = Engine::new("tidegate-test".to_owned());
-        let shared = Arc::clone(engine.shared());
-        engine.shared().control().phase = Phase::Running;
-        let died = std::thread::spawn(move || {
-            let _left = Left(&shared);
-            panic!("on purpose");
-        });
-        assert!(died.join().is_err());
-        let schedule = crate::Schedule::for_ttl(Duration::from_secs(1));
-        let work = Box::new(|| Ok(Some(())));
-        let task = engine.shared().add(Task::new("a".to_owned(), schedule, work)).expect("a name");
-        assert_eq!(engine.shared().health(&task, 3), Health::Dead);
-        engine.shared().start().expect("a thread");
-        assert_ne!(engine.shared().health(&task, 3), Health::Dead);
-        engine.shared().ask_to_stop();
-        assert_eq!(engine.shared().wait_until_stopped(None), Stop::Stopped);
-        assert_eq!(engine.shared().health(&task, 3), Health::Stopped);
-    }
-}
-
 /// What a runtime does with each of its threads.
 pub(crate) trait Thread: Send + Sync {
     fn can_start(&self) -> bool;
@@ -494,5 +468,31 @@ impl<O: Output> Thread for Engine<O> {
 
     fn worst(&self, stalled_after: u32) -> Option<Health> {
         self.shared().worst(stalled_after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_ends_by_itself_is_dead_and_can_be_started_again() {
+        let engine: Engine<()> = Engine::new("tidegate-test".to_owned());
+        let shared = Arc::clone(engine.shared());
+        engine.shared().control().phase = Phase::Running;
+        let died = std::thread::spawn(move || {
+            let _left = Left(&shared);
+            panic!("on purpose");
+        });
+        assert!(died.join().is_err());
+        let schedule = crate::Schedule::for_ttl(Duration::from_secs(1));
+        let work = Box::new(|| Ok(Some(())));
+        let task = engine.shared().add(Task::new("a".to_owned(), schedule, work)).expect("a name");
+        assert_eq!(engine.shared().health(&task, 3), Health::Dead);
+        engine.shared().start().expect("a thread");
+        assert_ne!(engine.shared().health(&task, 3), Health::Dead);
+        engine.shared().ask_to_stop();
+        assert_eq!(engine.shared().wait_until_stopped(None), Stop::Stopped);
+        assert_eq!(engine.shared().health(&task, 3), Health::Stopped);
     }
 }

@@ -1,16 +1,15 @@
 //! What a run came to, for the program that collects it: by the `metrics` facade and by `tracing`, each behind
 //! a feature of its name. Names are Prometheus's; keys never become labels.
 
+use std::fmt::Display;
 use std::time::Duration;
-
-use super::task::RunError;
 
 /// A run has ended.
 #[cfg_attr(
     not(any(feature = "metrics", feature = "tracing")),
     expect(unused_variables, reason = "for those who collect")
 )]
-pub(super) fn ran(task: &str, removed: Result<u64, &RunError>, took: Duration, overruns: u64) {
+pub(super) fn ran(task: &str, removed: Result<u64, &impl Display>, took: Duration, overruns: u64) {
     #[cfg(feature = "metrics")]
     {
         let task = || task.to_owned();

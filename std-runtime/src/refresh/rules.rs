@@ -1,0 +1,24 @@
+//! What a refresher's settings come to.
+
+use std::time::Duration;
+
+use super::Event;
+use super::breaker::Fuse;
+use super::due::Early;
+use crate::clock::SharedClock;
+use crate::panics::Foreign;
+
+/// Is told what happens.
+pub(super) type Report = Box<dyn Fn(Event) + Send + Sync>;
+
+/// What the settings of a [`Builder`](super::Builder) come to.
+pub(super) struct Rules {
+    pub(super) clock: Foreign<SharedClock>,
+    pub(super) early: Early,
+    pub(super) fuse: Fuse,
+    pub(super) spacing: Duration,
+    pub(super) longest: Duration,
+    /// How long an ended value stands in for one that cannot be made.
+    pub(super) on_error: Duration,
+    pub(super) report: Option<Foreign<Report>>,
+}
