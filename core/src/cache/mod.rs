@@ -44,7 +44,7 @@ pub use self::evict::Evicted;
 pub use self::insert::{Insert, StoreError};
 pub use self::load::{Ask, Asked, Load, Loading, OwnedLoading};
 pub use self::pin::{OwnedPin, PinnedEntry};
-pub use self::sweep::CacheSweep;
+pub use self::sweep::{CachePass, CacheSweep};
 pub use self::tier::{Tier, Tiers};
 pub use self::totals::Usage;
 

@@ -35,20 +35,73 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct CacheSweep<T> {
     cache: T,
+    pass: CachePass,
+}
+
+impl<T> CacheSweep<T> {
+    /// Returns a sweep that begins at the cache's first entry.
+    ///
+    /// # Panics
+    ///
+    /// On the first step, if the worker is of another domain.
+    pub fn new(cache: T, worker: Worker) -> Self {
+        Self { cache, pass: CachePass::new(worker) }
+    }
+}
+
+/// The state of a [`CacheSweep`] apart from its cache, for a sweep that does not keep the cache alive between
+/// its steps.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tidegate_core::cache::CachePass;
+/// use tidegate_core::{Budget, Cache, Domain, Instant, SeededState};
+///
+/// let domain = Domain::new();
+/// let cache: Cache<u32, u32> = Cache::builder(&domain, SeededState::new(0x5eed)).build()?;
+/// let (cache, now) = (Arc::new(cache), Instant::from_secs(1));
+///
+/// let (mut pass, weak) = (CachePass::new(domain.worker()), Arc::downgrade(&cache));
+/// let mut step = || Some(pass.step(&*weak.upgrade()?, now, Budget::entries(256)));
+/// assert!(step().is_some());
+/// drop(cache);
+/// assert!(step().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct CachePass {
     pass: Pass,
     cursor: Cursor,
     /// Whether it is at the loads, after the entries.
     at_loads: bool,
 }
 
-impl<T> CacheSweep<T> {
-    /// A pass that begins at the cache's first entry.
+impl CachePass {
+    /// Returns a pass that begins at the first entry of a cache in the worker's domain.
+    pub fn new(worker: Worker) -> Self {
+        Self { pass: Pass::new(worker), cursor: Cursor::START, at_loads: false }
+    }
+
+    /// Sweeps a part of the cache, within the budget, and returns what was done.
     ///
     /// # Panics
     ///
-    /// On the first step, if the worker is of another domain.
-    pub fn new(cache: T, worker: Worker) -> Self {
-        Self { cache, pass: Pass::new(worker), cursor: Cursor::START, at_loads: false }
+    /// If the worker is of another domain.
+    pub fn step<K, V, E, S>(
+        &mut self,
+        cache: &Cache<K, V, E, S>,
+        now: Instant,
+        budget: Budget,
+    ) -> Swept
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        E: Send + Sync + 'static,
+        S: BuildHasher,
+    {
+        let Self { pass, cursor, at_loads } = self;
+        cache.map.admit_worker(pass.worker());
+        pass.step(now, budget, |worker, budget| cache.step(worker, cursor, at_loads, now, budget))
     }
 }
 
@@ -121,10 +174,7 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        let Self { cache, pass, cursor, at_loads } = self;
         // Dereferenced once: `T` may answer with another cache the next time.
-        let cache: &Cache<K, V, E, S> = cache;
-        cache.map.admit_worker(pass.worker());
-        pass.step(now, budget, |worker, budget| cache.step(worker, cursor, at_loads, now, budget))
+        self.pass.step(&*self.cache, now, budget)
     }
 }

@@ -38,8 +38,8 @@ pub(crate) use node::{Entry, Held, Retained};
 pub(crate) use pass::Pass;
 pub(crate) use read::GROUP;
 pub use scan::{Cursor, Iter};
-pub use sweep::MapSweep;
 pub(crate) use sweep::step;
+pub use sweep::{MapPass, MapSweep};
 pub(crate) use update::Upserted;
 
 use self::count::Count;

@@ -21,9 +21,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct MapSweep<T, F> {
     map: T,
-    pass: Pass,
-    stale: F,
-    cursor: Cursor,
+    pass: MapPass<F>,
 }
 
 impl<T, F> MapSweep<T, F> {
@@ -33,7 +31,56 @@ impl<T, F> MapSweep<T, F> {
     ///
     /// Its first step, if the worker is of another domain.
     pub fn new(map: T, worker: Worker, stale: F) -> Self {
-        Self { map, pass: Pass::new(worker), stale, cursor: Cursor::START }
+        Self { map, pass: MapPass::new(worker, stale) }
+    }
+}
+
+/// The state of a [`MapSweep`] apart from its map, for a sweep that does not keep the map alive between its
+/// steps.
+///
+/// ```
+/// use tidegate_core::map::MapPass;
+/// use tidegate_core::{Budget, Domain, Instant, Map, SeededState};
+///
+/// let domain = Domain::new();
+/// let map = Map::with(&domain, SeededState::new(0x5eed));
+/// let now = Instant::from_secs(1);
+/// map.insert("old", 1, domain.worker().quiescent(now))?;
+///
+/// let mut pass = MapPass::new(domain.worker(), |_: &&str, value: &i32, _| *value < 2);
+/// let step = pass.step(&map, now, Budget::entries(256));
+/// assert_eq!((step.removed, step.wrapped), (1, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MapPass<F> {
+    pass: Pass,
+    stale: F,
+    cursor: Cursor,
+}
+
+impl<F> MapPass<F> {
+    /// Returns a pass that begins at the first bucket of a map in the worker's domain, and removes the entries
+    /// that are `stale`: see [`Map::sweeper`].
+    pub fn new(worker: Worker, stale: F) -> Self {
+        Self { pass: Pass::new(worker), stale, cursor: Cursor::START }
+    }
+
+    /// Sweeps a part of the map, within the budget, and returns what was done.
+    ///
+    /// # Panics
+    ///
+    /// If the worker is of another domain.
+    pub fn step<K, V, S>(&mut self, map: &Map<K, V, S>, now: Instant, budget: Budget) -> Swept
+    where
+        F: FnMut(&K, &V, Instant) -> bool,
+        K: Hash + Eq + Send + 'static,
+        V: Send + 'static,
+        S: BuildHasher,
+    {
+        let Self { pass, stale, cursor } = self;
+        map.admit_worker(pass.worker());
+        pass.step(now, budget, |worker, left| step(map, worker, cursor, stale, |_| (), now, left))
     }
 }
 
@@ -174,10 +221,8 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        let Self { map, pass, stale, cursor } = self;
-        let map: &Map<K, V, S> = map;
-        map.admit_worker(pass.worker());
-        pass.step(now, budget, |worker, left| step(map, worker, cursor, stale, |_| (), now, left))
+        // Dereferenced once: `T` may answer with another map the next time.
+        self.pass.step(&*self.map, now, budget)
     }
 }
 
