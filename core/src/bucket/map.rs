@@ -9,7 +9,7 @@ use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
-pub use self::sweep::BucketSweep;
+pub use self::sweep::{BucketPass, BucketSweep};
 
 use self::bucket::{Base, Bucket, Change};
 use self::room::Room;

@@ -36,7 +36,7 @@ mod table;
 pub use decision::Decision;
 pub use local::{LocalBucketTable, LocalSet, LocalSweep};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use map::{BucketMap, BucketSweep};
+pub use map::{BucketMap, BucketPass, BucketSweep};
 pub use on_full::{Counters, OnFull};
 pub use plan::{Keep, Plan};
 pub use quota::{Quota, QuotaError};

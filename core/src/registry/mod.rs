@@ -27,5 +27,5 @@ pub use self::fixed::{Advertised, Displaced, FixedError, FixedLease, FixedRegist
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::shared::{
     Builder, Discovered, EnterError, Lease, Lookup, Peer, Peers, Pruned, Registry, RegistryError,
-    RegistrySweep, Terms, TimeStatus,
+    RegistryPass, RegistrySweep, Terms, TimeStatus,
 };

@@ -35,8 +35,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct BucketSweep<T> {
     buckets: T,
-    pass: Pass,
-    cursor: Cursor,
+    pass: BucketPass,
 }
 
 impl<T> BucketSweep<T> {
@@ -46,7 +45,42 @@ impl<T> BucketSweep<T> {
     ///
     /// On the first step, if the worker is of another domain.
     pub fn new(buckets: T, worker: Worker) -> Self {
-        Self { buckets, pass: Pass::new(worker), cursor: Cursor::START }
+        Self { buckets, pass: BucketPass::new(worker) }
+    }
+}
+
+/// The state of a [`BucketSweep`] apart from its buckets, for a sweep that does not keep them alive between its
+/// steps.
+#[derive(Debug)]
+pub struct BucketPass {
+    pass: Pass,
+    cursor: Cursor,
+}
+
+impl BucketPass {
+    /// Returns a pass that begins at the first bucket of a [`BucketMap`] in the worker's domain.
+    pub fn new(worker: Worker) -> Self {
+        Self { pass: Pass::new(worker), cursor: Cursor::START }
+    }
+
+    /// Sweeps a part of the buckets, within the budget, and returns what was done.
+    ///
+    /// # Panics
+    ///
+    /// If the worker is of another domain.
+    pub fn step<K, S>(&mut self, buckets: &BucketMap<K, S>, now: Instant, budget: Budget) -> Swept
+    where
+        K: Hash + Eq + Send + 'static,
+        S: BuildHasher,
+    {
+        let Self { pass, cursor } = self;
+        buckets.map.admit_worker(pass.worker());
+        let units = buckets.unit.scale().units(now.as_nanos());
+        let stale = |key: &K, bucket: &Bucket, _| buckets.kill(key, bucket, units);
+        let unlinked = |keys| buckets.give_back(keys);
+        pass.step(now, budget, |worker, left| {
+            step(&buckets.map, worker, cursor, stale, unlinked, now, left)
+        })
     }
 }
 
@@ -101,14 +135,7 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        let Self { buckets, pass, cursor } = self;
-        let buckets: &BucketMap<K, S> = buckets;
-        buckets.map.admit_worker(pass.worker());
-        let units = buckets.unit.scale().units(now.as_nanos());
-        let stale = |key: &K, bucket: &Bucket, _| buckets.kill(key, bucket, units);
-        let unlinked = |keys| buckets.give_back(keys);
-        pass.step(now, budget, |worker, left| {
-            step(&buckets.map, worker, cursor, stale, unlinked, now, left)
-        })
+        // Dereferenced once: `T` may answer with other buckets the next time.
+        self.pass.step(&*self.buckets, now, budget)
     }
 }

@@ -17,5 +17,5 @@ pub use self::discovery::{Discovered, Lookup};
 pub use self::lease::Lease;
 pub use self::namespaces::{Builder, EnterError, Pruned, Registry, RegistryError};
 pub use self::peers::{Peer, Peers};
-pub use self::sweep::RegistrySweep;
+pub use self::sweep::{RegistryPass, RegistrySweep};
 pub use self::terms::Terms;

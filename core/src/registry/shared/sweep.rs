@@ -32,17 +32,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct RegistrySweep<T> {
     registry: T,
-    pass: Pass,
-    cursor: Cursor,
-    at: At,
-}
-
-/// The namespace that is swept.
-#[derive(Clone, Copy, Debug)]
-enum At {
-    Services,
-    Discovered,
-    Subscribers,
+    pass: RegistryPass,
 }
 
 impl<T> RegistrySweep<T> {
@@ -52,8 +42,55 @@ impl<T> RegistrySweep<T> {
     ///
     /// Each step, before it does anything, if the worker is of another domain than the registry.
     pub fn new(registry: T, worker: Worker) -> Self {
-        Self { registry, pass: Pass::new(worker), cursor: Cursor::START, at: At::Services }
+        Self { registry, pass: RegistryPass::new(worker) }
     }
+}
+
+/// The state of a [`RegistrySweep`] apart from its registry, for a sweep that does not keep the registry alive
+/// between its steps.
+#[derive(Debug)]
+pub struct RegistryPass {
+    pass: Pass,
+    cursor: Cursor,
+    at: At,
+}
+
+impl RegistryPass {
+    /// Returns a pass that begins with the services of a registry in the worker's domain.
+    pub fn new(worker: Worker) -> Self {
+        Self { pass: Pass::new(worker), cursor: Cursor::START, at: At::Services }
+    }
+
+    /// Sweeps a part of the registry, within the budget, and returns what was done.
+    ///
+    /// # Panics
+    ///
+    /// If the worker is of another domain.
+    pub fn step<K, V, N, P, S>(
+        &mut self,
+        registry: &Registry<K, V, N, P, S>,
+        now: Instant,
+        budget: Budget,
+    ) -> Swept
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        N: Eq + Send + Sync + 'static,
+        P: Send + Sync + 'static,
+        S: BuildHasher,
+    {
+        let Self { pass, cursor, at } = self;
+        registry.services.admit_worker(pass.worker());
+        pass.step(now, budget, |worker, budget| registry.step(worker, cursor, at, now, budget))
+    }
+}
+
+/// The namespace that is swept.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Services,
+    Discovered,
+    Subscribers,
 }
 
 impl<K, V, N, P, S> Registry<K, V, N, P, S>
@@ -109,10 +146,7 @@ where
     S: BuildHasher,
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
-        let Self { registry, pass, cursor, at } = self;
         // Dereferenced once: `T` may answer with another registry the next time.
-        let registry: &Registry<K, V, N, P, S> = registry;
-        registry.services.admit_worker(pass.worker());
-        pass.step(now, budget, |worker, budget| registry.step(worker, cursor, at, now, budget))
+        self.pass.step(&*self.registry, now, budget)
     }
 }
