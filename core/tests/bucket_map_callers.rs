@@ -1,8 +1,7 @@
 //! What a caller's `Hash`, `Eq` and `Clone` do in the middle of a call: they panic, or their thread
 //! loses its processor there. No place is lost, and no burst is handed out twice.
 
-#[path = "identity/mod.rs"]
-mod identity;
+mod common;
 
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
@@ -10,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 
-use identity::Identity;
+use common::identity::Identity;
 use tidegate_core::{BucketMap, Budget, Domain, Instant, OnFull, Plan, Quota, Sweep};
 
 const NOW: Instant = Instant::from_secs(1);

@@ -1,7 +1,7 @@
 //! Loading through a cache: who does it, what the others get, and what the cache keeps of it. Cases of a
 //! Haskell single-flight cache carry their ids.
 
-mod wakers;
+mod common;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use std::sync::Barrier;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use common::wakers::{counting, panicking};
 use tidegate_core::cache::{Ask, Builder, Insert, Load, Loading};
 use tidegate_core::flight::{Caller, Ended, Follower, JoinError, Superseded};
 use tidegate_core::{Budget, Cache, Domain, Guard, Instant, RemovalCause, SeededState, Sweep};
-use wakers::{counting, panicking};
 
 const NOW: Instant = Instant::from_secs(100);
 const TTL: Duration = Duration::from_secs(60);

@@ -3,11 +3,14 @@
 //!
 //! Bytes are counted by thread, so all that a test allocates and frees it does on its own.
 
-mod memory;
+#[path = "common/allocator.rs"]
+mod allocator;
+mod common;
 
 use std::time::Duration;
 
-use memory::{CROSSBEAM, drain, live};
+use allocator::live;
+use common::memory::{CROSSBEAM, drain};
 use tidegate_core::cache::Builder;
 use tidegate_core::{Budget, Cache, Domain, Instant, SeededState, Sweep, Tiers};
 

@@ -1,10 +1,10 @@
 //! Pins of a cache: owned ones, which leave their function, their thread and their cache; and what panics.
 
-mod fuse;
+mod common;
 
 use std::sync::Arc;
 
-use fuse::{Coarse, Key, burn, lit};
+use common::fuse::{Coarse, Key, burn, lit};
 use tidegate_core::cache::{OwnedPin, PinnedEntry};
 use tidegate_core::{Budget, Cache, Domain, Instant, SeededState, Tiers};
 

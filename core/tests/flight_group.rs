@@ -1,7 +1,8 @@
 //! The group of flights from outside: who leads, and what those who follow are told.
 
-mod allocations;
-mod wakers;
+#[path = "common/allocator.rs"]
+mod allocator;
+mod common;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use allocations::allocations;
+use allocator::allocations;
+use common::wakers::{counting, panicking};
 use tidegate_core::flight::{
     Caller, CallerId, Ended, Follower, Group, JoinError, Joined, Leader, Superseded,
 };
 use tidegate_core::{Budget, Domain, Guard, Instant, SeededState, Sweep};
-use wakers::{counting, panicking};
 
 type Loads = Group<&'static str, u32, &'static str>;
 type Leading<'a> = Leader<'a, &'static str, u32, &'static str, SeededState>;

@@ -1,12 +1,12 @@
 //! The slot for one owner: the shared one's cases.
 
-mod wakers;
+mod common;
 
 use std::time::Duration;
 
+use common::wakers::{counting, panicking};
 use tidegate_core::Instant;
 use tidegate_core::flight::{Caller, LocalClaimError, LocalSlot, Superseded};
-use wakers::{counting, panicking};
 
 const NOW: Instant = Instant::from_secs(100);
 const LEASE: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! The map from outside, on one thread: what it answers, and what it refuses.
 
-mod identity;
+mod common;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use identity::Identity;
+use common::identity::Identity;
 use tidegate_core::map::Cursor;
 use tidegate_core::{Budget, Domain, Instant, Map, MapError, SeededState, Sweep, Worker};
 

@@ -26,7 +26,7 @@
 //!
 //! Where the source asks for Miri, AddressSanitizer stands in: these tests run under it as they are.
 
-mod identity;
+mod common;
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -34,7 +34,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use identity::Identity;
+use common::identity::Identity;
 use tidegate_core::map::Cursor;
 use tidegate_core::{Budget, Domain, Guard, Instant, Map, SeededState, Sweep};
 

@@ -3,9 +3,12 @@
 //!
 //! Bytes are counted by thread, so all that a test allocates and frees it does on its own.
 
-mod memory;
+#[path = "common/allocator.rs"]
+mod allocator;
+mod common;
 
-use memory::{CROSSBEAM, drain, live};
+use allocator::live;
+use common::memory::{CROSSBEAM, drain};
 use tidegate_core::{Budget, Domain, Instant, Map, SeededState, Sweep};
 
 /// The process's memory in KiB, as the system counts it; 0 where it does not tell. It is reported

@@ -2,12 +2,12 @@
 //! Each operation is run once for each call that it makes of such code, which then panics: no place of
 //! `max_entries` is lost by it, nothing is told of twice, and nothing is kept for ever.
 
-mod fuse;
+mod common;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fuse::{Coarse, Key, burn, lit};
+use common::fuse::{Coarse, Key, burn, lit};
 use tidegate_core::registry::{Peer, Terms, WhenFull};
 use tidegate_core::{Budget, Domain, Guard, Instant, Registry, Sweep};
 

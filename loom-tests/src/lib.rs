@@ -18,7 +18,7 @@
 pub mod bucket;
 pub mod cache;
 pub mod flight;
-#[path = "../../core/tests/identity/mod.rs"]
+#[path = "../../core/tests/common/identity.rs"]
 mod identity;
 pub mod map;
 pub mod reclaim;

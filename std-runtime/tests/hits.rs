@@ -1,13 +1,13 @@
 //! What is there is had without an allocation, whoever else might have had to make it.
 
-#[path = "../../core/tests/allocations/mod.rs"]
-mod allocations;
+#[path = "../../core/tests/common/allocator.rs"]
+mod allocator;
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use allocations::allocations;
+use allocator::allocations;
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::{Cache, FlightError, GetOrLoad, clock, domain, random_state, wait};
 

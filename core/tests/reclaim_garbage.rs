@@ -1,7 +1,9 @@
 //! What is removed is freed by those who remove, whatever else is done or not done about it: garbage
 //! stays bounded at every budget and cadence of a sweep, and without one.
 
-mod memory;
+#[path = "common/allocator.rs"]
+mod allocator;
+mod common;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use memory::{CROSSBEAM, drain, live};
+use allocator::live;
+use common::memory::{CROSSBEAM, drain};
 use tidegate_core::map::{InsertError, MapError};
 use tidegate_core::{Budget, Cache, Domain, Instant, Map, SeededState, Sweep, Worker};
 

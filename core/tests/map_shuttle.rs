@@ -12,11 +12,11 @@
 
 #![cfg(shuttle)]
 
-mod identity;
+mod common;
 
 use std::sync::Arc;
 
-use identity::Identity;
+use common::identity::Identity;
 use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use shuttle::thread;
 use tidegate_core::map::Cursor;

@@ -1,8 +1,9 @@
 //! No operation of a table allocates.
 
-mod allocations;
+#[path = "common/allocator.rs"]
+mod allocator;
 
-use allocations::allocations;
+use allocator::allocations;
 use tidegate_core::bucket::{Keep, Set, Unit};
 use tidegate_core::{BucketTable, Budget, Decision, Instant, OnFull, Quota, SeededState, Sweep};
 

@@ -309,7 +309,7 @@ fn no_window_of_a_map_exceeds_its_bound() {
 }
 
 #[test]
-#[ignore = "minutes: cargo test --release -p tidegate-core --test races -- --ignored --nocapture"]
+#[ignore = "minutes: cargo test --release -p tidegate-core --test bucket_races -- --ignored --nocapture"]
 fn no_window_exceeds_its_bound_in_minutes() {
     run_table(0, 100 * STEPS);
     run_map(0, 100 * STEPS);

@@ -1,6 +1,6 @@
 //! The slot from outside: who gets it, on which ways out it is given back, and who is woken.
 
-mod wakers;
+mod common;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,9 +11,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
+use common::wakers::{counting, panicking};
 use tidegate_core::Instant;
 use tidegate_core::flight::{Caller, Claim, ClaimError, Freed, Slot, Superseded};
-use wakers::{counting, panicking};
 
 const NOW: Instant = Instant::from_secs(100);
 const LEASE: Duration = Duration::from_secs(5);
