@@ -407,7 +407,7 @@ impl Wake for Flag {
     }
 }
 
-/// E3, `c20`: on the one thread of a runtime nothing blocks, hangs or panics.
+/// E3: on the one thread of a runtime nothing blocks, hangs or panics.
 #[test]
 fn e3_a_runtime_of_one_thread_renews_with_its_own_timers() {
     let _watched = watchdog("a runtime of one thread renews with its own timers");
