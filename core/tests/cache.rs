@@ -1,10 +1,13 @@
 //! The cache from outside: what it hands out, what it keeps, and who must go. Cases of the systems that
 //! it replaces carry their ids.
 
+mod common;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::fixtures::{self, cache_builder};
 use tidegate_core::cache::{Builder, Counters, Evicted, Insert, Usage};
 use tidegate_core::{
     Budget, Cache, CacheError, Domain, Guard, Instant, RemovalCause, SeededState, Sweep, Tier,
@@ -17,17 +20,26 @@ const FILE: Tier = Tier::new(1);
 const DISK: Tier = Tier::new(5);
 
 type Text = Cache<&'static str, &'static str>;
+type TextBuilder = Builder<&'static str, &'static str, SeededState>;
 
-fn builder<K, V>(domain: &Domain) -> Builder<K, V, SeededState>
+/// A cache with what `set` sets, a worker of its domain, and the time.
+fn cache<K, V>(
+    set: impl FnOnce(Builder<K, V, SeededState>) -> Builder<K, V, SeededState>,
+) -> (Cache<K, V>, Worker, Instant)
 where
-    K: Send + 'static,
+    K: std::hash::Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    Cache::builder(domain, SeededState::new(0x5eed))
+    let (cache, worker) = fixtures::cache(set);
+    (cache, worker, NOW)
 }
 
-fn small(domain: &Domain, entries: u64) -> Text {
-    builder(domain).max_entries(entries).build().expect("memory")
+fn texts(set: impl FnOnce(TextBuilder) -> TextBuilder) -> (Text, Worker, Instant) {
+    cache(set)
+}
+
+fn small(entries: u64) -> (Text, Worker, Instant) {
+    cache(|it| it.max_entries(entries))
 }
 
 fn fill<K, V, const N: usize>(cache: &Cache<K, V>, entries: [(K, V); N], guard: &Guard)
@@ -52,18 +64,7 @@ fn after(seconds: f64) -> Instant {
 }
 
 /// What a cache's listener was told.
-type Log = Arc<Mutex<Vec<(&'static str, &'static str, RemovalCause)>>>;
-
-fn logging(
-    log: &Log,
-) -> impl Fn(&&'static str, &&'static str, RemovalCause) + Send + Sync + 'static {
-    let log = Arc::clone(log);
-    move |key, value, cause| log.lock().expect("no panic").push((*key, *value, cause))
-}
-
-fn told(log: &Log) -> Vec<(&'static str, &'static str, RemovalCause)> {
-    std::mem::take(&mut log.lock().expect("no panic"))
-}
+type Log = fixtures::Log<&'static str, &'static str, RemovalCause>;
 
 fn sweep_all<K, V>(cache: &Cache<K, V>, now: Instant) -> usize
 where
@@ -81,16 +82,10 @@ where
     }
 }
 
-fn parts(domain: &Domain) -> (Worker, Instant) {
-    (domain.worker(), NOW)
-}
-
 #[test]
 fn s_c23_what_is_set_is_got_and_what_is_not_is_not() {
-    let domain = Domain::new();
-    let cache: Text =
-        builder(&domain).max_entries(100).time_to_live(Duration::from_secs(300)).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) =
+        texts(|it| it.max_entries(100).time_to_live(Duration::from_secs(300)));
     let guard = worker.quiescent(now);
     assert_eq!(cache.insert("key", "value", now, guard), Ok(&"value"));
     assert_eq!(cache.get("key", now, guard), Some(&"value"));
@@ -99,38 +94,35 @@ fn s_c23_what_is_set_is_got_and_what_is_not_is_not() {
 
 #[test]
 fn s_c25_s_c26_s_c28_the_oldest_goes_unless_it_was_read() {
-    let domain = Domain::new();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(3);
     let guard = worker.quiescent(now);
-
-    let cache = small(&domain, 3);
     fill(&cache, [("k1", ""), ("k2", ""), ("k3", ""), ("k4", "")], guard);
     assert_eq!(there(&cache, now, guard), ["k2", "k3", "k4"], "S-C25");
 
-    let cache = small(&domain, 3);
+    let (cache, mut worker, now) = small(3);
+    let guard = worker.quiescent(now);
     fill(&cache, [("k1", ""), ("k2", ""), ("k3", "")], guard);
     cache.get("k2", now, guard);
     fill(&cache, [("k4", "")], guard);
     assert_eq!(there(&cache, now, guard), ["k2", "k3", "k4"], "S-C26");
 
-    let cache = small(&domain, 1);
+    let (cache, mut worker, now) = small(1);
+    let guard = worker.quiescent(now);
     fill(&cache, [("k1", ""), ("k2", "")], guard);
     assert_eq!(there(&cache, now, guard), ["k2"], "S-C28");
 }
 
 #[test]
 fn i_c17_to_touch_the_oldest_saves_it_and_to_look_at_it_does_not() {
-    let domain = Domain::new();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(2);
     let guard = worker.quiescent(now);
-
-    let cache = small(&domain, 2);
     fill(&cache, [("old", ""), ("recent", "")], guard);
     cache.get("old", now, guard);
     fill(&cache, [("new", "")], guard);
     assert_eq!(there(&cache, now, guard), ["new", "old"]);
 
-    let cache = small(&domain, 2);
+    let (cache, mut worker, now) = small(2);
+    let guard = worker.quiescent(now);
     fill(&cache, [("old", ""), ("recent", "")], guard);
     cache.peek("old", now, guard);
     fill(&cache, [("new", "")], guard);
@@ -139,9 +131,7 @@ fn i_c17_to_touch_the_oldest_saves_it_and_to_look_at_it_does_not() {
 
 #[test]
 fn i_c14_there_are_never_more_entries_than_may_be() {
-    let domain = Domain::new();
-    let cache: Cache<u32, u32> = builder(&domain).max_entries(4).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = cache::<u32, u32>(|it| it.max_entries(4));
     let guard = worker.quiescent(now);
     for key in 0..20 {
         cache.insert(key, key, now, guard).expect("room");
@@ -153,10 +143,8 @@ fn i_c14_there_are_never_more_entries_than_may_be() {
 
 #[test]
 fn i_c16_what_is_touched_all_the_time_outlives_a_scan() {
-    let domain = Domain::new();
-    let cache: Cache<String, u64> =
-        builder(&domain).max_bytes(350).weigher(|_, &bytes| bytes).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) =
+        cache::<String, u64>(|it| it.max_bytes(350).weigher(|_, &bytes| bytes));
     let guard = worker.quiescent(now);
     cache.insert("hot".to_owned(), 100, now, guard).expect("room");
     for cold in 1..=30 {
@@ -170,10 +158,8 @@ fn i_c16_what_is_touched_all_the_time_outlives_a_scan() {
 
 #[test]
 fn i_c19_what_is_too_heavy_is_handed_back_and_nothing_goes_for_it() {
-    let domain = Domain::new();
-    let cache: Cache<&str, u64> =
-        builder(&domain).max_bytes(200).weigher(|_, &bytes| bytes).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) =
+        cache::<&str, u64>(|it| it.max_bytes(200).weigher(|_, &bytes| bytes));
     let guard = worker.quiescent(now);
     fill(&cache, [("a", 100), ("b", 100)], guard);
     let refused = cache.insert("big", 300, now, guard).expect_err("too heavy");
@@ -186,9 +172,8 @@ fn i_c19_what_is_too_heavy_is_handed_back_and_nothing_goes_for_it() {
 /// I-C22: caches of one domain know nothing of each other.
 #[test]
 fn i_c22_one_cache_that_overflows_takes_nothing_from_another() {
-    let domain = Domain::new();
-    let (full, version) = (small(&domain, 10), small(&domain, 2));
-    let (mut worker, now) = parts(&domain);
+    let (full, mut worker, now) = small(10);
+    let version: Text = cache_builder(worker.domain()).max_entries(2).build().expect("memory");
     let guard = worker.quiescent(now);
     fill(&full, [("hot", "")], guard);
     fill(&version, [("v1", ""), ("v2", ""), ("v3", ""), ("v4", ""), ("v5", "")], guard);
@@ -199,9 +184,7 @@ fn i_c22_one_cache_that_overflows_takes_nothing_from_another() {
 /// S11: a pass removes what has expired, nothing else, and says how many.
 #[test]
 fn s_c29_a_sweep_removes_what_has_expired() {
-    let domain = Domain::new();
-    let cache: Text = builder(&domain).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = texts(|it| it);
     let guard = worker.quiescent(now);
     let lives = |seconds| Insert::new().time_to_live(Duration::from_secs(seconds));
     for (key, seconds) in [("a", 1), ("b", 1), ("c", 10)] {
@@ -214,10 +197,8 @@ fn s_c29_a_sweep_removes_what_has_expired() {
 
 #[test]
 fn s_c31_to_overwrite_renews_value_and_time() {
-    let domain = Domain::new();
-    let cache: Text =
-        builder(&domain).max_entries(10).time_to_live(Duration::from_secs(10)).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) =
+        texts(|it| it.max_entries(10).time_to_live(Duration::from_secs(10)));
     let guard = worker.quiescent(now);
     cache.insert("key", "old", now, guard).expect("room");
     cache.insert("key", "new", after(5.0), guard).expect("room");
@@ -228,9 +209,7 @@ fn s_c31_to_overwrite_renews_value_and_time() {
 
 #[test]
 fn s_c32_to_remove_twice_is_to_remove_once() {
-    let domain = Domain::new();
-    let cache = small(&domain, 10);
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(10);
     let guard = worker.quiescent(now);
     assert_eq!(cache.invalidate_all(now, guard), 0);
     assert_eq!(sweep_all(&cache, now), 0);
@@ -245,11 +224,10 @@ fn s_c32_to_remove_twice_is_to_remove_once() {
 
 #[test]
 fn s_c34_ten_threads_on_five_keys_come_to_an_end() {
-    let domain = Domain::new();
-    let cache: Cache<u32, u32> = builder(&domain).max_entries(3).build().unwrap();
+    let (cache, ..) = cache::<u32, u32>(|it| it.max_entries(3));
     std::thread::scope(|scope| {
         for thread in 0..10 {
-            let (cache, mut worker) = (&cache, domain.worker());
+            let (cache, mut worker) = (&cache, cache.domain().worker());
             scope.spawn(move || {
                 for round in 0..2_000 {
                     let guard = worker.quiescent(NOW);
@@ -268,15 +246,9 @@ fn s_c34_ten_threads_on_five_keys_come_to_an_end() {
 
 #[test]
 fn s_c35_what_has_expired_goes_before_what_lives() {
-    let domain = Domain::new();
     let log = Log::default();
-    let cache: Text = builder(&domain)
-        .max_entries(3)
-        .time_to_live(Duration::from_secs(1))
-        .listener(logging(&log))
-        .build()
-        .unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) =
+        texts(|it| it.max_entries(3).time_to_live(Duration::from_secs(1)).listener(log.listener()));
     let guard = worker.quiescent(now);
     fill(&cache, [("a", ""), ("b", ""), ("c", "")], guard);
     for key in ["a", "b", "c"] {
@@ -288,15 +260,13 @@ fn s_c35_what_has_expired_goes_before_what_lives() {
     assert_eq!(there(&cache, after(1.0), guard), ["d", "e", "f"]);
     let counters = cache.counters();
     assert_eq!((counters.expired, counters.evicted), (3, 0));
-    assert!(told(&log).iter().all(|&(.., cause)| cause == RemovalCause::Expired));
+    assert!(log.take().iter().all(|&(.., cause)| cause == RemovalCause::Expired));
 }
 
 /// S10, I10: a time to live for each entry, for ever, and none at all; and times that no clock reaches.
 #[test]
 fn each_entry_may_have_a_time_of_its_own() {
-    let domain = Domain::new();
-    let cache: Text = builder(&domain).time_to_live(Duration::from_secs(60)).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = texts(|it| it.time_to_live(Duration::from_secs(60)));
     let guard = worker.quiescent(now);
     let put = |key, ttl: Ttl| {
         cache.insert_with(key, "", Insert::new().time_to_live(ttl), now, guard).expect("room");
@@ -315,9 +285,7 @@ fn each_entry_may_have_a_time_of_its_own() {
 
 #[test]
 fn a_clock_that_goes_backwards_brings_nothing_back() {
-    let domain = Domain::new();
-    let cache: Text = builder(&domain).time_to_live(Duration::from_secs(1)).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = texts(|it| it.time_to_live(Duration::from_secs(1)));
     fill(&cache, [("key", "")], worker.quiescent(now));
     assert_eq!(sweep_all(&cache, after(1.0)), 1);
     assert_eq!(cache.get("key", now, worker.quiescent(now)), None);
@@ -329,14 +297,9 @@ fn a_clock_that_goes_backwards_brings_nothing_back() {
 #[test]
 fn jitter_shortens_and_never_lengthens_and_can_be_repeated() {
     let ends = || {
-        let domain = Domain::new();
-        let cache: Cache<u32, ()> = builder(&domain)
-            .time_to_live(Duration::from_secs(100))
-            .jitter(200_000)
-            .build()
-            .unwrap();
-        let mut worker = domain.worker();
-        let guard = worker.quiescent(NOW);
+        let (cache, mut worker, now) =
+            cache::<u32, ()>(|it| it.time_to_live(Duration::from_secs(100)).jitter(200_000));
+        let guard = worker.quiescent(now);
         let end = |key| {
             cache.insert(key, (), NOW, guard).expect("room");
             let alive = |&second: &u32| cache.peek(&key, after(f64::from(second)), guard).is_some();
@@ -354,30 +317,27 @@ fn jitter_shortens_and_never_lengthens_and_can_be_repeated() {
 /// E11, S14: each removal is told once, with its cause, and counted once.
 #[test]
 fn the_listener_is_told_of_every_removal_once_with_its_cause() {
-    let domain = Domain::new();
     let log = Log::default();
-    let cache: Text = builder(&domain)
-        .max_entries(3)
-        .time_to_live(Duration::from_secs(10))
-        .count_reads(true)
-        .listener(logging(&log))
-        .build()
-        .unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = texts(|it| {
+        it.max_entries(3)
+            .time_to_live(Duration::from_secs(10))
+            .count_reads(true)
+            .listener(log.listener())
+    });
     let guard = worker.quiescent(now);
     fill(&cache, [("a", "1"), ("b", "1"), ("c", "1")], guard);
-    assert_eq!(told(&log), []);
+    assert_eq!(log.take(), []);
     fill(&cache, [("d", "1")], guard);
-    assert_eq!(told(&log), [("a", "1", RemovalCause::Size)]);
+    assert_eq!(log.take(), [("a", "1", RemovalCause::Size)]);
     cache.invalidate("b", now, guard);
-    assert_eq!(told(&log), [("b", "1", RemovalCause::Explicit)]);
+    assert_eq!(log.take(), [("b", "1", RemovalCause::Explicit)]);
     fill(&cache, [("c", "2")], guard);
-    assert_eq!(told(&log), [("c", "1", RemovalCause::Replaced)]);
+    assert_eq!(log.take(), [("c", "1", RemovalCause::Replaced)]);
     assert_eq!(cache.evict_bytes(1, Tiers::ALL, now, guard).entries, 1);
-    let shed = told(&log);
+    let shed = log.take();
     assert_eq!((shed.len(), shed[0].2), (1, RemovalCause::Pressure));
     assert_eq!(sweep_all(&cache, after(10.0)), 1);
-    let expired = told(&log);
+    let expired = log.take();
     assert_eq!((expired.len(), expired[0].2), (1, RemovalCause::Expired));
     cache.get("a", now, guard);
     fill(&cache, [("e", "1")], guard);
@@ -395,23 +355,18 @@ fn the_listener_is_told_of_every_removal_once_with_its_cause() {
     };
     assert_eq!(cache.counters(), expected);
     drop(cache);
-    assert_eq!(told(&log), [], "what is there at the end is not removed");
+    assert_eq!(log.take(), [], "what is there at the end is not removed");
 }
 
 #[test]
 fn what_is_replaced_after_its_time_has_expired() {
-    let domain = Domain::new();
     let log = Log::default();
-    let cache: Text = builder(&domain)
-        .time_to_live(Duration::from_secs(1))
-        .listener(logging(&log))
-        .build()
-        .unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) =
+        texts(|it| it.time_to_live(Duration::from_secs(1)).listener(log.listener()));
     let guard = worker.quiescent(now);
     fill(&cache, [("a", "1")], guard);
     cache.insert("a", "2", after(1.0), guard).expect("room");
-    assert_eq!(told(&log), [("a", "1", RemovalCause::Expired)]);
+    assert_eq!(log.take(), [("a", "1", RemovalCause::Expired)]);
 }
 
 /// E11: the listener may use the cache, and panic; nothing is lost.
@@ -422,7 +377,7 @@ fn a_listener_may_use_the_cache_and_may_panic() {
     let domain = Domain::new();
     let cache = CACHE.get_or_init(|| {
         let domain = domain.clone();
-        builder(&domain)
+        cache_builder(&domain)
             .max_entries(2)
             .listener(move |&key, _, cause| {
                 let cache = CACHE.get().expect("made");
@@ -458,9 +413,7 @@ fn a_listener_may_use_the_cache_and_may_panic() {
 /// E6, E-C14: eviction on demand touches the tiers it is told to, and no other.
 #[test]
 fn e_c14_a_tier_that_is_not_chosen_is_left_alone() {
-    let domain = Domain::new();
-    let cache: Cache<u32, ()> = builder(&domain).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = cache::<u32, ()>(|it| it);
     let guard = worker.quiescent(now);
     let put = |key, tier, bytes| {
         let insert = Insert::new().tier(tier).weight(bytes);
@@ -490,9 +443,7 @@ fn e_c14_a_tier_that_is_not_chosen_is_left_alone() {
 /// E8: for want of room, too, the lowest tier goes first.
 #[test]
 fn what_must_go_for_want_of_room_is_of_the_lowest_tier() {
-    let domain = Domain::new();
-    let cache: Cache<u32, ()> = builder(&domain).max_entries(3).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = cache::<u32, ()>(|it| it.max_entries(3));
     let guard = worker.quiescent(now);
     for (key, tier) in [(1, FILE), (2, MEMORY), (3, MEMORY), (4, FILE), (5, DISK), (6, DISK)] {
         cache.insert_with(key, (), Insert::new().tier(tier), now, guard).expect("room");
@@ -504,9 +455,7 @@ fn what_must_go_for_want_of_room_is_of_the_lowest_tier() {
 
 #[test]
 fn an_entry_that_comes_back_in_another_tier_counts_there() {
-    let domain = Domain::new();
-    let cache: Cache<u32, ()> = builder(&domain).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = cache::<u32, ()>(|it| it);
     let guard = worker.quiescent(now);
     for tier in [MEMORY, DISK, MEMORY] {
         cache.insert_with(1, (), Insert::new().tier(tier), now, guard).expect("room");
@@ -519,9 +468,7 @@ fn an_entry_that_comes_back_in_another_tier_counts_there() {
 
 #[test]
 fn e_c19_to_evict_nothing_evicts_nothing() {
-    let domain = Domain::new();
-    let cache = small(&domain, 10);
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(10);
     let guard = worker.quiescent(now);
     fill(&cache, [("a", ""), ("b", "")], guard);
     assert_eq!(cache.evict_bytes(0, Tiers::ALL, now, guard), Evicted::default());
@@ -530,9 +477,7 @@ fn e_c19_to_evict_nothing_evicts_nothing() {
 
 #[test]
 fn e_c20_e_c22_what_is_pinned_stays_until_the_last_pin_is_gone() {
-    let domain = Domain::new();
-    let cache = small(&domain, 10);
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(10);
     let guard = worker.quiescent(now);
     fill(&cache, [("a", "1"), ("b", "1")], guard);
     let (first, second) = (cache.pin("a", now, guard), cache.pin("a", now, guard));
@@ -548,9 +493,7 @@ fn e_c20_e_c22_what_is_pinned_stays_until_the_last_pin_is_gone() {
 /// E-C23: a holder that dies, here by a panic, holds nothing any more.
 #[test]
 fn e_c23_a_holder_that_dies_lets_go() {
-    let domain = Domain::new();
-    let cache = small(&domain, 10);
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(10);
     let guard = worker.quiescent(now);
     fill(&cache, [("a", "1")], guard);
     let dies = || {
@@ -563,9 +506,7 @@ fn e_c23_a_holder_that_dies_lets_go() {
 
 #[test]
 fn e_c25_to_hold_an_entry_for_a_while_is_to_read_it() {
-    let domain = Domain::new();
-    let cache = small(&domain, 10);
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(10);
     let guard = worker.quiescent(now);
     fill(&cache, [("k1", ""), ("k2", "")], guard);
     drop(cache.pin("k1", now, guard));
@@ -576,10 +517,8 @@ fn e_c25_to_hold_an_entry_for_a_while_is_to_read_it() {
 /// E7: a pin belongs to the object, not to the key.
 #[test]
 fn e_c34_an_entry_that_is_replaced_stays_valid_for_who_holds_it() {
-    let domain = Domain::new();
     let log = Log::default();
-    let cache: Text = builder(&domain).listener(logging(&log)).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = texts(|it| it.listener(log.listener()));
     fill(&cache, [("a", "old")], worker.quiescent(now));
     let old = cache.pin("a", now, worker.quiescent(now)).expect("there");
     fill(&cache, [("a", "new")], worker.quiescent(now));
@@ -598,16 +537,14 @@ fn e_c34_an_entry_that_is_replaced_stays_valid_for_who_holds_it() {
     assert_eq!((*old, cache.usage().entries), ("old", 1));
     drop(old);
     assert_eq!(cache.usage(), Usage::default());
-    let causes: Vec<_> = told(&log).into_iter().map(|(_, value, cause)| (value, cause)).collect();
+    let causes: Vec<_> = log.take().into_iter().map(|(_, value, cause)| (value, cause)).collect();
     assert_eq!(causes, [("old", RemovalCause::Replaced), ("new", RemovalCause::Pressure)]);
 }
 
 /// A value is dropped once: by the collector, or by the last who held it.
 #[test]
 fn a_pinned_value_is_dropped_once_whoever_comes_last() {
-    let domain = Domain::new();
-    let cache: Cache<u32, Arc<()>> = builder(&domain).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = cache::<u32, Arc<()>>(|it| it);
     let collect = |worker: &mut Worker| {
         for _ in 0..8 {
             worker.collect(now, Budget::entries(100));
@@ -638,9 +575,7 @@ fn a_pinned_value_is_dropped_once_whoever_comes_last() {
 
 #[test]
 fn a_cache_full_of_pins_hands_the_value_back() {
-    let domain = Domain::new();
-    let cache = small(&domain, 2);
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(2);
     let guard = worker.quiescent(now);
     fill(&cache, [("a", ""), ("b", "")], guard);
     let pins = (cache.pin("a", now, guard), cache.pin("b", now, guard));
@@ -654,9 +589,7 @@ fn a_cache_full_of_pins_hands_the_value_back() {
 /// I10: to remove a key only while it stands for what was seen.
 #[test]
 fn invalidating_on_condition_removes_what_was_shown() {
-    let domain = Domain::new();
-    let cache = small(&domain, 10);
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = small(10);
     let guard = worker.quiescent(now);
     fill(&cache, [("a", "good")], guard);
     assert_eq!(cache.invalidate_if("a", |&value| value == "bad", now, guard), None);
@@ -667,9 +600,7 @@ fn invalidating_on_condition_removes_what_was_shown() {
 /// A cache in which all was read is not searched through for a victim: after 64 chances one must go.
 #[test]
 fn a_search_for_a_victim_is_bounded_though_all_was_read() {
-    let domain = Domain::new();
-    let cache: Cache<u32, u32> = builder(&domain).max_entries(1_000).build().unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = cache::<u32, u32>(|it| it.max_entries(1_000));
     let guard = worker.quiescent(now);
     for key in 0..1_000 {
         cache.insert(key, key, now, guard).expect("room");
@@ -683,13 +614,9 @@ fn a_search_for_a_victim_is_bounded_though_all_was_read() {
 /// To invalidate is to remove, also what is past its time and kept for those who would rather have that.
 #[test]
 fn what_is_invalidated_is_not_served_stale() {
-    let domain = Domain::new();
-    let cache: Text = builder(&domain)
-        .time_to_live(Duration::from_secs(1))
-        .stale_while_revalidate(Duration::from_secs(100))
-        .build()
-        .unwrap();
-    let (mut worker, now) = parts(&domain);
+    let (cache, mut worker, now) = texts(|it| {
+        it.time_to_live(Duration::from_secs(1)).stale_while_revalidate(Duration::from_secs(100))
+    });
     let guard = worker.quiescent(now);
     fill(&cache, [("a", "1"), ("b", "1")], guard);
     assert_eq!(cache.invalidate("a", after(1.0), guard), None, "it was not fresh");
@@ -701,12 +628,11 @@ fn what_is_invalidated_is_not_served_stale() {
 /// A reader who is never done does not keep a small cache full of what was read.
 #[test]
 fn a_hot_reader_keeps_nobody_out() {
-    let domain = Domain::new();
     for entries in [1, 2, 4, 8, 16] {
-        let cache: Cache<u64, u64> = builder(&domain).max_entries(entries).build().unwrap();
+        let (cache, mut worker, _) = cache::<u64, u64>(|it| it.max_entries(entries));
+        let mut reading = cache.domain().worker();
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let (mut reading, mut worker) = (domain.worker(), domain.worker());
             let (cache, done) = (&cache, &done);
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
@@ -729,9 +655,8 @@ fn a_hot_reader_keeps_nobody_out() {
 /// S12.
 #[test]
 fn what_is_replaced_is_there_all_the_while() {
-    let domain = Domain::new();
-    let cache: Cache<u64, u64> = builder(&domain).build().unwrap();
-    let (mut reading, mut worker) = (domain.worker(), domain.worker());
+    let (cache, mut worker, _) = cache::<u64, u64>(|it| it);
+    let mut reading = cache.domain().worker();
     cache.insert(1, 0, NOW, worker.quiescent(NOW)).expect("room");
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -755,13 +680,10 @@ fn what_is_replaced_is_there_all_the_while() {
 /// E12: whatever the listener does, room that was given up is given back.
 #[test]
 fn a_listener_that_panics_keeps_no_room() {
-    let domain = Domain::new();
-    let cache: Cache<u64, u64> = builder(&domain)
-        .time_to_live(Duration::from_secs(1))
-        .listener(|key, _, _| assert!(key % 3 != 0, "a listener's own"))
-        .build()
-        .unwrap();
-    let mut worker = domain.worker();
+    let (cache, mut worker, _) = cache::<u64, u64>(|it| {
+        it.time_to_live(Duration::from_secs(1))
+            .listener(|key, _, _| assert!(key % 3 != 0, "a listener's own"))
+    });
     let guard = worker.quiescent(NOW);
     for round in 0..2_000_u64 {
         let at = NOW + Duration::from_millis(10 * round);
@@ -786,11 +708,11 @@ fn a_listener_that_panics_keeps_no_room() {
 #[test]
 fn to_replace_in_a_full_cache_evicts_no_other() {
     let domain = Domain::new();
-    let (mut worker, now) = parts(&domain);
+    let (mut worker, now) = (domain.worker(), NOW);
     let log = Log::default();
     let full = [
-        builder(&domain).max_entries(3).listener(logging(&log)),
-        builder(&domain).max_bytes(11).weigher(|_, _| 3).listener(logging(&log)),
+        cache_builder(&domain).max_entries(3).listener(log.listener()),
+        cache_builder(&domain).max_bytes(11).weigher(|_, _| 3).listener(log.listener()),
     ];
     for builder in full {
         let cache: Text = builder.build().expect("memory");
@@ -802,7 +724,7 @@ fn to_replace_in_a_full_cache_evicts_no_other() {
             cache.insert(key, "new", now, guard).expect("it has room of its own");
             assert_eq!((there(&cache, now, guard), cache.usage()), (vec!["a", "b", "c"], usage));
             let value = if round < 3 { "old" } else { "new" };
-            assert_eq!(told(&log), [(key, value, RemovalCause::Replaced)]);
+            assert_eq!(log.take(), [(key, value, RemovalCause::Replaced)]);
         }
         assert_eq!(cache.counters().evicted, 0);
     }
@@ -811,12 +733,9 @@ fn to_replace_in_a_full_cache_evicts_no_other() {
 /// Only what a replacement weighs more must be made room for; what it weighs less is free.
 #[test]
 fn a_replacement_of_another_weight_takes_and_gives_the_difference() {
-    let domain = Domain::new();
-    let (mut worker, now) = parts(&domain);
-    let guard = worker.quiescent(now);
     let log = Log::default();
-    let cache: Text =
-        builder(&domain).max_bytes(10).listener(logging(&log)).build().expect("memory");
+    let (cache, mut worker, now) = texts(|it| it.max_bytes(10).listener(log.listener()));
+    let guard = worker.quiescent(now);
     let weighs = |bytes| Insert::new().weight(bytes);
     for (key, bytes) in [("a", 4), ("b", 4), ("c", 2)] {
         cache.insert_with(key, "old", weighs(bytes), now, guard).expect("room");
@@ -830,7 +749,7 @@ fn a_replacement_of_another_weight_takes_and_gives_the_difference() {
     // Heavier by two, of which none is free: the oldest other goes, and never the key's own old value.
     cache.insert_with("c", "heavy", weighs(4).tier(FILE), now, guard).expect("room");
     assert_eq!((there(&cache, now, guard), cache.usage().bytes), (vec!["b", "c"], 8));
-    let [.., evicted, replaced] = told(&log)[..] else { panic!("two went") };
+    let [.., evicted, replaced] = log.take()[..] else { panic!("two went") };
     assert_eq!(evicted, ("a", "old", RemovalCause::Size));
     assert_eq!(replaced, ("c", "tier", RemovalCause::Replaced));
 }
@@ -838,21 +757,16 @@ fn a_replacement_of_another_weight_takes_and_gives_the_difference() {
 /// What was there is out of date, whatever keeps its replacement out.
 #[test]
 fn a_replacement_that_is_refused_removes_what_was_there() {
-    let domain = Domain::new();
-    let (mut worker, now) = parts(&domain);
-    let guard = worker.quiescent(now);
     let log = Log::default();
-    let cache: Text = builder(&domain)
-        .max_bytes(10)
-        .weigher(|_, value: &&str| value.len() as u64)
-        .listener(logging(&log))
-        .build()
-        .expect("memory");
+    let (cache, mut worker, now) = texts(|it| {
+        it.max_bytes(10).weigher(|_, value: &&str| value.len() as u64).listener(log.listener())
+    });
+    let guard = worker.quiescent(now);
     fill(&cache, [("a", "old"), ("b", "b")], guard);
     let refused = cache.insert("a", "much too heavy", now, guard).expect_err("eleven and more");
     assert_eq!((refused.error, refused.value), (CacheError::TooHeavy, "much too heavy"));
     assert_eq!(cache.get("a", now, guard), None);
-    assert_eq!(told(&log), [("a", "old", RemovalCause::Replaced)]);
+    assert_eq!(log.take(), [("a", "old", RemovalCause::Replaced)]);
     assert_eq!(cache.usage(), Usage { entries: 1, bytes: 1 });
 
     // Nothing else can be evicted.

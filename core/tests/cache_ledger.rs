@@ -3,9 +3,12 @@
 //! `TIDEGATE_SAMPLES=100000000 cargo test --release -p tidegate-core --test cache_ledger` looks at the
 //! usage so many times; else a million times.
 
+mod common;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use common::memory::free_all;
 use tidegate_core::cache::Insert;
 use tidegate_core::{Budget, Cache, Clock, Domain, ManualClock, SeededState, Sweep, Tier, Tiers};
 
@@ -127,12 +130,9 @@ fn eight_threads_stay_within_the_bounds_and_lose_nothing() {
     assert_eq!(counters.inserted + counters.refused, MADE.load(Ordering::Relaxed));
     // Whoever evicts finds everything there is.
     assert_eq!(cache.evict_bytes(u64::MAX, Tiers::ALL, now, guard).entries, entries);
-    worker.offline(|| ());
     drop(sweep);
     drop(cache);
-    while domain.gauges(now).garbage() > 0 {
-        worker.collect(now, Budget::UNLIMITED);
-    }
+    free_all(&mut worker, now);
     drop((worker, domain));
     assert_eq!(ALIVE.load(Ordering::Relaxed), 0, "each value is dropped once");
     println!("{} looks, {counters:?}", looked.load(Ordering::Relaxed));

@@ -9,24 +9,33 @@ use std::sync::Barrier;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use common::fixtures::{self, cache_builder};
 use common::wakers::{counting, panicking};
 use tidegate_core::cache::{Ask, Builder, Insert, Load, Loading};
 use tidegate_core::flight::{Caller, Ended, Follower, JoinError, Superseded};
-use tidegate_core::{Budget, Cache, Domain, Guard, Instant, RemovalCause, SeededState, Sweep};
+use tidegate_core::{
+    Budget, Cache, Domain, Guard, Instant, RemovalCause, SeededState, Sweep, Worker,
+};
 
 const NOW: Instant = Instant::from_secs(100);
 const TTL: Duration = Duration::from_secs(60);
 
+type PagesBuilder = Builder<&'static str, u64, SeededState>;
 type Pages = Cache<&'static str, u64, &'static str>;
 type Task<'a> = Loading<'a, &'static str, u64, &'static str, SeededState>;
 type Waiting = Follower<u64, &'static str>;
 
-fn builder(domain: &Domain) -> Builder<&'static str, u64, SeededState> {
-    Cache::builder(domain, SeededState::new(0x5eed)).time_to_live(TTL)
+fn builder(domain: &Domain) -> PagesBuilder {
+    cache_builder(domain).time_to_live(TTL)
 }
 
-fn pages(domain: &Domain) -> Pages {
-    builder(domain).build().expect("memory")
+/// A cache whose entries live for `TTL`, with what `set` sets.
+fn pages_with(set: impl FnOnce(PagesBuilder) -> PagesBuilder) -> (Pages, Worker) {
+    fixtures::cache(|it| set(it.time_to_live(TTL)))
+}
+
+fn pages() -> (Pages, Worker) {
+    pages_with(|it| it)
 }
 
 fn after(seconds: u64) -> Instant {
@@ -68,8 +77,7 @@ fn wait(pages: &Pages, caller: u32, now: Instant, guard: &Guard) -> Waiting {
 /// I3.
 #[test]
 fn i_c8_what_was_loaded_is_there_before_anybody_is_told() {
-    let domain = Domain::new();
-    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let (pages, mut worker) = pages();
     let guard = worker.quiescent(NOW);
     let task = lead(&pages, 1, NOW, guard);
     assert_eq!((task.key(), pages.loading()), (&"hot", 1));
@@ -85,8 +93,7 @@ fn i_c8_what_was_loaded_is_there_before_anybody_is_told() {
 /// I8: what a waker does is no reason to keep anything back.
 #[test]
 fn a_waker_that_panics_keeps_neither_value_nor_flight() {
-    let domain = Domain::new();
-    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let (pages, mut worker) = pages();
     let guard = worker.quiescent(NOW);
     let task = lead(&pages, 1, NOW, guard);
     let mut waiting = wait(&pages, 2, NOW, guard);
@@ -101,8 +108,7 @@ fn a_waker_that_panics_keeps_neither_value_nor_flight() {
 /// counts twice.
 #[test]
 fn i_c13_who_has_to_ask_again_counts_no_second_miss() {
-    let domain = Domain::new();
-    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let (pages, mut worker) = pages();
     let guard = worker.quiescent(NOW);
     let task = lead(&pages, 1, NOW, guard);
     let waiting = wait(&pages, 2, NOW, guard);
@@ -119,8 +125,7 @@ fn i_c13_who_has_to_ask_again_counts_no_second_miss() {
 /// I-C10: the error is everybody's, and nothing is kept of it.
 #[test]
 fn i_c10_an_error_reaches_all_and_is_not_cached() {
-    let domain = Domain::new();
-    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let (pages, mut worker) = pages();
     let guard = worker.quiescent(NOW);
     let task = lead(&pages, 1, NOW, guard);
     let waiting = wait(&pages, 2, NOW, guard);
@@ -132,8 +137,7 @@ fn i_c10_an_error_reaches_all_and_is_not_cached() {
 
 #[test]
 fn who_loads_a_key_does_not_wait_for_himself() {
-    let domain = Domain::new();
-    let (pages, mut worker) = (pages(&domain), domain.worker());
+    let (pages, mut worker) = pages();
     let guard = worker.quiescent(NOW);
     let _task = lead(&pages, 1, NOW, guard);
     let again = pages.load(&"hot", Caller(1), NOW, guard);
@@ -144,9 +148,7 @@ fn who_loads_a_key_does_not_wait_for_himself() {
 /// I10: a time to live of zero makes one run of many calls, and keeps nothing.
 #[test]
 fn what_lives_for_no_time_is_handed_on_and_not_kept() {
-    let domain = Domain::new();
-    let pages: Pages = builder(&domain).time_to_live(Duration::ZERO).build().expect("memory");
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages_with(|it| it.time_to_live(Duration::ZERO));
     let guard = worker.quiescent(NOW);
     let task = lead(&pages, 1, NOW, guard);
     let waiting = wait(&pages, 2, NOW, guard);
@@ -158,9 +160,7 @@ fn what_lives_for_no_time_is_handed_on_and_not_kept() {
 /// I11: that there is nothing is a value with a time of its own.
 #[test]
 fn an_answer_that_there_is_none_is_kept_for_its_own_time() {
-    let domain = Domain::new();
-    let pages: Pages = pages(&domain);
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages();
     let guard = worker.quiescent(NOW);
     let negative = Insert::new().time_to_live(Duration::from_secs(5));
     let task = lead(&pages, 1, NOW, guard);
@@ -171,10 +171,7 @@ fn an_answer_that_there_is_none_is_kept_for_its_own_time() {
 
 #[test]
 fn what_is_too_heavy_is_handed_on_and_not_kept() {
-    let domain = Domain::new();
-    let pages: Pages =
-        builder(&domain).max_bytes(10).weigher(|_, &bytes| bytes).build().expect("memory");
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages_with(|it| it.max_bytes(10).weigher(|_, &bytes| bytes));
     let guard = worker.quiescent(NOW);
     let task = lead(&pages, 1, NOW, guard);
     let waiting = wait(&pages, 2, NOW, guard);
@@ -186,10 +183,8 @@ fn what_is_too_heavy_is_handed_on_and_not_kept() {
 /// I11, I-B8: past its time a value is good enough for a while, and one caller loads another.
 #[test]
 fn a_stale_value_is_handed_out_while_one_loads_another() {
-    let domain = Domain::new();
     let window = Duration::from_secs(30);
-    let pages: Pages = builder(&domain).stale_while_revalidate(window).build().expect("memory");
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages_with(|it| it.stale_while_revalidate(window));
     let guard = worker.quiescent(NOW);
     pages.insert("hot", 1, NOW, guard).expect("room");
     assert_eq!(pages.get("hot", after(60), guard), None, "a get hands out nothing that is stale");
@@ -205,7 +200,7 @@ fn a_stale_value_is_handed_out_while_one_loads_another() {
     assert_eq!((counters.hits, counters.misses, counters.stale), (1, 3, 3));
 
     // At the window's end it is of no use any more, and a sweep takes it.
-    let mut sweep = pages.sweeper(domain.worker());
+    let mut sweep = pages.sweeper(pages.domain().worker());
     let unlimited = Budget::UNLIMITED;
     assert_eq!(sweep.sweep(after(61 + 60 + 29), unlimited).removed, 0);
     assert!(matches!(load(&pages, 1, after(61 + 60 + 29), guard), Got::Stale(2, Some(_))));
@@ -216,10 +211,7 @@ fn a_stale_value_is_handed_out_while_one_loads_another() {
 /// I11: where loading fails, an old value may be better than none.
 #[test]
 fn a_stale_value_stands_in_for_one_that_cannot_be_loaded() {
-    let domain = Domain::new();
-    let pages: Pages =
-        builder(&domain).stale_if_error(Duration::from_secs(600)).build().expect("memory");
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages_with(|it| it.stale_if_error(Duration::from_secs(600)));
     let guard = worker.quiescent(NOW);
     pages.insert("hot", 1, NOW, guard).expect("room");
     let task = lead(&pages, 1, after(60), guard);
@@ -233,10 +225,8 @@ fn a_stale_value_stands_in_for_one_that_cannot_be_loaded() {
 /// I7: a leader that hangs is superseded after its lease, and what it then comes with is refused.
 #[test]
 fn what_comes_after_the_lease_is_refused_and_not_cached() {
-    let domain = Domain::new();
     let lease = Duration::from_secs(5);
-    let pages: Pages = builder(&domain).load_lease(lease).build().expect("memory");
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages_with(|it| it.load_lease(lease));
     let guard = worker.quiescent(NOW);
     let mut hung = lead(&pages, 1, NOW, guard);
     drop(wait(&pages, 2, after(4), guard));
@@ -253,18 +243,15 @@ fn what_comes_after_the_lease_is_refused_and_not_cached() {
 /// E13: loads that nobody finishes leave nothing behind once the cache is swept.
 #[test]
 fn abandoned_loads_are_swept() {
-    let domain = Domain::new();
     let key = std::sync::Arc::new(7_u64);
-    let cache: Cache<(u64, std::sync::Arc<u64>), u64> =
-        Cache::builder(&domain, SeededState::new(1)).build().expect("memory");
-    let mut worker = domain.worker();
+    let (cache, mut worker): (Cache<(u64, std::sync::Arc<u64>), u64>, _) = fixtures::cache(|it| it);
     for number in 0..1_000 {
         let key = (number, std::sync::Arc::clone(&key));
         drop(cache.load(&key, Caller(1), NOW, worker.quiescent(NOW)));
     }
     assert_eq!(cache.loading(), 0);
     worker.offline(|| ());
-    let mut sweep = cache.sweeper(domain.worker());
+    let mut sweep = cache.sweeper(cache.domain().worker());
     for _ in 0..100 {
         sweep.sweep(NOW, Budget::entries(1_000));
     }
@@ -276,13 +263,11 @@ fn abandoned_loads_are_swept() {
 fn i_c20_eight_leaders_at_once_stay_within_the_bytes() {
     const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
     for _ in 0..200 {
-        let domain = Domain::new();
-        let pages: Pages =
-            builder(&domain).max_bytes(300).weigher(|_, &bytes| bytes).build().expect("memory");
+        let (pages, _) = pages_with(|it| it.max_bytes(300).weigher(|_, &bytes| bytes));
         let gate = Barrier::new(KEYS.len());
         std::thread::scope(|scope| {
             for key in KEYS {
-                let (pages, gate, mut worker) = (&pages, &gate, domain.worker());
+                let (pages, gate, mut worker) = (&pages, &gate, pages.domain().worker());
                 scope.spawn(move || {
                     let guard = worker.quiescent(NOW);
                     let Ok(Load::Lead(task)) = pages.load(&key, Caller(1), NOW, guard) else {
@@ -313,8 +298,7 @@ const WRITES: [(&str, Option<u64>, Write); 4] = [
 #[test]
 fn what_is_written_while_it_is_loaded_stays_as_it_was_written() {
     for (write, there, run) in WRITES {
-        let domain = Domain::new();
-        let (pages, mut worker) = (pages(&domain), domain.worker());
+        let (pages, mut worker) = pages();
         let guard = worker.quiescent(NOW);
         let task = lead(&pages, 1, NOW, guard);
         let waiting = wait(&pages, 2, NOW, guard);
@@ -344,11 +328,8 @@ fn what_is_written_while_it_is_loaded_stays_as_it_was_written() {
 /// The write removes what the load was to replace, and what the load came to does not bring it back.
 #[test]
 fn a_detached_load_neither_stores_nor_removes() {
-    let domain = Domain::new();
     let window = Duration::from_secs(600);
-    let pages: Pages =
-        builder(&domain).stale_if_error(window).max_bytes(100).build().expect("memory");
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages_with(|it| it.stale_if_error(window).max_bytes(100));
     let guard = worker.quiescent(NOW);
     let none = Insert::new().time_to_live(Duration::ZERO);
     let heavy = Insert::new().weight(101);
@@ -366,16 +347,13 @@ fn a_detached_load_neither_stores_nor_removes() {
 
 #[test]
 fn a_load_that_is_not_stored_for_its_weight_removes_what_was_there() {
-    let domain = Domain::new();
     let window = Duration::from_secs(600);
-    let pages: Pages = builder(&domain)
-        .max_bytes(100)
-        .weigher(|_, &bytes| bytes)
-        .stale_while_revalidate(window)
-        .stale_if_error(window)
-        .build()
-        .expect("memory");
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages_with(|it| {
+        it.max_bytes(100)
+            .weigher(|_, &bytes| bytes)
+            .stale_while_revalidate(window)
+            .stale_if_error(window)
+    });
     let guard = worker.quiescent(NOW);
     pages.insert("hot", 10, NOW, guard).expect("room");
     let Got::Stale(10, Some(task)) = load(&pages, 1, after(60), guard) else {
@@ -419,13 +397,9 @@ fn the_listener_is_told_when_the_load_is_over() {
 /// Whoever looks at the clock last knows whether what he was handed is still good.
 #[test]
 fn what_is_handed_out_says_until_when_it_is_good() {
-    let domain = Domain::new();
-    let pages: Pages = builder(&domain)
-        .stale_while_revalidate(Duration::from_secs(30))
-        .stale_if_error(Duration::from_secs(600))
-        .build()
-        .expect("memory");
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages_with(|it| {
+        it.stale_while_revalidate(Duration::from_secs(30)).stale_if_error(Duration::from_secs(600))
+    });
     let guard = worker.quiescent(NOW);
     let until = |now| {
         let asked = pages.ask(&"hot", Ask::new(Caller(9), now).again(), guard).expect("memory");
@@ -454,15 +428,14 @@ fn what_is_handed_out_says_until_when_it_is_good() {
 /// A load may be handed to a thread that outlives its caller's frame.
 #[test]
 fn a_load_can_be_given_to_another_thread() {
-    let domain = Domain::new();
-    let pages = std::sync::Arc::new(pages(&domain));
-    let mut worker = domain.worker();
+    let (pages, mut worker) = pages();
+    let pages = std::sync::Arc::new(pages);
     let guard = worker.quiescent(NOW);
     let task = lead(&pages, 1, NOW, guard);
     let waiting = task.follow();
     let task = task.into_owned(&pages);
     let thread = std::thread::spawn({
-        let mut worker = domain.worker();
+        let mut worker = pages.domain().worker();
         move || {
             assert_eq!(task.key(), &"hot");
             task.complete(7, NOW, worker.quiescent(NOW))
@@ -488,8 +461,7 @@ fn a_load_can_be_given_to_another_thread() {
 #[test]
 #[should_panic(expected = "another cache")]
 fn a_load_is_of_its_own_cache() {
-    let domain = Domain::new();
-    let (one, other) = (pages(&domain), std::sync::Arc::new(pages(&domain)));
-    let mut worker = domain.worker();
+    let (one, mut worker) = pages();
+    let other = std::sync::Arc::new(builder(worker.domain()).build().expect("memory"));
     drop(lead(&one, 1, NOW, worker.quiescent(NOW)).into_owned(&other));
 }

@@ -10,15 +10,11 @@ mod common;
 use std::time::Duration;
 
 use allocator::live;
+use common::fixtures::{self, cache_builder};
 use common::memory::{CROSSBEAM, drain};
-use tidegate_core::cache::Builder;
-use tidegate_core::{Budget, Cache, Domain, Instant, SeededState, Sweep, Tiers};
+use tidegate_core::{Budget, Cache, Domain, Instant, Sweep, Tiers};
 
 const NOW: Instant = Instant::from_secs(100);
-
-fn builder(domain: &Domain) -> Builder<u64, u64, SeededState> {
-    Cache::builder(domain, SeededState::new(0x5eed))
-}
 
 /// A number as a key, 64 KiB of whose handles would be noticed.
 const ROUNDS: u64 = 50_000;
@@ -27,9 +23,7 @@ const ROUNDS: u64 = 50_000;
 /// full nobody takes handles out of it but to tidy up.
 #[test]
 fn handles_of_what_died_otherwise_are_bounded() {
-    let domain = Domain::new();
-    let mut worker = domain.worker();
-    let cache: Cache<u64, u64> = builder(&domain).build().expect("memory");
+    let (cache, mut worker): (Cache<u64, u64>, _) = fixtures::cache(|it| it);
     // One that stays, in front of all the others.
     cache.insert(u64::MAX, 0, NOW, worker.quiescent(NOW)).expect("room");
     let mut round = |key| {
@@ -57,7 +51,7 @@ fn an_idle_cache_gives_back_what_has_expired() {
     drain(&mut sweeping, NOW);
     let before = live();
     let ttl = Duration::from_secs(60);
-    let cache: Cache<u64, u64> = builder(&domain).time_to_live(ttl).build().expect("memory");
+    let cache: Cache<u64, u64> = cache_builder(&domain).time_to_live(ttl).build().expect("memory");
     let empty = live();
     for key in 0..100_000 {
         cache.insert(key, key, NOW, worker.quiescent(NOW)).expect("room");
@@ -84,9 +78,7 @@ fn an_idle_cache_gives_back_what_has_expired() {
 /// Entries that come and go by eviction take no more memory than those that are there.
 #[test]
 fn what_was_evicted_is_freed() {
-    let domain = Domain::new();
-    let mut worker = domain.worker();
-    let cache: Cache<u64, u64> = builder(&domain).max_entries(1_000).build().expect("memory");
+    let (cache, mut worker): (Cache<u64, u64>, _) = fixtures::cache(|it| it.max_entries(1_000));
     let mut insert = |key| {
         cache.insert(key, 0, NOW, worker.quiescent(NOW)).expect("room");
         worker.collect(NOW, Budget::entries(8));

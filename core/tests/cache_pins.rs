@@ -4,9 +4,11 @@ mod common;
 
 use std::sync::Arc;
 
+use common::fixtures;
 use common::fuse::{Coarse, Key, burn, lit};
+use common::memory::free_all;
 use tidegate_core::cache::{OwnedPin, PinnedEntry};
-use tidegate_core::{Budget, Cache, Domain, Instant, SeededState, Tiers};
+use tidegate_core::{Budget, Cache, Domain, Instant, Tiers, Worker};
 
 const NOW: Instant = Instant::from_secs(1_000);
 
@@ -14,17 +16,14 @@ fn assert_moves<T: Send + Sync + 'static>(it: T) -> T {
     it
 }
 
-fn cache<V: Send + Sync>(domain: &Domain, entries: u64) -> Cache<&'static str, V> {
-    let builder = Cache::builder(domain, SeededState::new(0x5eed)).max_entries(entries);
-    builder.build().expect("memory")
+fn cache<V: Send + Sync + 'static>(entries: u64) -> (Cache<&'static str, V>, Worker) {
+    fixtures::cache(|it| it.max_entries(entries))
 }
 
 /// An owned pin is of its entry, whatever becomes of the key, and counts until it is dropped, wherever that is.
 #[test]
 fn an_owned_pin_is_of_its_entry() {
-    let domain = Domain::new();
-    let (cache, value) = (cache(&domain, 2), Arc::new(1));
-    let mut worker = domain.worker();
+    let ((cache, mut worker), value) = (cache(2), Arc::new(1));
     let guard = worker.quiescent(NOW);
     cache.insert("a", Arc::clone(&value), NOW, guard).expect("room");
     let pin = assert_moves(cache.pin("a", NOW, guard).expect("there").into_owned());
@@ -39,19 +38,14 @@ fn an_owned_pin_is_of_its_entry() {
     assert_eq!((back.0, cache.usage().entries), (1, 2));
     drop(back);
     assert_eq!(cache.usage().entries, 1);
-    worker.offline(|| ());
-    while domain.gauges(NOW).garbage() > 0 {
-        worker.collect(NOW, Budget::UNLIMITED);
-    }
+    free_all(&mut worker, NOW);
     assert_eq!(Arc::strong_count(&value), 1, "freed once");
 }
 
 /// An owned pin outlives its cache, without keeping that.
 #[test]
 fn an_owned_pin_outlives_its_cache() {
-    let domain = Domain::new();
-    let (cache, values) = (cache(&domain, 4), [Arc::new(1), Arc::new(2)]);
-    let mut worker = domain.worker();
+    let ((cache, mut worker), values) = (cache(4), [Arc::new(1), Arc::new(2)]);
     let guard = worker.quiescent(NOW);
     for (key, value) in ["a", "b"].into_iter().zip(&values) {
         cache.insert(key, Arc::clone(value), NOW, guard).expect("room");
@@ -67,9 +61,7 @@ fn an_owned_pin_outlives_its_cache() {
 /// An owned pin keeps its own entry, and nothing that others have removed.
 #[test]
 fn an_owned_pin_holds_no_garbage_back() {
-    let domain = Domain::new();
-    let cache = cache(&domain, 4);
-    let mut worker = domain.worker();
+    let (cache, mut worker) = cache(4);
     cache.insert("a", 1, NOW, worker.quiescent(NOW)).expect("room");
     let pin = cache.pin("a", NOW, worker.quiescent(NOW)).expect("there").into_owned();
     for round in 0..1_000 {
@@ -80,7 +72,7 @@ fn an_owned_pin_holds_no_garbage_back() {
     for _ in 0..100 {
         worker.collect(NOW, Budget::UNLIMITED);
     }
-    assert_eq!((domain.gauges(NOW).garbage(), *pin), (0, 1));
+    assert_eq!((worker.domain().gauges(NOW).garbage(), *pin), (0, 1));
 }
 
 /// Whatever panics, no pin is left behind, and no room is lost.

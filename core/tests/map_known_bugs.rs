@@ -35,6 +35,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::identity::Identity;
+use common::memory::free_all;
 use tidegate_core::map::Cursor;
 use tidegate_core::{Budget, Domain, Guard, Instant, Map, SeededState, Sweep};
 
@@ -425,10 +426,7 @@ fn a_scan_goes_on_in_a_table_that_was_replaced() {
             if step % 4 == 3 && step < 12 {
                 assert!(map.force_resize(grow, guard));
                 while map.force_help(guard) {}
-                worker.offline(|| ());
-                while domain.gauges(NOW).garbage() > 0 {
-                    worker.collect(NOW, Budget::UNLIMITED);
-                }
+                free_all(&mut worker, NOW);
             }
         }
         assert_eq!(seen.len(), 1_000);

@@ -1,27 +1,38 @@
 //! The registry from outside. Cases of an Erlang service registry carry their ids; where ours differs on
 //! purpose, the comment says which of its defects is the reason.
 
+mod common;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::fixtures::{self, registry_in};
+use common::memory::free_all;
 use tidegate_core::registry::{
     Builder, Departure, Discovered, Lapsed, Lookup, Peer, Peers, Pruned, RegistryError, Terms,
     WhenFull,
 };
-use tidegate_core::{Budget, Domain, Guard, Instant, Registry, SeededState, Sweep, Ttl};
+use tidegate_core::{Budget, Domain, Guard, Instant, Registry, Sweep, Ttl, Worker};
 
 type Services = Registry<&'static str, u32, u64, &'static str>;
+/// For tests in which keys are counted off.
+type Numbers = Registry<u32, u32, u64, ()>;
 type Plan = Builder<&'static str, u32, u64, &'static str>;
 
 const NOW: Instant = Instant::from_secs(1_000);
 
-fn build(domain: &Domain, builder: Plan) -> Services {
-    builder.build(domain, SeededState::new(0x5eed)).expect("memory")
+fn build(builder: Plan) -> (Services, Worker) {
+    fixtures::registry(builder)
 }
 
-fn plain(domain: &Domain) -> Services {
-    build(domain, Registry::builder())
+fn plain() -> (Services, Worker) {
+    build(Registry::builder())
+}
+
+/// A registry of lists that live for a minute, and are kept for ten more.
+fn keeping() -> (Services, Worker) {
+    build(Registry::builder().discovered(Terms::new(secs(60)).keep_last_known(secs(600))))
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -52,16 +63,7 @@ fn cache(registry: &Services, key: &'static str, list: &[u64], ttl: Option<Ttl>,
     registry.cache_service(key, peers(list), ttl, NOW, guard).expect("room");
 }
 
-type Log = Arc<Mutex<Vec<(&'static str, u32, Departure)>>>;
-
-fn logging(log: &Log) -> impl Fn(&&'static str, &u32, Departure) + Send + Sync + 'static {
-    let log = Arc::clone(log);
-    move |key, value, cause| log.lock().expect("no panic").push((*key, *value, cause))
-}
-
-fn told(log: &Log) -> Vec<(&'static str, u32, Departure)> {
-    std::mem::take(&mut log.lock().expect("no panic"))
-}
+type Log = fixtures::Log<&'static str, u32, Departure>;
 
 #[test]
 fn m_c1_m_c2_the_usual_times_and_others() {
@@ -75,17 +77,20 @@ fn m_c1_m_c2_the_usual_times_and_others() {
         let list = (0..=400).find(|&at| discover(registry, "s", after(at), guard).is_none());
         (service.expect("ends"), list.expect("ends"))
     };
-    let registry = plain(&domain);
+    let registry = registry_in(&domain, Registry::builder());
     assert_eq!(registry.prune_all(NOW, guard), Pruned::default());
     assert_eq!(lives(&registry), (300, 60), "M-C1");
     let lists = Terms::new(secs(45));
-    assert_eq!(lives(&build(&domain, Registry::builder().discovered(lists))), (300, 45), "M-C2");
+    assert_eq!(
+        lives(&registry_in(&domain, Registry::builder().discovered(lists))),
+        (300, 45),
+        "M-C2"
+    );
 }
 
 #[test]
 fn m_c4_m_c5_what_is_not_there_or_withdrawn_is_not_found() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     assert_eq!(registry.resolve("nonexistent", NOW, guard), None, "M-C4");
     let lease = registry.advertise("s", 7, NOW, guard).expect("room");
@@ -99,9 +104,7 @@ fn m_c4_m_c5_what_is_not_there_or_withdrawn_is_not_found() {
 /// M2, M3: nothing lives for no time, and nobody is shown what has ended; to prune counts it.
 #[test]
 fn m_c7_a_time_to_live_of_zero_ends_at_once() {
-    let domain = Domain::new();
-    let registry = build(&domain, Registry::builder().services(Terms::new(Duration::ZERO)));
-    let mut worker = domain.worker();
+    let (registry, mut worker) = build(Registry::builder().services(Terms::new(Duration::ZERO)));
     let guard = worker.quiescent(NOW);
     for key in ["a", "b"] {
         drop(registry.advertise(key, 1, NOW, guard).expect("room"));
@@ -115,8 +118,7 @@ fn m_c7_a_time_to_live_of_zero_ends_at_once() {
 /// M5, M8.
 #[test]
 fn m_c8_m_c10_pruning_is_exact() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     drop(registry.advertise("s", 1, NOW, guard).expect("room"));
     assert_eq!(registry.prune_services(after(299), guard), 0);
@@ -128,15 +130,15 @@ fn m_c8_m_c10_pruning_is_exact() {
 
 #[test]
 fn m_c11_m_c13_m_c17_lists_keep_their_order_and_end() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     cache(&registry, "s", &[2, 1], None, guard);
     assert_eq!(discover(&registry, "s", NOW, guard), Some(vec![2, 1]), "M-C11");
     assert_eq!(discover(&registry, "s", after(59), guard), Some(vec![2, 1]), "M-C17");
     assert_eq!(discover(&registry, "s", after(60), guard), None, "M-C17");
 
-    let registry = build(&domain, Registry::builder().discovered(Terms::new(Duration::ZERO)));
+    let (registry, mut worker) = build(Registry::builder().discovered(Terms::new(Duration::ZERO)));
+    let guard = worker.quiescent(NOW);
     cache(&registry, "s", &[1], None, guard);
     assert_eq!(discover(&registry, "s", NOW, guard), None, "M-C13");
 }
@@ -144,8 +146,7 @@ fn m_c11_m_c13_m_c17_lists_keep_their_order_and_end() {
 /// M12: to ask anew is to miss, and leaves what is known to others.
 #[test]
 fn m_c14_to_ask_anew_is_to_miss() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     cache(&registry, "s", &[1], None, guard);
     let Discovered::Miss(Some(last)) = registry.discover("s", Lookup::Anew, NOW, guard) else {
@@ -158,8 +159,7 @@ fn m_c14_to_ask_anew_is_to_miss() {
 /// M4: what is done in one namespace changes nothing in another.
 #[test]
 fn m_c16_m_c20_m_c22_providers_and_subscribers_are_independent() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     cache(&registry, "a", &[1], None, guard);
     cache(&registry, "b", &[2], None, guard);
@@ -181,8 +181,7 @@ fn m_c16_m_c20_m_c22_providers_and_subscribers_are_independent() {
 /// M-C19: an entry's own time to live counts (M-B5), and overflows into nothing worse than for ever.
 #[test]
 fn m_c19_each_entry_has_its_own_time() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     cache(&registry, "long", &[1], Some(Ttl::For(secs(300))), guard);
     cache(&registry, "short", &[1], Some(Ttl::For(secs(5))), guard);
@@ -201,8 +200,7 @@ fn m_c19_each_entry_has_its_own_time() {
 
 #[test]
 fn m_c23_a_whole_life() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     let lease = registry.advertise("double", 2, NOW, guard).expect("room");
     assert_eq!(registry.resolve("double", NOW, guard).map(|by| by * 21), Some(42));
@@ -218,8 +216,7 @@ fn m_c23_a_whole_life() {
 /// advertised again is another, and the old lease is good for nothing.
 #[test]
 fn m_c26_a_renewed_service_outlives_its_time() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     let lease = registry.advertise("s", 1, NOW, guard).expect("room");
     assert_eq!(lease.renew(after(240)), Ok(()));
@@ -241,8 +238,7 @@ fn m_c26_a_renewed_service_outlives_its_time() {
 
 #[test]
 fn a_renewal_of_an_earlier_time_shortens_nothing() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     let lease = registry.advertise("s", 1, after(100), guard).expect("room");
     lease.renew(NOW).expect("it lives");
@@ -252,27 +248,25 @@ fn a_renewal_of_an_earlier_time_shortens_nothing() {
 /// M6: each entry that goes is told of once, with the reason.
 #[test]
 fn the_hook_is_told_of_each_departure_once() {
-    let domain = Domain::new();
     let log = Log::default();
-    let registry = build(&domain, Registry::builder().on_service(logging(&log)));
-    let mut worker = domain.worker();
+    let (registry, mut worker) = build(Registry::builder().on_service(log.listener()));
     let guard = worker.quiescent(NOW);
     let put = |key, value, now| registry.advertise(key, value, now, guard).expect("room");
     drop(put("a", 1, NOW));
     drop(put("a", 2, NOW));
-    assert_eq!(told(&log), [("a", 1, Departure::Replaced)]);
+    assert_eq!(log.take(), [("a", 1, Departure::Replaced)]);
     registry.withdraw_any("a", NOW, guard);
-    assert_eq!(told(&log), [("a", 2, Departure::Withdrawn)]);
+    assert_eq!(log.take(), [("a", 2, Departure::Withdrawn)]);
     drop(put("b", 3, NOW));
     drop(put("b", 4, after(300)));
-    assert_eq!(told(&log), [("b", 3, Departure::Expired)]);
+    assert_eq!(log.take(), [("b", 3, Departure::Expired)]);
     drop(put("c", 5, NOW));
     assert_eq!(registry.prune_services(after(600), guard), 2);
-    let mut gone = told(&log);
+    let mut gone = log.take();
     gone.sort_unstable_by_key(|&(key, ..)| key);
     assert_eq!(gone, [("b", 4, Departure::Expired), ("c", 5, Departure::Expired)]);
     drop(put("d", 6, NOW).withdraw_on_drop());
-    assert_eq!(told(&log), [("d", 6, Departure::Withdrawn)]);
+    assert_eq!(log.take(), [("d", 6, Departure::Withdrawn)]);
     assert_eq!(registry.resolve("d", NOW, guard), None);
     assert_eq!(registry.prune_services(NOW, guard), 0, "it has gone already");
     assert_eq!(registry.services_len(), 0);
@@ -280,16 +274,12 @@ fn the_hook_is_told_of_each_departure_once() {
 
 #[test]
 fn hooks_of_lists_are_shown_the_whole_list() {
-    let domain = Domain::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
-    let registry = build(
-        &domain,
-        Registry::builder().on_discovered(move |&key, list, cause| {
+    let (registry, mut worker) =
+        build(Registry::builder().on_discovered(move |&key, list, cause| {
             log.lock().expect("no panic").push((key, list.len(), cause));
-        }),
-    );
-    let mut worker = domain.worker();
+        }));
     let guard = worker.quiescent(NOW);
     cache(&registry, "s", &[1, 2], None, guard);
     assert_eq!(registry.prune_all(after(60), guard).discovered, 1);
@@ -299,10 +289,8 @@ fn hooks_of_lists_are_shown_the_whole_list() {
 /// M9: a hard bound, and what becomes of a newcomer; who is there already is none.
 #[test]
 fn a_full_registry_refuses_newcomers_and_no_others() {
-    let domain = Domain::new();
     let terms = Terms::new(secs(300)).max_entries(2, WhenFull::Refuse);
-    let registry = build(&domain, Registry::builder().services(terms));
-    let mut worker = domain.worker();
+    let (registry, mut worker) = build(Registry::builder().services(terms));
     let guard = worker.quiescent(NOW);
     let put = |key, value, now| registry.advertise(key, value, now, guard).map(drop);
     put("a", 1, NOW).expect("room");
@@ -319,31 +307,28 @@ fn a_full_registry_refuses_newcomers_and_no_others() {
 /// M9.
 #[test]
 fn in_a_full_registry_the_one_that_ends_soonest_goes_if_told_so() {
-    let domain = Domain::new();
     let log = Log::default();
     let terms = Terms::new(secs(300)).max_entries(3, WhenFull::EvictSoonest);
-    let builder = Registry::builder().services(terms).on_service(logging(&log));
-    let registry = build(&domain, builder);
-    let mut worker = domain.worker();
+    let builder = Registry::builder().services(terms).on_service(log.listener());
+    let (registry, mut worker) = build(builder);
     let guard = worker.quiescent(NOW);
     let leases = [("a", 10), ("b", 5), ("c", 20)].map(|(key, seconds)| {
         registry.advertise_for(key, 1, secs(seconds), NOW, guard).expect("room")
     });
     drop(registry.advertise("d", 1, NOW, guard).expect("in the place of another"));
-    assert_eq!(told(&log), [("b", 1, Departure::Evicted)]);
+    assert_eq!(log.take(), [("b", 1, Departure::Evicted)]);
     assert_eq!(leases[1].renew(NOW), Err(Lapsed));
     leases[0].renew(after(9)).expect("it lives");
     leases[0].renew(after(18)).expect("it lives");
     drop(registry.advertise("e", 1, after(18), guard).expect("in the place of another"));
-    assert_eq!(told(&log), [("c", 1, Departure::Evicted)], "who was renewed ends later");
+    assert_eq!(log.take(), [("c", 1, Departure::Evicted)], "who was renewed ends later");
     assert_eq!(registry.services_len(), 3);
 }
 
 /// M12, M-B13: an answer that is out of date hides nobody.
 #[test]
 fn providers_are_merged_by_node() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     let merge = |list: Vec<Peer<u64, &'static str>>, now| {
         registry.merge_service("s", list, now, guard).expect("room")
@@ -361,8 +346,7 @@ fn providers_are_merged_by_node() {
 /// M12: a provider may be known for a shorter time than its list.
 #[test]
 fn a_provider_ends_before_its_list() {
-    let domain = Domain::new();
-    let (registry, mut worker) = (plain(&domain), domain.worker());
+    let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     let list = vec![Peer::new(1, "here").time_to_live(secs(10)), Peer::new(2, "there")];
     registry.cache_service("s", list, None, NOW, guard).expect("room");
@@ -375,10 +359,7 @@ fn a_provider_ends_before_its_list() {
 /// M12: that there is nobody is an answer, and the last that was known is kept if asked for.
 #[test]
 fn nobody_is_an_answer_and_the_last_known_is_kept_for_a_while() {
-    let domain = Domain::new();
-    let terms = Terms::new(secs(60)).keep_last_known(secs(600));
-    let registry = build(&domain, Registry::builder().discovered(terms));
-    let mut worker = domain.worker();
+    let (registry, mut worker) = keeping();
     let guard = worker.quiescent(NOW);
     cache(&registry, "nobody", &[], None, guard);
     assert_eq!(discover(&registry, "nobody", NOW, guard), Some(vec![]));
@@ -397,18 +378,16 @@ fn nobody_is_an_answer_and_the_last_known_is_kept_for_a_while() {
 /// M12: that all who were known have ended is not known to be an answer: the next caller asks.
 #[test]
 fn a_list_whose_peers_have_all_ended_is_a_miss() {
-    let domain = Domain::new();
-    let mut worker = domain.worker();
-    let guard = worker.quiescent(NOW);
     let brief = |node, seconds| Peer::new(node, "here").time_to_live(secs(seconds));
-    let keep = |registry: &Services| {
+    let keep = |registry: &Services, guard: &Guard| {
         let list = || vec![brief(1, 10), brief(2, 20)];
         registry.cache_service("s", list(), None, NOW, guard).expect("room");
         registry.cache_subscribers("s", list(), None, NOW, guard).expect("room");
         registry.merge_service("merged", vec![brief(3, 20)], NOW, guard).expect("room");
     };
-    let registry = plain(&domain);
-    keep(&registry);
+    let (registry, mut worker) = plain();
+    let guard = worker.quiescent(NOW);
+    keep(&registry, guard);
     assert_eq!(discover(&registry, "s", after(19), guard), Some(vec![2]));
     for key in ["s", "merged"] {
         assert_eq!(discover(&registry, key, after(20), guard), None, "{key}");
@@ -428,9 +407,9 @@ fn a_list_whose_peers_have_all_ended_is_a_miss() {
         assert_eq!(discover(&registry, key, after(60), guard), None, "{key}");
     }
 
-    let terms = Terms::new(secs(60)).keep_last_known(secs(600));
-    let registry = build(&domain, Registry::builder().discovered(terms));
-    keep(&registry);
+    let (registry, mut worker) = keeping();
+    let guard = worker.quiescent(NOW);
+    keep(&registry, guard);
     let Discovered::Miss(Some(last)) = registry.discover("s", Lookup::Known, after(20), guard)
     else {
         panic!("a miss, with the last that was known");
@@ -443,12 +422,9 @@ fn a_list_whose_peers_have_all_ended_is_a_miss() {
 /// Lists that end with their peers do not count as entries about to expire: the time is not held for them.
 #[test]
 fn lists_of_short_lived_peers_hold_no_time() {
-    let domain = Domain::new();
-    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
-        .discovered(Terms::new(secs(320)).hold_mass_expiry(secs(640)))
-        .build(&domain, SeededState::new(1))
-        .expect("memory");
-    let mut worker = domain.worker();
+    let (registry, mut worker): (Numbers, _) = fixtures::registry(
+        Registry::builder().discovered(Terms::new(secs(320)).hold_mass_expiry(secs(640))),
+    );
     for second in 0..400 {
         let (now, guard) = (after(second), worker.quiescent(after(second)));
         if second < 100 {
@@ -464,17 +440,14 @@ fn lists_of_short_lived_peers_hold_no_time() {
 /// M7: a pass is done in steps, and its count is exact over all of them.
 #[test]
 fn a_sweep_removes_what_has_ended_in_steps() {
-    let domain = Domain::new();
-    let registry: Registry<u32, u32, u64, ()> =
-        Registry::builder().build(&domain, SeededState::new(1)).expect("memory");
-    let mut worker = domain.worker();
+    let (registry, mut worker): (Numbers, _) = fixtures::registry(Registry::builder());
     for key in 0..1_000 {
         let now = if key % 2 == 0 { NOW } else { after(10) };
         drop(registry.advertise(key, key, now, worker.quiescent(now)).expect("room"));
         registry.cache_service(key, Vec::new(), None, now, worker.quiescent(now)).expect("room");
     }
     worker.offline(|| ());
-    let mut sweep = registry.sweeper(domain.worker());
+    let mut sweep = registry.sweeper(worker.domain().worker());
     let (mut removed, mut steps) = (0, 0);
     loop {
         let step = sweep.sweep(after(300), Budget::entries(64));
@@ -493,10 +466,8 @@ fn a_sweep_removes_what_has_ended_in_steps() {
 #[test]
 fn renewed_services_are_there_all_the_while() {
     let domain = Domain::new();
-    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
-        .services(Terms::new(Duration::from_nanos(8)))
-        .build(&domain, SeededState::new(1))
-        .expect("memory");
+    let registry: Numbers =
+        registry_in(&domain, Registry::builder().services(Terms::new(Duration::from_nanos(8))));
     let clock = tidegate_core::ManualClock::new();
     let done = AtomicBool::new(false);
     let mut worker = domain.worker();
@@ -534,10 +505,7 @@ fn renewed_services_are_there_all_the_while() {
 /// M12: a list that has ended is as good as none, whether it was pruned or not.
 #[test]
 fn merging_into_what_has_ended_begins_anew() {
-    let domain = Domain::new();
-    let terms = Terms::new(secs(60)).keep_last_known(secs(600));
-    let registry = build(&domain, Registry::builder().discovered(terms));
-    let mut worker = domain.worker();
+    let (registry, mut worker) = keeping();
     let guard = worker.quiescent(NOW);
     cache(&registry, "s", &[1], None, guard);
     assert!(registry.merge_service("s", peers(&[2]), after(60), guard) == Ok(false));
@@ -549,10 +517,7 @@ fn merging_into_what_has_ended_begins_anew() {
 
 #[test]
 fn what_is_forgotten_is_not_the_last_known() {
-    let domain = Domain::new();
-    let terms = Terms::new(secs(60)).keep_last_known(secs(600));
-    let registry = build(&domain, Registry::builder().discovered(terms));
-    let mut worker = domain.worker();
+    let (registry, mut worker) = keeping();
     let guard = worker.quiescent(NOW);
     for at in [1, 61] {
         cache(&registry, "s", &[1], None, guard);
@@ -563,10 +528,8 @@ fn what_is_forgotten_is_not_the_last_known() {
 
 #[test]
 fn peers_are_kept_and_handed_back_as_they_were_given() {
-    let domain = Domain::new();
     let terms = Terms::new(secs(60)).max_entries(1, WhenFull::Refuse).keep_last_known(secs(600));
-    let registry = build(&domain, Registry::builder().discovered(terms));
-    let mut worker = domain.worker();
+    let (registry, mut worker) = build(Registry::builder().discovered(terms));
     let guard = worker.quiescent(NOW);
     let list = || vec![Peer::new(1, "here").time_to_live(secs(10)), Peer::new(2, "there")];
     registry.cache_service("s", list(), None, NOW, guard).expect("room");
@@ -591,13 +554,10 @@ fn who_is_known_is_never_refused_and_takes_no_second_place() {
         let evicted = Arc::new(Mutex::new(0));
         let count = Arc::clone(&evicted);
         let terms = Terms::new(secs(300)).max_entries(2, when_full);
-        let registry: Registry<u32, u32, u64, ()> = Registry::builder()
-            .services(terms)
-            .on_service(move |_, _, cause| {
-                *count.lock().expect("no panic") += u32::from(cause == Departure::Evicted);
-            })
-            .build(&domain, SeededState::new(1))
-            .expect("memory");
+        let builder = Registry::builder().services(terms).on_service(move |_, _, cause| {
+            *count.lock().expect("no panic") += u32::from(cause == Departure::Evicted);
+        });
+        let registry: Numbers = registry_in(&domain, builder);
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let (registry, mut worker) = (&registry, domain.worker());
@@ -621,11 +581,12 @@ fn at_capacity_nobody_goes_untold() {
     let domain = Domain::new();
     let told = Arc::new(Mutex::new(0_u32));
     let count = Arc::clone(&told);
-    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
-        .services(Terms::new(Duration::from_nanos(3)).max_entries(1, WhenFull::Refuse))
-        .on_service(move |_, _, _| *count.lock().expect("no panic") += 1)
-        .build(&domain, SeededState::new(1))
-        .expect("memory");
+    let registry: Numbers = registry_in(
+        &domain,
+        Registry::builder()
+            .services(Terms::new(Duration::from_nanos(3)).max_entries(1, WhenFull::Refuse))
+            .on_service(move |_, _, _| *count.lock().expect("no panic") += 1),
+    );
     let done = AtomicBool::new(false);
     let mut entered = 0;
     std::thread::scope(|scope| {
@@ -657,15 +618,14 @@ fn at_capacity_nobody_goes_untold() {
 /// M6, M9: who was gone already is not told of again, and makes room.
 #[test]
 fn a_dead_entry_s_room_is_taken_without_another_word() {
-    let domain = Domain::new();
     let log = Log::default();
     let terms = Terms::new(secs(300)).max_entries(1, WhenFull::EvictSoonest);
-    let registry = build(&domain, Registry::builder().services(terms).on_service(logging(&log)));
-    let mut worker = domain.worker();
+    let (registry, mut worker) =
+        build(Registry::builder().services(terms).on_service(log.listener()));
     let guard = worker.quiescent(NOW);
     drop(registry.advertise("a", 1, NOW, guard).expect("room").withdraw_on_drop());
     drop(registry.advertise("b", 2, NOW, guard).expect("its room"));
-    assert_eq!(told(&log), [("a", 1, Departure::Withdrawn)]);
+    assert_eq!(log.take(), [("a", 1, Departure::Withdrawn)]);
 }
 
 /// M6: whoever is killed is told of, though the domain has no room to take it out.
@@ -675,11 +635,12 @@ fn who_must_go_is_told_of_though_the_domain_is_full() {
         let domain = Domain::capped(cap);
         let told = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&told);
-        let registry: Registry<u32, u32, u64, ()> = Registry::builder()
-            .services(Terms::new(secs(300)).max_entries(3, WhenFull::EvictSoonest))
-            .on_service(move |&key, _, _| log.lock().expect("no panic").push(key))
-            .build(&domain, SeededState::new(1))
-            .expect("memory");
+        let registry: Numbers = registry_in(
+            &domain,
+            Registry::builder()
+                .services(Terms::new(secs(300)).max_entries(3, WhenFull::EvictSoonest))
+                .on_service(move |&key, _, _| log.lock().expect("no panic").push(key)),
+        );
         let mut worker = domain.worker();
         let guard = worker.quiescent(NOW);
         let mut entered = Vec::new();
@@ -698,10 +659,10 @@ fn who_must_go_is_told_of_though_the_domain_is_full() {
 #[test]
 fn newcomers_who_evict_at_once_are_all_entered() {
     let domain = Domain::new();
-    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
-        .services(Terms::new(secs(300)).max_entries(16, WhenFull::EvictSoonest))
-        .build(&domain, SeededState::new(1))
-        .expect("memory");
+    let registry: Numbers = registry_in(
+        &domain,
+        Registry::builder().services(Terms::new(secs(300)).max_entries(16, WhenFull::EvictSoonest)),
+    );
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (registry, mut worker) = (&registry, domain.worker());
@@ -722,17 +683,14 @@ fn newcomers_who_evict_at_once_are_all_entered() {
 /// A hook that panics in the middle of a sweep keeps no room.
 #[test]
 fn a_hook_that_panics_in_a_sweep_keeps_no_room() {
-    let domain = Domain::new();
-    let registry: Registry<u32, u32, u64, ()> = Registry::builder()
-        .on_service(|&key, _, _| assert!(key != 50, "a hook's own"))
-        .build(&domain, SeededState::new(1))
-        .expect("memory");
-    let mut worker = domain.worker();
+    let (registry, mut worker): (Numbers, _) = fixtures::registry(
+        Registry::builder().on_service(|&key, _, _| assert!(key != 50, "a hook's own")),
+    );
     for key in 0..100 {
         drop(registry.advertise(key, key, NOW, worker.quiescent(NOW)).expect("room"));
     }
     worker.offline(|| ());
-    let mut sweep = registry.sweeper(domain.worker());
+    let mut sweep = registry.sweeper(worker.domain().worker());
     for _ in 0..3 {
         let step = || sweep.sweep(after(300), Budget::UNLIMITED);
         _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
@@ -744,12 +702,8 @@ fn a_hook_that_panics_in_a_sweep_keeps_no_room() {
 #[test]
 fn a_hook_that_panics_holds_nothing() {
     let value = Arc::new(());
-    let domain = Domain::new();
-    let registry: Registry<u32, Arc<()>, u64, ()> = Registry::builder()
-        .on_service(|_, _, _| panic!("a hook's own"))
-        .build(&domain, SeededState::new(1))
-        .expect("memory");
-    let mut worker = domain.worker();
+    let (registry, mut worker): (Registry<u32, Arc<()>, u64, ()>, _) =
+        fixtures::registry(Registry::builder().on_service(|_, _, _| panic!("a hook's own")));
     for withdraws in [false, true] {
         let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let guard = worker.quiescent(NOW);
@@ -768,21 +722,16 @@ fn a_hook_that_panics_holds_nothing() {
         }));
     }
     drop(registry);
-    worker.offline(|| ());
-    while domain.gauges(NOW).garbage() > 0 {
-        worker.collect(NOW, Budget::UNLIMITED);
-    }
-    drop((worker, domain));
+    free_all(&mut worker, NOW);
+    drop(worker);
     assert_eq!(Arc::strong_count(&value), 1);
 }
 
 /// A thread whose clock is behind does not turn the time back.
 #[test]
 fn who_is_late_does_not_turn_the_time_back() {
-    let domain = Domain::new();
     let terms = Terms::new(secs(20)).allow_for_stalls(secs(10));
-    let registry = build(&domain, Registry::builder().services(terms));
-    let mut worker = domain.worker();
+    let (registry, mut worker) = build(Registry::builder().services(terms));
     let guard = worker.quiescent(NOW);
     drop(registry.advertise("a", 1, NOW, guard).expect("room"));
     for at in (5..=95).step_by(5) {
@@ -801,7 +750,7 @@ mod mass_expiry {
 
     /// So many tenants, who renew every so many seconds; a second at a time.
     struct World {
-        registry: Registry<u32, u32, u64, ()>,
+        registry: Numbers,
         domain: Domain,
         second: u64,
     }
@@ -812,8 +761,7 @@ mod mass_expiry {
     impl World {
         fn new(terms: Terms) -> Self {
             let domain = Domain::new();
-            let registry = Registry::builder().services(terms);
-            let registry = registry.build(&domain, SeededState::new(1)).expect("memory");
+            let registry = registry_in(&domain, Registry::builder().services(terms));
             let world = Self { registry, domain, second: 1_000 };
             let mut worker = world.domain.worker();
             let now = world.now();

@@ -1,14 +1,17 @@
 //! Leases: owned, and of one entry, whatever becomes of its key, its registry and the threads around it.
 
+mod common;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::fixtures::{self, registry_in};
 use tidegate_core::registry::{Departure, Lapsed, Lease, RegistryError, Terms, WhenFull};
-use tidegate_core::{Budget, Domain, Instant, Registry, SeededState, Ttl};
+use tidegate_core::{Budget, Domain, Instant, Registry, Ttl, Worker};
 
 type Services<V = u16> = Registry<&'static str, V, (), ()>;
-type Log = Arc<Mutex<Vec<(u16, Departure)>>>;
+type Log = fixtures::Log<&'static str, u16, Departure>;
 
 const TTL: Duration = Duration::from_secs(300);
 
@@ -16,27 +19,26 @@ fn at(seconds: u64) -> Instant {
     Instant::from_secs(1_000 + seconds)
 }
 
-fn services(domain: &Domain, terms: Terms) -> (Services, Log) {
+fn services_in(domain: &Domain, terms: Terms) -> (Services, Log) {
     let log = Log::default();
-    let told = Arc::clone(&log);
-    let registry = Registry::builder()
-        .services(terms)
-        .on_service(move |_, &port, cause| told.lock().expect("no panic").push((port, cause)))
-        .build(domain, SeededState::new(7))
-        .expect("memory");
-    (registry, log)
+    let builder = Registry::builder().services(terms).on_service(log.listener());
+    (registry_in(domain, builder), log)
+}
+
+fn services(terms: Terms) -> (Services, Worker, Log) {
+    let domain = Domain::new();
+    let (registry, log) = services_in(&domain, terms);
+    (registry, domain.worker(), log)
 }
 
 fn told(log: &Log) -> Vec<(u16, Departure)> {
-    std::mem::take(&mut log.lock().expect("no panic"))
+    log.take().into_iter().map(|(_, port, cause)| (port, cause)).collect()
 }
 
 /// A restart without a gap: the new instance has taken the key over when the old one goes.
 #[test]
 fn the_old_holder_of_a_key_leaves_the_new_one_alone() {
-    let domain = Domain::new();
-    let (registry, log) = services(&domain, Terms::new(TTL));
-    let mut worker = domain.worker();
+    let (registry, mut worker, log) = services(Terms::new(TTL));
     let guard = worker.quiescent(at(0));
     let old = registry.advertise("mail", 25, at(0), guard).expect("room");
     let new = registry.advertise("mail", 2525, at(10), guard).expect("room");
@@ -60,9 +62,7 @@ fn the_old_holder_of_a_key_leaves_the_new_one_alone() {
 /// By its key anything can be renewed and withdrawn, and the names say so.
 #[test]
 fn acting_by_key_is_named_so() {
-    let domain = Domain::new();
-    let (registry, _log) = services(&domain, Terms::new(TTL));
-    let mut worker = domain.worker();
+    let (registry, mut worker, _log) = services(Terms::new(TTL));
     let guard = worker.quiescent(at(0));
     let lease = registry.advertise("mail", 25, at(0), guard).expect("room");
     assert_eq!(registry.renew_any("mail", at(200), guard), Ok(()));
@@ -75,9 +75,7 @@ fn acting_by_key_is_named_so() {
 /// To withdraw gives the room back at once, and what has expired is told as that.
 #[test]
 fn withdrawing_gives_the_room_back() {
-    let domain = Domain::new();
-    let (registry, log) = services(&domain, Terms::new(TTL).max_entries(1, WhenFull::Refuse));
-    let mut worker = domain.worker();
+    let (registry, mut worker, log) = services(Terms::new(TTL).max_entries(1, WhenFull::Refuse));
     let guard = worker.quiescent(at(0));
     let lease = registry.advertise("a", 1, at(0), guard).expect("room");
     assert!(registry.withdraw(lease, at(1), guard));
@@ -99,7 +97,7 @@ fn withdrawing_gives_the_room_back() {
 fn a_lease_is_of_its_own_registry() {
     let domain = Domain::new();
     let ((ours, log), (theirs, other)) =
-        (services(&domain, Terms::new(TTL)), services(&domain, Terms::new(TTL)));
+        (services_in(&domain, Terms::new(TTL)), services_in(&domain, Terms::new(TTL)));
     let mut worker = domain.worker();
     let guard = worker.quiescent(at(0));
     let lease = ours.advertise("mail", 1, at(0), guard).expect("room");
@@ -116,9 +114,7 @@ fn a_lease_is_of_its_own_registry() {
 
 #[test]
 fn what_is_there_is_not_displaced_if_asked_so() {
-    let domain = Domain::new();
-    let (registry, log) = services(&domain, Terms::new(TTL).max_entries(1, WhenFull::Refuse));
-    let mut worker = domain.worker();
+    let (registry, mut worker, log) = services(Terms::new(TTL).max_entries(1, WhenFull::Refuse));
     let guard = worker.quiescent(at(0));
     let enter = |key, port, now| {
         let ttl = Some(Ttl::For(Duration::from_secs(10)));
@@ -149,10 +145,10 @@ fn a_lease_is_owned() {
 
     let (domain, value, told) = (Domain::new(), Arc::new(25), Arc::new(AtomicBool::new(false)));
     let tells = Arc::clone(&told);
-    let registry: Services<Arc<u16>> = Registry::builder()
-        .on_service(move |_, _, _| tells.store(true, Ordering::Relaxed))
-        .build(&domain, SeededState::new(7))
-        .expect("memory");
+    let registry: Services<Arc<u16>> = registry_in(
+        &domain,
+        Registry::builder().on_service(move |_, _, _| tells.store(true, Ordering::Relaxed)),
+    );
     let begin = |registry: &Services<Arc<u16>>| -> Lease<&'static str, Arc<u16>> {
         let worker = domain.worker();
         registry.advertise("mail", Arc::clone(&value), at(0), &worker.pin()).expect("room")
@@ -173,9 +169,7 @@ fn a_lease_is_owned() {
 /// A lease keeps its own entry, and nothing that others have removed.
 #[test]
 fn a_lease_holds_no_garbage_back() {
-    let domain = Domain::new();
-    let (registry, _log) = services(&domain, Terms::new(TTL));
-    let mut worker = domain.worker();
+    let (registry, mut worker, _log) = services(Terms::new(TTL));
     let lease = registry.advertise("a", 1, at(0), worker.quiescent(at(0))).expect("room");
     for round in 0..1_000 {
         let guard = worker.quiescent(at(round));
@@ -187,7 +181,7 @@ fn a_lease_holds_no_garbage_back() {
     for round in 0..100 {
         worker.collect(at(1_000 + round), Budget::UNLIMITED);
     }
-    assert_eq!(domain.gauges(at(2_000)).garbage(), 0);
+    assert_eq!(worker.domain().gauges(at(2_000)).garbage(), 0);
     assert_eq!(lease.value(), &1, "still there to be read");
 }
 
@@ -207,11 +201,12 @@ fn leases_race_their_successors() {
     let domain = Domain::new();
     let (gone, dropped) = (Arc::new(Mutex::new(Vec::new())), Arc::<Mutex<Vec<u32>>>::default());
     let tells = Arc::clone(&gone);
-    let registry: Registry<u32, Value, (), ()> = Registry::builder()
-        .services(Terms::new(TTL).max_entries(2, WhenFull::Refuse))
-        .on_service(move |_, value: &Value, _| tells.lock().expect("no panic").push(value.0))
-        .build(&domain, SeededState::new(7))
-        .expect("memory");
+    let registry: Registry<u32, Value, (), ()> = registry_in(
+        &domain,
+        Registry::builder()
+            .services(Terms::new(TTL).max_entries(2, WhenFull::Refuse))
+            .on_service(move |_, value: &Value, _| tells.lock().expect("no panic").push(value.0)),
+    );
     std::thread::scope(|scope| {
         for thread in 0..3_u32 {
             let (registry, dropped, mut worker) = (&registry, &dropped, domain.worker());

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::fuse::{Coarse, Key, burn, lit};
+use common::memory::free_all;
 use tidegate_core::registry::{Peer, Terms, WhenFull};
-use tidegate_core::{Budget, Domain, Guard, Instant, Registry, Sweep};
+use tidegate_core::{Budget, Domain, Guard, Instant, Registry, Sweep, Worker};
 
 type Token = Arc<u32>;
 type Services = Registry<Key, Token, Key, (), Coarse>;
@@ -24,7 +25,8 @@ fn peers() -> Vec<Peer<Key, ()>> {
     (0..2).map(|node| Peer::new(Key(node), ())).collect()
 }
 
-fn services(domain: &Domain, when_full: WhenFull) -> (Services, Told) {
+fn services(when_full: WhenFull) -> (Services, Worker, Told) {
+    let domain = Domain::new();
     let told = Told::default();
     let tells = Arc::clone(&told);
     let terms = || Terms::new(TTL).max_entries(MOST, when_full);
@@ -37,9 +39,9 @@ fn services(domain: &Domain, when_full: WhenFull) -> (Services, Told) {
             burn();
         })
         .on_discovered(|_, _, _| burn())
-        .build(domain, Coarse)
+        .build(&domain, Coarse)
         .expect("memory");
-    (registry, told)
+    (registry, domain.worker(), told)
 }
 
 type Deed = fn(&Services, &Guard, &Token);
@@ -118,9 +120,7 @@ fn no_place_is_lost_wherever_other_peoples_code_panics() {
     for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
         for (name, deed) in DEEDS {
             for fuse in 0.. {
-                let domain = Domain::new();
-                let (registry, told) = services(&domain, when_full);
-                let mut worker = domain.worker();
+                let (registry, mut worker, told) = services(when_full);
                 let guard = worker.quiescent(NOW);
                 let filled = if when_full == WhenFull::Refuse { 1..3 } else { 0..3 };
                 let tokens: Vec<_> = filled.map(Token::new).collect();
@@ -141,10 +141,7 @@ fn no_place_is_lost_wherever_other_peoples_code_panics() {
                 }
                 // Whatever was entered is freed, once all is gone.
                 drop(registry);
-                worker.offline(|| ());
-                while domain.gauges(NOW).garbage() > 0 {
-                    worker.collect(NOW, Budget::UNLIMITED);
-                }
+                free_all(&mut worker, NOW);
                 for token in tokens.iter().chain([&new]) {
                     assert_eq!(Arc::strong_count(token), 1, "{case}: kept for ever");
                 }
@@ -162,9 +159,7 @@ fn no_place_is_lost_wherever_other_peoples_code_panics() {
 #[test]
 fn no_place_is_lost_where_room_is_being_made() {
     for fuse in 0..60 {
-        let domain = Domain::new();
-        let (registry, told) = services(&domain, WhenFull::EvictSoonest);
-        let mut worker = domain.worker();
+        let (registry, mut worker, told) = services(WhenFull::EvictSoonest);
         let guard = worker.quiescent(NOW);
         let mut next = 0..;
         let mut enter = || {
@@ -194,14 +189,12 @@ fn no_place_is_lost_where_room_is_being_made() {
 #[test]
 fn no_place_is_lost_in_a_sweep() {
     for fuse in 0..MOST as u32 + 1 {
-        let domain = Domain::new();
-        let (registry, told) = services(&domain, WhenFull::Refuse);
+        let (registry, worker, told) = services(WhenFull::Refuse);
         for key in 0..MOST as u32 {
-            let worker = domain.worker();
             let entered = registry.advertise(Key(key), Token::new(key), NOW, &worker.pin());
             drop(entered.expect("room"));
         }
-        let mut sweep = registry.sweeper(domain.worker());
+        let mut sweep = registry.sweeper(worker.domain().worker());
         lit(fuse, || sweep.sweep(END, Budget::UNLIMITED));
         while !sweep.sweep(END, Budget::UNLIMITED).wrapped {}
         sweep.sweep(END, Budget::UNLIMITED);
@@ -209,7 +202,6 @@ fn no_place_is_lost_in_a_sweep() {
         let mut told = told.lock().expect("no panic under it").clone();
         told.sort_unstable();
         assert_eq!(told, (0..MOST as u32).collect::<Vec<_>>(), "at call {fuse}");
-        let worker = domain.worker();
         check(&registry, &Told::default(), &worker.pin(), "after a sweep");
     }
 }
@@ -218,9 +210,7 @@ fn no_place_is_lost_in_a_sweep() {
 /// renewed nor withdrawn by the caller that was told of nothing.
 #[test]
 fn what_was_entered_is_gone_if_the_hook_panics() {
-    let domain = Domain::new();
-    let (registry, told) = services(&domain, WhenFull::Refuse);
-    let mut worker = domain.worker();
+    let (registry, mut worker, told) = services(WhenFull::Refuse);
     let guard = worker.quiescent(NOW);
     let enter = |number| registry.advertise(Key(1), Token::new(number), NOW, guard);
     let first = enter(1).expect("room");

@@ -13,3 +13,11 @@ pub(crate) fn drain(worker: &mut Worker, now: Instant) {
     }
     assert_eq!(worker.domain().gauges(now).garbage(), 0);
 }
+
+/// Collects until nothing is left that was removed. Nothing may be pinned.
+pub(crate) fn free_all(worker: &mut Worker, now: Instant) {
+    worker.offline(|| ());
+    while worker.domain().gauges(now).garbage() > 0 {
+        worker.collect(now, Budget::UNLIMITED);
+    }
+}

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod fixtures;
 pub(crate) mod fuse;
 pub(crate) mod identity;
 pub(crate) mod memory;
