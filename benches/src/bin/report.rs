@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tidegate_benches::measure::{Counting, Row};
-use tidegate_benches::{cache, flight, limiter, map, registry, runtime};
+use tidegate_benches::{bucket, cache, flight, map, registry, runtime};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -23,7 +23,7 @@ struct Arguments {
 enum Bench {
     /// Rate limiting: `BucketTable` beside governor, and beside the floor (one atomic addition to a
     /// random cache line).
-    Limiter {
+    Bucket {
         #[command(flatten)]
         options: Options,
         /// The largest number of keys.
@@ -80,8 +80,8 @@ fn main() -> ExitCode {
         rows.push(row);
     };
     let options = match Arguments::parse().bench {
-        Bench::Limiter { options, keys } => {
-            limiter::run(limiter::Effort { turns: options.turns.max(1), keys }, row);
+        Bench::Bucket { options, keys } => {
+            bucket::run(bucket::Effort { turns: options.turns.max(1), keys }, row);
             options
         }
         Bench::Map { options, keys } => {

@@ -232,7 +232,7 @@ fn checks(effort: Effort, size: usize, spread: Spread, answer: Answer, row: &mut
             let times = race(&[ours, &governor, floor], threads, effort.turns, operations);
             for (rival, (rival_ns, ratio)) in ["governor", "floor"].into_iter().zip(&times[1..]) {
                 row(Row {
-                    bench: "limiter",
+                    bench: "bucket",
                     case: case.clone(),
                     keys: size,
                     threads,
@@ -286,7 +286,7 @@ fn memory(size: usize, row: &mut impl FnMut(Row)) {
     let theirs = Counting::requested() - before;
     let (ours, theirs) = (ours as f64 / size as f64, theirs as f64 / size as f64);
     let figure = |case: &str, ours_ns, rival_ns, ratio, unit| Row {
-        bench: "limiter",
+        bench: "bucket",
         case: case.to_owned(),
         keys: size,
         threads: 1,
@@ -317,7 +317,7 @@ fn sweeps(effort: Effort, size: usize, row: &mut impl FnMut(Row)) {
     }
     let ratio = median(ours.iter().zip(&theirs).map(|(ours, theirs)| theirs / ours).collect());
     row(Row {
-        bench: "limiter",
+        bench: "bucket",
         case: "sweep nothing stale".to_owned(),
         keys: size,
         threads: 1,
