@@ -1,6 +1,6 @@
 //! Wakers and listeners that panic in a domain which contains panics: each by itself, and nothing is lost.
 
-mod wakers;
+mod common;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use common::wakers::{counting, panicking};
 use tidegate_core::cache::{Load, Loading};
 use tidegate_core::flight::{Caller, Ended, Follower, Group, Joined, Leader};
 use tidegate_core::{Cache, Domain, Guard, Instant, RemovalCause, SeededState};
-use wakers::{counting, panicking};
 
 type Loads = Group<&'static str, u32, &'static str>;
 type Leading<'a> = Leader<'a, &'static str, u32, &'static str, SeededState>;
