@@ -1,8 +1,10 @@
 //! Prints what a benchmark measures, as a table and as JSON.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -12,8 +14,21 @@ use tidegate_benches::{bucket, cache, flight, map, registry, runtime};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+const EXAMPLES: &str = "\
+Examples:
+  report bucket                       rate limiting, at up to 8,000,000 keys
+  report map --keys 1000 --turns 1    a first look: few keys, one turn
+  report cache --json rows.json       all rows as JSON, too
+
+From a checkout: cargo run --release -p tidegate-benches -- bucket";
+
 /// Measures tidegate beside its rivals, in the same run.
+///
+/// Prints a table when all is measured, and each row on standard error as it comes. A row has a
+/// time for tidegate and for one rival, in nanoseconds an operation unless its unit says otherwise.
+/// A ratio above 1 always means that tidegate is better.
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     bench: Bench,
@@ -26,16 +41,24 @@ enum Bench {
     Bucket {
         #[command(flatten)]
         options: Options,
-        /// The largest number of keys.
-        #[arg(long, default_value_t = 8_000_000)]
+        /// Leave out what has more keys: 1,000, 100,000, 1,000,000 and 8,000,000 are measured.
+        #[arg(long, default_value_t = 8_000_000, value_parser = at_least(1_000))]
         keys: usize,
     },
     /// The map beside papaya, flurry, scc and dashmap.
     Map {
         #[command(flatten)]
         options: Options,
-        /// The largest number of keys.
-        #[arg(long, default_value_t = 1_000_000)]
+        /// Leave out what has more keys: 1,000, 100,000 and 1,000,000 are measured.
+        #[arg(long, default_value_t = 1_000_000, value_parser = at_least(1_000))]
+        keys: usize,
+    },
+    /// The cache beside moka, mini-moka, quick_cache and scc.
+    Cache {
+        #[command(flatten)]
+        options: Options,
+        /// Leave out what has more keys: 1,000, 100,000 and 1,000,000 are measured.
+        #[arg(long, default_value_t = 1_000_000, value_parser = at_least(1_000))]
         keys: usize,
     },
     /// Loading through a cache beside moka and quick_cache.
@@ -53,67 +76,74 @@ enum Bench {
         #[command(flatten)]
         options: Options,
     },
-    /// The cache beside moka, mini-moka, quick_cache and scc.
-    Cache {
-        #[command(flatten)]
-        options: Options,
-        /// The largest number of keys.
-        #[arg(long, default_value_t = 1_000_000)]
-        keys: usize,
-    },
 }
 
 #[derive(Args)]
 struct Options {
-    /// Write the rows to this file, too.
+    /// Write all rows to this file as JSON, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Turns of each contestant; medians are reported.
-    #[arg(long, default_value_t = 7)]
+    /// Turns of each contestant, of which the medians are reported; fewer are quicker and noisier.
+    #[arg(long, default_value_t = 7, value_parser = at_least(1))]
     turns: usize,
 }
 
+fn at_least(least: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(least..)
+}
+
+impl Bench {
+    fn options(&self) -> &Options {
+        match self {
+            Self::Bucket { options, .. }
+            | Self::Map { options, .. }
+            | Self::Cache { options, .. }
+            | Self::Flight { options }
+            | Self::Registry { options }
+            | Self::Runtime { options } => options,
+        }
+    }
+
+    fn run(&self, row: impl FnMut(Row)) {
+        let turns = self.options().turns;
+        match *self {
+            Self::Bucket { keys, .. } => bucket::run(bucket::Effort { turns, keys }, row),
+            Self::Map { keys, .. } => map::run(map::Effort { turns, keys }, row),
+            Self::Cache { keys, .. } => cache::run(cache::Effort { turns, keys }, row),
+            Self::Flight { .. } => flight::run(turns, row),
+            Self::Registry { .. } => registry::run(turns, row),
+            Self::Runtime { .. } => runtime::run(turns, row),
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    let bench = Arguments::parse().bench;
+    let json = bench.options().json.as_deref();
+    // Minutes later would be too late to say so. What is there already stays until the end.
+    if let Some(path) = json
+        && let Err(error) = OpenOptions::new().create(true).append(true).open(path)
+    {
+        return refuse(path, &error);
+    }
     let mut rows = Vec::new();
-    let row = |row: Row| {
+    bench.run(|row| {
         eprintln!("{:>9} keys  {} x {}  vs {}", row.keys, row.case, row.threads, row.rival);
         rows.push(row);
-    };
-    let options = match Arguments::parse().bench {
-        Bench::Bucket { options, keys } => {
-            bucket::run(bucket::Effort { turns: options.turns.max(1), keys }, row);
-            options
-        }
-        Bench::Map { options, keys } => {
-            map::run(map::Effort { turns: options.turns.max(1), keys }, row);
-            options
-        }
-        Bench::Flight { options } => {
-            flight::run(options.turns.max(1), row);
-            options
-        }
-        Bench::Runtime { options } => {
-            runtime::run(options.turns.max(1), row);
-            options
-        }
-        Bench::Registry { options } => {
-            registry::run(options.turns.max(1), row);
-            options
-        }
-        Bench::Cache { options, keys } => {
-            cache::run(cache::Effort { turns: options.turns.max(1), keys }, row);
-            options
-        }
-    };
+    });
     println!("{}", table(&rows));
-    if let Some(path) = options.json {
+    if let Some(path) = json {
         let written = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from);
-        if let Err(error) = written.and_then(|text| std::fs::write(&path, text)) {
-            eprintln!("report: {}: {error}", path.display());
-            return ExitCode::from(2);
+        if let Err(error) = written.and_then(|text| std::fs::write(path, text)) {
+            return refuse(path, &error);
         }
     }
     ExitCode::SUCCESS
+}
+
+fn refuse(path: &Path, error: &std::io::Error) -> ExitCode {
+    eprintln!("report: {}: {error}", path.display());
+    ExitCode::from(2)
 }
 
 fn table(rows: &[Row]) -> Table {

@@ -22,8 +22,17 @@ use tidegate::pressure::{
 };
 use tidegate::{Cache, Clock, Runtime, Stop, Tiers, clock, domain, pin, random_state};
 
+const EXAMPLES: &str = "\
+Examples:
+  soak                            in a group of version 2 that has a limit
+  soak --own-group 268435456      in a group of version 1 of 256 MiB that it makes, as root
+  soak --seconds 10 --growth 200  quicker";
+
 /// A cache that would fill more than the control group allows, kept within it.
+///
+/// Prints what it saw as JSON.
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 struct Arguments {
     /// How long it grows.
     #[arg(long, default_value_t = 60)]
@@ -37,10 +46,10 @@ struct Arguments {
     /// How often the source is checked, in milliseconds.
     #[arg(long, default_value_t = 250)]
     tick: u64,
-    /// The watermarks, in per cent.
+    /// The high watermark, in per cent of the limit: eviction begins there.
     #[arg(long, default_value_t = 85)]
     high: u32,
-    /// The watermarks, in per cent.
+    /// The low watermark, in per cent of the limit: eviction ends there.
     #[arg(long, default_value_t = 75)]
     low: u32,
     /// Makes a child group of version 1 with this limit, in bytes, and runs itself in it.
