@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
-use tidegate::bucket::{Set, Unit};
+use tidegate::lockfree::BucketTable;
+use tidegate::lockfree::bucket::{Set, Unit};
 use tidegate::{
-    BootClock, BucketTable, Budget, CachedClock, Clock, CoarseClock, Decision, Instant,
-    MonotonicClock, Plan, Quota, SeededState, Sweep,
+    BootClock, Budget, CachedClock, Clock, CoarseClock, Decision, Instant, MonotonicClock, Plan,
+    Quota, SeededState, Sweep,
 };
 
 use crate::measure::{Contestant, Counting, Row, median, race};

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use quick_cache::UnitWeighter;
 use quick_cache::sync::DefaultLifecycle;
-use tidegate::cache::Load;
-use tidegate::flight::Caller;
-use tidegate::{Budget, Cache, Clock, MonotonicClock, SeededState};
+use tidegate::lockfree::Cache;
+use tidegate::lockfree::cache::Load;
+use tidegate::lockfree::flight::Caller;
+use tidegate::{Budget, Clock, MonotonicClock, SeededState};
 
 use crate::measure::{Contestant, Row, race, rows};
 use crate::workload::{BURST, Spread, chunks, fresh, keys, sequence};

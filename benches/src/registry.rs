@@ -5,8 +5,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use tidegate::registry::Terms;
-use tidegate::{Budget, Clock, MonotonicClock, Registry, SeededState};
+use tidegate::lockfree::Registry;
+use tidegate::lockfree::registry::Terms;
+use tidegate::{Budget, Clock, MonotonicClock, SeededState};
 
 use crate::measure::{Contestant, Row, race, rows};
 use crate::workload::{BURST, Spread, chunks, keys, sequence};

@@ -5,11 +5,10 @@ use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tidegate::lockfree::{BucketTable, TableSweep};
 use tidegate::pressure::{Meminfo, Pool, Pressure, Root};
 use tidegate::refresh::{Minted, Refresher};
-use tidegate::{
-    BucketTable, Clock, First, Quota, Runtime, Schedule, Stop, Swept, TableSweep, clock,
-};
+use tidegate::{Clock, First, Quota, Runtime, Schedule, Stop, Swept, clock};
 
 use crate::measure::{Row, median, thread_time};
 use crate::workload::{Spread, keys, sequence};

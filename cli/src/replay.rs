@@ -6,8 +6,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use tidegate::bucket::{Set, Unit};
-use tidegate::{BucketTable, Instant, OnFull, Plan, Quota, SeededState};
+use tidegate::lockfree::BucketTable;
+use tidegate::lockfree::bucket::{Set, Unit};
+use tidegate::{Instant, OnFull, Plan, Quota, SeededState};
 
 use crate::failure::Failure;
 use crate::input::Source;

@@ -13,16 +13,17 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tidegate::bucket::Set;
-use tidegate::cache::CacheSweep;
+use tidegate::lockfree::bucket::Set;
+use tidegate::lockfree::cache::CacheSweep;
+use tidegate::lockfree::registry::{RegistrySweep, Terms};
+use tidegate::lockfree::{BucketTable, Cache, Registry, TableSweep};
 use tidegate::pressure::{
     Alarm, Cgroup, Check, Medium, Meminfo, Pool, Pressure, Priority, Root, Rules, Watermarks,
     max_of,
 };
-use tidegate::registry::{RegistrySweep, Terms};
 use tidegate::{
-    Advertiser, BucketTable, Cache, Clock, FlightError, GetOrLoad, Plan, Quota, Registry, Runtime,
-    Schedule, Stop, TableSweep, Tiers, clock, domain, pin, random_state,
+    Advertiser, Clock, FlightError, GetOrLoad, Plan, Quota, Runtime, Schedule, Stop, Tiers, clock,
+    domain, pin, random_state,
 };
 
 const TTL: Duration = Duration::from_secs(30);
@@ -54,7 +55,9 @@ impl Service {
             .stale_while_revalidate(TTL)
             .build()?;
         let services = Registry::builder()
-            .services(Terms::new(TTL).max_entries(1_000, tidegate::registry::WhenFull::Refuse))
+            .services(
+                Terms::new(TTL).max_entries(1_000, tidegate::lockfree::registry::WhenFull::Refuse),
+            )
             .build(domain(), random_state())?;
         let (served, limited) = (AtomicU64::new(0), AtomicU64::new(0));
         let (pages, services) = (Arc::new(pages), Arc::new(services));

@@ -206,7 +206,8 @@ type System = MonotonicClock;
 /// calls [`refresh`](Self::refresh). Clones share the time.
 ///
 /// ```
-/// /// use tidegate::{CachedClock, Clock, Instant, ManualClock};
+/// use std::time::Duration;
+/// use tidegate::{CachedClock, Clock, Instant, ManualClock};
 ///
 /// let source = std::sync::Arc::new(ManualClock::new());
 /// let clock = CachedClock::new({
@@ -255,5 +256,34 @@ impl Clock for CachedClock {
 impl std::fmt::Debug for CachedClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CachedClock").field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
+/// The clock of a structure of the face: that of the process, or one that its builder was given.
+pub(crate) enum OwnClock {
+    Process(BootClock),
+    Given(Foreign<SharedClock>),
+}
+
+impl OwnClock {
+    /// Takes over a clock that a builder was given.
+    pub(crate) fn given(clock: impl Clock + Send + Sync + 'static) -> Self {
+        Self::Given(Foreign::new(Arc::new(clock)))
+    }
+}
+
+impl Default for OwnClock {
+    fn default() -> Self {
+        Self::Process(clock())
+    }
+}
+
+impl Clock for OwnClock {
+    #[inline]
+    fn now(&self) -> Instant {
+        match self {
+            Self::Process(clock) => clock.now(),
+            Self::Given(clock) => clock.now(),
+        }
     }
 }

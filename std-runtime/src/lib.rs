@@ -2,23 +2,31 @@
 
 pub mod adapters;
 mod advertiser;
+mod cache;
 pub mod clock;
 mod config;
+mod housekeeping;
+mod limiter;
 mod load;
+mod map;
 mod panics;
 mod pin;
 #[cfg(target_os = "linux")]
 pub mod pressure;
 pub mod refresh;
 mod runtime;
+mod single_flight;
 mod sync;
 pub mod wait;
 
 pub use advertiser::Advertiser;
+pub use cache::{Cache, CacheBuilder, Hold};
 #[doc(inline)]
 pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock, clock};
 pub use config::ConfigError;
+pub use limiter::{ExactRateLimiter, ExactRateLimiterBuilder, RateLimiter, RateLimiterBuilder};
 pub use load::{FlightError, GetOrLoad, GetOrRefresh, LoadFuture, LoadTask};
+pub use map::{Map, MapBuilder, PinnedMap};
 pub use panics::{Panics, caught_panics};
 pub use pin::{domain, pin, server_domain};
 #[doc(inline)]
@@ -27,14 +35,22 @@ pub use runtime::{
     Builder, First, Health, Metrics, Refreshing, Renewing, RunError, Runtime, Schedule, StartError,
     Stop, Sweeping,
 };
-#[doc(inline)]
-pub use tidegate_core::*;
+pub use single_flight::SingleFlight;
+/// The engine: every structure with the time and the guard as arguments, for loops that read the clock and pin
+/// once a burst.
+pub use tidegate_core as lockfree;
+pub use tidegate_core::{
+    Budget, CacheError, Cadence, Clock, Decision, Domain, Guard, Instant, ManualClock, MapError,
+    Monotone, OnFull, Plan, Quota, QuotaError, RemovalCause, SeededState, Sweep, Sweeper, Swept,
+    Tier, Tiers, Ttl, Worker,
+};
 pub use wait::caller::caller;
 
 /// A hasher seeded at random, anew at each call: what a table on a server wants.
 ///
 /// ```
-/// use tidegate::{BucketTable, Quota};
+/// use tidegate::lockfree::BucketTable;
+/// use tidegate::Quota;
 ///
 /// let quota = Quota::per_second(100)?;
 /// let table = BucketTable::boxed(quota, 10_000, tidegate::random_state())?;

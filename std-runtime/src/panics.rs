@@ -98,7 +98,8 @@ impl<T> Drop for Foreign<T> {
 /// `insert` or a sweep, and in all of them that of a registry's hook would: one that is wrapped cannot.
 ///
 /// ```
-/// use tidegate::{Cache, Panics, RemovalCause, domain, pin, random_state};
+/// use tidegate::lockfree::Cache;
+/// use tidegate::{Panics, RemovalCause, domain, pin, random_state};
 ///
 /// let panics = Panics::new();
 /// let cache: Cache<u32, u32> = Cache::builder(domain(), random_state())

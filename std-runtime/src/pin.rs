@@ -75,7 +75,8 @@ impl Drop for Return {
 /// The domain of the process, in which [`pin`] pins: for the maps of a server.
 ///
 /// ```
-/// use tidegate::{Map, domain, pin, random_state};
+/// use tidegate::lockfree::Map;
+/// use tidegate::{domain, pin, random_state};
 ///
 /// let sessions = Map::with(domain(), random_state());
 /// sessions.insert("alice", 1, &pin())?;
@@ -87,7 +88,7 @@ impl Drop for Return {
 /// give those whose readers may block, or whose callers you do not know, a [`Domain`] of their own.
 /// A sweep of a map frees for the whole domain; a call frees what was removed from its own structures. The
 /// end of a guard may therefore run destructors, and gives the processor away when there is far too much
-/// garbage: see [`reclaim`](crate::reclaim).
+/// garbage: see [`reclaim`](crate::lockfree::reclaim).
 pub fn domain() -> &'static Domain {
     &DOMAIN
 }

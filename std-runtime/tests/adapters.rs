@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use common::watchdog;
-use tidegate::registry::{Registry, Terms};
+use tidegate::lockfree::registry::{Registry, Terms};
 use tidegate::{Advertiser, Budget, Instant, SeededState, Sweep, domain, pin, random_state};
 
 type Services = Registry<String, u16, (), ()>;
@@ -19,7 +19,7 @@ fn at(secs: u64) -> Instant {
 }
 
 fn services(ttl: Duration, most: usize) -> (Arc<Services>, Ours) {
-    let terms = Terms::new(ttl).max_entries(most, tidegate::registry::WhenFull::Refuse);
+    let terms = Terms::new(ttl).max_entries(most, tidegate::lockfree::registry::WhenFull::Refuse);
     let builder = Registry::builder().services(terms);
     let services: Arc<Services> = Arc::new(builder.build(domain(), random_state()).expect("ok"));
     let ours = Advertiser::new(Arc::clone(&services), ttl, Duration::from_secs(60));
@@ -133,7 +133,7 @@ fn m11_what_is_withdrawn_stays_withdrawn_whoever_renews_meanwhile() {
 /// own; and dropping it stops it.
 #[test]
 fn m10_registries_are_swept_by_one_runtime() {
-    use tidegate::registry::RegistrySweep;
+    use tidegate::lockfree::registry::RegistrySweep;
     let runtime = tidegate::Runtime::builder().build().expect("a runtime");
     let ttl = Duration::from_millis(25);
     let registries: Vec<_> = (0..3).map(|_| services(ttl, 100).0).collect();
@@ -291,7 +291,7 @@ fn a_closure_is_swept_like_anything_else() {
     let runtime = tidegate::Runtime::builder().build().expect("a runtime");
     let left = Arc::new(Mutex::new(10_usize));
     let files = Arc::clone(&left);
-    let sweep = tidegate::sweep::from_fn(move |_, _| {
+    let sweep = tidegate::lockfree::sweep::from_fn(move |_, _| {
         let mut left = files.lock().unwrap();
         let removed = (*left).min(3);
         *left -= removed;

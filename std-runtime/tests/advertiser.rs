@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use common::watchdog;
-use tidegate::registry::{Departure, Registry, Terms};
+use tidegate::lockfree::registry::{Departure, Registry, Terms};
 use tidegate::{
     Advertiser, Budget, Instant, SeededState, Sweep, caught_panics, domain, pin, random_state,
 };

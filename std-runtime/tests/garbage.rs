@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Moment};
 
+use tidegate::lockfree::{Cache, CacheSweep, Map};
 use tidegate::{
-    Budget, Cache, CacheSweep, Clock, FlightError, GetOrLoad, Instant, Map, Runtime, Schedule,
-    caught_panics, clock, domain, pin, random_state,
+    Budget, Clock, FlightError, GetOrLoad, Instant, Runtime, Schedule, caught_panics, clock,
+    domain, pin, random_state,
 };
 
 /// Bytes that the process has allocated and not freed, and the most there were since the last look.

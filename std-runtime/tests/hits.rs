@@ -8,8 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use allocator::allocations;
+use tidegate::lockfree::Cache;
 use tidegate::refresh::{Minted, Refresher};
-use tidegate::{Cache, FlightError, GetOrLoad, clock, domain, random_state, wait};
+use tidegate::{FlightError, GetOrLoad, clock, domain, random_state, wait};
 
 #[test]
 fn a_hit_and_a_valid_token_allocate_nothing() {

@@ -8,14 +8,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{Gate, wait_until, watchdog};
-use tidegate::cache::Builder;
-use tidegate::cache::Load;
-use tidegate::flight::Caller;
+use tidegate::lockfree::Cache;
+use tidegate::lockfree::cache::Builder;
+use tidegate::lockfree::cache::Load;
+use tidegate::lockfree::flight::Caller;
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::wait::{TimedOut, block_for, block_on};
 use tidegate::{
-    Cache, Clock, FlightError, GetOrLoad, GetOrRefresh, LoadFuture, ManualClock, Panics,
-    RemovalCause, SeededState, clock, domain, pin, random_state,
+    Clock, FlightError, GetOrLoad, GetOrRefresh, LoadFuture, ManualClock, Panics, RemovalCause,
+    SeededState, clock, domain, pin, random_state,
 };
 
 type Pages = Cache<u32, u32, FlightError<String>>;
@@ -309,7 +310,7 @@ fn listeners_that_panic_are_contained_and_counted() {
 
 #[test]
 fn waiting_costs_no_processor_time_also_where_there_is_no_place_to_wait_in() {
-    use tidegate::flight::{Caller, ClaimError, Slot};
+    use tidegate::lockfree::flight::{Caller, ClaimError, Slot};
     static SLOT: Slot<1> = Slot::new();
     let origin = tidegate::Instant::ORIGIN;
     let claim = SLOT.claim(Caller(1), None, origin).expect("free");

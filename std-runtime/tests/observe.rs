@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tidegate::lockfree::Cache;
 use tidegate::pressure::{Medium, Pool, Pressure, Priority, Rules, Sample, Watermarks, from_fn};
-use tidegate::{Cache, Clock, Runtime, Schedule, Swept, Tiers, clock, domain, pin, random_state};
+use tidegate::{Clock, Runtime, Schedule, Swept, Tiers, clock, domain, pin, random_state};
 
 /// What is written to it.
 #[derive(Clone, Default)]

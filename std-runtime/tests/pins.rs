@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Timer};
 
-use tidegate::{Budget, Instant, Map, domain, pin, random_state};
+use tidegate::lockfree::Map;
+use tidegate::{Budget, Instant, domain, pin, random_state};
 
 /// The tests share the domain, and each waits for all of its garbage to be freed.
 static ALONE: Mutex<()> = Mutex::new(());

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Gate, wait_until};
-use tidegate::cache::Insert;
+use tidegate::lockfree::Cache;
+use tidegate::lockfree::cache::Insert;
 use tidegate::pressure::{
     Alarm, Check, Medium, Pool, Pressure, Priority, Reading, Root, Rules, Sample, Skip, Source,
     Stall, State, Target, Unknown, Watermarks, any_of, from_fn,
 };
 use tidegate::{
-    Cache, Clock, Health, RemovalCause, RunError, Runtime, Stop, Tier, Tiers, clock, domain, pin,
+    Clock, Health, RemovalCause, RunError, Runtime, Stop, Tier, Tiers, clock, domain, pin,
     random_state,
 };
 

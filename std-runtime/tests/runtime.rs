@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Gate, wait_until};
+use tidegate::lockfree::{BucketTable, TableSweep};
 use tidegate::{
-    BucketTable, Budget, Clock, First, Health, ManualClock, Metrics, Quota, RunError, Runtime,
-    Schedule, StartError, Stop, Sweep, Sweeping, Swept, TableSweep, clock,
+    Budget, Clock, First, Health, ManualClock, Metrics, Quota, RunError, Runtime, Schedule,
+    StartError, Stop, Sweep, Sweeping, Swept, clock,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -9,10 +9,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use tidegate::lockfree::Cache;
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::{
-    BootClock, Cache, CachedClock, Clock, CoarseClock, FlightError, GetOrLoad, Instant,
-    MonotonicClock, clock, domain, random_state,
+    BootClock, CachedClock, Clock, CoarseClock, FlightError, GetOrLoad, Instant, MonotonicClock,
+    clock, domain, random_state,
 };
 
 /// How long the machine has been suspended, in seconds.

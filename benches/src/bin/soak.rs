@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde::Serialize;
+use tidegate::lockfree::Cache;
 use tidegate::pressure::{
     Cgroup, Check, Medium, Meminfo, Pool, Pressure, Priority, Reading, Root, Rules, Sample, Source,
     State, Watermarks, from_fn,
 };
-use tidegate::{Cache, Clock, Runtime, Stop, Tiers, clock, domain, pin, random_state};
+use tidegate::{Clock, Runtime, Stop, Tiers, clock, domain, pin, random_state};
 
 const EXAMPLES: &str = "\
 Examples:

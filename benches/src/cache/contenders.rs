@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use mini_moka::sync::ConcurrentCacheExt;
-use tidegate::{Budget, Cache, Clock, Guard, Instant, MonotonicClock, SeededState, Worker};
+use tidegate::lockfree::Cache;
+use tidegate::{Budget, Clock, Guard, Instant, MonotonicClock, SeededState, Worker};
 
 fn hasher() -> SeededState {
     SeededState::new(0x5eed)

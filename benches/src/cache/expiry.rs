@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mini_moka::sync::ConcurrentCacheExt;
-use tidegate::cache::Insert;
-use tidegate::{Budget, Cache, Instant, Sweep, Ttl};
+use tidegate::lockfree::Cache;
+use tidegate::lockfree::cache::Insert;
+use tidegate::{Budget, Instant, Sweep, Ttl};
 
 use super::contenders::{MiniMoka, Moka, Ours};
 use super::{BURST, Effort};

@@ -4,7 +4,8 @@
 //! structures, not the hashers they come with.
 
 use scc::hash_index::Entry;
-use tidegate::{Budget, Guard, Instant, Map, SeededState, Worker};
+use tidegate::lockfree::Map;
+use tidegate::{Budget, Guard, Instant, SeededState, Worker};
 
 fn hasher() -> SeededState {
     SeededState::new(0x5eed)

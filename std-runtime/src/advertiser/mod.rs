@@ -42,8 +42,9 @@ type Told<K, V> = Arc<dyn Fn(&K, &V) + Send + Sync>;
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use tidegate::registry::Terms;
-/// use tidegate::{Advertiser, Instant, Registry, Runtime, Schedule, domain, pin, random_state};
+/// use tidegate::lockfree::registry::Terms;
+/// use tidegate::lockfree::Registry;
+/// use tidegate::{Advertiser, Instant, Runtime, Schedule, domain, pin, random_state};
 ///
 /// let ttl = Duration::from_secs(300);
 /// let services: Arc<Registry<String, u16, (), ()>> =

@@ -22,7 +22,7 @@ use crate::wait::caller::Work;
 /// would: for a cache in an [`Arc`], whose errors are [`FlightError`]s.
 ///
 /// A value past its time is good enough within [its
-/// window](crate::cache::Builder::stale_while_revalidate). [`get_or_load`](crate::GetOrLoad::get_or_load) loads
+/// window](crate::lockfree::cache::Builder::stale_while_revalidate). [`get_or_load`](crate::GetOrLoad::get_or_load) loads
 /// another on the thread of the first caller that finds it, which waits as long as that takes. Here the load is
 /// handed to `spawn`, with the claim on it, and the caller waits within its bound only: then it has the stale
 /// value, and the load goes on. The claim is the load's own. A caller that goes leaves it alone; a load that is
@@ -46,7 +46,8 @@ pub trait GetOrRefresh<K, V, E> {
     /// ```
     /// use std::sync::Arc;
     /// use std::time::Duration;
-    /// use tidegate::{Cache, FlightError, GetOrRefresh, clock, domain, random_state};
+    /// use tidegate::lockfree::Cache;
+    /// use tidegate::{FlightError, GetOrRefresh, clock, domain, random_state};
     ///
     /// let pages: Arc<Cache<String, usize, FlightError<String>>> = Arc::new(
     ///     Cache::builder(domain(), random_state())

@@ -1,6 +1,6 @@
 //! Loading what a cache does not have: by one caller, for all who have come for it.
 
-mod follow;
+pub(crate) mod follow;
 mod get_or_refresh;
 
 use std::borrow::Borrow;
@@ -73,7 +73,7 @@ impl<E> From<JoinError> for FlightError<E> {
 /// If the compiler finds no such method: the cache's third parameter must be a [`FlightError`], which it is not
 /// unless that is said.
 ///
-/// A value past its time is good enough within [its window](crate::cache::Builder::stale_while_revalidate):
+/// A value past its time is good enough within [its window](crate::lockfree::cache::Builder::stale_while_revalidate):
 /// then one caller loads another, and everybody else has it at once. The caller that loads waits for its own
 /// load, unless [it has another thread or a task do it](crate::GetOrRefresh).
 ///
@@ -83,7 +83,7 @@ impl<E> From<JoinError> for FlightError<E> {
 /// that a caller has loaded itself is its own in any case.
 ///
 /// A loader that panics is caught: it and all who wait get [`FlightError::Panicked`], unless [a stale value
-/// stands in](crate::cache::Builder::stale_if_error). So is every other code of the user's that is called: a
+/// stands in](crate::lockfree::cache::Builder::stale_if_error). So is every other code of the user's that is called: a
 /// waker or a listener that panics takes no result from the caller that loads. A caller that is gone, for its
 /// future was dropped, leaves loading to one of those who wait.
 ///
@@ -94,7 +94,7 @@ impl<E> From<JoinError> for FlightError<E> {
 /// each other's keys; a loader that joins a thread or a task which asks for its key; a future in a loader that
 /// is polled with a waker of its own (as in `FuturesUnordered`), or in another runtime's `block_on`. Say for how
 /// long ([`get_or_load_within`](Self::get_or_load_within)), or give loads a
-/// [lease](crate::cache::Builder::load_lease).
+/// [lease](crate::lockfree::cache::Builder::load_lease).
 ///
 /// # Panics
 ///
@@ -103,7 +103,8 @@ impl<E> From<JoinError> for FlightError<E> {
 /// # Examples
 ///
 /// ```
-/// use tidegate::{Cache, FlightError, GetOrLoad, clock, domain, random_state};
+/// use tidegate::lockfree::Cache;
+/// use tidegate::{FlightError, GetOrLoad, clock, domain, random_state};
 ///
 /// let pages: Cache<String, usize, FlightError<String>> =
 ///     Cache::builder(domain(), random_state()).max_entries(1_000).build()?;
@@ -150,7 +151,7 @@ pub trait GetOrLoad<K, V, E> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
 
     /// Gets or loads as [`get_or_load`](Self::get_or_load) does, for a task of any async runtime. Dropped at any time, it leaves loading to one of those who
-    /// wait. The end of a [lease](crate::cache::Builder::load_lease) is seen by the next who asks, or by a
+    /// wait. The end of a [lease](crate::lockfree::cache::Builder::load_lease) is seen by the next who asks, or by a
     /// sweep.
     ///
     /// # Errors
@@ -158,7 +159,8 @@ pub trait GetOrLoad<K, V, E> {
     /// As [`get_or_load`](Self::get_or_load).
     ///
     /// ```
-    /// use tidegate::{Cache, FlightError, GetOrLoad, clock, domain, random_state, wait};
+    /// use tidegate::lockfree::Cache;
+    /// use tidegate::{FlightError, GetOrLoad, clock, domain, random_state, wait};
     ///
     /// let squares: Cache<u64, u64, FlightError<String>> =
     ///     Cache::builder(domain(), random_state()).max_entries(1_000).build()?;
@@ -196,7 +198,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        caught(|| blocking(self, key, None, clock, load))
+        caught(|| blocking(self, key, None, clock, load, |_| true))
     }
 
     fn get_or_load_within<Q>(
@@ -211,7 +213,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let deadline = Instant::now().checked_add(timeout);
-        caught(|| blocking(self, key, deadline, clock, load))
+        caught(|| blocking(self, key, deadline, clock, load, |_| true))
     }
 
     async fn get_or_load_async<Q, F>(
@@ -225,29 +227,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>,
     {
-        let work = Work::of_this_task().await;
-        let mut asked = false;
-        loop {
-            match caught(|| ask(self, key, &work, &mut asked, clock))? {
-                Asked::Have(value) => return Ok(value),
-                Asked::Wait(follower) => {
-                    let followed = Following::new(follower).await;
-                    if let Some(result) = caught_some(|| followed.into_result(clock)) {
-                        return result;
-                    }
-                }
-                Asked::Lead(loading, stale) => {
-                    contained(|| drop(stale));
-                    let work = Arc::new(work);
-                    let loaded = work.run(|| contained(|| load(loading.key().clone())));
-                    let result = match loaded {
-                        Some(future) => polled(&work, future).await,
-                        None => None,
-                    };
-                    return work.run(|| caught(|| end(self, key, &work, loading, result, clock)));
-                }
-            }
-        }
+        loading(self, key, clock, load, |_| true).await
     }
 }
 
@@ -351,12 +331,58 @@ where
     }
 }
 
-fn blocking<K, V, E, S, Q>(
+/// Gets or loads for a task: see [`blocking`].
+pub(crate) async fn loading<K, V, E, S, Q, F>(
+    cache: &Cache<K, V, FlightError<E>, S>,
+    key: &Q,
+    clock: &(impl Clock + ?Sized),
+    load: impl FnOnce(K) -> F,
+    is_for: fn(&FlightError<E>) -> bool,
+) -> Result<V, FlightError<E>>
+where
+    K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    F: Future<Output = Result<V, E>>,
+{
+    let work = Work::of_this_task().await;
+    let mut asked = false;
+    loop {
+        match caught(|| ask(cache, key, &work, &mut asked, clock))? {
+            Asked::Have(value) => return Ok(value),
+            Asked::Wait(follower) => {
+                let followed = Following::new(follower).await;
+                if let Some(result) = caught_some(|| followed.into_result(clock))
+                    && result.as_ref().err().is_none_or(is_for)
+                {
+                    return result;
+                }
+            }
+            Asked::Lead(loading, stale) => {
+                contained(|| drop(stale));
+                let work = Arc::new(work);
+                let loaded = work.run(|| contained(|| load(loading.key().clone())));
+                let result = match loaded {
+                    Some(future) => polled(&work, future).await,
+                    None => None,
+                };
+                return work.run(|| caught(|| end(cache, key, &work, loading, result, clock)));
+            }
+        }
+    }
+}
+
+/// Gets or loads on this thread. A failure of another caller's load is returned if it `is_for` this caller; else
+/// the caller asks again.
+pub(crate) fn blocking<K, V, E, S, Q>(
     cache: &Cache<K, V, FlightError<E>, S>,
     key: &Q,
     deadline: Option<Instant>,
     clock: &(impl Clock + ?Sized),
     load: impl FnOnce(&K) -> Result<V, E>,
+    is_for: fn(&FlightError<E>) -> bool,
 ) -> Result<V, FlightError<E>>
 where
     K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
@@ -378,7 +404,9 @@ where
             }
             Asked::Wait(follower) => match wait(follower, deadline, clock) {
                 Ok(followed) => {
-                    if let Some(result) = followed.into_result(clock) {
+                    if let Some(result) = followed.into_result(clock)
+                        && result.as_ref().err().is_none_or(is_for)
+                    {
                         return result;
                     }
                 }

@@ -349,7 +349,8 @@ impl Runtime {
     /// use std::sync::Arc;
     /// use std::time::Duration;
     /// use tidegate::pressure::{Cgroup, Medium, Meminfo, Pool, Pressure, Priority, Root, max_of};
-    /// use tidegate::{Cache, Runtime, Tiers, domain, random_state};
+    /// use tidegate::lockfree::Cache;
+    /// use tidegate::{Runtime, Tiers, domain, random_state};
     ///
     /// let pages: Arc<Cache<String, String>> = Arc::new(
     ///     Cache::builder(domain(), random_state())

@@ -24,7 +24,8 @@ pub struct Priority(pub u8);
 /// ```
 /// use std::sync::Arc;
 /// use tidegate::pressure::{Medium, Pool, Priority};
-/// use tidegate::{Cache, Tiers, domain, random_state};
+/// use tidegate::lockfree::Cache;
+/// use tidegate::{Tiers, domain, random_state};
 ///
 /// let pages: Arc<Cache<String, String>> = Arc::new(
 ///     Cache::builder(domain(), random_state())

@@ -58,7 +58,8 @@ use crate::sync::{Mutex, MutexGuard};
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use tidegate::{BucketTable, Clock, Health, Quota, Runtime, Schedule, Stop, TableSweep, clock};
+/// use tidegate::lockfree::{BucketTable, TableSweep};
+/// use tidegate::{Clock, Health, Quota, Runtime, Schedule, Stop, clock};
 ///
 /// let quota = Quota::per_second(10)?;
 /// let table = Arc::new(BucketTable::boxed(quota, 1_000, tidegate::random_state())?);

@@ -1,6 +1,6 @@
 //! Waiting for a future on a thread.
 //!
-//! A [`Follower`](crate::flight::Follower) and a [`Freed`](crate::flight::Freed) are futures, which any async
+//! A [`Follower`](crate::lockfree::flight::Follower) and a [`Freed`](crate::lockfree::flight::Freed) are futures, which any async
 //! runtime can poll. These functions wait for one of them, or for any other future, with the thread that calls
 //! them.
 
@@ -34,7 +34,7 @@ impl std::error::Error for TimedOut {}
 /// destructor is [contained](crate::caught_panics).
 ///
 /// ```
-/// use tidegate::flight::{Caller, ClaimError, Slot};
+/// use tidegate::lockfree::flight::{Caller, ClaimError, Slot};
 /// use tidegate::{Clock, wait};
 ///
 /// static REFRESH: Slot<4> = Slot::new();

@@ -1,0 +1,319 @@
+//! A cache for servers: the engine's cache with its clock, its loads and its housekeeping inside.
+
+mod builder;
+mod load;
+
+use std::any::Any;
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::Hash;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+use tidegate_core::cache::{CachePass, Counters, Insert, OwnedPin, StoreError, Usage};
+use tidegate_core::{Budget, Clock, SeededState, Swept};
+
+pub use self::builder::CacheBuilder;
+
+use crate::clock::OwnClock;
+use crate::housekeeping::Kept;
+use crate::load::FlightError;
+use crate::pin::{domain, pin};
+
+/// What a failed load hands to the callers that wait for it: an error of whichever type the loader has.
+#[derive(Clone)]
+pub struct Failure(Arc<dyn Any + Send + Sync>);
+
+/// The engine's cache in a [`Cache`].
+pub(crate) type Loads<K, V> = tidegate_core::Cache<K, V, FlightError<Failure>, SeededState>;
+
+/// A concurrent cache: values with a time to live, within bounds, loaded by one caller at a time.
+///
+/// A clone is a handle of the same cache. It can be stored in a `static`, in a server's state or in a task. No
+/// call takes a lock. [`get`](Self::get) returns a clone of the value, so anything heavy belongs in an `Arc`.
+///
+/// What has expired is never returned, and the cache never holds more than its capacity. A thread of the process
+/// frees expired entries; it starts with the first cache and ends with the last.
+///
+/// Names, arguments and results are those of `moka::sync::Cache` where the meaning is the same.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate::Cache;
+///
+/// let cache = Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build();
+/// cache.insert("key", 7);
+/// assert_eq!(cache.get("key"), Some(7));
+/// ```
+pub struct Cache<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+    shared: Arc<Shared<K, V>>,
+    /// Ends the housekeeping with the last handle.
+    _kept: Option<Arc<Kept>>,
+}
+
+struct Shared<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+    engine: Loads<K, V>,
+    clock: OwnClock,
+    is_weighed: bool,
+}
+
+/// An entry that is kept in memory and from being evicted until this is dropped.
+///
+/// It borrows nothing: it can be kept across an `await` and sent to another thread, and it outlives the cache. A
+/// value must not own a hold of an entry of its own cache: neither would ever be dropped.
+pub type Hold<K, V> = OwnedPin<K, V>;
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Creates a cache of up to `max_capacity` entries, which do not expire.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`CacheBuilder::build`] does.
+    pub fn new(max_capacity: u64) -> Self {
+        Self::builder().max_capacity(max_capacity).build()
+    }
+
+    /// Returns a builder of a cache without bounds and times.
+    pub fn builder() -> CacheBuilder<K, V> {
+        CacheBuilder::new()
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Returns a clone of the value of `key`, if there is one that has not expired.
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let now = self.shared.clock.now();
+        self.shared.engine.get(key, now, &pin()).cloned()
+    }
+
+    /// Returns whether there is a value of `key` that has not expired. Leaves no trace: the entry is not marked as
+    /// read, and nothing is counted.
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let now = self.shared.clock.now();
+        self.shared.engine.peek(key, now, &pin()).is_some()
+    }
+
+    /// Inserts a value, in place of the value of `key` if there is one. Evicts entries to make room. A load of the
+    /// key that is in progress is not stored.
+    ///
+    /// A value that cannot be kept, for it weighs more than the whole cache or everything else is held, is dropped,
+    /// and the old value is removed: [`try_insert`](Self::try_insert) returns it.
+    pub fn insert(&self, key: K, value: V) {
+        _ = self.try_insert(key, value);
+    }
+
+    /// Inserts a value as [`insert`](Self::insert) does.
+    ///
+    /// # Errors
+    ///
+    /// If the value cannot be kept: returns it with its key, and says why.
+    pub fn try_insert(&self, key: K, value: V) -> Result<(), StoreError<K, V>> {
+        self.insert_with(key, value, Insert::new())
+    }
+
+    /// Inserts a value as [`insert`](Self::insert) does, with a time to live, a tier or a weight of its own.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`try_insert`](Self::try_insert) does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::Cache;
+    /// use tidegate::lockfree::cache::Insert;
+    ///
+    /// let cache = Cache::new(100);
+    /// let short = Insert::new().time_to_live(Duration::from_secs(5));
+    /// cache.insert_with("not there", None::<u32>, short)?;
+    /// # Ok::<(), tidegate::lockfree::cache::StoreError<&str, Option<u32>>>(())
+    /// ```
+    pub fn insert_with(&self, key: K, value: V, insert: Insert) -> Result<(), StoreError<K, V>> {
+        let now = self.shared.clock.now();
+        self.shared.engine.insert_with(key, value, insert, now, &pin()).map(|_| ())
+    }
+
+    /// Removes the value of `key`. A load of the key that is in progress is not stored.
+    pub fn invalidate<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let now = self.shared.clock.now();
+        self.shared.engine.invalidate(key, now, &pin());
+    }
+
+    /// Removes the value of `key` as [`invalidate`](Self::invalidate) does, and returns a clone of it if it had not
+    /// expired.
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let now = self.shared.clock.now();
+        self.shared.engine.invalidate(key, now, &pin()).cloned()
+    }
+
+    /// Removes every value. No load that is in progress is stored. Looks at the whole table.
+    pub fn invalidate_all(&self) {
+        let now = self.shared.clock.now();
+        self.shared.engine.invalidate_all(now, &pin());
+    }
+
+    /// Keeps the entry of `key` in memory until the returned hold is dropped, if its value has not expired.
+    ///
+    /// ```
+    /// use tidegate::Cache;
+    ///
+    /// let cache = Cache::new(100);
+    /// cache.insert("page", "a large text".to_owned());
+    /// let page = cache.hold("page").expect("just inserted");
+    /// cache.invalidate("page");
+    /// assert_eq!(std::thread::spawn(move || page.len()).join().unwrap(), 12);
+    /// ```
+    pub fn hold<Q>(&self, key: &Q) -> Option<Hold<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let now = self.shared.clock.now();
+        let guard = pin();
+        Some(self.shared.engine.pin(key, now, &guard)?.into_owned())
+    }
+
+    /// Returns clones of the entries that have not expired, in no order. Looks at the whole table, and holds back
+    /// the memory of what is removed meanwhile.
+    pub fn iter(&self) -> std::vec::IntoIter<(Arc<K>, V)> {
+        let now = self.shared.clock.now();
+        let guard = pin();
+        let entries = self.shared.engine.iter(now, &guard);
+        let entries: Vec<_> =
+            entries.map(|(key, value)| (Arc::new(key.clone()), value.clone())).collect();
+        entries.into_iter()
+    }
+
+    /// Frees what has expired, on this thread. Looks at the whole table.
+    pub fn run_pending_tasks(&self) {
+        let mut pass = CachePass::new(domain().worker());
+        while !self.shared.step(&mut pass, Budget::entries(4_096)).wrapped {}
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// One step of a sweep, by the cache's own clock.
+    fn step(&self, pass: &mut CachePass, budget: Budget) -> Swept {
+        pass.step(&self.engine, self.clock.now(), budget)
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Returns how many entries there are. Expired entries count until they are freed.
+    pub fn entry_count(&self) -> u64 {
+        self.usage().entries
+    }
+
+    /// Returns the weight of all entries, which is their number if the cache has no weigher.
+    pub fn weighted_size(&self) -> u64 {
+        let Usage { entries, bytes } = self.usage();
+        if self.shared.is_weighed { bytes } else { entries }
+    }
+
+    fn usage(&self) -> Usage {
+        self.shared.engine.usage()
+    }
+
+    /// Returns what has happened since the cache was made.
+    pub fn counters(&self) -> Counters {
+        self.shared.engine.counters()
+    }
+
+    /// Returns the engine's cache, whose calls take the time and the guard as arguments.
+    pub fn lockfree(&self) -> &Loads<K, V> {
+        &self.shared.engine
+    }
+}
+
+// A panic of the caller's code leaves the cache consistent.
+impl<K, V> RefUnwindSafe for Cache<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+}
+
+// As above.
+impl<K, V> UnwindSafe for Cache<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+}
+
+impl<K, V> Clone for Cache<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), _kept: self._kept.clone() }
+    }
+}
+
+impl<K, V> IntoIterator for &Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    type Item = (Arc<K>, V);
+    type IntoIter = std::vec::IntoIter<(Arc<K>, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<K, V> fmt::Debug for Cache<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Usage { entries, bytes } = self.usage();
+        f.debug_struct("Cache")
+            .field("entries", &entries)
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,155 @@
+//! How a cache is described.
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_core::cache::{Builder, CachePass};
+use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState, Swept};
+
+use super::{Cache, Shared};
+use crate::clock::OwnClock;
+use crate::housekeeping::Housekeeper;
+use crate::pin::domain;
+use crate::random_state;
+use crate::runtime::{Runtime, Schedule};
+
+/// How often a cache is swept whose entries do not expire: for loads that were abandoned.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Builds a [`Cache`]: see [`Cache::builder`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct CacheBuilder<K, V> {
+    engine: Builder<K, V, SeededState>,
+    max_capacity: Option<u64>,
+    is_weighed: bool,
+    interval: Duration,
+    clock: OwnClock,
+    housekeeper: Housekeeper,
+}
+
+impl<K, V> CacheBuilder<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(super) fn new() -> Self {
+        Self {
+            engine: Engine::builder(domain(), random_state()),
+            max_capacity: None,
+            is_weighed: false,
+            interval: IDLE,
+            clock: OwnClock::default(),
+            housekeeper: Housekeeper::default(),
+        }
+    }
+
+    /// Sets how many entries the cache holds at most, or of which weight if it has a
+    /// [weigher](Self::weigher). Unbounded by default.
+    pub fn max_capacity(mut self, capacity: u64) -> Self {
+        self.max_capacity = Some(capacity);
+        self
+    }
+
+    /// Sets what an entry weighs, in whichever unit the [capacity](Self::max_capacity) is given. An entry that
+    /// weighs 0 takes no room.
+    pub fn weigher<W: Into<u64>>(
+        mut self,
+        weigher: impl Fn(&K, &V) -> W + Send + Sync + 'static,
+    ) -> Self {
+        self.engine = self.engine.weigher(move |key, value| weigher(key, value).into());
+        self.is_weighed = true;
+        self
+    }
+
+    /// Sets how long a value is returned after it was inserted. For ever by default.
+    pub fn time_to_live(mut self, ttl: Duration) -> Self {
+        self.engine = self.engine.time_to_live(ttl);
+        self.interval = Schedule::for_ttl(ttl).interval();
+        self
+    }
+
+    /// Sets for how long after its end a value is still returned while one caller loads another.
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.engine = self.engine.stale_while_revalidate(window);
+        self
+    }
+
+    /// Sets for how long after its end a value stands in for one whose load fails.
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.engine = self.engine.stale_if_error(window);
+        self
+    }
+
+    /// Has `listener` called with each entry that is removed, and why. It gets clones, and is called where the
+    /// entry is removed: it should not block. Its panics are [contained](crate::caught_panics).
+    pub fn eviction_listener(
+        mut self,
+        listener: impl Fn(Arc<K>, V, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
+        self.engine = self.engine.listener(move |key, value, cause| {
+            listener(Arc::new(key.clone()), value.clone(), cause);
+        });
+        self
+    }
+
+    /// Sets the clock. [That of the process](crate::clock()) by default.
+    pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
+        self.clock = OwnClock::given(clock);
+        self
+    }
+
+    /// Has a runtime of the caller's free what has expired, in place of the one of the process.
+    pub fn runtime(mut self, runtime: &Runtime) -> Self {
+        self.housekeeper = Housekeeper::Given(runtime.clone());
+        self
+    }
+
+    /// Leaves freeing what has expired to calls of [`run_pending_tasks`](Cache::run_pending_tasks).
+    pub fn manual(mut self) -> Self {
+        self.housekeeper = Housekeeper::Manual;
+        self
+    }
+
+    /// Builds the cache.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory for an empty cache: [`try_build`](Self::try_build) returns that as an error.
+    pub fn build(self) -> Cache<K, V> {
+        match self.try_build() {
+            Ok(cache) => cache,
+            Err(error) => panic!("cache: {error}"),
+        }
+    }
+
+    /// Builds the cache.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for an empty cache.
+    pub fn try_build(self) -> Result<Cache<K, V>, MapError> {
+        let Self { engine, max_capacity, is_weighed, interval, clock, housekeeper } = self;
+        let engine = max_capacity.into_iter().fold(engine, |engine, capacity| match is_weighed {
+            true => engine.max_bytes(capacity),
+            false => engine.max_entries(capacity),
+        });
+        let shared = Arc::new(Shared { engine: engine.build()?, clock, is_weighed });
+        let weak = Arc::downgrade(&shared);
+        let mut pass = CachePass::new(domain().worker());
+        let kept = housekeeper.keep("cache", Schedule::checked(interval), move |budget| {
+            let gone = Swept { wrapped: true, ..Swept::default() };
+            weak.upgrade().map_or(gone, |shared| shared.step(&mut pass, budget))
+        });
+        Ok(Cache { shared, _kept: kept.map(Arc::new) })
+    }
+}
+
+impl<K, V> fmt::Debug for CacheBuilder<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheBuilder")
+            .field("max_capacity", &self.max_capacity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,350 @@
+//! Loads: what the cache does not have is loaded by one caller, and the others wait for it.
+//!
+//! The engine's flights have one type of error. Here it is any, behind an `Arc`: a caller that waits takes an error
+//! of its own type, and joins the next load after one of another type.
+
+use std::any::{Any, type_name};
+use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use super::{Cache, Failure};
+use crate::load::{FlightError, blocking, caught, loading};
+
+/// What a loader panicked with.
+type Payload = Box<dyn Any + Send>;
+
+/// The loader of [`Cache::optionally_get_with`] found no value.
+struct Absent;
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Returns the value of `key`; has `init` make it if there is none. Of callers that come together one makes the
+    /// value, and the others wait for it.
+    ///
+    /// # Panics
+    ///
+    /// If `init` panics, in the caller whose `init` that is; the others try again. If `init` asks for its own key.
+    pub fn get_with(&self, key: K, init: impl FnOnce() -> V) -> V {
+        self.get_with_by_ref(&key, init)
+    }
+
+    /// Gets or makes a value as [`get_with`](Self::get_with) does, by a borrowed form of the key.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`get_with`](Self::get_with) does.
+    pub fn get_with_by_ref<Q>(&self, key: &Q, init: impl FnOnce() -> V) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        match own_error::<K, V, Infallible>(self.load(key, || Ok::<_, Infallible>(init()))) {
+            Ok(value) => value,
+            Err(never) => match *never {},
+        }
+    }
+
+    /// Returns the value of `key`; has `init` load it if there is none. Of callers that come together one loads, and
+    /// the others wait for its value, or for its error. Errors are not stored.
+    ///
+    /// Callers of one key may have loaders with different types of error: a caller that has waited for a load which
+    /// failed with another type tries again, with its own loader if no other is faster.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tidegate::Cache;
+    ///
+    /// let cache: Cache<&str, u16> = Cache::new(100);
+    /// let parsed = cache.try_get_with("port", || "80a".parse::<u16>());
+    /// assert!(parsed.is_err());
+    /// let parsed = cache.try_get_with("port", || "80".parse::<u16>());
+    /// assert_eq!(parsed, Ok(80));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// That of the loader: an `Arc`, for the callers that waited have the same.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`get_with`](Self::get_with) does.
+    pub fn try_get_with<E>(&self, key: K, init: impl FnOnce() -> Result<V, E>) -> Result<V, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        self.try_get_with_by_ref(&key, init)
+    }
+
+    /// Gets or loads a value as [`try_get_with`](Self::try_get_with) does, by a borrowed form of the key.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`try_get_with`](Self::try_get_with) does.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`get_with`](Self::get_with) does.
+    pub fn try_get_with_by_ref<Q, E>(
+        &self,
+        key: &Q,
+        init: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, Arc<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        own_error::<K, V, E>(self.load(key, init))
+    }
+
+    /// Returns the value of `key`; has `init` look for it if there is none. `None` if that finds none, which is not
+    /// stored.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`get_with`](Self::get_with) does.
+    pub fn optionally_get_with(&self, key: K, init: impl FnOnce() -> Option<V>) -> Option<V> {
+        self.optionally_get_with_by_ref(&key, init)
+    }
+
+    /// Gets or looks for a value as [`optionally_get_with`](Self::optionally_get_with) does, by a borrowed form of
+    /// the key.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`get_with`](Self::get_with) does.
+    pub fn optionally_get_with_by_ref<Q>(
+        &self,
+        key: &Q,
+        init: impl FnOnce() -> Option<V>,
+    ) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        own_error::<K, V, Absent>(self.load(key, || init().ok_or(Absent))).ok()
+    }
+
+    /// Gets or loads a value as [`try_get_with`](Self::try_get_with) does, and tells each way apart in which there is
+    /// none. Panics only if `init` does.
+    ///
+    /// # Errors
+    ///
+    /// [`FlightError::Failed`] with the loader's error; [`FlightError::Reentrant`] if the loader asks for its own
+    /// key; [`FlightError::Panicked`] if `Hash`, `Eq`, `Clone` or `Drop` of the key or the value panicked.
+    ///
+    /// # Panics
+    ///
+    /// If `init` panics.
+    pub fn get_or_load<Q, E>(
+        &self,
+        key: &Q,
+        init: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, FlightError<Arc<E>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        self.load(key, init)
+    }
+
+    /// Gets or makes a value as [`get_with`](Self::get_with) does, for a task of any async runtime. A future that is
+    /// dropped leaves making the value to one of those that wait.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`get_with`](Self::get_with) does.
+    pub async fn get_with_async(&self, key: K, init: impl Future<Output = V>) -> V {
+        let init = async { Ok::<_, Infallible>(init.await) };
+        match own_error::<K, V, Infallible>(self.load_async(&key, init).await) {
+            Ok(value) => value,
+            Err(never) => match *never {},
+        }
+    }
+
+    /// Gets or loads a value as [`try_get_with`](Self::try_get_with) does, for a task of any async runtime. A future
+    /// that is dropped leaves loading to one of those that wait.
+    ///
+    /// ```
+    /// use tidegate::{Cache, wait};
+    ///
+    /// let cache: Cache<String, usize> = Cache::new(100);
+    /// let page = cache.try_get_with_async("home".to_owned(), async { Ok::<_, std::io::Error>(4) });
+    /// assert_eq!(wait::block_on(page)?, 4);
+    /// # Ok::<(), std::sync::Arc<std::io::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`try_get_with`](Self::try_get_with) does.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`get_with`](Self::get_with) does.
+    pub async fn try_get_with_async<E>(
+        &self,
+        key: K,
+        init: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        own_error::<K, V, E>(self.load_async(&key, init).await)
+    }
+
+    /// Gets or looks for a value as [`optionally_get_with`](Self::optionally_get_with) does, for a task of any async
+    /// runtime. A future that is dropped leaves looking to one of those that wait.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`get_with`](Self::get_with) does.
+    pub async fn optionally_get_with_async(
+        &self,
+        key: K,
+        init: impl Future<Output = Option<V>>,
+    ) -> Option<V> {
+        let init = async { init.await.ok_or(Absent) };
+        own_error::<K, V, Absent>(self.load_async(&key, init).await).ok()
+    }
+
+    fn load<Q, E>(
+        &self,
+        key: &Q,
+        init: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, FlightError<Arc<E>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        let (mut init, mut payload) = (Some(init), None);
+        let load = |_: &K| {
+            let init = init.take().expect("a caller loads once");
+            match catch_unwind(AssertUnwindSafe(init)) {
+                Ok(loaded) => loaded.map_err(|error| Failure(Arc::new(error))),
+                Err(panic) => fail_with(panic, &mut payload),
+            }
+        };
+        let shared = &*self.shared;
+        let result =
+            caught(|| blocking(&shared.engine, key, None, &shared.clock, load, is_for::<E>));
+        resume(payload);
+        match (result, init) {
+            // There is no room for a load that others could join: this caller has its own.
+            (Err(FlightError::Refused(_)), Some(init)) => {
+                init().map_err(|error| FlightError::Failed(Arc::new(error)))
+            }
+            (result, _) => result.map_err(typed),
+        }
+    }
+
+    async fn load_async<E>(
+        &self,
+        key: &K,
+        init: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, FlightError<Arc<E>>>
+    where
+        E: Send + Sync + 'static,
+    {
+        let payload = Mutex::new(None);
+        let mut polled = Polled { init: pin!(init), payload: &payload };
+        let shared = &*self.shared;
+        let result = {
+            let polled = &mut polled;
+            let load = move |_: K| polled;
+            loading(&shared.engine, key, &shared.clock, load, is_for::<E>).await
+        };
+        let result = match result {
+            Err(FlightError::Refused(_)) => (&mut polled).await.map_err(FlightError::Failed),
+            result => result,
+        };
+        resume(payload.lock().unwrap_or_else(PoisonError::into_inner).take());
+        result.map_err(typed)
+    }
+}
+
+/// A loader's future, whose panic is kept for [`resume`].
+struct Polled<'a, F> {
+    init: Pin<&'a mut F>,
+    payload: &'a Mutex<Option<Payload>>,
+}
+
+impl<V, E, F> Future for Polled<'_, F>
+where
+    E: Send + Sync + 'static,
+    F: Future<Output = Result<V, E>>,
+{
+    type Output = Result<V, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { init, payload } = &mut *self;
+        match catch_unwind(AssertUnwindSafe(|| init.as_mut().poll(context))) {
+            Ok(poll) => poll.map_err(|error| Failure(Arc::new(error))),
+            Err(panic) => {
+                fail_with(panic, &mut payload.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+        }
+    }
+}
+
+/// Keeps what a loader panicked with, for [`resume`], and panics: the load has failed.
+fn fail_with<T>(panic: Payload, payload: &mut Option<Payload>) -> T {
+    *payload = Some(panic);
+    resume_unwind(Box::new("the loader panicked"))
+}
+
+/// Goes on with a loader's panic, in the caller whose loader that was.
+fn resume(payload: Option<Payload>) {
+    if let Some(payload) = payload {
+        resume_unwind(payload);
+    }
+}
+
+/// Whether the failure of another caller's load is one for a caller whose errors are `E`s.
+fn is_for<E: 'static>(error: &FlightError<Failure>) -> bool {
+    match error {
+        FlightError::Failed(Failure(error)) => error.is::<E>(),
+        FlightError::Panicked | FlightError::Abandoned => false,
+        _ => true,
+    }
+}
+
+/// The failure with its error's type, which it is known to have.
+fn typed<E: Send + Sync + 'static>(error: FlightError<Failure>) -> FlightError<Arc<E>> {
+    match error {
+        FlightError::Failed(Failure(error)) => match error.downcast() {
+            Ok(error) => FlightError::Failed(error),
+            // Not seen: only failures for which `is_for` is true are returned.
+            Err(_) => FlightError::Abandoned,
+        },
+        FlightError::Panicked => FlightError::Panicked,
+        FlightError::Reentrant => FlightError::Reentrant,
+        FlightError::TimedOut => FlightError::TimedOut,
+        FlightError::Refused(error) => FlightError::Refused(error),
+        FlightError::Abandoned => FlightError::Abandoned,
+    }
+}
+
+/// The error of the caller's own loader; panics if there is another reason.
+fn own_error<K, V, E>(result: Result<V, FlightError<Arc<E>>>) -> Result<V, Arc<E>> {
+    match result {
+        Ok(value) => Ok(value),
+        Err(FlightError::Failed(error)) => Err(error),
+        Err(FlightError::Reentrant) => {
+            panic!("cache: the loader of a key ({}) asks for that key", type_name::<K>())
+        }
+        Err(_) => panic!(
+            "cache: `Hash`, `Eq`, `Clone` or `Drop` of a key ({}) or its value panicked",
+            type_name::<K>()
+        ),
+    }
+}

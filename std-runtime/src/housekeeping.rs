@@ -1,0 +1,64 @@
+//! The runtime that sweeps the structures of the face by itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidegate_core::{Budget, Swept};
+
+use crate::runtime::{Runtime, Schedule, Sweeping};
+
+/// The name of the runtime that sweeps structures for which no other was named.
+const NAME: &str = "tidegate housekeeping";
+
+/// Which runtime sweeps a structure.
+#[derive(Clone, Default)]
+pub(crate) enum Housekeeper {
+    /// The one of the process. Its thread starts with the first structure, and ends with the last.
+    #[default]
+    Process,
+    Given(Runtime),
+    /// None: the user sweeps.
+    Manual,
+}
+
+/// Keeps a structure swept until this is dropped.
+pub(crate) struct Kept {
+    target: Sweeping,
+    /// Dropped after the target is removed. The last handle stops the runtime.
+    _runtime: Runtime,
+}
+
+impl Housekeeper {
+    /// Has `step` called at every deadline of the schedule, until the returned value is dropped. `None` if the
+    /// user sweeps.
+    ///
+    /// Where the system cannot start a thread now, the first structure for which it can has this one swept, too.
+    pub(crate) fn keep(
+        self,
+        kind: &str,
+        schedule: Schedule,
+        mut step: impl FnMut(Budget) -> Swept + Send + 'static,
+    ) -> Option<Kept> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+
+        let is_of_the_process = matches!(self, Self::Process);
+        let runtime = match self {
+            Self::Process => Runtime::builder().name(NAME).shared().ok()?,
+            Self::Given(runtime) => runtime,
+            Self::Manual => return None,
+        };
+        // Relaxed: a number stands alone.
+        let name = format!("{kind} {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let step = move |_now, budget| Ok::<_, std::convert::Infallible>(step(budget));
+        let target = runtime.task(&name, schedule, step).ok()?;
+        if is_of_the_process {
+            _ = runtime.start();
+        }
+        Some(Kept { target, _runtime: runtime })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.target.remove();
+    }
+}

@@ -1,0 +1,292 @@
+//! Rate limiters for servers: a bucket table or a bucket map with its clock and its plan inside.
+
+mod exact;
+
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_core::bucket::{Counters, Keep, Set, Unit};
+use tidegate_core::{BucketTable, Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState};
+
+use crate::clock::OwnClock;
+use crate::random_state;
+
+pub use self::exact::{ExactRateLimiter, ExactRateLimiterBuilder};
+
+/// The engine's table in a [`RateLimiter`].
+type Table = BucketTable<Box<[Set]>, SeededState>;
+
+/// Limits how often each key may do something: a GCRA bucket a key, in a table of fixed size.
+///
+/// A clone is a handle of the same limiter. It can be stored in a `static`, in a server's state or in a task.
+/// A check takes no lock and allocates nothing. The table needs no housekeeping: it reclaims a slot when a new
+/// key comes and a bucket is full again.
+///
+/// Keys are told apart by a 32-bit fingerprint within their set, as the engine's
+/// [`BucketTable`](crate::lockfree::BucketTable) describes. Where each key must have a bucket of its own for
+/// certain, use an [`ExactRateLimiter`](crate::ExactRateLimiter).
+///
+/// ```
+/// use tidegate::{Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new(Quota::per_minute(60)?.burst(20)?, 100_000)?;
+/// assert!(limiter.check("203.0.113.7").is_admitted());
+/// # Ok::<(), tidegate::QuotaError>(())
+/// ```
+pub struct RateLimiter<K: ?Sized> {
+    shared: Arc<Shared>,
+    keys: PhantomData<fn(&K)>,
+}
+
+struct Shared {
+    table: Table,
+    plan: Plan,
+    clock: OwnClock,
+}
+
+/// Builds a [`RateLimiter`]: see [`RateLimiter::builder`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct RateLimiterBuilder<K: ?Sized> {
+    quota: Quota,
+    also: Vec<Quota>,
+    keys: usize,
+    on_full: OnFull,
+    grace: Option<Duration>,
+    clock: OwnClock,
+    kind: PhantomData<fn(&K)>,
+}
+
+impl<K: Hash + ?Sized> RateLimiter<K> {
+    /// Creates a limiter of `quota` for each of about `keys` keys at a time. New keys that find no slot are denied.
+    ///
+    /// # Errors
+    ///
+    /// If the quota cannot be represented. The program ends if there is no memory for the table.
+    pub fn new(quota: Quota, keys: usize) -> Result<Self, QuotaError> {
+        Self::builder(quota).keys(keys).build()
+    }
+
+    /// Returns a builder of a limiter, with room for 10,000 keys until another number is set.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use tidegate::{ManualClock, Quota, RateLimiter};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let limiter: RateLimiter<u64> =
+    ///     RateLimiter::builder(Quota::per_second(1)?).keys(1_000).clock(Arc::clone(&clock)).build()?;
+    /// assert!(limiter.check(&7).is_admitted());
+    /// assert!(!limiter.check(&7).is_admitted());
+    /// clock.advance(Duration::from_secs(1));
+    /// assert!(limiter.check(&7).is_admitted());
+    /// # Ok::<(), tidegate::QuotaError>(())
+    /// ```
+    pub fn builder(quota: Quota) -> RateLimiterBuilder<K> {
+        RateLimiterBuilder {
+            quota,
+            also: Vec::new(),
+            keys: 10_000,
+            on_full: OnFull::Deny,
+            grace: None,
+            clock: OwnClock::default(),
+            kind: PhantomData,
+        }
+    }
+
+    /// Charges one cell to the bucket of `key` if the limiter's quota admits it.
+    #[inline]
+    pub fn check(&self, key: &K) -> Decision {
+        self.check_n(key, 1)
+    }
+
+    /// Charges `cost` cells to the bucket of `key` if the limiter's quota admits them, all or none. A cost above
+    /// the burst is never admitted.
+    #[inline]
+    pub fn check_n(&self, key: &K, cost: u64) -> Decision {
+        self.check_n_with(key, &self.shared.plan, cost)
+    }
+
+    /// Charges one cell to the bucket of `key` if `plan` admits it: for keys with quotas of their own.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    ///
+    /// let (free, paid) = (Quota::per_minute(60)?, Quota::per_minute(6_000)?);
+    /// let limiter = RateLimiter::builder(free).also(paid).build()?;
+    /// let paid = limiter.plan(paid)?;
+    /// assert_eq!(limiter.check("a free client").limit(), 60);
+    /// assert_eq!(limiter.check_with("a paying client", &paid).limit(), 6_000);
+    /// # Ok::<(), tidegate::QuotaError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If a limiter of another unit of time made the plan: a programming error.
+    #[inline]
+    pub fn check_with(&self, key: &K, plan: &Plan) -> Decision {
+        self.check_n_with(key, plan, 1)
+    }
+
+    /// Charges `cost` cells to the bucket of `key` if `plan` admits them, all or none.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`check_with`](Self::check_with) does.
+    #[inline]
+    pub fn check_n_with(&self, key: &K, plan: &Plan, cost: u64) -> Decision {
+        self.shared.table.check_n(key, plan, cost, self.shared.clock.now())
+    }
+
+    /// Compiles a quota for [`check_with`](Self::check_with).
+    ///
+    /// # Errors
+    ///
+    /// If the limiter's unit of time cannot represent the quota: name it to the builder by
+    /// [`also`](RateLimiterBuilder::also).
+    pub fn plan(&self, quota: Quota) -> Result<Plan, QuotaError> {
+        self.shared.table.plan(quota)
+    }
+
+    /// Returns what [`check`](Self::check) would answer now, and charges nothing.
+    pub fn peek(&self, key: &K) -> Decision {
+        self.shared.table.peek(key, &self.shared.plan, self.shared.clock.now())
+    }
+
+    /// Gives back up to `cells` cells that `decision` charged to the bucket of `key`: as many as have not flowed
+    /// back by themselves. Refund a decision once: a limiter does not notice a second refund.
+    pub fn refund(&self, key: &K, decision: &Decision, cells: u64) {
+        self.shared.table.refund(key, decision, cells, self.shared.clock.now());
+    }
+
+    /// Fills the bucket of `key`.
+    pub fn reset(&self, key: &K) {
+        self.shared.table.reset(key, self.shared.clock.now());
+    }
+
+    /// Moves the bucket of `key` from the plan `old` to the plan `new`, and keeps what `keep` says.
+    pub fn convert(&self, key: &K, old: &Plan, new: &Plan, keep: Keep) {
+        self.shared.table.convert(key, old, new, keep, self.shared.clock.now());
+    }
+
+    /// Returns how many keys have a bucket. Looks at the whole table.
+    pub fn len(&self) -> usize {
+        self.shared.table.len()
+    }
+
+    /// Returns whether no key has a bucket. Looks at the whole table.
+    pub fn is_empty(&self) -> bool {
+        self.shared.table.is_empty()
+    }
+
+    /// Returns what happened to keys that found the table full, and how many buckets were reclaimed.
+    pub fn counters(&self) -> Counters {
+        self.shared.table.counters()
+    }
+
+    /// Returns the engine's table, whose calls take the time and the plan as arguments.
+    pub fn lockfree(&self) -> &Table {
+        &self.shared.table
+    }
+}
+
+impl RateLimiter<()> {
+    /// Creates a limiter of one bucket, for what has no keys: `limiter.check(&())`.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    ///
+    /// let uploads = RateLimiter::unkeyed(Quota::per_second(2)?)?;
+    /// assert!(uploads.check(&()).is_admitted());
+    /// assert!(uploads.check(&()).is_admitted());
+    /// assert!(!uploads.check(&()).is_admitted());
+    /// # Ok::<(), tidegate::QuotaError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`new`](Self::new) does.
+    pub fn unkeyed(quota: Quota) -> Result<Self, QuotaError> {
+        Self::new(quota, 1)
+    }
+}
+
+impl<K: Hash + ?Sized> RateLimiterBuilder<K> {
+    /// Sets for about how many keys at a time there is room.
+    pub fn keys(mut self, keys: usize) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Names another quota that [`RateLimiter::plan`] will be asked for, so that the limiter's unit of time
+    /// suits that, too.
+    pub fn also(mut self, quota: Quota) -> Self {
+        self.also.push(quota);
+        self
+    }
+
+    /// Sets what a new key is answered that finds its part of the table full. [`OnFull::Deny`] by default.
+    pub fn on_full(mut self, policy: OnFull) -> Self {
+        self.on_full = policy;
+        self
+    }
+
+    /// Sets how far apart the clocks of two threads may be. 10 ms by default.
+    pub fn grace(mut self, skew: Duration) -> Self {
+        self.grace = Some(skew);
+        self
+    }
+
+    /// Sets the clock. [That of the process](crate::clock()) by default.
+    pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
+        self.clock = OwnClock::given(clock);
+        self
+    }
+
+    /// Builds the limiter.
+    ///
+    /// # Errors
+    ///
+    /// If the quotas cannot be represented in one unit of time. The program ends if there is no memory for the
+    /// table.
+    pub fn build(self) -> Result<RateLimiter<K>, QuotaError> {
+        let Self { quota, mut also, keys, on_full, grace, clock, .. } = self;
+        also.push(quota);
+        let unit = Unit::for_quotas(&also)?;
+        let sets = (0..Set::for_keys(keys)).map(|_| Set::new()).collect();
+        let table = Table::over(sets, unit, random_state()).on_full(on_full);
+        let table = grace.into_iter().fold(table, BucketTable::grace);
+        let plan = table.plan(quota)?;
+        Ok(RateLimiter { shared: Arc::new(Shared { table, plan, clock }), keys: PhantomData })
+    }
+}
+
+impl<K: ?Sized> Clone for RateLimiter<K> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), keys: PhantomData }
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for RateLimiter<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { table, plan, .. } = &*self.shared;
+        f.debug_struct("RateLimiter")
+            .field("limit", &plan.limit())
+            .field("slots", &table.slots())
+            .finish()
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for RateLimiterBuilder<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { quota, keys, on_full, .. } = self;
+        let mut f = f.debug_struct("RateLimiterBuilder");
+        f.field("quota", quota)
+            .field("keys", keys)
+            .field("on_full", on_full)
+            .finish_non_exhaustive()
+    }
+}

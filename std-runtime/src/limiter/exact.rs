@@ -1,0 +1,316 @@
+//! A rate limiter with a bucket of its own for each key.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_core::bucket::{BucketMap, BucketPass, Counters, Keep, Unit};
+use tidegate_core::{Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState, Swept};
+
+use crate::clock::OwnClock;
+use crate::housekeeping::{Housekeeper, Kept};
+use crate::pin::{domain, pin};
+use crate::random_state;
+use crate::runtime::{Runtime, Schedule};
+
+/// The engine's buckets in an [`ExactRateLimiter`].
+type Buckets<K> = BucketMap<K, SeededState>;
+
+/// Limits how often each key may do something, as a [`RateLimiter`](crate::RateLimiter) does, with a bucket for
+/// each key itself: two keys never share one.
+///
+/// Its memory grows with the keys, up to [`max_keys`](ExactRateLimiterBuilder::max_keys), and shrinks as buckets
+/// are full again. A thread of the process frees those; it starts with the first such structure and ends with the
+/// last.
+///
+/// A clone is a handle of the same limiter.
+///
+/// ```
+/// use tidegate::{ExactRateLimiter, Quota};
+///
+/// let limiter: ExactRateLimiter<String> = ExactRateLimiter::new(Quota::per_minute(60)?, 100_000)?;
+/// assert!(limiter.check("203.0.113.7").is_admitted());
+/// # Ok::<(), tidegate::QuotaError>(())
+/// ```
+pub struct ExactRateLimiter<K: Send + 'static> {
+    shared: Arc<Shared<K>>,
+    /// Ends the housekeeping with the last handle.
+    _kept: Option<Arc<Kept>>,
+}
+
+struct Shared<K: Send + 'static> {
+    buckets: Buckets<K>,
+    plan: Plan,
+    clock: OwnClock,
+}
+
+/// Builds an [`ExactRateLimiter`]: see [`ExactRateLimiter::builder`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct ExactRateLimiterBuilder {
+    quota: Quota,
+    also: Vec<Quota>,
+    max_keys: Option<usize>,
+    on_full: OnFull,
+    grace: Option<Duration>,
+    clock: OwnClock,
+    housekeeper: Housekeeper,
+}
+
+impl<K> ExactRateLimiter<K>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+{
+    /// Creates a limiter of `quota` for each of at most `max_keys` keys at a time. New keys beyond are denied.
+    ///
+    /// # Errors
+    ///
+    /// If the quota cannot be represented.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory.
+    pub fn new(quota: Quota, max_keys: usize) -> Result<Self, QuotaError> {
+        Self::builder(quota).max_keys(max_keys).build()
+    }
+
+    /// Returns a builder of a limiter without a bound on its keys.
+    pub fn builder(quota: Quota) -> ExactRateLimiterBuilder {
+        ExactRateLimiterBuilder {
+            quota,
+            also: Vec::new(),
+            max_keys: None,
+            on_full: OnFull::Deny,
+            grace: None,
+            clock: OwnClock::default(),
+            housekeeper: Housekeeper::default(),
+        }
+    }
+
+    /// Charges one cell to the bucket of `key` if the limiter's quota admits it.
+    pub fn check<Q>(&self, key: &Q) -> Decision
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.check_n_with(key, &self.shared.plan, 1)
+    }
+
+    /// Charges `cost` cells to the bucket of `key` if the limiter's quota admits them, all or none. A cost above
+    /// the burst is never admitted.
+    pub fn check_n<Q>(&self, key: &Q, cost: u64) -> Decision
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.check_n_with(key, &self.shared.plan, cost)
+    }
+
+    /// Charges one cell to the bucket of `key` if `plan` admits it: for keys with quotas of their own.
+    ///
+    /// # Panics
+    ///
+    /// If a limiter of another unit of time made the plan: a programming error.
+    pub fn check_with<Q>(&self, key: &Q, plan: &Plan) -> Decision
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.check_n_with(key, plan, 1)
+    }
+
+    /// Charges `cost` cells to the bucket of `key` if `plan` admits them, all or none.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`check_with`](Self::check_with) does.
+    pub fn check_n_with<Q>(&self, key: &Q, plan: &Plan, cost: u64) -> Decision
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let Shared { buckets, clock, .. } = &*self.shared;
+        buckets.check_n(key, plan, cost, clock.now(), &pin())
+    }
+
+    /// Compiles a quota for [`check_with`](Self::check_with).
+    ///
+    /// # Errors
+    ///
+    /// If the limiter's unit of time cannot represent the quota: name it to the builder by
+    /// [`also`](ExactRateLimiterBuilder::also).
+    pub fn plan(&self, quota: Quota) -> Result<Plan, QuotaError> {
+        self.shared.buckets.plan(quota)
+    }
+
+    /// Returns what [`check`](Self::check) would answer now, and charges nothing.
+    pub fn peek<Q>(&self, key: &Q) -> Decision
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let Shared { buckets, plan, clock } = &*self.shared;
+        buckets.peek(key, plan, clock.now(), &pin())
+    }
+
+    /// Gives back up to `cells` cells that `decision` charged to the bucket of `key`: as many as have not flowed
+    /// back by themselves. Refund a decision once: a limiter does not notice a second refund.
+    pub fn refund<Q>(&self, key: &Q, decision: &Decision, cells: u64)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let Shared { buckets, clock, .. } = &*self.shared;
+        buckets.refund(key, decision, cells, clock.now(), &pin());
+    }
+
+    /// Fills the bucket of `key`.
+    pub fn reset<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let Shared { buckets, clock, .. } = &*self.shared;
+        buckets.reset(key, clock.now(), &pin());
+    }
+
+    /// Moves the bucket of `key` from the plan `old` to the plan `new`, and keeps what `keep` says.
+    pub fn convert<Q>(&self, key: &Q, old: &Plan, new: &Plan, keep: Keep)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let Shared { buckets, clock, .. } = &*self.shared;
+        buckets.convert(key, old, new, keep, clock.now(), &pin());
+    }
+
+    /// Returns how many keys have a bucket.
+    pub fn len(&self) -> usize {
+        self.shared.buckets.len()
+    }
+
+    /// Returns whether no key has a bucket.
+    pub fn is_empty(&self) -> bool {
+        self.shared.buckets.is_empty()
+    }
+
+    /// Returns what happened to keys beyond the bound, and how many buckets were reclaimed.
+    pub fn counters(&self) -> Counters {
+        self.shared.buckets.counters()
+    }
+
+    /// Returns the engine's buckets, whose calls take the time, the plan and the guard as arguments.
+    pub fn lockfree(&self) -> &Buckets<K> {
+        &self.shared.buckets
+    }
+}
+
+impl ExactRateLimiterBuilder {
+    /// Sets how many keys have a bucket at most, exactly. Unbounded by default.
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.max_keys = Some(keys);
+        self
+    }
+
+    /// Names another quota that [`ExactRateLimiter::plan`] will be asked for, so that the limiter's unit of time
+    /// suits that, too.
+    pub fn also(mut self, quota: Quota) -> Self {
+        self.also.push(quota);
+        self
+    }
+
+    /// Sets what a new key beyond the bound is answered. [`OnFull::Deny`] by default.
+    pub fn on_full(mut self, policy: OnFull) -> Self {
+        self.on_full = policy;
+        self
+    }
+
+    /// Sets how far apart the clocks of two threads may be. 10 ms by default.
+    pub fn grace(mut self, skew: Duration) -> Self {
+        self.grace = Some(skew);
+        self
+    }
+
+    /// Sets the clock. [That of the process](crate::clock()) by default.
+    pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
+        self.clock = OwnClock::given(clock);
+        self
+    }
+
+    /// Has a runtime of the caller's free the buckets that are full again, in place of the one of the process.
+    pub fn runtime(mut self, runtime: &Runtime) -> Self {
+        self.housekeeper = Housekeeper::Given(runtime.clone());
+        self
+    }
+
+    /// Leaves the buckets that are full again to a sweep of the [engine's](ExactRateLimiter::lockfree).
+    pub fn manual(mut self) -> Self {
+        self.housekeeper = Housekeeper::Manual;
+        self
+    }
+
+    /// Builds the limiter.
+    ///
+    /// # Errors
+    ///
+    /// If the quotas cannot be represented in one unit of time.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory.
+    pub fn build<K>(self) -> Result<ExactRateLimiter<K>, QuotaError>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+    {
+        let Self { quota, mut also, max_keys, on_full, grace, clock, housekeeper } = self;
+        also.push(quota);
+        let unit = Unit::for_quotas(&also)?;
+        let buckets = Buckets::in_unit(domain(), unit, random_state()).on_full(on_full);
+        let buckets = max_keys.into_iter().fold(buckets, Buckets::max_keys);
+        let buckets = grace.into_iter().fold(buckets, Buckets::grace);
+        let plan = buckets.plan(quota)?;
+        let shared = Arc::new(Shared { buckets, plan, clock });
+        let weak = Arc::downgrade(&shared);
+        let mut pass = BucketPass::new(domain().worker());
+        let schedule = Schedule::for_ttl(fills_in(quota));
+        let kept = housekeeper.keep("limiter", schedule, move |budget| {
+            let gone = Swept { wrapped: true, ..Swept::default() };
+            weak.upgrade()
+                .map_or(gone, |shared| pass.step(&shared.buckets, shared.clock.now(), budget))
+        });
+        Ok(ExactRateLimiter { shared, _kept: kept.map(Arc::new) })
+    }
+}
+
+/// How long an empty bucket takes to fill: a sweep finds nothing more often.
+fn fills_in(quota: Quota) -> Duration {
+    let nanos = quota.period().as_nanos().saturating_mul(u128::from(quota.burst_cells()));
+    let nanos = nanos.checked_div(u128::from(quota.cells())).unwrap_or(0);
+    // Not below a second: what is gained by more is little memory.
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).max(Duration::from_secs(1))
+}
+
+impl<K: Send + 'static> Clone for ExactRateLimiter<K> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), _kept: self._kept.clone() }
+    }
+}
+
+impl<K: Send + 'static> fmt::Debug for ExactRateLimiter<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = self.shared.plan.limit();
+        f.debug_struct("ExactRateLimiter").field("limit", &limit).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ExactRateLimiterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { quota, max_keys, on_full, .. } = self;
+        let mut f = f.debug_struct("ExactRateLimiterBuilder");
+        f.field("quota", quota)
+            .field("max_keys", max_keys)
+            .field("on_full", on_full)
+            .finish_non_exhaustive()
+    }
+}

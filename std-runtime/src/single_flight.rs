@@ -1,0 +1,275 @@
+//! Work that callers share: of those that come together one does it.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::Hash;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidegate_core::flight::{Follower, Group, Joined, Leader};
+use tidegate_core::{Clock, SeededState};
+
+use crate::clock::clock;
+use crate::load::follow::Following;
+use crate::load::{FlightError, caught, caught_some, is_past, polled, wait};
+use crate::panics::contained;
+use crate::pin::{domain, pin};
+use crate::random_state;
+use crate::wait::TimedOut;
+use crate::wait::caller::Work;
+
+/// The engine's flights in a [`SingleFlight`].
+type Flights<K, V, E> = Group<K, V, FlightError<E>, SeededState>;
+
+/// Does a piece of work once for all callers that come while it is in progress. Nothing is stored: the next caller
+/// after the end does it again. A [`Cache`](crate::Cache) with loads keeps the results, too.
+///
+/// A clone is a handle of the same flights. It can be stored in a `static`, in a server's state or in a task.
+///
+/// ```
+/// use tidegate::SingleFlight;
+///
+/// let flights: SingleFlight<String, usize, String> = SingleFlight::new();
+/// let length = flights.run("home", || Ok("a page, fetched from a server".len()));
+/// assert_eq!(length, Ok(29));
+/// ```
+pub struct SingleFlight<K, V, E>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    flights: Arc<Flights<K, V, E>>,
+}
+
+impl<K, V, E> SingleFlight<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    /// Creates flights of which none is in progress.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory.
+    #[expect(clippy::new_without_default, reason = "implemented below")]
+    pub fn new() -> Self {
+        Self { flights: Arc::new(Group::with(domain(), random_state())) }
+    }
+
+    /// Returns what `work` returns: that of this caller, or, if the flight of `key` is in progress, that of the
+    /// caller which leads it.
+    ///
+    /// # Errors
+    ///
+    /// [`FlightError::Failed`] with the error of the work; [`FlightError::Panicked`] if it panicked;
+    /// [`FlightError::Reentrant`] if the work asks for its own key; [`FlightError::Refused`] if there is no memory
+    /// for a flight.
+    pub fn run<Q>(&self, key: &Q, work: impl FnOnce() -> Result<V, E>) -> Result<V, FlightError<E>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        caught(|| self.blocking(key, None, work))
+    }
+
+    /// Runs as [`run`](Self::run) does, and waits for another caller's work no longer than `timeout`. Work of its own
+    /// is not interrupted.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`run`](Self::run) does, and with [`FlightError::TimedOut`].
+    pub fn run_within<Q>(
+        &self,
+        key: &Q,
+        timeout: Duration,
+        work: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, FlightError<E>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let deadline = Instant::now().checked_add(timeout);
+        caught(|| self.blocking(key, deadline, work))
+    }
+
+    /// Runs as [`run`](Self::run) does, for a task of any async runtime. A future that is dropped leaves the work to
+    /// one of those that wait. For a deadline, use the runtime's.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`run`](Self::run) does.
+    pub async fn run_async(
+        &self,
+        key: &K,
+        work: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, FlightError<E>> {
+        let caller = Work::of_this_task().await;
+        loop {
+            match caught(|| self.join(key, &caller))? {
+                Turn::Lead(leader) => {
+                    let caller = Arc::new(caller);
+                    let result = polled(&caller, work).await;
+                    return caller.run(|| caught(|| end(leader, result)));
+                }
+                Turn::Follow(follower) => {
+                    let followed = Following::new(follower).await;
+                    if let Some(result) = caught_some(|| followed.into_result(&clock())) {
+                        return result;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Detaches the flight of `key`: callers that wait for it get its result, and the next caller does the work anew.
+    /// Returns whether there was such a flight. Call it after what the work reads has changed.
+    pub fn detach<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.flights.detach(key, &pin())
+    }
+
+    /// Returns how many flights are in progress.
+    pub fn in_flight(&self) -> usize {
+        self.flights.in_flight()
+    }
+
+    /// Returns the engine's flights, whose calls take the time and the guard as arguments.
+    pub fn lockfree(&self) -> &Flights<K, V, E> {
+        &self.flights
+    }
+
+    fn blocking<Q>(
+        &self,
+        key: &Q,
+        deadline: Option<Instant>,
+        work: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, FlightError<E>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let (key, caller) = (key.to_owned(), Work::new());
+        loop {
+            match self.join(&key, &caller)? {
+                Turn::Lead(leader) => {
+                    let caller = Arc::new(caller);
+                    let result = caller.run(|| contained(work));
+                    return caller.run(|| caught(|| end(leader, result)));
+                }
+                Turn::Follow(follower) => match wait(follower, deadline, &clock()) {
+                    Ok(followed) => {
+                        if let Some(result) = followed.into_result(&clock()) {
+                            return result;
+                        }
+                    }
+                    Err(TimedOut) if is_past(deadline) => return Err(FlightError::TimedOut),
+                    Err(TimedOut) => {}
+                },
+            }
+        }
+    }
+
+    fn join(&self, key: &K, caller: &Work) -> Result<Turn<'_, K, V, E>, FlightError<E>> {
+        let guard = pin();
+        match self.flights.join(key.clone(), caller.caller(), None, clock().now(), &guard)? {
+            Joined::Leader(leader) => Ok(Turn::Lead(leader)),
+            Joined::Follower(follower) if caller.is_for(follower.leader()) => {
+                Err(FlightError::Reentrant)
+            }
+            Joined::Follower(follower) => Ok(Turn::Follow(follower)),
+        }
+    }
+}
+
+/// What a caller does.
+enum Turn<'a, K, V, E>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    Lead(Leader<'a, K, V, FlightError<E>, SeededState>),
+    Follow(Follower<V, FlightError<E>>),
+}
+
+/// Ends a flight as its work did: `None` if that panicked.
+fn end<K, V, E>(
+    leader: Leader<'_, K, V, FlightError<E>, SeededState>,
+    result: Option<Result<V, E>>,
+) -> Result<V, FlightError<E>>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    let failed = match result {
+        Some(Ok(value)) => {
+            // The caller's own, whatever panics meanwhile.
+            let own = value.clone();
+            contained(|| _ = leader.complete(value, &pin()));
+            return Ok(own);
+        }
+        Some(Err(error)) => FlightError::Failed(error),
+        None => FlightError::Panicked,
+    };
+    let own = failed.clone();
+    contained(|| _ = leader.fail(failed, &pin()));
+    Err(own)
+}
+
+impl<K, V, E> Default for SingleFlight<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// A panic of the caller's code leaves the flights consistent.
+impl<K, V, E> RefUnwindSafe for SingleFlight<K, V, E>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+}
+
+// As above.
+impl<K, V, E> UnwindSafe for SingleFlight<K, V, E>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+}
+
+impl<K, V, E> Clone for SingleFlight<K, V, E>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn clone(&self) -> Self {
+        Self { flights: Arc::clone(&self.flights) }
+    }
+}
+
+impl<K, V, E> fmt::Debug for SingleFlight<K, V, E>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleFlight").field("in_flight", &self.flights.in_flight()).finish()
+    }
+}

@@ -1,0 +1,211 @@
+//! The face's cache: its loads and its housekeeping.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier, LazyLock, Mutex};
+use std::time::Duration;
+
+use tidegate::{Cache, Clock, ManualClock, RemovalCause, Runtime, wait};
+
+static SHARED: LazyLock<Cache<String, u64>> = LazyLock::new(|| Cache::new(100));
+
+fn returned() -> Cache<u32, String> {
+    Cache::builder().max_capacity(10).build()
+}
+
+fn is_send<T: Send>(it: T) -> T {
+    it
+}
+
+#[test]
+fn it_can_be_a_static_and_be_returned() {
+    SHARED.insert("a".to_owned(), 1);
+    assert_eq!(SHARED.get("a"), Some(1));
+    let cache = returned();
+    cache.insert(1, "one".to_owned());
+    assert_eq!(cache.remove(&1).as_deref(), Some("one"));
+    assert!(!cache.contains_key(&1));
+}
+
+#[test]
+fn of_callers_that_come_together_one_loads() {
+    let cache: Cache<&str, u32> = Cache::new(100);
+    let (loads, barrier) = (AtomicU32::new(0), Barrier::new(4));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                barrier.wait();
+                let value = cache.get_with("key", || {
+                    std::thread::sleep(Duration::from_millis(20));
+                    loads.fetch_add(1, Ordering::Relaxed) + 7
+                });
+                assert_eq!(value, 7);
+            });
+        }
+    });
+    assert_eq!(loads.load(Ordering::Relaxed), 1);
+}
+
+#[derive(Debug, PartialEq)]
+struct Other;
+
+#[test]
+fn errors_of_two_types_meet_on_one_flight() {
+    let cache: Cache<&str, u32> = Cache::new(100);
+    let begun = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let leader = scope.spawn(|| {
+            cache.try_get_with("key", || {
+                begun.wait();
+                std::thread::sleep(Duration::from_millis(50));
+                Err::<u32, _>("not there".to_owned())
+            })
+        });
+        begun.wait();
+        let follower = cache.try_get_with("key", || Err::<u32, _>(Other));
+        assert_eq!(*follower.unwrap_err(), Other);
+        assert_eq!(*leader.join().unwrap().unwrap_err(), "not there");
+    });
+    let boxed =
+        cache.try_get_with("key", || Err::<u32, Box<dyn Error + Send + Sync>>("boxed".into()));
+    assert_eq!(boxed.unwrap_err().to_string(), "boxed");
+    assert_eq!(cache.optionally_get_with("key", || None), None);
+    assert_eq!(cache.optionally_get_with("key", || Some(3)), Some(3));
+}
+
+#[test]
+fn a_panic_stays_with_the_caller_whose_loader_it_is() {
+    let cache: Cache<&str, u32> = Cache::new(100);
+    let begun = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let leader = scope.spawn(|| {
+            cache.get_with("key", || {
+                begun.wait();
+                std::thread::sleep(Duration::from_millis(50));
+                panic!("on purpose")
+            })
+        });
+        begun.wait();
+        assert_eq!(cache.get_with("key", || 7), 7, "the follower loads itself");
+        let payload = leader.join().unwrap_err();
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"on purpose"));
+    });
+}
+
+#[test]
+fn a_loader_that_asks_for_its_own_key_is_told() {
+    let cache: Cache<u64, u32> = Cache::new(100);
+    let asked = std::panic::catch_unwind(|| cache.get_with(7, || cache.get_with(7, || 1)));
+    let message = *asked.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("u64"), "{message}");
+    let result =
+        cache.get_or_load(&8, || cache.get_or_load(&8, || Ok::<_, Other>(1)).map_err(|_| Other));
+    assert!(matches!(result, Err(tidegate::FlightError::Failed(error)) if *error == Other));
+}
+
+#[test]
+fn futures_are_send_and_load_once() {
+    let cache: Cache<String, u64> = Cache::new(100);
+    let load = cache.try_get_with_async("a".to_owned(), async { Ok::<_, Other>(7) });
+    assert_eq!(wait::block_on(is_send(load)), Ok(7));
+    let load = cache.get_with_async("a".to_owned(), async { 8 });
+    assert_eq!(wait::block_on(is_send(load)), 7);
+    let failed = cache.try_get_with_async("b".to_owned(), async { Err::<u64, _>(Other) });
+    assert_eq!(*wait::block_on(failed).unwrap_err(), Other);
+    let thrown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait::block_on(cache.get_with_async("c".to_owned(), async { panic!("on purpose") }))
+    }));
+    assert_eq!(thrown.unwrap_err().downcast_ref::<&str>(), Some(&"on purpose"));
+    assert_eq!(cache.get_with("c".to_owned(), || 9), 9);
+}
+
+#[test]
+fn it_expires_by_its_own_clock_and_tells_why() {
+    let clock = Arc::new(ManualClock::new());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let cache = {
+        let told = Arc::clone(&told);
+        let listener = move |key: Arc<u32>, value, cause| {
+            told.lock().unwrap().push((*key, value, cause));
+        };
+        Cache::builder()
+            .time_to_live(Duration::from_secs(60))
+            .eviction_listener(listener)
+            .clock(Arc::clone(&clock))
+            .manual()
+            .build()
+    };
+    cache.insert(1, "one");
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(cache.get(&1), Some("one"));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!((cache.get(&1), cache.entry_count()), (None, 1));
+    cache.run_pending_tasks();
+    assert_eq!(cache.entry_count(), 0);
+    assert_eq!(*told.lock().unwrap(), [(1, "one", RemovalCause::Expired)]);
+    assert_eq!(clock.now().as_nanos(), 60_000_000_000);
+}
+
+#[test]
+fn it_is_swept_by_its_own_clock_until_the_last_handle_is_gone() {
+    let runtime = Runtime::builder().name("face cache").build().unwrap();
+    let clock = Arc::new(ManualClock::new());
+    let cache = Cache::builder()
+        .time_to_live(Duration::from_millis(50))
+        .clock(Arc::clone(&clock))
+        .runtime(&runtime)
+        .build();
+    runtime.start().unwrap();
+    cache.insert(1, "one");
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(cache.get(&1), Some("one"), "the cache's own clock has not moved");
+    clock.advance(Duration::from_secs(1));
+    let start = std::time::Instant::now();
+    while cache.entry_count() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "it is not swept");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(runtime.sweepings().len(), 1);
+    let other = cache.clone();
+    drop(cache);
+    assert_eq!(runtime.sweepings().len(), 1);
+    drop(other);
+    assert_eq!(runtime.sweepings().len(), 0);
+}
+
+/// Says on which thread it was dropped.
+struct Told(Arc<Mutex<Option<String>>>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        *self.0.lock().unwrap() = Some(name);
+    }
+}
+
+#[test]
+fn a_cache_whose_last_handle_is_dropped_during_a_step_ends_on_that_thread() {
+    let dropped = Arc::new(Mutex::new(None));
+    let handle: Arc<Mutex<Option<Cache<u32, Arc<Told>>>>> = Arc::default();
+    let cache = {
+        let handle = Arc::clone(&handle);
+        // Called by the sweep, within its step: it drops the last handle.
+        let listener = move |_, _, _| drop(handle.lock().unwrap().take());
+        Cache::builder().time_to_live(Duration::from_millis(10)).eviction_listener(listener).build()
+    };
+    cache.insert(1, Arc::new(Told(Arc::clone(&dropped))));
+    cache.insert_with(2, Arc::new(Told(Arc::default())), Default::default()).ok().unwrap();
+    *handle.lock().unwrap() = Some(cache);
+    let start = std::time::Instant::now();
+    while dropped.lock().unwrap().is_none() || handle.lock().unwrap().is_some() {
+        assert!(start.elapsed() < Duration::from_secs(20), "the cache does not end");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // The thread of the process still runs for others, or a new one starts.
+    let again: Cache<u32, u32> = Cache::builder().time_to_live(Duration::from_millis(10)).build();
+    again.insert(1, 1);
+    while again.entry_count() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(40), "it is not swept");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
