@@ -12,7 +12,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicBool;
 use loom::sync::{Condvar, Mutex};
 use tidegate::wait::block_on;
-use tidegate::{First, Runtime, Schedule, StartError, Stop, Sweeping, Swept};
+use tidegate::{First, Runtime, Schedule, StartError, Stop, SweepHandle, Swept};
 
 use crate::{Model, both, race};
 
@@ -193,7 +193,7 @@ impl Seen {
 /// A runtime that is not started, and a target with runs of two steps, which say how many have ended.
 struct Setting {
     runtime: Runtime,
-    it: Sweeping,
+    it: SweepHandle,
     seen: Arc<Seen>,
 }
 
@@ -225,7 +225,7 @@ fn stop(runtime: &Runtime) {
 }
 
 /// Asks for a run, and says how that went. Nobody is given the answer that another had before he asked.
-fn trigger(it: &Sweeping, seen: &Seen) -> String {
+fn trigger(it: &SweepHandle, seen: &Seen) -> String {
     let told = seen.told.load(Ordering::SeqCst);
     match it.trigger() {
         Ok(swept) => {
@@ -488,7 +488,7 @@ impl Count {
 }
 
 /// A target whose runs are two steps each, and counted when they end.
-fn counted(runtime: &Runtime, schedule: Schedule, runs: &Count) -> Sweeping {
+fn counted(runtime: &Runtime, schedule: Schedule, runs: &Count) -> SweepHandle {
     let (runs, mut is_partial) = (runs.clone(), false);
     let it = runtime.task("counted", schedule, move |_, _| {
         is_partial = !is_partial;

@@ -22,14 +22,14 @@ use tidegate::pressure::{
     max_of,
 };
 use tidegate::{
-    Advertiser, Clock, FlightError, GetOrLoad, Plan, Quota, Runtime, Schedule, Stop, Tiers, clock,
+    Advertiser, Clock, GetOrLoad, LoadError, Plan, Quota, Runtime, Schedule, Stop, Tiers, clock,
     domain, pin, random_state,
 };
 
 const TTL: Duration = Duration::from_secs(30);
 
 type Clients = BucketTable<Box<[Set]>>;
-type Pages = Cache<u64, Arc<[u8]>, FlightError<String>>;
+type Pages = Cache<u64, Arc<[u8]>, LoadError<String>>;
 type Services = Registry<String, u16, (), ()>;
 
 /// What the service holds, and what it has done.
@@ -164,7 +164,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     ours.withdraw(&"pages".to_owned(), clock().now());
     let stop = runtime.stop(Duration::from_secs(5));
-    for sweeping in runtime.sweepings() {
+    for sweeping in runtime.sweep_handles() {
         let metrics = sweeping.metrics();
         let (runs, removed) = (metrics.runs, metrics.removed);
         println!(

@@ -17,7 +17,7 @@ pub use self::builder::CacheBuilder;
 
 use crate::clock::OwnClock;
 use crate::housekeeping::Kept;
-use crate::load::FlightError;
+use crate::load::LoadError;
 use crate::pin::{domain, pin};
 
 /// What a failed load hands to the callers that wait for it: an error of whichever type the loader has.
@@ -25,7 +25,7 @@ use crate::pin::{domain, pin};
 pub struct Failure(Arc<dyn Any + Send + Sync>);
 
 /// The engine's cache in a [`Cache`].
-pub(crate) type Loads<K, V> = tidegate_core::Cache<K, V, FlightError<Failure>, SeededState>;
+pub(crate) type Loads<K, V> = tidegate_core::Cache<K, V, LoadError<Failure>, SeededState>;
 
 /// A concurrent cache: values with a time to live, within bounds, loaded by one caller at a time.
 ///

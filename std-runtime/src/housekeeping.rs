@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_core::{Budget, Swept};
 
-use crate::runtime::{Runtime, Schedule, Sweeping};
+use crate::runtime::{Runtime, Schedule, SweepHandle};
 
 /// The name of the runtime that sweeps structures for which no other was named.
 const NAME: &str = "tidegate housekeeping";
@@ -22,7 +22,7 @@ pub(crate) enum Housekeeper {
 
 /// Keeps a structure swept until this is dropped.
 pub(crate) struct Kept {
-    target: Sweeping,
+    target: SweepHandle,
     /// Dropped after the target is removed. The last handle stops the runtime.
     _runtime: Runtime,
 }

@@ -25,15 +25,15 @@ pub use cache::{Cache, CacheBuilder, Hold};
 pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock, clock};
 pub use config::ConfigError;
 pub use limiter::{ExactRateLimiter, ExactRateLimiterBuilder, RateLimiter, RateLimiterBuilder};
-pub use load::{FlightError, GetOrLoad, GetOrRefresh, LoadFuture, LoadTask};
+pub use load::{GetOrLoad, GetOrRefresh, LoadError, LoadFuture, LoadTask};
 pub use map::{Map, MapBuilder, PinnedMap};
 pub use panics::{Panics, caught_panics};
 pub use pin::{domain, pin, server_domain};
 #[doc(inline)]
 pub use refresh::Refresher;
 pub use runtime::{
-    Builder, First, Health, Metrics, Refreshing, Renewing, RunError, Runtime, Schedule, StartError,
-    Stop, Sweeping,
+    ClockHandle, First, Health, Metrics, RefreshHandle, RunError, Runtime, RuntimeBuilder,
+    Schedule, StartError, Stop, SweepHandle,
 };
 pub use single_flight::SingleFlight;
 /// The engine: every structure with the time and the guard as arguments, for loops that read the clock and pin

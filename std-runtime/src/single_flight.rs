@@ -12,7 +12,7 @@ use tidegate_core::{Clock, SeededState};
 
 use crate::clock::clock;
 use crate::load::follow::Following;
-use crate::load::{FlightError, caught, caught_some, is_past, polled, wait};
+use crate::load::{LoadError, caught, caught_some, is_past, polled, wait};
 use crate::panics::contained;
 use crate::pin::{domain, pin};
 use crate::random_state;
@@ -20,7 +20,7 @@ use crate::wait::TimedOut;
 use crate::wait::caller::Work;
 
 /// The engine's flights in a [`SingleFlight`].
-type Flights<K, V, E> = Group<K, V, FlightError<E>, SeededState>;
+type Flights<K, V, E> = Group<K, V, LoadError<E>, SeededState>;
 
 /// Does a piece of work once for all callers that come while it is in progress. Nothing is stored: the next caller
 /// after the end does it again. A [`Cache`](crate::Cache) with loads keeps the results, too.
@@ -64,10 +64,10 @@ where
     ///
     /// # Errors
     ///
-    /// [`FlightError::Failed`] with the error of the work; [`FlightError::Panicked`] if it panicked;
-    /// [`FlightError::Reentrant`] if the work asks for its own key; [`FlightError::Refused`] if there is no memory
+    /// [`LoadError::Failed`] with the error of the work; [`LoadError::Panicked`] if it panicked;
+    /// [`LoadError::Reentrant`] if the work asks for its own key; [`LoadError::Refused`] if there is no memory
     /// for a flight.
-    pub fn run<Q>(&self, key: &Q, work: impl FnOnce() -> Result<V, E>) -> Result<V, FlightError<E>>
+    pub fn run<Q>(&self, key: &Q, work: impl FnOnce() -> Result<V, E>) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
@@ -80,13 +80,13 @@ where
     ///
     /// # Errors
     ///
-    /// Fails as [`run`](Self::run) does, and with [`FlightError::TimedOut`].
+    /// Fails as [`run`](Self::run) does, and with [`LoadError::TimedOut`].
     pub fn run_within<Q>(
         &self,
         key: &Q,
         timeout: Duration,
         work: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
@@ -105,7 +105,7 @@ where
         &self,
         key: &K,
         work: impl Future<Output = Result<V, E>>,
-    ) -> Result<V, FlightError<E>> {
+    ) -> Result<V, LoadError<E>> {
         let caller = Work::of_this_task().await;
         loop {
             match caught(|| self.join(key, &caller))? {
@@ -149,7 +149,7 @@ where
         key: &Q,
         deadline: Option<Instant>,
         work: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
@@ -168,19 +168,19 @@ where
                             return result;
                         }
                     }
-                    Err(TimedOut) if is_past(deadline) => return Err(FlightError::TimedOut),
+                    Err(TimedOut) if is_past(deadline) => return Err(LoadError::TimedOut),
                     Err(TimedOut) => {}
                 },
             }
         }
     }
 
-    fn join(&self, key: &K, caller: &Work) -> Result<Turn<'_, K, V, E>, FlightError<E>> {
+    fn join(&self, key: &K, caller: &Work) -> Result<Turn<'_, K, V, E>, LoadError<E>> {
         let guard = pin();
         match self.flights.join(key.clone(), caller.caller(), None, clock().now(), &guard)? {
             Joined::Leader(leader) => Ok(Turn::Lead(leader)),
             Joined::Follower(follower) if caller.is_for(follower.leader()) => {
-                Err(FlightError::Reentrant)
+                Err(LoadError::Reentrant)
             }
             Joined::Follower(follower) => Ok(Turn::Follow(follower)),
         }
@@ -194,15 +194,15 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    Lead(Leader<'a, K, V, FlightError<E>, SeededState>),
-    Follow(Follower<V, FlightError<E>>),
+    Lead(Leader<'a, K, V, LoadError<E>, SeededState>),
+    Follow(Follower<V, LoadError<E>>),
 }
 
 /// Ends a flight as its work did: `None` if that panicked.
 fn end<K, V, E>(
-    leader: Leader<'_, K, V, FlightError<E>, SeededState>,
+    leader: Leader<'_, K, V, LoadError<E>, SeededState>,
     result: Option<Result<V, E>>,
-) -> Result<V, FlightError<E>>
+) -> Result<V, LoadError<E>>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -215,8 +215,8 @@ where
             contained(|| _ = leader.complete(value, &pin()));
             return Ok(own);
         }
-        Some(Err(error)) => FlightError::Failed(error),
-        None => FlightError::Panicked,
+        Some(Err(error)) => LoadError::Failed(error),
+        None => LoadError::Panicked,
     };
     let own = failed.clone();
     contained(|| _ = leader.fail(failed, &pin()));

@@ -100,7 +100,7 @@ fn a_loader_that_asks_for_its_own_key_is_told() {
     assert!(message.contains("u64"), "{message}");
     let result =
         cache.get_or_load(&8, || cache.get_or_load(&8, || Ok::<_, Other>(1)).map_err(|_| Other));
-    assert!(matches!(result, Err(tidegate::FlightError::Failed(error)) if *error == Other));
+    assert!(matches!(result, Err(tidegate::LoadError::Failed(error)) if *error == Other));
 }
 
 #[test]
@@ -165,12 +165,12 @@ fn it_is_swept_by_its_own_clock_until_the_last_handle_is_gone() {
         assert!(start.elapsed() < Duration::from_secs(20), "it is not swept");
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(runtime.sweepings().len(), 1);
+    assert_eq!(runtime.sweep_handles().len(), 1);
     let other = cache.clone();
     drop(cache);
-    assert_eq!(runtime.sweepings().len(), 1);
+    assert_eq!(runtime.sweep_handles().len(), 1);
     drop(other);
-    assert_eq!(runtime.sweepings().len(), 0);
+    assert_eq!(runtime.sweep_handles().len(), 0);
 }
 
 /// Says on which thread it was dropped.

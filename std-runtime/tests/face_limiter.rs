@@ -99,5 +99,5 @@ fn full_buckets_are_freed_by_themselves() {
         std::thread::sleep(Duration::from_millis(5));
     }
     drop(limiter);
-    assert_eq!(runtime.sweepings().len(), 0);
+    assert_eq!(runtime.sweep_handles().len(), 0);
 }

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidegate::{FlightError, SingleFlight, wait};
+use tidegate::{LoadError, SingleFlight, wait};
 
 #[test]
 fn of_callers_that_come_together_one_works() {
@@ -34,12 +34,11 @@ fn of_callers_that_come_together_one_works() {
 fn each_way_to_fail_is_told() {
     let flights: SingleFlight<u32, u32, String> = SingleFlight::new();
     let failed = flights.run(&1, || Err("not there".to_owned()));
-    assert_eq!(failed, Err(FlightError::Failed("not there".to_owned())));
-    assert_eq!(flights.run(&1, || panic!("on purpose")), Err(FlightError::Panicked));
-    let inner =
-        |result: Result<u32, FlightError<String>>| result.map_err(|error| error.to_string());
+    assert_eq!(failed, Err(LoadError::Failed("not there".to_owned())));
+    assert_eq!(flights.run(&1, || panic!("on purpose")), Err(LoadError::Panicked));
+    let inner = |result: Result<u32, LoadError<String>>| result.map_err(|error| error.to_string());
     let asked = flights.run(&1, || inner(flights.run(&1, || Ok(1))));
-    assert!(matches!(asked, Err(FlightError::Failed(message)) if message.contains("itself")));
+    assert!(matches!(asked, Err(LoadError::Failed(message)) if message.contains("itself")));
 
     let begun = Barrier::new(2);
     std::thread::scope(|scope| {
@@ -52,7 +51,7 @@ fn each_way_to_fail_is_told() {
         });
         begun.wait();
         let late = flights.run_within(&2, Duration::from_millis(10), || Ok(8));
-        assert_eq!(late, Err(FlightError::TimedOut));
+        assert_eq!(late, Err(LoadError::TimedOut));
         assert!(flights.detach(&2), "what it reads has changed");
         assert_eq!(flights.run(&2, || Ok(9)), Ok(9), "the next caller works anew");
         begun.wait();
@@ -70,7 +69,7 @@ fn futures_are_send_and_share_the_work() {
     let run = flights.run_async(&key, async { Ok(7) });
     assert_eq!(wait::block_on(is_send(run)), Ok(7));
     let run = flights.run_async(&key, async { Err("not there".to_owned()) });
-    assert_eq!(wait::block_on(run), Err(FlightError::Failed("not there".to_owned())));
+    assert_eq!(wait::block_on(run), Err(LoadError::Failed("not there".to_owned())));
     let run = flights.run_async(&key, async { panic!("on purpose") });
-    assert_eq!(wait::block_on(run), Err(FlightError::Panicked));
+    assert_eq!(wait::block_on(run), Err(LoadError::Panicked));
 }

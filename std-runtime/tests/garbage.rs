@@ -8,8 +8,8 @@ use std::time::{Duration, Instant as Moment};
 
 use tidegate::lockfree::{Cache, CacheSweep, Map};
 use tidegate::{
-    Budget, Clock, FlightError, GetOrLoad, Instant, Runtime, Schedule, caught_panics, clock,
-    domain, pin, random_state,
+    Budget, Clock, GetOrLoad, Instant, LoadError, Runtime, Schedule, caught_panics, clock, domain,
+    pin, random_state,
 };
 
 /// Bytes that the process has allocated and not freed, and the most there were since the last look.
@@ -49,7 +49,7 @@ static TURN: Mutex<()> = Mutex::new(());
 const MIB: isize = 1 << 20;
 const PAGE: usize = 1024;
 
-type Pages = Cache<u64, Vec<u8>, FlightError<String>>;
+type Pages = Cache<u64, Vec<u8>, LoadError<String>>;
 
 /// A cache of a mebibyte.
 fn pages() -> Arc<Pages> {

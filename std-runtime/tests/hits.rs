@@ -10,11 +10,11 @@ use std::time::Duration;
 use allocator::allocations;
 use tidegate::lockfree::Cache;
 use tidegate::refresh::{Minted, Refresher};
-use tidegate::{FlightError, GetOrLoad, clock, domain, random_state, wait};
+use tidegate::{GetOrLoad, LoadError, clock, domain, random_state, wait};
 
 #[test]
 fn a_hit_and_a_valid_token_allocate_nothing() {
-    let pages: Cache<u32, u32, FlightError<String>> =
+    let pages: Cache<u32, u32, LoadError<String>> =
         Cache::builder(domain(), random_state()).max_entries(100).build().expect("memory");
     let hour = Duration::from_secs(3_600);
     let mint = move || Ok::<_, String>(Minted { value: 7, ttl: hour.into() });

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{Gate, SetAtTheEnd, wait_until, watchdog};
 use tidegate::{
-    Budget, Health, RunError, Runtime, Schedule, StartError, Stop, Sweep, Sweeping, Swept,
+    Budget, Health, RunError, Runtime, Schedule, StartError, Stop, Sweep, SweepHandle, Swept,
 };
 
 const LONG: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ fn done(removed: usize) -> Swept {
 }
 
 /// A task that notes, for it may not panic, if it is ever run by two.
-fn alone(runtime: &Runtime, name: &str, faults: &Arc<AtomicU64>) -> (Sweeping, Arc<AtomicU64>) {
+fn alone(runtime: &Runtime, name: &str, faults: &Arc<AtomicU64>) -> (SweepHandle, Arc<AtomicU64>) {
     let (inside, steps) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let (faults, counted) = (Arc::clone(faults), Arc::clone(&steps));
     let task = runtime.task(name, every(1), move |_, _| {
@@ -172,7 +172,7 @@ fn all_calls_from_many_threads() {
     // Nothing has stuck.
     runtime.start().expect("it can be started again");
     assert!(!matches!(tasks[0].trigger(), Err(RunError::Stopping)));
-    assert_eq!(runtime.sweepings().len(), 3);
+    assert_eq!(runtime.sweep_handles().len(), 3);
 }
 
 /// The last handle is dropped wherever that happens to be: on another thread, in a step, while it is stopped.
@@ -465,7 +465,7 @@ impl Drop for Bomb {
 }
 
 /// A target that holds a bomb, and a gate that its step passes.
-fn armed(runtime: &Runtime, name: &str, gone: &Arc<AtomicU64>, gate: &Arc<Gate>) -> Sweeping {
+fn armed(runtime: &Runtime, name: &str, gone: &Arc<AtomicU64>, gate: &Arc<Gate>) -> SweepHandle {
     let (bomb, gate) = (Bomb(Arc::clone(gone)), Arc::clone(gate));
     let target = runtime.task(name, every(60_000), move |_, _| {
         let _bomb = &bomb;
@@ -538,7 +538,7 @@ fn targets_that_panic_when_the_last_handle_goes_in_a_run_that_was_asked_for_are_
 fn handles_of_removed_targets_that_panic_are_dropped_together() {
     let (runtime, gone, gate) = (runtime(), Arc::new(AtomicU64::new(0)), Gate::new());
     let handles = ["one", "other", "third"].map(|name| armed(&runtime, name, &gone, &gate));
-    handles.iter().for_each(Sweeping::remove);
+    handles.iter().for_each(SweepHandle::remove);
     drop(handles);
     assert_eq!(gone.load(Ordering::SeqCst), 3);
 }

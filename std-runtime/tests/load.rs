@@ -15,11 +15,11 @@ use tidegate::lockfree::flight::Caller;
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::wait::{TimedOut, block_for, block_on};
 use tidegate::{
-    Clock, FlightError, GetOrLoad, GetOrRefresh, LoadFuture, ManualClock, Panics, RemovalCause,
+    Clock, GetOrLoad, GetOrRefresh, LoadError, LoadFuture, ManualClock, Panics, RemovalCause,
     SeededState, clock, domain, pin, random_state,
 };
 
-type Pages = Cache<u32, u32, FlightError<String>>;
+type Pages = Cache<u32, u32, LoadError<String>>;
 
 fn usual() -> Builder<u32, u32, SeededState> {
     Cache::builder(domain(), random_state()).max_entries(1_000)
@@ -76,11 +76,8 @@ fn a_loader_that_fails_or_panics_is_an_error_to_all_who_wait() {
         });
         std::thread::sleep(Duration::from_millis(50));
         gate.open();
-        let expected = if panics {
-            FlightError::Panicked
-        } else {
-            FlightError::Failed("on purpose".to_owned())
-        };
+        let expected =
+            if panics { LoadError::Panicked } else { LoadError::Failed("on purpose".to_owned()) };
         assert_eq!(leader.join().unwrap(), Err(expected.clone()));
         let follower = follower.join().unwrap();
         assert!(follower == Err(expected) || follower == Ok(8), "{follower:?}");
@@ -108,7 +105,7 @@ fn i5_a_caller_waits_no_longer_than_it_would_and_leaves_the_leader_alone() {
     let start = std::time::Instant::now();
     let short = Duration::from_millis(20);
     let timed_out = pages.get_or_load_within(&7, short, &clock(), |_| Ok(1));
-    assert_eq!(timed_out, Err(FlightError::TimedOut));
+    assert_eq!(timed_out, Err(LoadError::TimedOut));
     assert!(start.elapsed() >= short);
     gate.open();
     assert_eq!(leader.join().unwrap(), Ok(7));
@@ -121,7 +118,7 @@ fn i9_a_loader_that_asks_for_its_own_key_is_told_so() {
     let nested = pages.get_or_load(&1, &clock(), |_| {
         pages
             .get_or_load(&2, &clock(), |_| match pages.get_or_load(&1, &clock(), |_| Ok(0)) {
-                Err(FlightError::Reentrant) => Ok(2),
+                Err(LoadError::Reentrant) => Ok(2),
                 other => panic!("{other:?}"),
             })
             .map_err(|error| error.to_string())
@@ -130,7 +127,7 @@ fn i9_a_loader_that_asks_for_its_own_key_is_told_so() {
 
     let own = async |key: u32| match pages.get_or_load_async(&key, &clock(), async |_| Ok(0)).await
     {
-        Err(FlightError::Reentrant) => Ok(3),
+        Err(LoadError::Reentrant) => Ok(3),
         other => panic!("{other:?}"),
     };
     assert_eq!(block_on(pages.get_or_load_async(&3, &clock(), own)), Ok(3));
@@ -230,7 +227,7 @@ fn i13_a_stale_value_is_judged_when_the_load_has_ended() {
         time.advance(second * 1_000);
         Err("on purpose".to_owned())
     };
-    let failed = Err(FlightError::Failed("on purpose".to_owned()));
+    let failed = Err(LoadError::Failed("on purpose".to_owned()));
     assert_eq!(pages.get_or_load(&1, &time, takes_long), failed);
 }
 
@@ -241,7 +238,7 @@ fn a_task_whose_loader_panics_is_an_error_and_the_runtime_lives() {
         std::future::ready(()).await;
         panic!("on purpose")
     };
-    assert_eq!(block_on(pages.get_or_load_async(&7, &clock(), broken)), Err(FlightError::Panicked));
+    assert_eq!(block_on(pages.get_or_load_async(&7, &clock(), broken)), Err(LoadError::Panicked));
     assert_eq!(pages.loading(), 0);
 }
 
@@ -375,7 +372,7 @@ fn a_listener_that_asks_for_what_was_loaded_has_it() {
 
 #[test]
 fn a_future_is_dropped_as_part_of_its_load() {
-    type Answer = Option<Result<u32, FlightError<String>>>;
+    type Answer = Option<Result<u32, LoadError<String>>>;
     struct Asks(Arc<Pages>, Arc<Mutex<Answer>>);
     impl Drop for Asks {
         fn drop(&mut self) {
@@ -392,7 +389,7 @@ fn a_future_is_dropped_as_part_of_its_load() {
         std::future::pending().await
     });
     assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOut));
-    assert_eq!(answer.lock().unwrap().take(), Some(Err(FlightError::Reentrant)));
+    assert_eq!(answer.lock().unwrap().take(), Some(Err(LoadError::Reentrant)));
     assert_eq!(pages.get_or_load(&7, &clock(), |_| Ok(70)), Ok(70));
 }
 
@@ -428,8 +425,7 @@ fn wakers_that_panic_take_no_result_from_the_leader() {
             }
             if fails { Err("on purpose".to_owned()) } else { Ok(70) }
         });
-        let expected =
-            if fails { Err(FlightError::Failed("on purpose".to_owned())) } else { Ok(70) };
+        let expected = if fails { Err(LoadError::Failed("on purpose".to_owned())) } else { Ok(70) };
         assert_eq!((result, pages.loading()), (expected.clone(), 0));
         for follower in waiting {
             assert_eq!(block_on(follower), expected);
@@ -493,13 +489,13 @@ impl Clone for Slow {
 #[test]
 fn a_copy_that_panics_is_an_error_to_the_caller_that_would_have_it() {
     let time = Arc::new(ManualClock::new());
-    let rows: Cache<u32, Slow, FlightError<String>> =
+    let rows: Cache<u32, Slow, LoadError<String>> =
         Cache::builder(domain(), random_state()).build().expect("memory");
     let now = time.now();
     rows.insert(1, Slow(1, Arc::clone(&time), Duration::MAX), now, &pin()).ok().expect("room");
     let never = |_: &u32| panic!("it is cached");
     let result = rows.get_or_load(&1, &*time, never).map(|row| row.0);
-    assert_eq!(result, Err(FlightError::Panicked));
+    assert_eq!(result, Err(LoadError::Panicked));
 }
 
 /// A user's own numbers are not taken for those of loads, of which there are many.
@@ -525,9 +521,9 @@ fn a_task_on_the_thread_of_a_loader_is_not_taken_for_it() {
     let mut stranger = Box::pin(pages.get_or_load_async(&7, &time, async |_| Ok(8)));
     let loaded = pages.get_or_load(&7, &clock(), |_| {
         let own = pages.get_or_load_async(&7, &time, async |_| Ok(9));
-        assert_eq!(block_on(own), Err(FlightError::Reentrant));
+        assert_eq!(block_on(own), Err(LoadError::Reentrant));
         let nested = pages.get_or_load(&7, &clock(), |_| Ok(9));
-        assert_eq!(nested, Err(FlightError::Reentrant), "to block here is to wait for itself");
+        assert_eq!(nested, Err(LoadError::Reentrant), "to block here is to wait for itself");
         block_on(std::future::poll_fn(|_| {
             assert_eq!(poll_once(stranger.as_mut()), Poll::Pending, "it can wait");
             Poll::Ready(())
@@ -565,7 +561,7 @@ fn a_value_that_ends_while_it_is_copied_is_loaded_anew() {
     let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
     for stale in [false, true] {
         let window = if stale { second * 10 } else { Duration::ZERO };
-        let rows: Cache<u32, Slow, FlightError<String>> = Cache::builder(domain(), random_state())
+        let rows: Cache<u32, Slow, LoadError<String>> = Cache::builder(domain(), random_state())
             .time_to_live(second * 10)
             .stale_while_revalidate(window)
             .build()
@@ -655,7 +651,7 @@ fn a_stale_value_is_had_within_the_bound_while_the_load_goes_on() {
         Ok(3)
     };
     let late = pages.get_or_refresh(&7, short, &time, load, on_a_thread);
-    assert_eq!(late, Err(FlightError::TimedOut));
+    assert_eq!(late, Err(LoadError::TimedOut));
     gate.open();
     assert_eq!(pages.get_or_refresh(&7, second * 60, &time, |_| Ok(4), on_a_thread), Ok(3));
 }
@@ -666,7 +662,7 @@ fn a_load_that_is_dropped_leaves_loading_to_the_next() {
     let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
     let pages = refreshed(second);
     let nothing = pages.get_or_refresh(&7, second, &time, |_| Ok(1), drop);
-    assert_eq!((nothing, pages.loading()), (Err(FlightError::Abandoned), 0));
+    assert_eq!((nothing, pages.loading()), (Err(LoadError::Abandoned), 0));
     let here = |load: tidegate::LoadTask| load.run();
     assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(1), here), Ok(1));
     time.advance(second * 20);
@@ -760,7 +756,7 @@ fn a_write_during_the_spawn_detaches_the_load() {
             drop(load);
         };
         let answer = pages.get_or_refresh(&7, second * 60, &time, old, dropped);
-        let expected = if inserts { Ok(4) } else { Err(FlightError::Abandoned) };
+        let expected = if inserts { Ok(4) } else { Err(LoadError::Abandoned) };
         assert_eq!((answer, stored(), pages.loading()), (expected, there(5), 0));
         time.advance(second * 20);
         let mut kept = None;
@@ -769,7 +765,7 @@ fn a_write_during_the_spawn_detaches_the_load() {
             kept = Some(load);
         };
         let answer = pages.get_or_refresh(&7, second / 50, &time, old, keeps);
-        let expected = if inserts { Ok(5) } else { Err(FlightError::TimedOut) };
+        let expected = if inserts { Ok(5) } else { Err(LoadError::TimedOut) };
         assert_eq!((answer, stored(), pages.loading()), (expected, there(6), 1));
         // The next caller does not wait for it.
         let next = pages.get_or_refresh(&7, second * 60, &time, |_| Ok(8), tidegate::LoadTask::run);
@@ -797,7 +793,7 @@ fn a_write_during_the_spawn_of_a_task_detaches_the_load() {
         };
         let soon = async { yields().await };
         let answer = pages.get_or_refresh_async(&7, soon, &time, async |_| Ok(2), spawn);
-        let expected = if has_stale { Ok(1) } else { Err(FlightError::TimedOut) };
+        let expected = if has_stale { Ok(1) } else { Err(LoadError::TimedOut) };
         assert_eq!((block_on(answer), pages.loading()), (expected, 1));
         let never = std::future::pending::<()>;
         let mut next: Option<LoadFuture> = None;

@@ -11,7 +11,7 @@ use common::{Gate, wait_until};
 use tidegate::lockfree::{BucketTable, TableSweep};
 use tidegate::{
     Budget, Clock, First, Health, ManualClock, Metrics, Quota, RunError, Runtime, Schedule,
-    StartError, Stop, Sweep, Sweeping, Swept, clock,
+    StartError, Stop, Sweep, SweepHandle, Swept, clock,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ fn task(
     name: &str,
     schedule: Schedule,
     mut f: impl FnMut() -> Result<usize, String> + Send + 'static,
-) -> Sweeping {
+) -> SweepHandle {
     runtime.task(name, schedule, move |_, _| f().map(removing)).expect("a name")
 }
 
@@ -505,12 +505,12 @@ fn k15_targets_take_turns() {
         (0..200).map(|n| task(&runtime, &format!("zone-{n}"), every(5), || Ok(1))).collect();
     runtime.start().expect("a thread");
     wait_until(|| others.iter().all(|it| it.metrics().runs >= 3));
-    assert_eq!(runtime.sweepings().len(), 201);
+    assert_eq!(runtime.sweep_handles().len(), 201);
     for it in &others[1..] {
         it.remove();
     }
-    assert_eq!(runtime.sweepings().len(), 2);
-    assert!(runtime.sweeping("zone-1").is_none() && runtime.sweeping("zone-0").is_some());
+    assert_eq!(runtime.sweep_handles().len(), 2);
+    assert!(runtime.sweep_handle("zone-1").is_none() && runtime.sweep_handle("zone-0").is_some());
     // Added while it runs.
     let late = task(&runtime, "zone-1", every(5), || Ok(1));
     wait_until(|| late.metrics().runs > 0);
@@ -717,16 +717,16 @@ mod many_targets {
                 names.iter().map(|name| task(&runtime, name, never, || Ok(0))).collect();
             (thread_time() - start, added)
         };
-        let remove = |targets: &[Sweeping]| {
+        let remove = |targets: &[SweepHandle]| {
             let start = thread_time();
-            targets.iter().for_each(Sweeping::remove);
+            targets.iter().for_each(SweepHandle::remove);
             thread_time() - start
         };
         assert!(holds_once(|| {
             let (few_added, few) = add(0..500);
             let (_, all) = add(500..8_000);
             let (many_added, many) = add(8_000..8_500);
-            assert_eq!(runtime.sweepings().len(), 8_500);
+            assert_eq!(runtime.sweep_handles().len(), 8_500);
             let many_removed = remove(&many);
             remove(&all);
             let few_removed = remove(&few);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tidegate::lockfree::Cache;
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::{
-    BootClock, CachedClock, Clock, CoarseClock, FlightError, GetOrLoad, Instant, MonotonicClock,
+    BootClock, CachedClock, Clock, CoarseClock, GetOrLoad, Instant, LoadError, MonotonicClock,
     clock, domain, random_state,
 };
 
@@ -72,7 +72,7 @@ fn e2_a_token_or_a_cached_value_that_ended_while_suspended_is_not_handed_out() {
         Ok::<_, String>(Minted { value, ttl: Duration::from_secs(600).into() })
     });
     let token = token.build().expect("a token");
-    let pages: Cache<u32, u32, FlightError<String>> = Cache::builder(domain(), random_state())
+    let pages: Cache<u32, u32, LoadError<String>> = Cache::builder(domain(), random_state())
         .max_entries(100)
         .time_to_live(Duration::from_secs(600))
         .build()

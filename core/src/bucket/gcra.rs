@@ -84,7 +84,7 @@ impl Charge {
 /// * A queue hands out turns, and a turn in its middle cannot be handed out again. So `min(r, s1 -
 ///   now)` is given back while the charge is the last one, else nothing.
 ///
-/// `tests/refund.rs` searches for a history that breaks the bound, and for one that leaves more to
+/// `tests/bucket_refund.rs` searches for a history that breaks the bound, and for one that leaves more to
 /// give.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refund {

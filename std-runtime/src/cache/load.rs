@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use super::{Cache, Failure};
-use crate::load::{FlightError, blocking, caught, loading};
+use crate::load::{LoadError, blocking, caught, loading};
 
 /// What a loader panicked with.
 type Payload = Box<dyn Any + Send>;
@@ -138,8 +138,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`FlightError::Failed`] with the loader's error; [`FlightError::Reentrant`] if the loader asks for its own
-    /// key; [`FlightError::Panicked`] if `Hash`, `Eq`, `Clone` or `Drop` of the key or the value panicked.
+    /// [`LoadError::Failed`] with the loader's error; [`LoadError::Reentrant`] if the loader asks for its own
+    /// key; [`LoadError::Panicked`] if `Hash`, `Eq`, `Clone` or `Drop` of the key or the value panicked.
     ///
     /// # Panics
     ///
@@ -148,7 +148,7 @@ where
         &self,
         key: &Q,
         init: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, FlightError<Arc<E>>>
+    ) -> Result<V, LoadError<Arc<E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -220,7 +220,7 @@ where
         &self,
         key: &Q,
         init: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, FlightError<Arc<E>>>
+    ) -> Result<V, LoadError<Arc<E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -240,8 +240,8 @@ where
         resume(payload);
         match (result, init) {
             // There is no room for a load that others could join: this caller has its own.
-            (Err(FlightError::Refused(_)), Some(init)) => {
-                init().map_err(|error| FlightError::Failed(Arc::new(error)))
+            (Err(LoadError::Refused(_)), Some(init)) => {
+                init().map_err(|error| LoadError::Failed(Arc::new(error)))
             }
             (result, _) => result.map_err(typed),
         }
@@ -251,7 +251,7 @@ where
         &self,
         key: &K,
         init: impl Future<Output = Result<V, E>>,
-    ) -> Result<V, FlightError<Arc<E>>>
+    ) -> Result<V, LoadError<Arc<E>>>
     where
         E: Send + Sync + 'static,
     {
@@ -264,7 +264,7 @@ where
             loading(&shared.engine, key, &shared.clock, load, is_for::<E>).await
         };
         let result = match result {
-            Err(FlightError::Refused(_)) => (&mut polled).await.map_err(FlightError::Failed),
+            Err(LoadError::Refused(_)) => (&mut polled).await.map_err(LoadError::Failed),
             result => result,
         };
         resume(payload.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -310,36 +310,36 @@ fn resume(payload: Option<Payload>) {
 }
 
 /// Whether the failure of another caller's load is one for a caller whose errors are `E`s.
-fn is_for<E: 'static>(error: &FlightError<Failure>) -> bool {
+fn is_for<E: 'static>(error: &LoadError<Failure>) -> bool {
     match error {
-        FlightError::Failed(Failure(error)) => error.is::<E>(),
-        FlightError::Panicked | FlightError::Abandoned => false,
+        LoadError::Failed(Failure(error)) => error.is::<E>(),
+        LoadError::Panicked | LoadError::Abandoned => false,
         _ => true,
     }
 }
 
 /// The failure with its error's type, which it is known to have.
-fn typed<E: Send + Sync + 'static>(error: FlightError<Failure>) -> FlightError<Arc<E>> {
+fn typed<E: Send + Sync + 'static>(error: LoadError<Failure>) -> LoadError<Arc<E>> {
     match error {
-        FlightError::Failed(Failure(error)) => match error.downcast() {
-            Ok(error) => FlightError::Failed(error),
+        LoadError::Failed(Failure(error)) => match error.downcast() {
+            Ok(error) => LoadError::Failed(error),
             // Not seen: only failures for which `is_for` is true are returned.
-            Err(_) => FlightError::Abandoned,
+            Err(_) => LoadError::Abandoned,
         },
-        FlightError::Panicked => FlightError::Panicked,
-        FlightError::Reentrant => FlightError::Reentrant,
-        FlightError::TimedOut => FlightError::TimedOut,
-        FlightError::Refused(error) => FlightError::Refused(error),
-        FlightError::Abandoned => FlightError::Abandoned,
+        LoadError::Panicked => LoadError::Panicked,
+        LoadError::Reentrant => LoadError::Reentrant,
+        LoadError::TimedOut => LoadError::TimedOut,
+        LoadError::Refused(error) => LoadError::Refused(error),
+        LoadError::Abandoned => LoadError::Abandoned,
     }
 }
 
 /// The error of the caller's own loader; panics if there is another reason.
-fn own_error<K, V, E>(result: Result<V, FlightError<Arc<E>>>) -> Result<V, Arc<E>> {
+fn own_error<K, V, E>(result: Result<V, LoadError<Arc<E>>>) -> Result<V, Arc<E>> {
     match result {
         Ok(value) => Ok(value),
-        Err(FlightError::Failed(error)) => Err(error),
-        Err(FlightError::Reentrant) => {
+        Err(LoadError::Failed(error)) => Err(error),
+        Err(LoadError::Reentrant) => {
             panic!("cache: the loader of a key ({}) asks for that key", type_name::<K>())
         }
         Err(_) => panic!(

@@ -13,13 +13,13 @@ use tidegate_core::cache::OwnedLoading;
 use tidegate_core::{Cache, Clock};
 
 use crate::load::follow::{Followed, Following};
-use crate::load::{Asked, FlightError, Stale, ask, caught, caught_some, is_past, polled, wait};
+use crate::load::{Asked, LoadError, Stale, ask, caught, caught_some, is_past, polled, wait};
 use crate::panics::contained;
 use crate::pin as pinned;
 use crate::wait::caller::Work;
 
 /// Gets what is cached, or has it loaded by another thread or task, and waits for that no longer than it
-/// would: for a cache in an [`Arc`], whose errors are [`FlightError`]s.
+/// would: for a cache in an [`Arc`], whose errors are [`LoadError`]s.
 ///
 /// A value past its time is good enough within [its
 /// window](crate::lockfree::cache::Builder::stale_while_revalidate). [`get_or_load`](crate::GetOrLoad::get_or_load) loads
@@ -40,16 +40,16 @@ pub trait GetOrRefresh<K, V, E> {
     ///
     /// # Errors
     ///
-    /// Those of [`GetOrLoad`](crate::GetOrLoad); [`FlightError::TimedOut`] if nothing is good enough, and
-    /// [`FlightError::Abandoned`] if the load was dropped.
+    /// Those of [`GetOrLoad`](crate::GetOrLoad); [`LoadError::TimedOut`] if nothing is good enough, and
+    /// [`LoadError::Abandoned`] if the load was dropped.
     ///
     /// ```
     /// use std::sync::Arc;
     /// use std::time::Duration;
     /// use tidegate::lockfree::Cache;
-    /// use tidegate::{FlightError, GetOrRefresh, clock, domain, random_state};
+    /// use tidegate::{LoadError, GetOrRefresh, clock, domain, random_state};
     ///
-    /// let pages: Arc<Cache<String, usize, FlightError<String>>> = Arc::new(
+    /// let pages: Arc<Cache<String, usize, LoadError<String>>> = Arc::new(
     ///     Cache::builder(domain(), random_state())
     ///         .time_to_live(Duration::from_secs(60))
     ///         .stale_while_revalidate(Duration::from_secs(600))
@@ -72,7 +72,7 @@ pub trait GetOrRefresh<K, V, E> {
         clock: &(impl Clock + Clone + Send + 'static),
         load: impl FnOnce(&K) -> Result<V, E> + Send + 'static,
         spawn: impl FnOnce(LoadTask),
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
@@ -90,7 +90,7 @@ pub trait GetOrRefresh<K, V, E> {
         clock: &(impl Clock + Clone + Send + 'static),
         load: impl FnOnce(K) -> F,
         spawn: impl FnOnce(LoadFuture),
-    ) -> impl Future<Output = Result<V, FlightError<E>>>
+    ) -> impl Future<Output = Result<V, LoadError<E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -117,7 +117,7 @@ impl fmt::Debug for LoadTask {
     }
 }
 
-impl<K, V, E, S> GetOrRefresh<K, V, E> for Arc<Cache<K, V, FlightError<E>, S>>
+impl<K, V, E, S> GetOrRefresh<K, V, E> for Arc<Cache<K, V, LoadError<E>, S>>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -131,7 +131,7 @@ where
         clock: &(impl Clock + Clone + Send + 'static),
         load: impl FnOnce(&K) -> Result<V, E> + Send + 'static,
         spawn: impl FnOnce(LoadTask),
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -145,7 +145,7 @@ where
                     Asked::Have(value) => return Ok(value),
                     Asked::Wait(follower) => (follower, None),
                     Asked::Lead(loading, stale) => {
-                        let (load, spawn) = unspawned.take().ok_or(FlightError::Abandoned)?;
+                        let (load, spawn) = unspawned.take().ok_or(LoadError::Abandoned)?;
                         let (follower, loading) = (loading.follow(), loading.into_owned(self));
                         let (work, clock) = (Arc::clone(&work), clock.clone());
                         let task = LoadTask(Box::new(move || {
@@ -161,7 +161,7 @@ where
                     return result;
                 }
                 if is_past(deadline) {
-                    return Err(FlightError::TimedOut);
+                    return Err(LoadError::TimedOut);
                 }
             }
         })
@@ -174,7 +174,7 @@ where
         clock: &(impl Clock + Clone + Send + 'static),
         load: impl FnOnce(K) -> F,
         spawn: impl FnOnce(LoadFuture),
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -188,7 +188,7 @@ where
                 Asked::Have(value) => return Ok(value),
                 Asked::Wait(follower) => (follower, None),
                 Asked::Lead(loading, stale) => {
-                    let (load, spawn) = unspawned.take().ok_or(FlightError::Abandoned)?;
+                    let (load, spawn) = unspawned.take().ok_or(LoadError::Abandoned)?;
                     let future = work.run(|| contained(|| load(loading.key().clone())));
                     let (follower, loading) = (loading.follow(), loading.into_owned(self));
                     let (work, clock) = (Arc::clone(&work), clock.clone());
@@ -215,7 +215,7 @@ where
             let timed_out = followed.is_none();
             match caught_some(|| best(followed, stale, clock)) {
                 Some(result) => return result,
-                None if timed_out => return Err(FlightError::TimedOut),
+                None if timed_out => return Err(LoadError::TimedOut),
                 None => {}
             }
         }
@@ -225,10 +225,10 @@ where
 /// What a caller gets that has waited: the value that it waited for, if that came in time; else the stale one,
 /// if that is still good enough; else the error. `None` if there is nothing of that.
 fn best<V, E>(
-    followed: Option<Followed<V, FlightError<E>>>,
+    followed: Option<Followed<V, LoadError<E>>>,
     stale: Option<Stale<V>>,
     clock: &impl Clock,
-) -> Option<Result<V, FlightError<E>>> {
+) -> Option<Result<V, LoadError<E>>> {
     match followed.and_then(|followed| followed.into_result(clock)) {
         Some(Ok(value)) => Some(Ok(value)),
         other => stale.and_then(|stale| stale.now(clock)).map(Ok).or(other),
@@ -237,7 +237,7 @@ fn best<V, E>(
 
 /// Ends a load as its loader did: `None` if that panicked. The waiters get what it came to.
 fn finish<K, V, E, S>(
-    loading: OwnedLoading<K, V, FlightError<E>, S>,
+    loading: OwnedLoading<K, V, LoadError<E>, S>,
     result: Option<Result<V, E>>,
     clock: &impl Clock,
 ) where
@@ -250,8 +250,8 @@ fn finish<K, V, E, S>(
         let (now, guard) = (clock.now(), pinned());
         match result {
             Some(Ok(value)) => _ = loading.complete(value, now, &guard),
-            Some(Err(error)) => _ = loading.fail(FlightError::Failed(error), now, &guard),
-            None => _ = loading.fail(FlightError::Panicked, now, &guard),
+            Some(Err(error)) => _ = loading.fail(LoadError::Failed(error), now, &guard),
+            None => _ = loading.fail(LoadError::Panicked, now, &guard),
         }
     });
 }

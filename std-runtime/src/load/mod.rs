@@ -27,7 +27,7 @@ pub use self::get_or_refresh::{GetOrRefresh, LoadFuture, LoadTask};
 /// Why there is no value. Whoever waited for a load gets the same as who loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum FlightError<E> {
+pub enum LoadError<E> {
     /// The loader failed.
     Failed(E),
     /// The loader panicked, or the `Hash`, `Eq`, `Clone` or `Drop` of what is loaded, or the clock.
@@ -43,7 +43,7 @@ pub enum FlightError<E> {
     Abandoned,
 }
 
-impl<E: fmt::Display> fmt::Display for FlightError<E> {
+impl<E: fmt::Display> fmt::Display for LoadError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(error) => error.fmt(f),
@@ -56,9 +56,9 @@ impl<E: fmt::Display> fmt::Display for FlightError<E> {
     }
 }
 
-impl<E: fmt::Debug + fmt::Display> std::error::Error for FlightError<E> {}
+impl<E: fmt::Debug + fmt::Display> std::error::Error for LoadError<E> {}
 
-impl<E> From<JoinError> for FlightError<E> {
+impl<E> From<JoinError> for LoadError<E> {
     fn from(error: JoinError) -> Self {
         match error {
             JoinError::Reentrant => Self::Reentrant,
@@ -68,9 +68,9 @@ impl<E> From<JoinError> for FlightError<E> {
 }
 
 /// Gets what is cached, or has one caller load it while the others wait: for caches in [the domain of the
-/// process](crate::domain), whose errors are [`FlightError`]s.
+/// process](crate::domain), whose errors are [`LoadError`]s.
 ///
-/// If the compiler finds no such method: the cache's third parameter must be a [`FlightError`], which it is not
+/// If the compiler finds no such method: the cache's third parameter must be a [`LoadError`], which it is not
 /// unless that is said.
 ///
 /// A value past its time is good enough within [its window](crate::lockfree::cache::Builder::stale_while_revalidate):
@@ -82,13 +82,13 @@ impl<E> From<JoinError> for FlightError<E> {
 /// ended is not handed out, however late a task is polled: the clock is read after everything else. The value
 /// that a caller has loaded itself is its own in any case.
 ///
-/// A loader that panics is caught: it and all who wait get [`FlightError::Panicked`], unless [a stale value
+/// A loader that panics is caught: it and all who wait get [`LoadError::Panicked`], unless [a stale value
 /// stands in](crate::lockfree::cache::Builder::stale_if_error). So is every other code of the user's that is called: a
 /// waker or a listener that panics takes no result from the caller that loads. A caller that is gone, for its
 /// future was dropped, leaves loading to one of those who wait.
 ///
 /// A loader that asks for its own key, by way of however many other loaders of its own, gets
-/// [`FlightError::Reentrant`]. A call that blocks is part of the load that its thread is at. A future is part of
+/// [`LoadError::Reentrant`]. A call that blocks is part of the load that its thread is at. A future is part of
 /// the load whose own task polls it: that of a stranger's task, polled by a runtime on a thread on which
 /// a loader waits, is not. What remains undetected waits for ever: two loads of different callers that ask for
 /// each other's keys; a loader that joins a thread or a task which asks for its key; a future in a loader that
@@ -104,9 +104,9 @@ impl<E> From<JoinError> for FlightError<E> {
 ///
 /// ```
 /// use tidegate::lockfree::Cache;
-/// use tidegate::{FlightError, GetOrLoad, clock, domain, random_state};
+/// use tidegate::{LoadError, GetOrLoad, clock, domain, random_state};
 ///
-/// let pages: Cache<String, usize, FlightError<String>> =
+/// let pages: Cache<String, usize, LoadError<String>> =
 ///     Cache::builder(domain(), random_state()).max_entries(1_000).build()?;
 ///
 /// let length = |url: &String| Ok(url.len()); // asks a server, perhaps
@@ -120,14 +120,14 @@ pub trait GetOrLoad<K, V, E> {
     ///
     /// # Errors
     ///
-    /// The loader's, and what else [`FlightError`] says, but [`TimedOut`](FlightError::TimedOut) and
-    /// [`Abandoned`](FlightError::Abandoned).
+    /// The loader's, and what else [`LoadError`] says, but [`TimedOut`](LoadError::TimedOut) and
+    /// [`Abandoned`](LoadError::Abandoned).
     fn get_or_load<Q>(
         &self,
         key: &Q,
         clock: &(impl Clock + ?Sized),
         load: impl FnOnce(&K) -> Result<V, E>,
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
@@ -138,14 +138,14 @@ pub trait GetOrLoad<K, V, E> {
     ///
     /// # Errors
     ///
-    /// Those of [`get_or_load`](Self::get_or_load), and [`FlightError::TimedOut`].
+    /// Those of [`get_or_load`](Self::get_or_load), and [`LoadError::TimedOut`].
     fn get_or_load_within<Q>(
         &self,
         key: &Q,
         timeout: Duration,
         clock: &(impl Clock + ?Sized),
         load: impl FnOnce(&K) -> Result<V, E>,
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
@@ -160,9 +160,9 @@ pub trait GetOrLoad<K, V, E> {
     ///
     /// ```
     /// use tidegate::lockfree::Cache;
-    /// use tidegate::{FlightError, GetOrLoad, clock, domain, random_state, wait};
+    /// use tidegate::{LoadError, GetOrLoad, clock, domain, random_state, wait};
     ///
-    /// let squares: Cache<u64, u64, FlightError<String>> =
+    /// let squares: Cache<u64, u64, LoadError<String>> =
     ///     Cache::builder(domain(), random_state()).max_entries(1_000).build()?;
     /// let load = async |n: u64| Ok(n * n);
     /// let square = wait::block_on(squares.get_or_load_async(&7, &clock(), load))?;
@@ -174,14 +174,14 @@ pub trait GetOrLoad<K, V, E> {
         key: &Q,
         clock: &(impl Clock + ?Sized),
         load: impl FnOnce(K) -> F,
-    ) -> impl Future<Output = Result<V, FlightError<E>>>
+    ) -> impl Future<Output = Result<V, LoadError<E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>;
 }
 
-impl<K, V, E, S> GetOrLoad<K, V, E> for Cache<K, V, FlightError<E>, S>
+impl<K, V, E, S> GetOrLoad<K, V, E> for Cache<K, V, LoadError<E>, S>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -193,7 +193,7 @@ where
         key: &Q,
         clock: &(impl Clock + ?Sized),
         load: impl FnOnce(&K) -> Result<V, E>,
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -207,7 +207,7 @@ where
         timeout: Duration,
         clock: &(impl Clock + ?Sized),
         load: impl FnOnce(&K) -> Result<V, E>,
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -221,7 +221,7 @@ where
         key: &Q,
         clock: &(impl Clock + ?Sized),
         load: impl FnOnce(K) -> F,
-    ) -> Result<V, FlightError<E>>
+    ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -232,17 +232,15 @@ where
 }
 
 /// Runs `f`, of whose calls any may be the user's code.
-pub(crate) fn caught<T, E>(
-    f: impl FnOnce() -> Result<T, FlightError<E>>,
-) -> Result<T, FlightError<E>> {
-    contained(f).unwrap_or(Err(FlightError::Panicked))
+pub(crate) fn caught<T, E>(f: impl FnOnce() -> Result<T, LoadError<E>>) -> Result<T, LoadError<E>> {
+    contained(f).unwrap_or(Err(LoadError::Panicked))
 }
 
 /// Runs `f`, which may have nothing to say yet.
 pub(crate) fn caught_some<T, E>(
-    f: impl FnOnce() -> Option<Result<T, FlightError<E>>>,
-) -> Option<Result<T, FlightError<E>>> {
-    contained(f).unwrap_or(Some(Err(FlightError::Panicked)))
+    f: impl FnOnce() -> Option<Result<T, LoadError<E>>>,
+) -> Option<Result<T, LoadError<E>>> {
+    contained(f).unwrap_or(Some(Err(LoadError::Panicked)))
 }
 
 /// A value that was good enough when it was read, and from when on it is not.
@@ -269,34 +267,34 @@ where
     /// Nothing.
     Have(V),
     /// To load, with a value that is good enough meanwhile, if there is one.
-    Lead(Loading<'a, K, V, FlightError<E>, S>, Option<Stale<V>>),
+    Lead(Loading<'a, K, V, LoadError<E>, S>, Option<Stale<V>>),
     /// To wait.
-    Wait(Follower<V, FlightError<E>>),
+    Wait(Follower<V, LoadError<E>>),
 }
 
-impl<V, E> Followed<V, FlightError<E>> {
+impl<V, E> Followed<V, LoadError<E>> {
     /// What a caller that has followed a load gets; `None` if it is to ask again, for there is no result, or the
     /// value has ended since. Reads the clock, after everything else.
     pub(crate) fn into_result(
         self,
         clock: &(impl Clock + ?Sized),
-    ) -> Option<Result<V, FlightError<E>>> {
+    ) -> Option<Result<V, LoadError<E>>> {
         match self {
             Self::Value(value, until) => Stale { value, until }.now(clock).map(Ok),
             Self::Failed(error) => Some(Err(error)),
-            Self::Panicked => Some(Err(FlightError::Panicked)),
+            Self::Panicked => Some(Err(LoadError::Panicked)),
             Self::Again => None,
         }
     }
 }
 
 pub(crate) fn ask<'a, K, V, E, S, Q>(
-    cache: &'a Cache<K, V, FlightError<E>, S>,
+    cache: &'a Cache<K, V, LoadError<E>, S>,
     key: &Q,
     work: &Work,
     asked: &mut bool,
     clock: &(impl Clock + ?Sized),
-) -> Result<Asked<'a, K, V, E, S>, FlightError<E>>
+) -> Result<Asked<'a, K, V, E, S>, LoadError<E>>
 where
     K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
     V: Clone + Send + Sync + 'static,
@@ -324,7 +322,7 @@ where
             Load::Stale(value, Some(loading)) => Asked::Lead(loading, Some(Stale { value, until })),
             Load::Lead(loading) => Asked::Lead(loading, None),
             Load::Wait(follower) if work.is_for(follower.leader()) => {
-                return Err(FlightError::Reentrant);
+                return Err(LoadError::Reentrant);
             }
             Load::Wait(follower) => Asked::Wait(follower),
         });
@@ -333,12 +331,12 @@ where
 
 /// Gets or loads for a task: see [`blocking`].
 pub(crate) async fn loading<K, V, E, S, Q, F>(
-    cache: &Cache<K, V, FlightError<E>, S>,
+    cache: &Cache<K, V, LoadError<E>, S>,
     key: &Q,
     clock: &(impl Clock + ?Sized),
     load: impl FnOnce(K) -> F,
-    is_for: fn(&FlightError<E>) -> bool,
-) -> Result<V, FlightError<E>>
+    is_for: fn(&LoadError<E>) -> bool,
+) -> Result<V, LoadError<E>>
 where
     K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
     V: Clone + Send + Sync + 'static,
@@ -377,13 +375,13 @@ where
 /// Gets or loads on this thread. A failure of another caller's load is returned if it `is_for` this caller; else
 /// the caller asks again.
 pub(crate) fn blocking<K, V, E, S, Q>(
-    cache: &Cache<K, V, FlightError<E>, S>,
+    cache: &Cache<K, V, LoadError<E>, S>,
     key: &Q,
     deadline: Option<Instant>,
     clock: &(impl Clock + ?Sized),
     load: impl FnOnce(&K) -> Result<V, E>,
-    is_for: fn(&FlightError<E>) -> bool,
-) -> Result<V, FlightError<E>>
+    is_for: fn(&LoadError<E>) -> bool,
+) -> Result<V, LoadError<E>>
 where
     K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
     V: Clone + Send + Sync + 'static,
@@ -410,7 +408,7 @@ where
                         return result;
                     }
                 }
-                Err(TimedOut) if is_past(deadline) => return Err(FlightError::TimedOut),
+                Err(TimedOut) if is_past(deadline) => return Err(LoadError::TimedOut),
                 Err(TimedOut) => {}
             },
         }
@@ -439,13 +437,13 @@ pub(crate) fn wait<V: Clone, E: Clone>(
 /// Ends a load as its loader did: `None` if that panicked. Of a failure, a value that is good enough still makes
 /// up. Part of the work, too: wakers and destructors are called before it is over, and may ask.
 fn end<K, V, E, S, Q>(
-    cache: &Cache<K, V, FlightError<E>, S>,
+    cache: &Cache<K, V, LoadError<E>, S>,
     key: &Q,
     work: &Work,
-    loading: Loading<'_, K, V, FlightError<E>, S>,
+    loading: Loading<'_, K, V, LoadError<E>, S>,
     result: Option<Result<V, E>>,
     clock: &(impl Clock + ?Sized),
-) -> Result<V, FlightError<E>>
+) -> Result<V, LoadError<E>>
 where
     K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
     V: Clone + Send + Sync + 'static,
@@ -461,8 +459,8 @@ where
             contained(|| _ = loading.complete(value, now, &pinned()));
             return Ok(own);
         }
-        Some(Err(error)) => FlightError::Failed(error),
-        None => FlightError::Panicked,
+        Some(Err(error)) => LoadError::Failed(error),
+        None => LoadError::Panicked,
     };
     let (own, follower) = (failed.clone(), loading.follow());
     let stands_in = contained(|| loading.fail(failed, now, &pinned()).ok()).flatten();

@@ -11,12 +11,12 @@ use crate::clock::{CachedClock, clock};
 
 impl CachedClock {
     /// Starts a clock that shows the time of [the process's clock](clock()), refreshed every
-    /// `interval` by a thread that stops when the returned [`Refreshing`] is dropped.
+    /// `interval` by a thread that stops when the returned [`ClockHandle`] is dropped.
     ///
     /// # Errors
     ///
     /// If the interval is below 100 us or above 366 days, or the system cannot start a thread.
-    pub fn start(interval: Duration) -> std::io::Result<(Self, Refreshing)> {
+    pub fn start(interval: Duration) -> std::io::Result<(Self, ClockHandle)> {
         let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
         let every = Schedule::every(interval).map_err(invalid)?;
         let source = clock();
@@ -32,7 +32,7 @@ impl CachedClock {
             .add(Task::new("clock".to_owned(), every, refresh).untold())
             .map_err(invalid)?;
         match engine.shared().start() {
-            Ok(()) => Ok((clock, Refreshing(engine))),
+            Ok(()) => Ok((clock, ClockHandle(engine))),
             Err(StartError::Thread(error)) => Err(error),
             Err(other) => Err(std::io::Error::other(other)),
         }
@@ -42,9 +42,9 @@ impl CachedClock {
 /// Keeps a [`CachedClock`] fresh for as long as it lives.
 #[derive(Debug)]
 #[must_use = "dropping it stops the clock"]
-pub struct Refreshing(Engine<()>);
+pub struct ClockHandle(Engine<()>);
 
-impl Drop for Refreshing {
+impl Drop for ClockHandle {
     fn drop(&mut self) {
         self.0.shared().ask_to_stop();
         _ = self.0.shared().wait_until_stopped(deadline(ON_DROP));

@@ -27,13 +27,13 @@ impl Output for Swept {
 /// At most one run is in progress, on the runtime's thread or on that of a caller that [triggers](Self::trigger)
 /// it.
 #[derive(Clone)]
-pub struct Sweeping {
+pub struct SweepHandle {
     shared: Arc<Shared<Swept>>,
     task: Arc<Task<Swept>>,
     stalled_after: u32,
 }
 
-impl Sweeping {
+impl SweepHandle {
     pub(crate) fn new(
         shared: Arc<Shared<Swept>>,
         task: Arc<Task<Swept>>,
@@ -111,22 +111,22 @@ impl Sweeping {
     }
 }
 
-impl fmt::Debug for Sweeping {
+impl fmt::Debug for SweepHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, health) = (self.name(), self.health());
-        f.debug_struct("Sweeping").field("name", &name).field("health", &health).finish()
+        f.debug_struct("SweepHandle").field("name", &name).field("health", &health).finish()
     }
 }
 
 /// A handle of a [`Refresher`](crate::Refresher) that a [`Runtime`](crate::Runtime) renews. Dropping it changes nothing.
 #[derive(Clone)]
-pub struct Renewing {
+pub struct RefreshHandle {
     shared: Arc<Shared<()>>,
     task: Arc<Task<()>>,
     stalled_after: u32,
 }
 
-impl Renewing {
+impl RefreshHandle {
     pub(super) fn new(shared: Arc<Shared<()>>, task: Arc<Task<()>>, stalled_after: u32) -> Self {
         Self { shared, task, stalled_after }
     }
@@ -142,10 +142,10 @@ impl Renewing {
     }
 }
 
-impl fmt::Debug for Renewing {
+impl fmt::Debug for RefreshHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, health) = (self.task.name(), self.health());
-        f.debug_struct("Renewing").field("name", &name).field("health", &health).finish()
+        f.debug_struct("RefreshHandle").field("name", &name).field("health", &health).finish()
     }
 }
 

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use tidegate_core::{Budget, Clock, Instant, Sweep, Swept};
 
-pub use self::cached_clock::Refreshing;
+pub use self::cached_clock::ClockHandle;
 pub use self::engine::{StartError, Stop};
-pub use self::handle::{Renewing, Sweeping};
+pub use self::handle::{RefreshHandle, SweepHandle};
 pub use self::schedule::{First, Schedule};
 pub use self::status::{Health, Metrics};
 pub use self::task::RunError;
@@ -43,7 +43,7 @@ use crate::sync::{Mutex, MutexGuard};
 /// * A thread that has just been awake may let a run be late by a hundredth of its interval, 10 ms at most, so
 ///   that runs which are due at about the same time share a wake. Adding and removing a target, and finding the
 ///   next that is due, take a number of steps that grows as the logarithm of the number of targets;
-///   [`health`](Self::health) and [`sweepings`](Self::sweepings) look at each.
+///   [`health`](Self::health) and [`sweep_handles`](Self::sweep_handles) look at each.
 /// * [`stop`](Self::stop) wakes a thread that sleeps at once, and waits for a step in progress. After
 ///   [`Stop::Stopped`] no step runs until the runtime is started or a target triggered.
 /// * There is never more than one thread of a kind, however starting and stopping race.
@@ -99,7 +99,7 @@ struct Threads {
 /// Builds a [`Runtime`]: see [`Runtime::builder`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it builds"]
-pub struct Builder {
+pub struct RuntimeBuilder {
     settings: Settings,
 }
 
@@ -110,7 +110,7 @@ struct Settings {
     stalled_after: u32,
 }
 
-impl Builder {
+impl RuntimeBuilder {
     /// Sets the name, by which [`shared`](Self::shared) finds the runtime. "tidegate" by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
@@ -218,12 +218,12 @@ impl Runtime {
     }
 
     /// Returns a builder with the default settings.
-    pub fn builder() -> Builder {
+    pub fn builder() -> RuntimeBuilder {
         let settings = Settings { name: "tidegate".to_owned(), clock: None, stalled_after: 3 };
-        Builder { settings }
+        RuntimeBuilder { settings }
     }
 
-    /// Returns the [shared](Builder::shared) runtime of this name, if there is one.
+    /// Returns the [shared](RuntimeBuilder::shared) runtime of this name, if there is one.
     pub fn find(name: &str) -> Option<Self> {
         let inner = shared().get(name).and_then(Weak::upgrade)?;
         Some(Self { inner })
@@ -259,7 +259,7 @@ impl Runtime {
         name: &str,
         schedule: Schedule,
         target: impl Sweep + Send + 'static,
-    ) -> Result<Sweeping, ConfigError> {
+    ) -> Result<SweepHandle, ConfigError> {
         let mut target = Foreign::new(target);
         self.add(name, schedule, move |now, budget| Ok(target.sweep(now, budget)))
     }
@@ -290,7 +290,7 @@ impl Runtime {
         name: &str,
         schedule: Schedule,
         step: impl FnMut(Instant, Budget) -> Result<Swept, E> + Send + 'static,
-    ) -> Result<Sweeping, ConfigError> {
+    ) -> Result<SweepHandle, ConfigError> {
         let mut step = Foreign::new(step);
         self.add(name, schedule, move |now, budget| {
             step(now, budget).map_err(|error| Foreign::new(error).to_string())
@@ -302,27 +302,27 @@ impl Runtime {
         name: &str,
         schedule: Schedule,
         step: impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static,
-    ) -> Result<Sweeping, ConfigError> {
+    ) -> Result<SweepHandle, ConfigError> {
         config::name(name)?;
         let work = handle::work(Foreign::new(self.clock()), schedule.budget, step);
         let shared = self.inner.sweeps.shared();
         let task = shared.add(Task::new(name.to_owned(), schedule, work))?;
-        Ok(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
+        Ok(SweepHandle::new(Arc::clone(shared), task, self.stalled_after()))
     }
 
     /// Returns a handle of the target of this name.
-    pub fn sweeping(&self, name: &str) -> Option<Sweeping> {
+    pub fn sweep_handle(&self, name: &str) -> Option<SweepHandle> {
         let shared = self.inner.sweeps.shared();
         let task = shared.task(name)?;
-        Some(Sweeping::new(Arc::clone(shared), task, self.stalled_after()))
+        Some(SweepHandle::new(Arc::clone(shared), task, self.stalled_after()))
     }
 
     /// Returns handles of all targets, in the order in which they were added. Pressure and refreshers have handles
     /// of their own.
-    pub fn sweepings(&self) -> Vec<Sweeping> {
+    pub fn sweep_handles(&self) -> Vec<SweepHandle> {
         let shared = self.inner.sweeps.shared();
         let handle = |task: &Arc<_>| {
-            Sweeping::new(Arc::clone(shared), Arc::clone(task), self.stalled_after())
+            SweepHandle::new(Arc::clone(shared), Arc::clone(task), self.stalled_after())
         };
         shared.tasks().iter().map(handle).collect()
     }
@@ -342,7 +342,7 @@ impl Runtime {
         name: &str,
         interval: Duration,
         refresher: Arc<R>,
-    ) -> Result<Renewing, StartError> {
+    ) -> Result<RefreshHandle, StartError> {
         let schedule = Schedule::every(interval)?;
         self.named(name, || {
             let engine = Engine::new("tidegate-renew".to_owned());
@@ -350,7 +350,7 @@ impl Runtime {
             let task = engine.shared().add(Task::new(name.to_owned(), schedule, attend))?;
             let shared = Arc::clone(engine.shared());
             self.adopt(vec![Arc::new(engine)])?;
-            Ok(Renewing::new(shared, task, self.stalled_after()))
+            Ok(RefreshHandle::new(shared, task, self.stalled_after()))
         })
     }
 
