@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::fixtures::{self, cache_builder};
 use common::wakers::{counting, panicking};
 use tidegate_core::cache::{Ask, Builder, Insert, Load, Loading};
-use tidegate_core::flight::{Caller, Ended, Follower, JoinError, Superseded};
+use tidegate_core::flight::{Caller, FollowError, Follower, JoinError, SupersededError};
 use tidegate_core::{
     Budget, Cache, Domain, Guard, Instant, RemovalCause, SeededState, Sweep, Worker,
 };
@@ -113,7 +113,7 @@ fn i_c13_who_has_to_ask_again_counts_no_second_miss() {
     let task = lead(&pages, 1, NOW, guard);
     let waiting = wait(&pages, 2, NOW, guard);
     drop(task);
-    assert_eq!((waiting.result(), pages.loading()), (Some(Err(Ended::Again)), 0));
+    assert_eq!((waiting.result(), pages.loading()), (Some(Err(FollowError::Again)), 0));
     let Ok(Load::Lead(task)) = pages.load_again(&"hot", Caller(2), NOW, guard) else {
         panic!("nobody else leads");
     };
@@ -130,7 +130,7 @@ fn i_c10_an_error_reaches_all_and_is_not_cached() {
     let task = lead(&pages, 1, NOW, guard);
     let waiting = wait(&pages, 2, NOW, guard);
     assert_eq!(task.fail("escaped", NOW, guard), Err("escaped"));
-    assert_eq!(waiting.result(), Some(Err(Ended::Failed("escaped"))));
+    assert_eq!(waiting.result(), Some(Err(FollowError::Failed("escaped"))));
     assert_eq!((pages.loading(), pages.usage().entries), (0, 0));
     drop(lead(&pages, 3, NOW, guard));
 }
@@ -233,7 +233,7 @@ fn what_comes_after_the_lease_is_refused_and_not_cached() {
     assert_eq!(hung.renew(after(4)), Ok(()));
     drop(wait(&pages, 2, after(8), guard));
     let task = lead(&pages, 2, after(9), guard);
-    assert_eq!(hung.renew(after(9)), Err(Superseded));
+    assert_eq!(hung.renew(after(9)), Err(SupersededError));
     assert_eq!(hung.complete(1, after(9), guard), Err(1));
     assert_eq!(pages.peek("hot", after(9), guard), None);
     assert_eq!(task.complete(2, after(9), guard), Ok(2));
@@ -448,13 +448,13 @@ fn a_load_can_be_given_to_another_thread() {
     let task = lead(&pages, 1, NOW, guard).into_owned(&pages);
     let waiting = wait(&pages, 2, NOW, guard);
     assert_eq!(task.fail("origin", NOW, guard), Err("origin"));
-    assert_eq!(waiting.result(), Some(Err(Ended::Failed("origin"))));
+    assert_eq!(waiting.result(), Some(Err(FollowError::Failed("origin"))));
 
     // Dropped, it is the next one's.
     let task = lead(&pages, 1, NOW, guard).into_owned(&pages);
     let waiting = wait(&pages, 2, NOW, guard);
     drop(task);
-    assert_eq!((waiting.result(), pages.loading()), (Some(Err(Ended::Again)), 0));
+    assert_eq!((waiting.result(), pages.loading()), (Some(Err(FollowError::Again)), 0));
     drop(lead(&pages, 2, NOW, guard));
 }
 

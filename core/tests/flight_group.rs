@@ -15,7 +15,7 @@ use std::time::Duration;
 use allocator::allocations;
 use common::wakers::{counting, panicking};
 use tidegate_core::flight::{
-    Caller, CallerId, Ended, Follower, Group, JoinError, Joined, Leader, Superseded,
+    Caller, CallerId, FollowError, Follower, Group, JoinError, Joined, Leader, SupersededError,
 };
 use tidegate_core::{Budget, Domain, Guard, Instant, SeededState, Sweep};
 
@@ -44,7 +44,7 @@ fn follow(loads: &Loads, caller: u32, guard: &Guard) -> Following {
     }
 }
 
-fn poll(follower: &mut Following, waker: &Waker) -> Poll<Result<u32, Ended<&'static str>>> {
+fn poll(follower: &mut Following, waker: &Waker) -> Poll<Result<u32, FollowError<&'static str>>> {
     Pin::new(follower).poll(&mut Context::from_waker(waker))
 }
 
@@ -85,8 +85,11 @@ fn a_leader_s_error_is_everybody_s() {
     let mut follower = follow(&loads, 1, guard);
     assert_eq!(follower.result(), None);
     assert_eq!(leader.fail("no route", guard), Ok(()));
-    assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Err(Ended::Failed("no route"))));
-    assert_eq!(follower.result(), Some(Err(Ended::Failed("no route"))));
+    assert_eq!(
+        poll(&mut follower, Waker::noop()),
+        Poll::Ready(Err(FollowError::Failed("no route")))
+    );
+    assert_eq!(follower.result(), Some(Err(FollowError::Failed("no route"))));
 }
 
 /// I2, I4.
@@ -104,7 +107,7 @@ fn i_c11_one_of_those_who_followed_a_cancelled_leader_leads() {
         *cancelled.expect_err("it panics").downcast::<[Following; 2]>().expect("the followers");
     assert_eq!(loads.in_flight(), 0);
     for follower in &mut followers {
-        assert_eq!(poll(follower, Waker::noop()), Poll::Ready(Err(Ended::Again)));
+        assert_eq!(poll(follower, Waker::noop()), Poll::Ready(Err(FollowError::Again)));
     }
     let leader = lead(&loads, 1, guard);
     let mut follower = follow(&loads, 2, guard);
@@ -140,8 +143,8 @@ fn a_leader_whose_lease_has_ended_is_superseded() {
     assert!(poll(&mut follower, Waker::noop()).is_pending());
     let Ok(Joined::Leader(next)) = join(2, end) else { panic!("the lease has ended") };
     assert_eq!(loads.in_flight(), 1);
-    assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Err(Ended::Again)));
-    assert_eq!(late.renew(Some(LEASE), end), Err(Superseded));
+    assert_eq!(poll(&mut follower, Waker::noop()), Poll::Ready(Err(FollowError::Again)));
+    assert_eq!(late.renew(Some(LEASE), end), Err(SupersededError));
     assert_eq!(late.complete(1, guard), Err(1));
     // The late one has not ended the new flight.
     let Ok(Joined::Follower(mut follower)) = join(1, end) else { panic!("somebody leads") };
@@ -253,7 +256,7 @@ fn a_sweep_removes_what_has_ended_and_ends_what_has_lapsed() {
     assert_eq!(sweep.sweep(NOW + LEASE, Budget::UNLIMITED).removed, 1);
     assert_eq!(loads.in_flight(), 1);
     let Ok(Joined::Follower(follower)) = &mut follower else { panic!("somebody led") };
-    assert_eq!(poll(follower, Waker::noop()), Poll::Ready(Err(Ended::Again)));
+    assert_eq!(poll(follower, Waker::noop()), Poll::Ready(Err(FollowError::Again)));
     assert_eq!(lapses.complete(1, guard), Err(1));
     drop(stays);
     assert_eq!(sweep.sweep(NOW, Budget::UNLIMITED).removed, 1);
@@ -300,8 +303,8 @@ fn all_of_a_thousand_are_answered_though_a_hundred_leaders_are_cancelled() {
                 Poll::Pending if random.u8(..) < 8 => Visitor::Comes, // out of patience
                 Poll::Pending => Visitor::Waits(follower),
                 Poll::Ready(Ok(value)) => Visitor::Has(value),
-                Poll::Ready(Err(Ended::Again)) => Visitor::Comes,
-                Poll::Ready(Err(Ended::Failed(error))) => panic!("nobody fails: {error}"),
+                Poll::Ready(Err(FollowError::Again)) => Visitor::Comes,
+                Poll::Ready(Err(FollowError::Failed(error))) => panic!("nobody fails: {error}"),
             },
             Visitor::Leads(leader) if cancelled < 100 => {
                 cancelled += 1;
@@ -369,7 +372,10 @@ fn a_detached_flight_ends_in_every_way() {
         let follower = follow(&loads, 1, guard);
         assert_eq!(loads.detach_all(guard), 1);
         end(leader, guard);
-        assert!(matches!(follower.result(), Some(Err(Ended::Again | Ended::Failed("gone")))));
+        assert!(matches!(
+            follower.result(),
+            Some(Err(FollowError::Again | FollowError::Failed("gone")))
+        ));
         assert_eq!(loads.in_flight(), 0);
     }
     // Its lease ends as before, renewed or not, while no other flight has taken its place.
@@ -382,7 +388,7 @@ fn a_detached_flight_ends_in_every_way() {
     let mut sweep = loads.sweeper(domain.worker());
     assert_eq!(sweep.sweep(NOW + LEASE, Budget::UNLIMITED).removed, 0);
     assert_eq!(sweep.sweep(NOW + LEASE + LEASE, Budget::UNLIMITED).removed, 1);
-    assert_eq!(follower.result(), Some(Err(Ended::Again)));
+    assert_eq!(follower.result(), Some(Err(FollowError::Again)));
     assert_eq!((leader.complete(1, guard), loads.in_flight()), (Err(1), 0));
 }
 
@@ -445,5 +451,5 @@ fn a_value_says_until_when_it_is_good() {
     let leader = lead(&loads, 0, guard);
     let own = leader.follow();
     drop(leader);
-    assert_eq!((own.until(), own.result()), (None, Some(Err(Ended::Again))));
+    assert_eq!((own.until(), own.result()), (None, Some(Err(FollowError::Again))));
 }

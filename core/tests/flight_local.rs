@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::wakers::{counting, panicking};
 use tidegate_core::Instant;
-use tidegate_core::flight::{Caller, LocalClaimError, LocalSlot, Superseded};
+use tidegate_core::flight::{Caller, LocalClaimError, LocalSlot, SupersededError};
 
 const NOW: Instant = Instant::from_secs(100);
 const LEASE: Duration = Duration::from_secs(5);
@@ -36,8 +36,8 @@ fn a_late_release_frees_no_later_claim() {
     assert_eq!(slot.renew(&late, Some(LEASE), NOW + Duration::from_secs(1)), Ok(()));
     let end = NOW + Duration::from_secs(7);
     let claim = slot.claim(BOB, None, end).expect("the lease has ended");
-    assert_eq!(slot.renew(&late, None, end), Err(Superseded));
-    assert_eq!(slot.release(late), Err(Superseded));
+    assert_eq!(slot.renew(&late, None, end), Err(SupersededError));
+    assert_eq!(slot.release(late), Err(SupersededError));
     assert_eq!(slot.claim(ALICE, None, end), Err(LocalClaimError::Held));
     assert_eq!(slot.release(claim), Ok(()));
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::wakers::{counting, panicking};
 use tidegate_core::Instant;
-use tidegate_core::flight::{Caller, Claim, ClaimError, Freed, Slot, Superseded};
+use tidegate_core::flight::{Caller, Claim, ClaimError, Freed, Slot, SupersededError};
 
 const NOW: Instant = Instant::from_secs(100);
 const LEASE: Duration = Duration::from_secs(5);
@@ -118,7 +118,7 @@ fn a_lease_ends_and_not_before() {
     let end = NOW + LEASE + TICK;
     let next = slot.claim(BOB, Some(LEASE), end).expect("the lease has ended");
     // Late, it frees nobody else's claim.
-    assert_eq!(late.release(), Err(Superseded));
+    assert_eq!(late.release(), Err(SupersededError));
     assert!(slot.is_held(end));
     assert_eq!(next.release(), Ok(()));
     assert!(!slot.is_held(end));
@@ -133,7 +133,7 @@ fn a_lease_is_renewed_unless_it_was_superseded() {
     assert_eq!(first.renew(Some(LEASE), later), Ok(()));
     assert!(slot.claim(BOB, None, later + (LEASE - TICK)).is_err());
     let second = slot.claim(BOB, None, later + LEASE + TICK).expect("the lease has ended");
-    assert_eq!(first.renew(Some(LEASE), later), Err(Superseded));
+    assert_eq!(first.renew(Some(LEASE), later), Err(SupersededError));
     // Of the second, there is no end.
     assert!(slot.claim(ALICE, None, Instant::MAX).is_err());
     drop(first);

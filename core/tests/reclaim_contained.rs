@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::wakers::{counting, panicking};
 use tidegate_core::cache::{Load, Loading};
-use tidegate_core::flight::{Caller, Ended, Follower, Group, Joined, Leader};
+use tidegate_core::flight::{Caller, FollowError, Follower, Group, Joined, Leader};
 use tidegate_core::{Cache, Domain, Guard, Instant, RemovalCause, SeededState};
 
 type Loads = Group<&'static str, u32, &'static str>;
@@ -80,13 +80,13 @@ fn each_waker_of_a_flight_is_contained_by_itself() {
     let domain = containing();
     let (loads, mut worker) = (Loads::with(&domain, SeededState::new(101)), domain.worker());
     let guard = worker.quiescent(NOW);
-    let again = Err(Ended::Again);
-    let ways_to_end: [(End<'_>, Result<u32, Ended<&'static str>>); 4] = [
+    let again = Err(FollowError::Again);
+    let ways_to_end: [(End<'_>, Result<u32, FollowError<&'static str>>); 4] = [
         (&|leader| drop(leader), again),
         (&|leader| assert_eq!(leader.complete(1, guard), Ok(())), Ok(1)),
         (
             &|leader| assert_eq!(leader.fail("no route", guard), Ok(())),
-            Err(Ended::Failed("no route")),
+            Err(FollowError::Failed("no route")),
         ),
         // Another caller, which would not wait longer than the lease.
         (&|late| drop((join(&loads, 9, NOW + LEASE, guard), late)), again),
@@ -232,7 +232,7 @@ fn wakers_that_panic_inside_a_destructor_are_each_contained() {
         worker.collect(NOW, tidegate_core::Budget::UNLIMITED);
     }
     assert_eq!(CONTAINED.get(), 3);
-    assert!(followers.iter().all(|follower| follower.result() == Some(Err(Ended::Again))));
+    assert!(followers.iter().all(|follower| follower.result() == Some(Err(FollowError::Again))));
 }
 
 /// A listener that hands on what was removed to a cache of another domain pays there for what it retires.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::fixtures::{self, registry_in};
 use common::memory::free_all;
 use tidegate_core::registry::{
-    Builder, Departure, Discovered, Lapsed, Lookup, Peer, Peers, Pruned, RegistryError, Terms,
+    Builder, Departure, Discovered, LapsedError, Lookup, Peer, Peers, Pruned, RegistryError, Terms,
     WhenFull,
 };
 use tidegate_core::{Budget, Domain, Guard, Instant, Registry, Sweep, Ttl, Worker};
@@ -98,7 +98,7 @@ fn m_c4_m_c5_what_is_not_there_or_withdrawn_is_not_found() {
     assert_eq!(registry.withdraw_any("s", NOW, guard), Some(&7));
     assert_eq!(registry.resolve("s", NOW, guard), None, "M-C5");
     assert_eq!(registry.withdraw_any("s", NOW, guard), None);
-    assert_eq!(lease.renew(NOW), Err(Lapsed), "a renewal brings nothing back");
+    assert_eq!(lease.renew(NOW), Err(LapsedError), "a renewal brings nothing back");
 }
 
 /// M2, M3: nothing lives for no time, and nobody is shown what has ended; to prune counts it.
@@ -224,14 +224,14 @@ fn m_c26_a_renewed_service_outlives_its_time() {
     assert_eq!(registry.resolve("s", after(360), guard), Some(&1));
     assert_eq!(registry.renew_any("s", after(480), guard), Ok(()));
     assert_eq!(registry.resolve("s", after(779), guard), Some(&1));
-    assert_eq!(lease.renew(after(780)), Err(Lapsed), "not a nanosecond too late");
-    assert_eq!(registry.renew_any("s", after(780), guard), Err(Lapsed));
+    assert_eq!(lease.renew(after(780)), Err(LapsedError), "not a nanosecond too late");
+    assert_eq!(registry.renew_any("s", after(780), guard), Err(LapsedError));
 
     let again = registry.advertise("s", 2, after(780), guard).expect("room");
     assert!(!again.has_replaced(), "the one before had ended");
     let third = registry.advertise("s", 3, after(781), guard).expect("room");
     assert!(third.has_replaced());
-    assert_eq!(again.renew(after(782)), Err(Lapsed));
+    assert_eq!(again.renew(after(782)), Err(LapsedError));
     assert_eq!((third.renew(after(782)), *again.value()), (Ok(()), 2));
     assert_eq!(registry.services_len(), 1);
 }
@@ -317,7 +317,7 @@ fn in_a_full_registry_the_one_that_ends_soonest_goes_if_told_so() {
     });
     drop(registry.advertise("d", 1, NOW, guard).expect("in the place of another"));
     assert_eq!(log.take(), [("b", 1, Departure::Evicted)]);
-    assert_eq!(leases[1].renew(NOW), Err(Lapsed));
+    assert_eq!(leases[1].renew(NOW), Err(LapsedError));
     leases[0].renew(after(9)).expect("it lives");
     leases[0].renew(after(18)).expect("it lives");
     drop(registry.advertise("e", 1, after(18), guard).expect("in the place of another"));

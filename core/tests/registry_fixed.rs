@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_core::registry::{Departure, FixedError, Lapsed, WhenFull};
+use tidegate_core::registry::{Departure, FixedError, LapsedError, WhenFull};
 use tidegate_core::{FixedRegistry, Instant, Ttl};
 
 type Services = FixedRegistry<u32, 3, 8>;
@@ -45,14 +45,14 @@ fn m_c5_m_c7_m_c8_entries_come_and_go() {
 #[test]
 fn renewing() {
     let mut it = services(WhenFull::Refuse);
-    assert_eq!(it.renew_any("a", NOW), Err(Lapsed));
+    assert_eq!(it.renew_any("a", NOW), Err(LapsedError));
     let lease = it.advertise("a", 1, NOW).expect("room").lease;
     assert_eq!(it.renew(&lease, after(299)), Ok(()));
     assert_eq!(it.renew_any("a", NOW), Ok(()), "an earlier one shortens nothing");
     assert_eq!(it.resolve("a", after(598)), Some(&1));
     assert_eq!(
         (it.renew(&lease, after(599)), it.renew_any("a", after(599))),
-        (Err(Lapsed), Err(Lapsed))
+        (Err(LapsedError), Err(LapsedError))
     );
     let lease = it.advertise_for("b", 2, Ttl::Forever, NOW).expect("room").lease;
     assert_eq!(it.renew(&lease, NOW), Ok(()));
@@ -66,7 +66,7 @@ fn a_lease_that_has_lost_its_id_leaves_the_new_entry_alone() {
     let old = it.advertise("mail", 25, NOW).expect("room").lease;
     let new = it.advertise("mail", 2525, after(10)).expect("room");
     assert_eq!(new.displaced.map(|gone| (gone.value, gone.cause)), Some((25, Departure::Replaced)));
-    assert_eq!(it.renew(&old, after(290)), Err(Lapsed));
+    assert_eq!(it.renew(&old, after(290)), Err(LapsedError));
     assert_eq!(it.withdraw(old, after(12)), None);
     assert_eq!(it.resolve("mail", after(309)), Some(&2525), "neither removed");
     assert_eq!(it.resolve("mail", after(310)), None, "nor renewed");
@@ -75,7 +75,7 @@ fn a_lease_that_has_lost_its_id_leaves_the_new_entry_alone() {
     for id in ["b", "c", "d"] {
         put(&mut it, id, 1, after(310));
     }
-    assert_eq!((it.renew(&brief, NOW), it.resolve("a", NOW)), (Err(Lapsed), None));
+    assert_eq!((it.renew(&brief, NOW), it.resolve("a", NOW)), (Err(LapsedError), None));
     let kept = it.advertise("b", 7, after(311)).expect("room").lease;
     assert_eq!(it.withdraw(kept, after(311)), Some(7));
     assert_eq!((it.resolve("b", after(311)), it.len()), (None, 2));

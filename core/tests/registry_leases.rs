@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::fixtures::{self, registry_in};
-use tidegate_core::registry::{Departure, Lapsed, Lease, RegistryError, Terms, WhenFull};
+use tidegate_core::registry::{Departure, LapsedError, Lease, RegistryError, Terms, WhenFull};
 use tidegate_core::{Budget, Domain, Instant, Registry, Ttl, Worker};
 
 type Services<V = u16> = Registry<&'static str, V, (), ()>;
@@ -44,7 +44,7 @@ fn the_old_holder_of_a_key_leaves_the_new_one_alone() {
     let new = registry.advertise("mail", 2525, at(10), guard).expect("room");
     assert_eq!(told(&log), [(25, Departure::Replaced)]);
     assert!(old.has_lapsed(at(10)) && !new.has_lapsed(at(10)));
-    assert_eq!(old.renew(at(200)), Err(Lapsed));
+    assert_eq!(old.renew(at(200)), Err(LapsedError));
     assert_eq!(registry.resolve("mail", at(309), guard), Some(&2525));
     assert!(registry.resolve("mail", at(310), guard).is_none(), "the old one renewed nothing");
 
@@ -69,7 +69,7 @@ fn acting_by_key_is_named_so() {
     assert!(!lease.has_lapsed(at(499)) && lease.has_lapsed(at(500)));
     assert_eq!(registry.withdraw_any("mail", at(201), guard), Some(&25));
     assert!(lease.has_lapsed(at(201)));
-    assert_eq!(registry.renew_any("mail", at(201), guard), Err(Lapsed));
+    assert_eq!(registry.renew_any("mail", at(201), guard), Err(LapsedError));
 }
 
 /// To withdraw gives the room back at once, and what has expired is told as that.
@@ -133,7 +133,7 @@ fn what_is_there_is_not_displaced_if_asked_so() {
     drop(second.withdraw_on_drop());
     let third = enter("mail", 5, at(11)).expect("absent");
     assert_eq!((registry.resolve("mail", at(11), guard), registry.services_len()), (Some(&5), 1));
-    assert_eq!((first.renew(at(5)), third.renew(at(12))), (Err(Lapsed), Ok(())));
+    assert_eq!((first.renew(at(5)), third.renew(at(12))), (Err(LapsedError), Ok(())));
 }
 
 /// A lease outlives its function, its thread and its registry.
@@ -158,7 +158,7 @@ fn a_lease_is_owned() {
     let lease = lease.join().expect("no panic").expect("it lives");
     assert!(!lease.has_lapsed(at(499)));
     drop(registry);
-    assert_eq!((lease.renew(at(201)), lease.has_lapsed(at(201))), (Err(Lapsed), true));
+    assert_eq!((lease.renew(at(201)), lease.has_lapsed(at(201))), (Err(LapsedError), true));
     assert_eq!((lease.key(), lease.value()), (&"mail", &Arc::new(25)));
     assert_eq!(Arc::strong_count(&value), 2, "only the lease keeps it");
     std::thread::spawn(move || drop(lease)).join().expect("no panic");

@@ -14,7 +14,7 @@ use std::time::Duration;
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 use tidegate_core::cache::{Insert, Load, OwnedPin, Usage};
-use tidegate_core::flight::{Caller, Ended};
+use tidegate_core::flight::{Caller, FollowError};
 use tidegate_core::{
     Budget, Cache, Domain, Guard, Instant, RemovalCause, Sweep, Tiers, Worker, model,
 };
@@ -652,8 +652,8 @@ fn load_completes_while_another_asks() -> String {
                         assert_eq!(value, 7);
                         return "waited";
                     }
-                    Err(Ended::Again) => {}
-                    Err(Ended::Failed(error)) => panic!("nobody fails: {error}"),
+                    Err(FollowError::Again) => {}
+                    Err(FollowError::Failed(error)) => panic!("nobody fails: {error}"),
                 },
                 other => panic!("{other:?}"),
             }

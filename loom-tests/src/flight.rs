@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
-use tidegate_core::flight::{Caller, Claim, ClaimError, Ended, Group, Joined, Slot, Superseded};
+use tidegate_core::flight::{
+    Caller, Claim, ClaimError, FollowError, Group, Joined, Slot, SupersededError,
+};
 use tidegate_core::{Domain, Instant, Worker, model};
 
 use crate::identity::Identity;
@@ -245,7 +247,7 @@ fn late_release_meets_new_claim() -> String {
     );
     assert_eq!(results[1], Ok(()));
     assert!(!counter.slot.is_held(lapsed));
-    (if results[0] == Err(Superseded) { "superseded" } else { "released" }).to_owned()
+    (if results[0] == Err(SupersededError) { "superseded" } else { "released" }).to_owned()
 }
 
 fn renewal_races_supersede() -> String {
@@ -393,8 +395,8 @@ fn load(shared: &Shared, worker: &mut Worker, caller: u32) -> (u32, u32) {
             }
             Ok(Joined::Follower(follower)) => match block_on(follower) {
                 Ok(value) => return (joined, value),
-                Err(Ended::Again) => {}
-                Err(Ended::Failed(error)) => panic!("nobody fails: {error}"),
+                Err(FollowError::Again) => {}
+                Err(FollowError::Failed(error)) => panic!("nobody fails: {error}"),
             },
             Err(error) => panic!("{error}"),
         }

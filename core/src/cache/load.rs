@@ -12,7 +12,7 @@ use super::entry::{Object, until};
 use super::insert::Insert;
 use super::later::Later;
 use super::{Cache, RemovalCause};
-use crate::flight::{CallerId, Follower, JoinError, Joined, Lead, Leader, Superseded};
+use crate::flight::{CallerId, Follower, JoinError, Joined, Lead, Leader, SupersededError};
 use crate::map::Entry;
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl, nanos};
@@ -33,8 +33,8 @@ where
     Stale(V, Option<Loading<'a, K, V, E, S>>),
     /// Nothing: the caller loads it.
     Lead(Loading<'a, K, V, E, S>),
-    /// Nothing: somebody else loads it. Whoever is told [`Ended::Again`](crate::flight::Ended::Again)
-    /// asks [once more](Cache::load_again).
+    /// Nothing: another caller loads it. A caller that gets
+    /// [`FollowError::Again`](crate::flight::FollowError::Again) asks [once more](Cache::load_again).
     Wait(Follower<V, E>),
 }
 
@@ -324,8 +324,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Superseded`]: another may be loading by now.
-    pub fn renew(&mut self, now: Instant) -> Result<(), Superseded> {
+    /// [`SupersededError`]: another may be loading by now.
+    pub fn renew(&mut self, now: Instant) -> Result<(), SupersededError> {
         self.leader.renew(self.cache.rules.lease, now)
     }
 

@@ -41,12 +41,12 @@ impl From<Caller> for CallerId {
 
 /// The lease of a claim, or of a leader, has ended, and another caller has come since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Superseded;
+pub struct SupersededError;
 
-impl fmt::Display for Superseded {
+impl fmt::Display for SupersededError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the lease has ended, and another caller has come since")
     }
 }
 
-impl core::error::Error for Superseded {}
+impl core::error::Error for SupersededError {}

@@ -4,7 +4,7 @@ use core::fmt;
 use core::task::Waker;
 use core::time::Duration;
 
-use super::caller::{Caller, Superseded};
+use super::caller::{Caller, SupersededError};
 use super::state::State;
 use crate::time::Instant;
 
@@ -126,13 +126,13 @@ impl<const WAITERS: usize> LocalSlot<WAITERS> {
     ///
     /// # Errors
     ///
-    /// [`Superseded`]: then nothing is changed.
+    /// [`SupersededError`]: then nothing is changed.
     pub fn renew(
         &mut self,
         claim: &LocalClaim,
         lease: Option<Duration>,
         now: Instant,
-    ) -> Result<(), Superseded> {
+    ) -> Result<(), SupersededError> {
         self.check(claim)?;
         self.state = self.state.leased(lease, now);
         Ok(())
@@ -142,18 +142,18 @@ impl<const WAITERS: usize> LocalSlot<WAITERS> {
     ///
     /// # Errors
     ///
-    /// [`Superseded`]: what was done under it may have been done by another, too.
+    /// [`SupersededError`]: what was done under it may have been done by another, too.
     #[expect(clippy::needless_pass_by_value, reason = "a claim is given back once")]
-    pub fn release(&mut self, claim: LocalClaim) -> Result<(), Superseded> {
+    pub fn release(&mut self, claim: LocalClaim) -> Result<(), SupersededError> {
         self.check(&claim)?;
         self.state = self.state.freed();
         self.wake_all();
         Ok(())
     }
 
-    fn check(&self, claim: &LocalClaim) -> Result<(), Superseded> {
+    fn check(&self, claim: &LocalClaim) -> Result<(), SupersededError> {
         let is_current = !self.state.is_free() && self.state.generation() == claim.0;
-        if is_current { Ok(()) } else { Err(Superseded) }
+        if is_current { Ok(()) } else { Err(SupersededError) }
     }
 
     fn wake_all(&mut self) {

@@ -15,11 +15,11 @@ mod place;
 mod slot;
 mod state;
 
-pub use caller::{Caller, CallerId, Superseded};
+pub use caller::{Caller, CallerId, SupersededError};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub(crate) use group::Lead;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use group::{Ended, Follower, Group, JoinError, Joined, Leader};
+pub use group::{FollowError, Follower, Group, JoinError, Joined, Leader};
 pub use local::{LocalClaim, LocalClaimError, LocalSlot};
 #[cfg(target_has_atomic = "64")]
 pub use slot::{Claim, ClaimError, Freed, Slot};

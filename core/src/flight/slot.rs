@@ -6,7 +6,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use super::caller::{Caller, Superseded};
+use super::caller::{Caller, SupersededError};
 use super::place::{Place, Ticket, wake_all};
 use super::state::State;
 use crate::sync::{AtomicU64, Ordering};
@@ -180,7 +180,11 @@ impl<const WAITERS: usize> Slot<WAITERS> {
     }
 
     /// Replaces the state of a claim unless it was superseded.
-    fn change(&self, generation: u32, change: impl Fn(State) -> State) -> Result<(), Superseded> {
+    fn change(
+        &self,
+        generation: u32,
+        change: impl Fn(State) -> State,
+    ) -> Result<(), SupersededError> {
         // Relaxed: the exchange decides.
         let mut state = State(self.state.load(Ordering::Relaxed));
         while state.generation() == generation && !state.is_free() {
@@ -196,7 +200,7 @@ impl<const WAITERS: usize> Slot<WAITERS> {
                 Err(seen) => state = State(seen),
             }
         }
-        Err(Superseded)
+        Err(SupersededError)
     }
 }
 
@@ -235,8 +239,8 @@ impl<const WAITERS: usize> Claim<'_, WAITERS> {
     ///
     /// # Errors
     ///
-    /// [`Superseded`]: then nothing is changed.
-    pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), Superseded> {
+    /// [`SupersededError`]: then nothing is changed.
+    pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), SupersededError> {
         self.slot.change(self.generation, |state| state.leased(lease, now))
     }
 
@@ -244,13 +248,13 @@ impl<const WAITERS: usize> Claim<'_, WAITERS> {
     ///
     /// # Errors
     ///
-    /// [`Superseded`]: what was done under it may have been done by another, too.
-    pub fn release(self) -> Result<(), Superseded> {
+    /// [`SupersededError`]: what was done under it may have been done by another, too.
+    pub fn release(self) -> Result<(), SupersededError> {
         let this = core::mem::ManuallyDrop::new(self);
         this.free()
     }
 
-    fn free(&self) -> Result<(), Superseded> {
+    fn free(&self) -> Result<(), SupersededError> {
         self.slot.change(self.generation, State::freed)?;
         wake_all(self.slot.places.iter(), Waker::wake);
         Ok(())

@@ -29,12 +29,12 @@ pub enum WhenFull {
 
 /// The entry has ended, or is no longer there: advertise it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lapsed;
+pub struct LapsedError;
 
-impl fmt::Display for Lapsed {
+impl fmt::Display for LapsedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the lease has ended")
     }
 }
 
-impl core::error::Error for Lapsed {}
+impl core::error::Error for LapsedError {}

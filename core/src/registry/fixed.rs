@@ -4,7 +4,7 @@ use core::fmt;
 
 use heapless::{LinearMap, String};
 
-use super::{Departure, Lapsed, WhenFull};
+use super::{Departure, LapsedError, WhenFull};
 use crate::time::{Instant, Ttl};
 
 /// A registry for up to `N` entries with ids of up to `ID` bytes: no heap, no atomics, for firmware.
@@ -58,9 +58,9 @@ impl<V> Leased<V> {
         self.end.is_some_and(|end| end <= now)
     }
 
-    fn renew(&mut self, now: Instant) -> Result<(), Lapsed> {
+    fn renew(&mut self, now: Instant) -> Result<(), LapsedError> {
         if self.is_past(now) {
-            return Err(Lapsed);
+            return Err(LapsedError);
         }
         // A renewal of an earlier time shortens nothing; what never ends does not begin to.
         self.end = self.end.max(end(self.ttl, now));
@@ -211,19 +211,19 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
     ///
     /// # Errors
     ///
-    /// [`Lapsed`], if it has expired, was removed or replaced: a renewal brings nothing back.
-    pub fn renew(&mut self, lease: &FixedLease, now: Instant) -> Result<(), Lapsed> {
+    /// [`LapsedError`], if it has expired, was removed or replaced: a renewal brings nothing back.
+    pub fn renew(&mut self, lease: &FixedLease, now: Instant) -> Result<(), LapsedError> {
         let mut entries = self.entries.iter_mut().map(|(_, leased)| leased);
-        entries.find(|leased| leased.number == lease.0).ok_or(Lapsed)?.renew(now)
+        entries.find(|leased| leased.number == lease.0).ok_or(LapsedError)?.renew(now)
     }
 
     /// Renews the entry that an id stands for now, whichever lease it has.
     ///
     /// # Errors
     ///
-    /// [`Lapsed`], also if there is none.
-    pub fn renew_any(&mut self, id: &str, now: Instant) -> Result<(), Lapsed> {
-        self.entries.get_mut(id).ok_or(Lapsed)?.renew(now)
+    /// [`LapsedError`], also if there is none.
+    pub fn renew_any(&mut self, id: &str, now: Instant) -> Result<(), LapsedError> {
+        self.entries.get_mut(id).ok_or(LapsedError)?.renew(now)
     }
 
     /// Removes the entry of a lease. Returns its value, if it lived.

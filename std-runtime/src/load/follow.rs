@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use tidegate_core::Instant;
-use tidegate_core::flight::{Ended, Follower};
+use tidegate_core::flight::{FollowError, Follower};
 
 use crate::panics::contained;
 
@@ -49,8 +49,10 @@ impl<V: Clone, E: Clone> Future for Following<V, E> {
         match poll {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(Ok(value))) => Poll::Ready(Followed::Value(value, follower.until())),
-            Some(Poll::Ready(Err(Ended::Failed(error)))) => Poll::Ready(Followed::Failed(error)),
-            Some(Poll::Ready(Err(Ended::Again))) => Poll::Ready(Followed::Again),
+            Some(Poll::Ready(Err(FollowError::Failed(error)))) => {
+                Poll::Ready(Followed::Failed(error))
+            }
+            Some(Poll::Ready(Err(FollowError::Again))) => Poll::Ready(Followed::Again),
             None => Poll::Ready(Followed::Panicked),
         }
     }

@@ -36,14 +36,14 @@ impl<V, E> Unpin for Follower<V, E> {}
 
 /// A flight that ended without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended<E> {
+pub enum FollowError<E> {
     /// The leader failed, with this error.
     Failed(E),
     /// The leader went without a result, or was superseded: join again, and somebody will lead.
     Again,
 }
 
-impl<E: fmt::Display> fmt::Display for Ended<E> {
+impl<E: fmt::Display> fmt::Display for FollowError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(error) => error.fmt(f),
@@ -52,7 +52,7 @@ impl<E: fmt::Display> fmt::Display for Ended<E> {
     }
 }
 
-impl<E: core::error::Error> core::error::Error for Ended<E> {}
+impl<E: core::error::Error> core::error::Error for FollowError<E> {}
 
 impl<V, E> Follower<V, E> {
     pub(super) fn new(flight: Arc<Flight<V, E>>) -> Self {
@@ -84,17 +84,17 @@ impl<V, E> Follower<V, E> {
 
 impl<V: Clone, E: Clone> Follower<V, E> {
     /// The result, if the flight has ended.
-    pub fn result(&self) -> Option<Result<V, Ended<E>>> {
+    pub fn result(&self) -> Option<Result<V, FollowError<E>>> {
         self.flight.ended().map(|result| match result {
             Some(Outcome { result: Ok(value), .. }) => Ok(value.clone()),
-            Some(Outcome { result: Err(error), .. }) => Err(Ended::Failed(error.clone())),
-            None => Err(Ended::Again),
+            Some(Outcome { result: Err(error), .. }) => Err(FollowError::Failed(error.clone())),
+            None => Err(FollowError::Again),
         })
     }
 }
 
 impl<V: Clone, E: Clone> Future for Follower<V, E> {
-    type Output = Result<V, Ended<E>>;
+    type Output = Result<V, FollowError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(result) = self.result() {

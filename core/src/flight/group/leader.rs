@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::Group;
 use super::follower::Follower;
 use super::shared::{End, Flight, Outcome};
-use crate::flight::caller::Superseded;
+use crate::flight::caller::SupersededError;
 use crate::reclaim::Guard;
 use crate::time::Instant;
 
@@ -72,9 +72,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`Superseded`]: another may lead by now.
-    pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), Superseded> {
-        if self.lead.flight.renew(lease, now) { Ok(()) } else { Err(Superseded) }
+    /// [`SupersededError`]: another may lead by now.
+    pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), SupersededError> {
+        if self.lead.flight.renew(lease, now) { Ok(()) } else { Err(SupersededError) }
     }
 
     /// Ends the flight with a value, which every follower gets a clone of. A caller that joins after this

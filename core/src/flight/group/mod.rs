@@ -12,7 +12,7 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
-pub use self::follower::{Ended, Follower};
+pub use self::follower::{FollowError, Follower};
 pub(crate) use self::leader::Lead;
 pub use self::leader::Leader;
 

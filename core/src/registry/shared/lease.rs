@@ -7,23 +7,23 @@ use core::mem::ManuallyDrop;
 use super::entry::{Leased, let_go};
 use super::ledger::Ledger;
 use crate::map::{Entry, Held};
-use crate::registry::Lapsed;
+use crate::registry::LapsedError;
 use crate::time::Instant;
 
 /// The right to renew one service, and to withdraw it: the very one that it was given for, whatever its key
 /// stands for later.
 ///
 /// A lease borrows nothing: it can be stored, sent to another thread and moved into a task. No call of it
-/// takes a guard. It keeps its own entry in memory and nothing else: neither the registry, after whose end it
-/// is [`Lapsed`], nor what others have removed. A lease that is stored in its own service's value is never
-/// dropped.
+/// takes a guard. It keeps its own entry in memory and nothing else: neither the registry, after whose end a
+/// renewal is [`LapsedError`], nor what others have removed. A lease that is stored in its own service's
+/// value is never dropped.
 ///
 /// When a lease is dropped, its service stays until it expires, or is withdrawn if the lease was
 /// [told to](Self::withdraw_on_drop). [`Registry::withdraw`](super::Registry::withdraw) withdraws it at
 /// once, with its room.
 ///
 /// ```
-/// use tidegate_core::registry::{Lapsed, Lease};
+/// use tidegate_core::registry::{LapsedError, Lease};
 /// use tidegate_core::{Domain, Instant, Registry, SeededState};
 ///
 /// let domain = Domain::new();
@@ -34,7 +34,7 @@ use crate::time::Instant;
 /// let old: Lease<&str, u16> = registry.advertise("mail", 25, now, worker.quiescent(now))?;
 /// let new = registry.advertise("mail", 2525, now, worker.quiescent(now))?;
 /// let renewing = std::thread::spawn(move || old.renew(now));
-/// assert_eq!(renewing.join().unwrap(), Err(Lapsed), "the key is another's");
+/// assert_eq!(renewing.join().unwrap(), Err(LapsedError), "the key is another's");
 /// assert_eq!(new.renew(now), Ok(()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -78,10 +78,10 @@ impl<K, V> Lease<K, V> {
     ///
     /// # Errors
     ///
-    /// [`Lapsed`], if the service has expired, was withdrawn or replaced, or its registry was dropped: a
-    /// renewal brings nothing back.
-    pub fn renew(&self, now: Instant) -> Result<(), Lapsed> {
-        if self.ledger.renew(&self.entry().value, now) { Ok(()) } else { Err(Lapsed) }
+    /// [`LapsedError`], if the service has expired, was withdrawn or replaced, or its registry was
+    /// dropped: a renewal brings nothing back.
+    pub fn renew(&self, now: Instant) -> Result<(), LapsedError> {
+        if self.ledger.renew(&self.entry().value, now) { Ok(()) } else { Err(LapsedError) }
     }
 
     /// Returns whether a [renewal](Self::renew) would fail, and renews nothing.

@@ -10,7 +10,7 @@ use super::namespace::{Expected, New, Put, Unmet};
 use super::namespaces::rejected;
 use super::{EnterError, Lease, Registry, TimeStatus};
 use crate::reclaim::Guard;
-use crate::registry::Lapsed;
+use crate::registry::LapsedError;
 use crate::time::{Instant, Ttl};
 
 impl<K, V, N, P, S> Registry<K, V, N, P, S>
@@ -136,8 +136,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Lapsed`], also if the key stands for none.
-    pub fn renew_any<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Result<(), Lapsed>
+    /// [`LapsedError`], also if the key stands for none.
+    pub fn renew_any<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Result<(), LapsedError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -145,7 +145,7 @@ where
         self.services.admit(guard);
         loop {
             let time = self.services.clock().time(now);
-            let entry = self.services.get(key, time, guard).ok_or(Lapsed)?;
+            let entry = self.services.get(key, time, guard).ok_or(LapsedError)?;
             if self.services.ledger().renew(&entry.value, now) {
                 return Ok(());
             }
