@@ -63,7 +63,6 @@ where
     /// # Panics
     ///
     /// If there is no memory.
-    #[expect(clippy::new_without_default, reason = "implemented below, with fewer bounds to read")]
     pub fn new() -> Self {
         Self { engine: Arc::new(Engine::with(domain(), random_state())), _kept: None }
     }

@@ -54,7 +54,6 @@ where
     /// # Panics
     ///
     /// If there is no memory.
-    #[expect(clippy::new_without_default, reason = "implemented below")]
     pub fn new() -> Self {
         Self { flights: Arc::new(Group::with(domain(), random_state())) }
     }

@@ -173,6 +173,8 @@ fn it_is_swept_by_its_own_clock_until_the_last_handle_is_gone() {
     assert_eq!(runtime.sweep_handles().len(), 0);
 }
 
+type Pages = Cache<u32, Arc<Told>>;
+
 /// Says on which thread it was dropped.
 struct Told(Arc<Mutex<Option<String>>>);
 
@@ -186,7 +188,7 @@ impl Drop for Told {
 #[test]
 fn a_cache_whose_last_handle_is_dropped_during_a_step_ends_on_that_thread() {
     let dropped = Arc::new(Mutex::new(None));
-    let handle: Arc<Mutex<Option<Cache<u32, Arc<Told>>>>> = Arc::default();
+    let handle: Arc<Mutex<Option<Pages>>> = Arc::default();
     let cache = {
         let handle = Arc::clone(&handle);
         // Called by the sweep, within its step: it drops the last handle.
