@@ -480,7 +480,7 @@ fn e_c20_e_c22_what_is_pinned_stays_until_the_last_pin_is_gone() {
     let (cache, mut worker, now) = small(10);
     let guard = worker.quiescent(now);
     fill(&cache, [("a", "1"), ("b", "1")], guard);
-    let (first, second) = (cache.pin("a", now, guard), cache.pin("a", now, guard));
+    let (first, second) = (cache.hold("a", now, guard), cache.hold("a", now, guard));
     assert_eq!(cache.evict_bytes(u64::MAX, Tiers::ALL, now, guard).entries, 1);
     assert_eq!(there(&cache, now, guard), ["a"], "E-C20");
     drop(first);
@@ -497,7 +497,7 @@ fn e_c23_a_holder_that_dies_lets_go() {
     let guard = worker.quiescent(now);
     fill(&cache, [("a", "1")], guard);
     let dies = || {
-        let _pin = cache.pin("a", now, guard);
+        let _pin = cache.hold("a", now, guard);
         panic!("a holder's own");
     };
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(dies)).is_err());
@@ -509,7 +509,7 @@ fn e_c25_to_hold_an_entry_for_a_while_is_to_read_it() {
     let (cache, mut worker, now) = small(10);
     let guard = worker.quiescent(now);
     fill(&cache, [("k1", ""), ("k2", "")], guard);
-    drop(cache.pin("k1", now, guard));
+    drop(cache.hold("k1", now, guard));
     assert_eq!(cache.evict_bytes(1, Tiers::ALL, now, guard).entries, 1);
     assert_eq!(there(&cache, now, guard), ["k1"]);
 }
@@ -520,9 +520,9 @@ fn e_c34_an_entry_that_is_replaced_stays_valid_for_who_holds_it() {
     let log = Log::default();
     let (cache, mut worker, now) = texts(|it| it.listener(log.listener()));
     fill(&cache, [("a", "old")], worker.quiescent(now));
-    let old = cache.pin("a", now, worker.quiescent(now)).expect("there");
+    let old = cache.hold("a", now, worker.quiescent(now)).expect("there");
     fill(&cache, [("a", "new")], worker.quiescent(now));
-    let new = cache.pin("a", now, worker.quiescent(now)).expect("there");
+    let new = cache.hold("a", now, worker.quiescent(now)).expect("there");
     // Long enough for all that nobody holds to be freed.
     for _ in 0..8 {
         worker.collect(now, Budget::entries(100));
@@ -554,7 +554,7 @@ fn a_pinned_value_is_dropped_once_whoever_comes_last() {
     let value = Arc::new(());
     for pin_last in [true, false] {
         cache.insert(1, Arc::clone(&value), now, worker.quiescent(now)).expect("room");
-        let pin = cache.pin(&1, now, worker.quiescent(now)).expect("there");
+        let pin = cache.hold(&1, now, worker.quiescent(now)).expect("there");
         cache.invalidate(&1, now, worker.quiescent(now));
         if pin_last {
             collect(&mut worker);
@@ -568,7 +568,7 @@ fn a_pinned_value_is_dropped_once_whoever_comes_last() {
         assert_eq!(Arc::strong_count(&value), 1);
     }
     cache.insert(1, Arc::clone(&value), now, worker.quiescent(now)).expect("room");
-    drop(cache.pin(&1, now, worker.quiescent(now)));
+    drop(cache.hold(&1, now, worker.quiescent(now)));
     drop(cache);
     assert_eq!(Arc::strong_count(&value), 1, "with the cache");
 }
@@ -578,7 +578,7 @@ fn a_cache_full_of_pins_hands_the_value_back() {
     let (cache, mut worker, now) = small(2);
     let guard = worker.quiescent(now);
     fill(&cache, [("a", ""), ("b", "")], guard);
-    let pins = (cache.pin("a", now, guard), cache.pin("b", now, guard));
+    let pins = (cache.hold("a", now, guard), cache.hold("b", now, guard));
     let refused = cache.insert("c", "value", now, guard).expect_err("full");
     assert_eq!((refused.error, refused.value), (CacheError::Full, "value"));
     drop(pins);
@@ -670,7 +670,7 @@ fn what_is_replaced_is_there_all_the_while() {
         while !done.load(Ordering::Relaxed) {
             let guard = reading.quiescent(NOW);
             assert!(cache.get(&1, NOW, guard).is_some());
-            assert!(cache.pin(&1, NOW, guard).is_some());
+            assert!(cache.hold(&1, NOW, guard).is_some());
         }
     });
     let guard = reading.quiescent(NOW);
@@ -770,7 +770,7 @@ fn a_replacement_that_is_refused_removes_what_was_there() {
     assert_eq!(cache.usage(), Usage { entries: 1, bytes: 1 });
 
     // Nothing else can be evicted.
-    let pin = cache.pin("b", now, guard).expect("it is there");
+    let pin = cache.hold("b", now, guard).expect("it is there");
     cache.insert("a", "old", now, guard).expect("room");
     let refused = cache.insert("a", "ten bytes.", now, guard).expect_err("one is pinned");
     assert_eq!(refused.error, CacheError::Full);

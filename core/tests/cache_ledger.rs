@@ -82,7 +82,7 @@ fn eight_threads_stay_within_the_bounds_and_lose_nothing() {
                             let evicted = cache.evict_bytes(random.u64(..300), tiers, now, guard);
                             assert!(evicted.bytes <= 300 + 200);
                         }
-                        14 if pins.len() < 8 => pins.extend(cache.pin(&key, now, guard)),
+                        14 if pins.len() < 8 => pins.extend(cache.hold(&key, now, guard)),
                         _ => {
                             if !pins.is_empty() {
                                 pins.swap_remove(random.usize(..pins.len()));

@@ -55,7 +55,7 @@ fn a_cache_refuses_a_foreign_guard() {
     let page = || String::from("page");
     refused("get", || _ = cache.get(&1, NOW, guard));
     refused("peek", || _ = cache.peek(&1, NOW, guard));
-    refused("pin", || _ = cache.pin(&1, NOW, guard));
+    refused("pin", || _ = cache.hold(&1, NOW, guard));
     refused("insert", || _ = cache.insert(9, page(), NOW, guard));
     refused("insert_with", || _ = cache.insert_with(9, page(), Insert::new(), NOW, guard));
     refused("invalidate", || _ = cache.invalidate(&1, NOW, guard));

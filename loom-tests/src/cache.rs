@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
-use tidegate_core::cache::{Insert, Load, OwnedPin, Usage};
+use tidegate_core::cache::{Insert, Load, OwnedHeldEntry, Usage};
 use tidegate_core::flight::{Caller, FollowError};
 use tidegate_core::{
     Budget, Cache, Domain, Guard, Instant, RemovalCause, Sweep, Tiers, Worker, model,
@@ -31,15 +31,15 @@ pub const MODELS: &[Model] = &[
         outcomes: both(&["kept [true, true]", "kept [true, false]", "kept [false, true]"]),
     },
     Model {
-        name: "c02_pin_races_eviction",
+        name: "c02_hold_races_eviction",
         preemptions: 3,
-        run: pin_races_eviction,
+        run: hold_races_eviction,
         outcomes: both(&["pinned, evicted 0", "pinned, evicted 1", "missed, evicted 1"]),
     },
     Model {
-        name: "c03_replace_races_pin",
+        name: "c03_replace_races_hold",
         preemptions: 3,
-        run: replace_races_pin,
+        run: replace_races_hold,
         outcomes: both(&["old", "new"]),
     },
     Model {
@@ -73,9 +73,9 @@ pub const MODELS: &[Model] = &[
         outcomes: both(&["Explicit", "Expired", "Pressure"]),
     },
     Model {
-        name: "c09_last_unpin_races_the_collector",
+        name: "c09_last_release_races_the_collector",
         preemptions: 1,
-        run: last_unpin_races_the_collector,
+        run: last_release_races_the_collector,
         outcomes: both(&["freed by the collector", "freed by the pin"]),
     },
     Model {
@@ -121,9 +121,9 @@ pub const MODELS: &[Model] = &[
         outcomes: both(&["stored and removed", "not stored"]),
     },
     Model {
-        name: "c17_replace_in_a_full_cache_races_pin",
+        name: "c17_replace_in_a_full_cache_races_hold",
         preemptions: 3,
-        run: replace_in_a_full_cache_races_pin,
+        run: replace_in_a_full_cache_races_hold,
         outcomes: both(&[
             "missed, evicted 0",
             "new, evicted 0",
@@ -150,15 +150,15 @@ pub const MODELS: &[Model] = &[
         outcomes: both(&["kept [true, true]", "kept [true, false]", "kept [false, true]"]),
     },
     Model {
-        name: "c21_owned_pin_outlives_its_cache",
+        name: "c21_owned_hold_outlives_its_cache",
         preemptions: 3,
-        run: owned_pin_outlives_its_cache,
+        run: owned_hold_outlives_its_cache,
         outcomes: both(&["freed by the cache", "freed by the pin"]),
     },
     Model {
-        name: "c22_insert_that_finds_no_room_races_pin",
+        name: "c22_insert_that_finds_no_room_races_hold",
         preemptions: 2,
-        run: insert_that_finds_no_room_races_pin,
+        run: insert_that_finds_no_room_races_hold,
         outcomes: both(&["kept, new", "kept, old", "refused, missed", "refused, old"])
             .only_in_plain(&["kept, missed"]),
     },
@@ -210,7 +210,7 @@ struct Setting {
     drops: Arc<AtomicU64>,
     made: AtomicU64,
     /// A pin that was made before the threads started.
-    pin: std::sync::Mutex<Option<OwnedPin<u64, Value>>>,
+    pin: std::sync::Mutex<Option<OwnedHeldEntry<u64, Value>>>,
 }
 
 impl Setting {
@@ -326,13 +326,13 @@ fn insert_at_capacity_races_insert() -> String {
     format!("kept {ends:?}")
 }
 
-fn pin_races_eviction() -> String {
+fn hold_races_eviction() -> String {
     let (setting, worker, ends) = with(
         Domain::quarantine,
         2,
         |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
         vec![
-            |setting, worker| match setting.cache.pin(&1, NOW, worker.quiescent(NOW)) {
+            |setting, worker| match setting.cache.hold(&1, NOW, worker.quiescent(NOW)) {
                 Some(pin) => {
                     worker.offline(|| ());
                     assert_eq!((pin.get(), setting.cache.usage().entries), (10, 1));
@@ -347,7 +347,7 @@ fn pin_races_eviction() -> String {
     ends.join(", ")
 }
 
-fn replace_races_pin() -> String {
+fn replace_races_hold() -> String {
     let (setting, worker, ends) = with(
         Domain::quarantine,
         2,
@@ -358,7 +358,7 @@ fn replace_races_pin() -> String {
                 ""
             },
             |setting, worker| {
-                let pin = setting.cache.pin(&1, NOW, worker.quiescent(NOW)).expect("either");
+                let pin = setting.cache.hold(&1, NOW, worker.quiescent(NOW)).expect("either");
                 worker.offline(|| ());
                 match pin.get() {
                     10 => "old",
@@ -486,7 +486,7 @@ fn listener_exactly_once() -> String {
 }
 
 /// Over the real collector: the entry is freed by it, or by whoever held on to it.
-fn last_unpin_races_the_collector() -> String {
+fn last_release_races_the_collector() -> String {
     let (setting, mut worker, ends) = with(
         Domain::new,
         2,
@@ -494,7 +494,7 @@ fn last_unpin_races_the_collector() -> String {
         vec![
             |setting, worker| {
                 let guard = worker.quiescent(NOW);
-                let pin = setting.cache.pin(&1, NOW, guard).expect("nobody else removes it");
+                let pin = setting.cache.hold(&1, NOW, guard).expect("nobody else removes it");
                 setting.cache.invalidate(&1, NOW, guard);
                 worker.offline(|| ());
                 loom::thread::yield_now();
@@ -525,7 +525,7 @@ fn last_unpin_races_the_collector() -> String {
 }
 
 /// The entry is freed by the cache that is dropped, or by the last of its pins.
-fn owned_pin_outlives_its_cache() -> String {
+fn owned_hold_outlives_its_cache() -> String {
     model::forget_live();
     let domain = Domain::quarantine();
     let mut worker = domain.worker();
@@ -535,7 +535,7 @@ fn owned_pin_outlives_its_cache() -> String {
     let guard = worker.quiescent(NOW);
     let value = Value { content: UnsafeCell::new(10), drops: Arc::clone(&drops) };
     assert!(cache.insert(1, value, NOW, guard).is_ok());
-    let pins = [(); 2].map(|()| cache.pin(&1, NOW, guard).expect("there").into_owned());
+    let pins = [(); 2].map(|()| cache.hold(&1, NOW, guard).expect("there").into_owned());
     drop(worker);
     let mut threads: Vec<Box<dyn FnOnce() -> bool>> = Vec::new();
     for pin in pins {
@@ -778,7 +778,7 @@ fn invalidate_all_races_load() -> String {
 
 /// A pin gets the old value or the new one, and what it holds has room of its own. It gets neither while
 /// the one lends its room to the other.
-fn replace_in_a_full_cache_races_pin() -> String {
+fn replace_in_a_full_cache_races_hold() -> String {
     let (setting, worker, ends) = with(
         Domain::quarantine,
         2,
@@ -794,7 +794,7 @@ fn replace_in_a_full_cache_races_pin() -> String {
                 ""
             },
             |setting, worker| {
-                let pin = setting.cache.pin(&1, NOW, worker.quiescent(NOW));
+                let pin = setting.cache.hold(&1, NOW, worker.quiescent(NOW));
                 worker.offline(|| ());
                 assert!(setting.cache.usage().entries <= 2);
                 pin.map_or("missed", |pin| if pin.get() == 10 { "old" } else { "new" })
@@ -879,7 +879,7 @@ fn two_replace_one_key_in_a_full_cache() -> String {
 
 /// The old value has lent its room when it turns out that the new one, which is heavier, has too little. A
 /// pin makes room for it, and may give the old value room of its own before its own is given back.
-fn insert_that_finds_no_room_races_pin() -> String {
+fn insert_that_finds_no_room_races_hold() -> String {
     let (setting, mut worker, ends) = with_most(
         Domain::quarantine,
         Usage { entries: 8, bytes: 3 },
@@ -887,7 +887,7 @@ fn insert_that_finds_no_room_races_pin() -> String {
             assert!(setting.put(1, 10, NOW, guard));
             let heavy = Insert::new().weight(2);
             assert!(setting.cache.insert_with(2, setting.value(20), heavy, NOW, guard).is_ok());
-            let pin = setting.cache.pin(&2, NOW, guard).expect("just inserted");
+            let pin = setting.cache.hold(&2, NOW, guard).expect("just inserted");
             *setting.pin.lock().expect("no panic") = Some(pin.into_owned());
             assert!(setting.cache.invalidate(&2, NOW, guard).is_some());
             assert_eq!(setting.cache.usage().bytes, 3, "the pin keeps its room");
@@ -903,7 +903,7 @@ fn insert_that_finds_no_room_races_pin() -> String {
             |setting, worker| {
                 let pin = setting.pin.lock().expect("no panic").take();
                 drop(pin);
-                let pin = setting.cache.pin(&1, NOW, worker.quiescent(NOW));
+                let pin = setting.cache.hold(&1, NOW, worker.quiescent(NOW));
                 worker.offline(|| ());
                 assert!(setting.cache.usage().bytes <= 3);
                 pin.map_or("missed", |pin| if pin.get() == 10 { "old" } else { "new" })

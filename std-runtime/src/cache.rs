@@ -10,7 +10,7 @@ use std::hash::Hash;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-use tidegate_core::cache::{CachePass, Counters, Insert, OwnedPin, StoreError, Usage};
+use tidegate_core::cache::{CachePass, Counters, Insert, OwnedHeldEntry, StoreError, Usage};
 use tidegate_core::{Budget, Clock, SeededState, Swept};
 
 pub use self::builder::CacheBuilder;
@@ -69,7 +69,7 @@ where
 ///
 /// It borrows nothing: it can be kept across an `await` and sent to another thread, and it outlives the cache. A
 /// value must not own a hold of an entry of its own cache: neither would ever be dropped.
-pub type Hold<K, V> = OwnedPin<K, V>;
+pub type Hold<K, V> = OwnedHeldEntry<K, V>;
 
 impl<K, V> Cache<K, V>
 where
@@ -202,7 +202,7 @@ where
     {
         let now = self.shared.clock.now();
         let guard = pin();
-        Some(self.shared.engine.pin(key, now, &guard)?.into_owned())
+        Some(self.shared.engine.hold(key, now, &guard)?.into_owned())
     }
 
     /// Returns clones of the entries that have not expired, in no order. Looks at the whole table, and holds back

@@ -502,7 +502,7 @@ fn e9_settings_change_while_it_runs_and_those_that_cannot_be_are_named() {
 fn e7_what_is_pinned_stays() {
     let it = setting(100, 100, rules(90, 0, 1), Tiers::ALL);
     fill(&it.slabs, &[60, 40], RAM);
-    let pinned = it.slabs.pin(&0, clock().now(), &pin()).expect("it is there");
+    let pinned = it.slabs.hold(&0, clock().now(), &pin()).expect("it is there");
     let check = it.pressure.force_check().expect("a check");
     assert_eq!(check, Check::Evicted { entries: 1, bytes: 40, target: 100, shortfall: 60 });
     assert_eq!(*pinned, 60);

@@ -2,7 +2,7 @@
 //!
 //! The two are never in the cache together, but the new entry must have its room before it is put in
 //! the old one's place. So the old entry [lends](Object::lend) its room first, and is not evicted or
-//! pinned from then on. It stays readable until its place is taken. A thread that kills it meanwhile
+//! held from then on. It stays readable until its place is taken. A thread that kills it meanwhile
 //! leaves the room to the new entry.
 
 use super::entry::Object;

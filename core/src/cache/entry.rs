@@ -7,7 +7,7 @@
 //! | `LEFT` | the map has no use for it any more, nor has any guard; for good |
 //! | `LENT` | its room is lent to an entry that is about to take its place |
 //! | `PENDING` | it was loaded, and its leader has not yet seen that the key was not written since |
-//! | the rest | how many pins hold it; none is added once it is dead |
+//! | the rest | how many holds there are; none is added once it is dead |
 
 use core::ptr::NonNull;
 
@@ -23,7 +23,7 @@ const READ: u32 = 0b010;
 const LEFT: u32 = 0b100;
 const PENDING: u32 = 0b1000;
 const LENT: u32 = 0b1_0000;
-const PIN: u32 = 0b10_0000;
+const HOLD: u32 = 0b10_0000;
 
 /// What never ends. What ends at this very nanosecond ends one earlier.
 const NEVER: u64 = u64::MAX;
@@ -56,10 +56,10 @@ pub(super) struct Object<V> {
 pub(super) enum Search {
     /// Who is too old.
     Expired,
-    /// The same, or who is not pinned and was not read.
+    /// The same, or who is not held and was not read.
     Unread,
-    /// The same, or who is not pinned.
-    Unpinned,
+    /// The same, or who is not held.
+    Unheld,
     /// Anybody: there is no place for him any more.
     Anyone,
 }
@@ -83,27 +83,27 @@ pub(super) enum Fate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dead {
     /// What was reserved for it is to be given back by him.
-    Unpinned,
-    /// By whoever drops its last pin.
-    Pinned,
+    Unheld,
+    /// By whoever drops its last hold.
+    Held,
     /// By nobody: it has been lent to another entry.
     Lent,
 }
 
-/// Why an entry could not be pinned.
+/// Why an entry could not be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotPinned {
+pub(super) enum NotHeld {
     /// It is dead.
     Dead,
-    /// It has as many pins as can be counted.
+    /// It has as many holds as can be counted.
     TooOften,
     /// Its room is [lent](Object::lend): without room of its own it cannot stay after its replacement.
     Lent,
 }
 
-/// What the last pin leaves behind.
+/// What the last hold leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unpinned {
+pub(super) struct Unheld {
     /// What was reserved for it is to be given back.
     pub(super) dead: bool,
     /// Its memory is.
@@ -220,11 +220,11 @@ impl<V> Object<V> {
             let (next, fate) = match state {
                 dead if dead & DEAD != 0 => return Fate::Gone,
                 found if search == Search::Anyone => (found | DEAD, Fate::Evicted(dead(found))),
-                held if held & LENT != 0 || held >= PIN || search == Search::Expired => {
+                held if held & LENT != 0 || held >= HOLD || search == Search::Expired => {
                     return Fate::Stays;
                 }
                 read if read & READ != 0 && search == Search::Unread => (read & !READ, Fate::Read),
-                idle => (idle | DEAD, Fate::Evicted(Dead::Unpinned)),
+                idle => (idle | DEAD, Fate::Evicted(Dead::Unheld)),
             };
             // Relaxed: nothing took its place.
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
@@ -234,15 +234,15 @@ impl<V> Object<V> {
         }
     }
 
-    /// Adds a pin.
-    pub(super) fn pin(&self) -> Result<(), NotPinned> {
+    /// Adds a hold.
+    pub(super) fn hold(&self) -> Result<(), NotHeld> {
         // Relaxed, here and below: who finds it dead looks again by `is_dead`. A count, of who holds a guard.
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let next = match state {
-                dead if dead & DEAD != 0 => return Err(NotPinned::Dead),
-                lent if lent & LENT != 0 => return Err(NotPinned::Lent),
-                idle => idle.checked_add(PIN).ok_or(NotPinned::TooOften)? | READ,
+                dead if dead & DEAD != 0 => return Err(NotHeld::Dead),
+                lent if lent & LENT != 0 => return Err(NotHeld::Lent),
+                idle => idle.checked_add(HOLD).ok_or(NotHeld::TooOften)? | READ,
             };
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
@@ -252,11 +252,11 @@ impl<V> Object<V> {
     }
 
     /// Lends its room to an entry that is about to take its place: from now on it is not evicted, and
-    /// not pinned. `false` if it is dead, pinned, or has lent it already.
+    /// not held. `false` if it is dead, held, or has lent it already.
     pub(super) fn lend(&self) -> bool {
         // Relaxed, here and in `take_back`: only whose the room is, and rooms are counts.
         let mut state = self.state.load(Ordering::Relaxed);
-        while state & (DEAD | LENT) == 0 && state < PIN {
+        while state & (DEAD | LENT) == 0 && state < HOLD {
             let next = state | LENT;
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
@@ -290,18 +290,18 @@ fn mark(stamp: u32, tier: Tier) -> u32 {
 fn dead(before: u32) -> Dead {
     match before {
         lent if lent & LENT != 0 => Dead::Lent,
-        pinned if pinned >= PIN => Dead::Pinned,
-        _ => Dead::Unpinned,
+        held if held >= HOLD => Dead::Held,
+        _ => Dead::Unheld,
     }
 }
 
-/// One pin less; what it leaves behind if it was the last. After this, others may free the object,
+/// One hold less; what it leaves behind if it was the last. After this, others may free the object,
 /// unless it is left behind: so it is told of its word only.
-pub(super) fn unpin(state: &AtomicU32) -> Unpinned {
+pub(super) fn let_go(state: &AtomicU32) -> Unheld {
     // Release: whoever frees it does so after we are done with it. Acquire: the same, if that is us.
-    let before = state.fetch_sub(PIN, Ordering::AcqRel);
-    let last = before / PIN == 1;
-    Unpinned { dead: last && before & DEAD != 0, left: last && before & LEFT != 0 }
+    let before = state.fetch_sub(HOLD, Ordering::AcqRel);
+    let last = before / HOLD == 1;
+    Unheld { dead: last && before & DEAD != 0, left: last && before & LEFT != 0 }
 }
 
 impl<V> Retained for Object<V> {
@@ -312,8 +312,8 @@ impl<V> Retained for Object<V> {
     unsafe fn left(this: NonNull<Self>) -> bool {
         // SAFETY: by the caller's promise.
         let state = unsafe { &(*this.as_ptr()).state };
-        // AcqRel: as in `unpin`, with which this pairs: one of the two is the last. The Release is needed where
+        // AcqRel: as in `let_go`, with which this pairs: one of the two is the last. The Release is needed where
         // the cache is dropped; else the grace period orders the same.
-        state.fetch_or(LEFT, Ordering::AcqRel) < PIN
+        state.fetch_or(LEFT, Ordering::AcqRel) < HOLD
     }
 }

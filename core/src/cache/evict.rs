@@ -11,7 +11,7 @@ use crate::reclaim::Guard;
 use crate::time::Instant;
 
 /// So many entries that were read are given another chance before one of them must go all the same: a
-/// search for a victim is no longer than this, but for what is dead or pinned.
+/// search for a victim is no longer than this, but for what is dead or held.
 const CHANCES: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// After so many turns, what is fetched now is there.
@@ -28,7 +28,7 @@ pub struct Evicted {
     pub entries: u64,
     /// How many bytes.
     pub bytes: u64,
-    /// How many bytes less than asked for: the rest was pinned, of other tiers, or not there.
+    /// How many bytes less than asked for: the rest was held, of other tiers, or not there.
     pub shortfall: u64,
 }
 
@@ -37,7 +37,7 @@ pub struct Evicted {
 enum Turn {
     /// It is removed, and its room is the caller's.
     Removed,
-    /// There is none, or it is removed and somebody's pin keeps its room.
+    /// There is none, or it is removed and a hold keeps its room.
     Nothing,
     /// It stays, for it was read.
     Read,
@@ -62,7 +62,7 @@ where
     S: BuildHasher,
 {
     /// Evicts entries of these tiers, the lowest tier first and of each the oldest, until so many bytes
-    /// are freed or nothing is left to evict. What is pinned stays; what was read gets its second
+    /// are freed or nothing is left to evict. What is held stays; what was read gets its second
     /// chance; what has expired goes, too, and counts.
     ///
     /// The cost is that of the entries evicted and of those passed over, of these tiers only.
@@ -106,7 +106,7 @@ where
         let len = self.orders[occasion.tier.index()].len(occasion.guard);
         let mut chances = CHANCES;
         for _ in 0..len.saturating_mul(2).saturating_add(CHANCES) {
-            let search = if chances > 0 { Search::Unread } else { Search::Unpinned };
+            let search = if chances > 0 { Search::Unread } else { Search::Unheld };
             match self.turn(search, occasion, room, later) {
                 Some(Turn::Removed) => return true,
                 Some(Turn::Read) => chances -= 1,
@@ -212,12 +212,12 @@ where
                     continue;
                 }
             };
-            if dead == Dead::Unpinned {
+            if dead == Dead::Unheld {
                 room.absorb(object.tier(), object.weight());
             }
             self.unlink(hash, entry, guard);
             self.tell(hash, entry, cause, later);
-            return if dead == Dead::Unpinned { Turn::Removed } else { Turn::Nothing };
+            return if dead == Dead::Unheld { Turn::Removed } else { Turn::Nothing };
         }
         Turn::Nothing
     }

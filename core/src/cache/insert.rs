@@ -92,7 +92,7 @@ where
 {
     /// Inserts a value, in place of the key's if there is one, and returns it as it was put in. Evicts
     /// what it takes to make room; the room of the value that it replaces counts as free, unless that is
-    /// pinned or another thread is replacing it, too. Without memory for its place in the order it is
+    /// held or another thread is replacing it, too. Without memory for its place in the order it is
     /// evicted at once. A load of the key that is in progress is detached, as by
     /// [`invalidate`](Self::invalidate).
     ///

@@ -9,7 +9,7 @@
 //! # Algorithm
 //!
 //! The entries are in a [`Map`]; beside its value each has one word that says whether it is dead, was
-//! read, and how many pins hold it: whatever happens to it is one compare-exchange of that word, and who
+//! read, and how many holds there are: whatever happens to it is one compare-exchange of that word, and who
 //! kills it owns what follows. Each tier's order is kept by handles that keep nothing alive. SIEVE: Zhang
 //! et al., "SIEVE is simpler than LRU" (NSDI 2024). See [the design](crate::docs::design).
 
@@ -19,11 +19,11 @@ mod counters;
 mod credit;
 mod entry;
 mod evict;
+mod hold;
 mod insert;
 mod later;
 mod load;
 mod order;
-mod pin;
 mod queue;
 mod rules;
 mod sweep;
@@ -41,9 +41,9 @@ pub use self::builder::Builder;
 pub use self::cause::RemovalCause;
 pub use self::counters::Counters;
 pub use self::evict::Evicted;
+pub use self::hold::{HeldEntry, OwnedHeldEntry};
 pub use self::insert::{Insert, StoreError};
 pub use self::load::{Ask, Asked, Load, Loading, OwnedLoading};
-pub use self::pin::{OwnedPin, PinnedEntry};
 pub use self::sweep::{CachePass, CacheSweep};
 pub use self::tier::{Tier, Tiers};
 pub use self::totals::Usage;
@@ -68,8 +68,8 @@ use crate::time::Instant;
 /// * [`usage`](Self::usage) is within the bounds at every instant: an entry is in the cache only after
 ///   room was reserved for it.
 /// * What is past its time is never handed out by [`get`](Self::get), whether it was swept or not.
-/// * An entry that is pinned is not evicted, unless there is no memory for its place in the order, and
-///   its bytes count until it is unpinned, whatever becomes of its key.
+/// * An entry that is held is not evicted, unless there is no memory for its place in the order, and
+///   its bytes count until it is released, whatever becomes of its key.
 /// * Each entry that is removed is counted once, and shown to the
 ///   [listener](Builder::listener) once.
 ///
@@ -77,7 +77,7 @@ use crate::time::Instant;
 ///
 /// A get is that of the map, and writes nothing but one bit of an entry that was not read since it was
 /// last its turn to go. An insertion into a full cache looks at a few handles, 64 second chances at most,
-/// and more only of what is dead or pinned. An entry takes 24 bytes beside what it takes in
+/// and more only of what is dead or held. An entry takes 24 bytes beside what it takes in
 /// [the map](crate::Map), and 10 in the order, or 20 where much has died otherwise than by eviction.
 /// What is removed is freed by the calls that remove (see [`reclaim`](crate::reclaim)) or by a
 /// [sweep](Self::sweeper); if the domain is [capped](crate::Domain::capped) and full, it stays in the map,
@@ -86,7 +86,7 @@ use crate::time::Instant;
 /// # Memory
 ///
 /// What can make a cache's memory grow: its entries, up to its bounds; expired entries, within the same
-/// bounds, until a sweep or an eviction removes them; pinned entries, which count in
+/// bounds, until a sweep or an eviction removes them; held entries, which count in
 /// [`usage`](Self::usage); loads in progress, one entry and what waits for each; and garbage, up to the
 /// domain's [allowance](crate::reclaim::Builder::allowance) and what [guards hold
 /// back](crate::reclaim#garbage-is-bounded). Without a weigher a value counts as one byte, there as well.
@@ -131,7 +131,7 @@ where
     E: Send + Sync + 'static,
 {
     map: Map<K, Object<V>, S>,
-    /// Shared with the pins that are owned.
+    /// Shared with the holds that are owned.
     totals: Arc<Totals>,
     orders: [Order; Tier::COUNT],
     /// Of the orders' segments.
@@ -146,7 +146,7 @@ where
 pub enum CacheError {
     /// It weighs more than all the cache may hold.
     TooHeavy,
-    /// There is no room, and nothing to evict: all of it is pinned, or in the hands of others.
+    /// There is no room, and nothing to evict: all of it is held, or in the hands of others.
     Full,
     /// The map refuses it.
     Map(MapError),
@@ -355,7 +355,7 @@ where
     }
 
     /// How many entries there are, and of how many bytes: fresh ones, those past their time that were
-    /// not swept, and those removed that are still pinned. Never more than the bounds.
+    /// not swept, and those removed that are still held. Never more than the bounds.
     pub fn usage(&self) -> Usage {
         self.totals.usage()
     }
@@ -377,7 +377,7 @@ where
 
     /// Gives back what was reserved for an entry, if that is up to whoever killed it.
     fn release(&self, object: &Object<V>, dead: Dead) {
-        if dead == Dead::Unpinned {
+        if dead == Dead::Unheld {
             self.totals.give_up(object.tier(), object.weight());
         }
     }

@@ -8,7 +8,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// How many entries there are, of how many bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Entries that are in the cache, and those removed that are still pinned.
+    /// Entries that are in the cache, and those removed that are still held.
     pub entries: u64,
     /// What the weigher says of them.
     pub bytes: u64,
@@ -88,7 +88,7 @@ impl Totals {
         Reserved { totals: self, tier: None, held: Usage::default() }
     }
 
-    /// Gives back what was reserved for an entry that is dead and not pinned.
+    /// Gives back what was reserved for an entry that is dead and not held.
     pub(super) fn give_up(&self, tier: Tier, bytes: u64) {
         self.none().absorb(tier, bytes);
     }
@@ -168,7 +168,7 @@ impl Reserved<'_> {
         true
     }
 
-    /// Adds what was reserved for an entry that is dead and not pinned.
+    /// Adds what was reserved for an entry that is dead and not held.
     #[inline]
     pub(super) fn absorb(&mut self, tier: Tier, bytes: u64) {
         if self.held != Usage::default() && self.tier != Some(tier) {

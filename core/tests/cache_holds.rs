@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::fixtures;
 use common::fuse::{Coarse, Key, burn, lit};
 use common::memory::free_all;
-use tidegate_core::cache::{OwnedPin, PinnedEntry};
+use tidegate_core::cache::{HeldEntry, OwnedHeldEntry};
 use tidegate_core::{Budget, Cache, Domain, Instant, Tiers, Worker};
 
 const NOW: Instant = Instant::from_secs(1_000);
@@ -26,8 +26,8 @@ fn an_owned_pin_is_of_its_entry() {
     let ((cache, mut worker), value) = (cache(2), Arc::new(1));
     let guard = worker.quiescent(NOW);
     cache.insert("a", Arc::clone(&value), NOW, guard).expect("room");
-    let pin = assert_moves(cache.pin("a", NOW, guard).expect("there").into_owned());
-    let again = cache.pin("a", NOW, guard).expect("there").into_owned();
+    let pin = assert_moves(cache.hold("a", NOW, guard).expect("there").into_owned());
+    let again = cache.hold("a", NOW, guard).expect("there").into_owned();
     let evicted = cache.evict_bytes(u64::MAX, Tiers::ALL, NOW, guard);
     assert_eq!((evicted.entries, cache.usage().entries), (0, 1), "pinned");
     cache.insert("a", Arc::new(2), NOW, guard).expect("room");
@@ -44,13 +44,13 @@ fn an_owned_pin_is_of_its_entry() {
 
 /// An owned pin outlives its cache, without keeping that.
 #[test]
-fn an_owned_pin_outlives_its_cache() {
+fn an_owned_hold_outlives_its_cache() {
     let ((cache, mut worker), values) = (cache(4), [Arc::new(1), Arc::new(2)]);
     let guard = worker.quiescent(NOW);
     for (key, value) in ["a", "b"].into_iter().zip(&values) {
         cache.insert(key, Arc::clone(value), NOW, guard).expect("room");
     }
-    let pin: OwnedPin<_, _> = cache.pin("a", NOW, guard).expect("there").into_owned();
+    let pin: OwnedHeldEntry<_, _> = cache.hold("a", NOW, guard).expect("there").into_owned();
     drop(cache);
     let count = || values.each_ref().map(Arc::strong_count);
     assert_eq!((**pin, count()), (1, [2, 1]), "only the pinned one is kept");
@@ -63,7 +63,7 @@ fn an_owned_pin_outlives_its_cache() {
 fn an_owned_pin_holds_no_garbage_back() {
     let (cache, mut worker) = cache(4);
     cache.insert("a", 1, NOW, worker.quiescent(NOW)).expect("room");
-    let pin = cache.pin("a", NOW, worker.quiescent(NOW)).expect("there").into_owned();
+    let pin = cache.hold("a", NOW, worker.quiescent(NOW)).expect("there").into_owned();
     for round in 0..1_000 {
         cache.insert("b", round, NOW, worker.quiescent(NOW)).expect("room");
     }
@@ -96,11 +96,11 @@ fn no_pin_is_left_behind_wherever_other_peoples_code_panics() {
             cache.insert(Key(key), Value, NOW, guard).expect("room");
         }
         lit(fuse, || {
-            let first = cache.pin(&Key(1), NOW, guard);
-            let second = cache.pin(&Key(2), NOW, guard);
+            let first = cache.hold(&Key(1), NOW, guard);
+            let second = cache.hold(&Key(2), NOW, guard);
             cache.invalidate(&Key(1), NOW, guard);
             drop(first);
-            cache.pin(&Key(2), NOW, guard).map(PinnedEntry::into_owned);
+            cache.hold(&Key(2), NOW, guard).map(HeldEntry::into_owned);
             drop(second);
         });
         // Nothing is pinned any more, so newcomers find room.

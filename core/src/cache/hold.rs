@@ -1,4 +1,4 @@
-//! Pins: entries that are kept in memory, and from being evicted.
+//! Holds: entries that are kept in memory, and from being evicted.
 
 use alloc::sync::Arc;
 use core::borrow::Borrow;
@@ -8,7 +8,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 
 use super::Cache;
-use super::entry::{NotPinned, Object, unpin};
+use super::entry::{NotHeld, Object, let_go};
 use super::totals::{Totals, Usage};
 use crate::map::Held;
 use crate::reclaim::Guard;
@@ -17,12 +17,12 @@ use crate::time::Instant;
 /// Keeps an entry from being evicted, and lets it be read without a guard, until this is dropped. (Without
 /// memory for its place in the order it is evicted; it can be read all the same.)
 ///
-/// It is the entry that is pinned, not its key: if another takes the key's place, or the key is
+/// It is the entry that is held, not its key: if another takes the key's place, or the key is
 /// invalidated or expires, the cache hands this one out no more, but here it is still to be read. Until
-/// the last pin is dropped, it counts in the cache's [usage](Cache::usage). Dropping that may run the
+/// the last hold is dropped, it counts in the cache's [usage](Cache::usage). Dropping that may run the
 /// value's destructor, as with an `Arc`.
 ///
-/// A pin borrows its cache; an [`OwnedPin`] does not.
+/// A hold borrows its cache; an [`OwnedHeldEntry`] does not.
 ///
 /// ```
 /// use tidegate_core::{Cache, Domain, Instant, SeededState};
@@ -33,22 +33,22 @@ use crate::time::Instant;
 /// let (mut worker, now) = (domain.worker(), Instant::ORIGIN);
 /// cache.insert("a", "old".to_owned(), now, worker.quiescent(now))?;
 ///
-/// let old = cache.pin("a", now, worker.quiescent(now)).expect("just inserted");
+/// let old = cache.hold("a", now, worker.quiescent(now)).expect("just inserted");
 /// cache.insert("a", "new".to_owned(), now, worker.quiescent(now))?;
 /// assert_eq!((&**old, cache.usage().entries), ("old", 2));
 /// drop(old);
 /// assert_eq!(cache.usage().entries, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct PinnedEntry<'a, K, V>(Pin<K, V, &'a Arc<Totals>>);
+pub struct HeldEntry<'a, K, V>(Hold<K, V, &'a Arc<Totals>>);
 
-/// A [`PinnedEntry`] that borrows nothing: it can be stored, sent to another thread and moved into a task.
+/// A [`HeldEntry`] that borrows nothing: it can be stored, sent to another thread and moved into a task.
 ///
 /// It keeps its own entry in memory and nothing else: neither the cache, which it may outlive, nor what was
-/// removed from that. A pin that is stored in its own entry's value is never dropped.
+/// removed from that. A hold that is stored in its own entry's value is never dropped.
 ///
 /// ```
-/// use tidegate_core::cache::OwnedPin;
+/// use tidegate_core::cache::OwnedHeldEntry;
 /// use tidegate_core::{Cache, Domain, Instant, SeededState};
 ///
 /// let domain = Domain::new();
@@ -57,25 +57,25 @@ pub struct PinnedEntry<'a, K, V>(Pin<K, V, &'a Arc<Totals>>);
 /// let (mut worker, now) = (domain.worker(), Instant::ORIGIN);
 /// cache.insert("a", "text".to_owned(), now, worker.quiescent(now))?;
 ///
-/// let pin = cache.pin("a", now, worker.quiescent(now)).expect("just inserted");
-/// let pin: OwnedPin<&str, String> = pin.into_owned();
+/// let held = cache.hold("a", now, worker.quiescent(now)).expect("just inserted");
+/// let held: OwnedHeldEntry<&str, String> = held.into_owned();
 /// drop(cache);
-/// let task = std::thread::spawn(move || pin.len());
+/// let task = std::thread::spawn(move || held.len());
 /// assert_eq!(task.join().unwrap(), 4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct OwnedPin<K, V>(Pin<K, V, Arc<Totals>>);
+pub struct OwnedHeldEntry<K, V>(Hold<K, V, Arc<Totals>>);
 
-/// A pin of an entry, with the totals in which it counts.
-struct Pin<K, V, T: AsRef<Totals>> {
+/// A hold of an entry, with the totals in which it counts.
+struct Hold<K, V, T: AsRef<Totals>> {
     held: ManuallyDrop<Held<K, Object<V>>>,
     totals: T,
 }
 
 // SAFETY: shares key and value, and may drop them where it is dropped itself.
-unsafe impl<K: Send + Sync, V: Send + Sync, T: AsRef<Totals> + Send> Send for Pin<K, V, T> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, T: AsRef<Totals> + Send> Send for Hold<K, V, T> {}
 // SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync, T: AsRef<Totals> + Sync> Sync for Pin<K, V, T> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, T: AsRef<Totals> + Sync> Sync for Hold<K, V, T> {}
 
 impl<K, V, E, S> Cache<K, V, E, S>
 where
@@ -84,9 +84,9 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Pins the entry of a key, if it is fresh: as a [get](Self::get) that is not counted. `None` also if it
-    /// is pinned 2^27 - 1 times, or is just being replaced in a cache that has no room for both.
-    pub fn pin<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Option<PinnedEntry<'_, K, V>>
+    /// Holds the entry of a key, if it is fresh: as a [get](Self::get) that is not counted. `None` also if it
+    /// is held 2^27 - 1 times, or is just being replaced in a cache that has no room for both.
+    pub fn hold<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Option<HeldEntry<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -95,15 +95,15 @@ where
         let hash = self.map.hash(key);
         loop {
             let entry = self.fresh(hash, key, now, guard)?;
-            match entry.value.pin() {
+            match entry.value.hold() {
                 Ok(()) => {
                     let held = ManuallyDrop::new(Held::new(entry));
-                    return Some(PinnedEntry(Pin { held, totals: &self.totals }));
+                    return Some(HeldEntry(Hold { held, totals: &self.totals }));
                 }
                 // Another may have taken its place.
-                Err(NotPinned::Dead) => {}
-                Err(NotPinned::Lent) => self.redeem(&entry.value)?,
-                Err(NotPinned::TooOften) => return None,
+                Err(NotHeld::Dead) => {}
+                Err(NotHeld::Lent) => self.redeem(&entry.value)?,
+                Err(NotHeld::TooOften) => return None,
             }
         }
     }
@@ -122,61 +122,61 @@ where
     }
 }
 
-impl<K, V> PinnedEntry<'_, K, V> {
+impl<K, V> HeldEntry<'_, K, V> {
     /// Returns the key.
     pub fn key(&self) -> &K {
         self.0.key()
     }
 
-    /// Makes a pin that borrows nothing. Counts one reference more to the cache's totals, which all threads
+    /// Makes a hold that borrows nothing. Counts one reference more to the cache's totals, which all threads
     /// share; no reader waits for it.
-    pub fn into_owned(self) -> OwnedPin<K, V> {
+    pub fn into_owned(self) -> OwnedHeldEntry<K, V> {
         let totals = Arc::clone(self.0.totals);
-        // Nothing panics from here on: the pin is taken over, and dropped once.
-        let mut pin = ManuallyDrop::new(self.0);
-        // SAFETY: not used after this, and `pin` is not dropped.
-        let held = ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut pin.held) });
-        OwnedPin(Pin { held, totals })
+        // Nothing panics from here on: the hold is taken over, and dropped once.
+        let mut hold = ManuallyDrop::new(self.0);
+        // SAFETY: not used after this, and `hold` is not dropped.
+        let held = ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut hold.held) });
+        OwnedHeldEntry(Hold { held, totals })
     }
 }
 
-impl<K, V> OwnedPin<K, V> {
+impl<K, V> OwnedHeldEntry<K, V> {
     /// Returns the key.
     pub fn key(&self) -> &K {
         self.0.key()
     }
 }
 
-impl<K, V, T: AsRef<Totals>> Pin<K, V, T> {
+impl<K, V, T: AsRef<Totals>> Hold<K, V, T> {
     fn object(&self) -> &Object<V> {
-        // SAFETY: pinned until this is dropped.
+        // SAFETY: held until this is dropped.
         &unsafe { self.held.entry() }.value
     }
 
     fn key(&self) -> &K {
-        // SAFETY: pinned until this is dropped.
+        // SAFETY: held until this is dropped.
         &unsafe { self.held.entry() }.key
     }
 }
 
-impl<K, V, T: AsRef<Totals>> Drop for Pin<K, V, T> {
+impl<K, V, T: AsRef<Totals>> Drop for Hold<K, V, T> {
     fn drop(&mut self) {
         let object = self.object();
         let (tier, weight) = (object.tier(), object.weight());
-        let unpinned = unpin(&object.state);
-        if unpinned.dead {
+        let unheld = let_go(&object.state);
+        if unheld.dead {
             self.totals.as_ref().give_up(tier, weight);
         }
-        if unpinned.left {
+        if unheld.left {
             // SAFETY: not used after this.
             let held = unsafe { ManuallyDrop::take(&mut self.held) };
-            // SAFETY: by the object's word the map has left it, and ours was the last pin.
+            // SAFETY: by the object's word the map has left it, and ours was the last hold.
             unsafe { held.free() };
         }
     }
 }
 
-impl<K, V> Deref for PinnedEntry<'_, K, V> {
+impl<K, V> Deref for HeldEntry<'_, K, V> {
     type Target = V;
 
     fn deref(&self) -> &V {
@@ -184,7 +184,7 @@ impl<K, V> Deref for PinnedEntry<'_, K, V> {
     }
 }
 
-impl<K, V> Deref for OwnedPin<K, V> {
+impl<K, V> Deref for OwnedHeldEntry<K, V> {
     type Target = V;
 
     fn deref(&self) -> &V {
@@ -192,14 +192,14 @@ impl<K, V> Deref for OwnedPin<K, V> {
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for PinnedEntry<'_, K, V> {
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for HeldEntry<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PinnedEntry").field("key", self.key()).field("value", &**self).finish()
+        f.debug_struct("HeldEntry").field("key", self.key()).field("value", &**self).finish()
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for OwnedPin<K, V> {
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for OwnedHeldEntry<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedPin").field("key", self.key()).field("value", &**self).finish()
+        f.debug_struct("OwnedHeldEntry").field("key", self.key()).field("value", &**self).finish()
     }
 }
