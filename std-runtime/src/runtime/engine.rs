@@ -17,8 +17,9 @@ use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, thread};
 /// How long dropping a runtime waits for the steps in progress.
 pub(crate) const ON_DROP: Duration = Duration::from_secs(1);
 
-/// The thread never sleeps longer: a deadline further away is as good as none.
-const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);
+/// The thread never sleeps longer. A sleep does not count the time for which the machine is suspended, and
+/// deadlines do: after a suspend, the thread is late by as much at most.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What stopping came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
