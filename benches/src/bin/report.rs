@@ -1,4 +1,4 @@
-//! Prints what a benchmark measures, as a table and as JSON.
+//! Prints what a benchmark measures, as a table and as JSON, and draws charts of it.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tidegate_benches::measure::{Counting, Row};
-use tidegate_benches::{bucket, cache, flight, map, registry, runtime};
+use tidegate_benches::{bucket, cache, flight, map, plot, registry, runtime};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -19,6 +19,7 @@ Examples:
   report bucket                       rate limiting, at up to 8,000,000 keys
   report map --keys 1000 --turns 1    a first look: few keys, one turn
   report cache --json rows.json       all rows as JSON, too
+  report plot rows.json figures       a chart of each case in them
 
 From a checkout: cargo run --release -p tidegate-benches -- bucket";
 
@@ -31,7 +32,34 @@ From a checkout: cargo run --release -p tidegate-benches -- bucket";
 #[command(after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
-    bench: Bench,
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Measure(Bench),
+    Plot(Plot),
+}
+
+const PLOT_EXAMPLE: &str = "\
+Example:
+  report map --json rows.json
+  report plot rows.json docs/figures    docs/figures/map-get-pin-uniform-1-thread.svg and more";
+
+/// Draws charts of the rows that a report wrote with --json.
+///
+/// Each case and number of threads becomes an SVG file of its own: the time an operation over the
+/// number of keys, with a line for tidegate and for each rival. Rows that are no times are left out,
+/// and so are cases with only one number of keys.
+#[derive(Args)]
+#[command(after_help = PLOT_EXAMPLE)]
+struct Plot {
+    /// The file of rows.
+    #[arg(value_name = "ROWS.json")]
+    rows: PathBuf,
+    /// The folder for the charts; it is made if it is not there.
+    dir: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -118,7 +146,37 @@ impl Bench {
 }
 
 fn main() -> ExitCode {
-    let bench = Arguments::parse().bench;
+    match Arguments::parse().command {
+        Command::Measure(bench) => measure(&bench),
+        Command::Plot(plot) => draw(&plot),
+    }
+}
+
+fn draw(Plot { rows, dir }: &Plot) -> ExitCode {
+    let read = std::fs::read_to_string(rows)
+        .and_then(|text| plot::pictures(&text).map_err(std::io::Error::from));
+    let pictures = match read {
+        Ok(pictures) => pictures,
+        Err(error) => return refuse(rows, &error),
+    };
+    if pictures.is_empty() {
+        let error = "no case has times for two numbers of keys";
+        return refuse(rows, &std::io::Error::other(error));
+    }
+    if let Err(error) = std::fs::create_dir_all(dir) {
+        return refuse(dir, &error);
+    }
+    for plot::Picture { file, svg } in pictures {
+        let path = dir.join(file);
+        if let Err(error) = std::fs::write(&path, svg) {
+            return refuse(&path, &error);
+        }
+        println!("{}", path.display());
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(bench: &Bench) -> ExitCode {
     let json = bench.options().json.as_deref();
     // Minutes later would be too late to say so. What is there already stays until the end.
     if let Some(path) = json
