@@ -364,7 +364,7 @@ fn of_several_sources_the_tightest() {
     assert_eq!(max.sample(), any.sample());
 }
 
-/// A container's limit and the machine, as the README has them.
+/// A container's limit and the machine's memory, of which the shorter counts.
 fn recipe(root: &Root) -> Sample {
     let sources: Vec<Box<dyn Source>> =
         vec![Box::new(Cgroup::new(root.clone())), Box::new(Meminfo::new(root.clone()))];
