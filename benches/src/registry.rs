@@ -29,7 +29,7 @@ pub fn run(turns: usize, mut row: impl FnMut(Row)) {
     let end = Instant::now() + TTL;
     for &key in &keys {
         let now = clock.now();
-        drop(ours.advertise(key, key, now, worker.quiescent(now)).expect("room"));
+        drop(ours.services().advertise(key, key, now, worker.quiescent(now)).expect("room"));
         dash.insert(key, (key, end));
         _ = scc.insert_sync(key, (key, end));
     }
@@ -43,7 +43,7 @@ pub fn run(turns: usize, mut row: impl FnMut(Row)) {
                     let now = clock.now();
                     let guard = worker.quiescent(now);
                     for key in keys {
-                        black_box(ours.resolve(key, now, guard));
+                        black_box(ours.services().resolve(key, now, guard));
                     }
                 }
             },
@@ -71,7 +71,7 @@ pub fn run(turns: usize, mut row: impl FnMut(Row)) {
                     let now = clock.now();
                     let guard = worker.quiescent(now);
                     for key in keys {
-                        _ = black_box(ours.renew_any(key, now, guard));
+                        _ = black_box(ours.services().renew_any(key, now, guard));
                     }
                 }
             },
@@ -101,7 +101,7 @@ pub fn run(turns: usize, mut row: impl FnMut(Row)) {
                     let now = clock.now();
                     let guard = worker.quiescent(now);
                     for &key in keys {
-                        drop(ours.advertise(key, at, now, guard).expect("room"));
+                        drop(ours.services().advertise(key, at, now, guard).expect("room"));
                     }
                     collector.collect(now, Budget::entries(8 * BURST));
                 }

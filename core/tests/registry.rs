@@ -53,14 +53,14 @@ fn peers(nodes: &[u64]) -> Vec<Peer<u64, &'static str>> {
 
 /// Who is known to provide a service; `None` for a miss.
 fn discover(registry: &Services, key: &str, now: Instant, guard: &Guard) -> Option<Vec<u64>> {
-    match registry.discover(key, Lookup::Known, now, guard) {
+    match registry.discovered().discover(key, Lookup::Known, now, guard) {
         Discovered::Hit(peers) => Some(nodes(peers)),
         Discovered::Miss(_) => None,
     }
 }
 
 fn cache(registry: &Services, key: &'static str, list: &[u64], ttl: Option<Ttl>, guard: &Guard) {
-    registry.cache_service(key, peers(list), ttl, NOW, guard).expect("room");
+    registry.discovered().cache(key, peers(list), ttl, NOW, guard).expect("room");
 }
 
 type Log = fixtures::Log<&'static str, u32, Departure>;
@@ -71,9 +71,10 @@ fn m_c1_m_c2_the_usual_times_and_others() {
     let mut worker = domain.worker();
     let guard = worker.quiescent(NOW);
     let lives = |registry: &Services| {
-        _ = registry.advertise("s", 1, NOW, guard).expect("room");
+        _ = registry.services().advertise("s", 1, NOW, guard).expect("room");
         cache(registry, "s", &[1], None, guard);
-        let service = (0..=400).find(|&at| registry.resolve("s", after(at), guard).is_none());
+        let service =
+            (0..=400).find(|&at| registry.services().resolve("s", after(at), guard).is_none());
         let list = (0..=400).find(|&at| discover(registry, "s", after(at), guard).is_none());
         (service.expect("ends"), list.expect("ends"))
     };
@@ -92,12 +93,12 @@ fn m_c1_m_c2_the_usual_times_and_others() {
 fn m_c4_m_c5_what_is_not_there_or_withdrawn_is_not_found() {
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
-    assert_eq!(registry.resolve("nonexistent", NOW, guard), None, "M-C4");
-    let lease = registry.advertise("s", 7, NOW, guard).expect("room");
+    assert_eq!(registry.services().resolve("nonexistent", NOW, guard), None, "M-C4");
+    let lease = registry.services().advertise("s", 7, NOW, guard).expect("room");
     assert_eq!((lease.key(), lease.value(), lease.has_replaced()), (&"s", &7, false));
-    assert_eq!(registry.withdraw_any("s", NOW, guard), Some(&7));
-    assert_eq!(registry.resolve("s", NOW, guard), None, "M-C5");
-    assert_eq!(registry.withdraw_any("s", NOW, guard), None);
+    assert_eq!(registry.services().withdraw_any("s", NOW, guard), Some(&7));
+    assert_eq!(registry.services().resolve("s", NOW, guard), None, "M-C5");
+    assert_eq!(registry.services().withdraw_any("s", NOW, guard), None);
     assert_eq!(lease.renew(NOW), Err(LapsedError), "a renewal brings nothing back");
 }
 
@@ -107,12 +108,12 @@ fn m_c7_a_time_to_live_of_zero_ends_at_once() {
     let (registry, mut worker) = build(Registry::builder().services(Terms::new(Duration::ZERO)));
     let guard = worker.quiescent(NOW);
     for key in ["a", "b"] {
-        drop(registry.advertise(key, 1, NOW, guard).expect("room"));
-        assert_eq!(registry.resolve(key, NOW, guard), None);
+        drop(registry.services().advertise(key, 1, NOW, guard).expect("room"));
+        assert_eq!(registry.services().resolve(key, NOW, guard), None);
     }
-    assert_eq!(registry.services(NOW, guard).count(), 0);
-    assert_eq!(registry.prune_services(NOW, guard), 2);
-    assert_eq!(registry.services_len(), 0);
+    assert_eq!(registry.services().iter(NOW, guard).count(), 0);
+    assert_eq!(registry.services().prune(NOW, guard), 2);
+    assert_eq!(registry.services().len(), 0);
 }
 
 /// M5, M8.
@@ -120,12 +121,12 @@ fn m_c7_a_time_to_live_of_zero_ends_at_once() {
 fn m_c8_m_c10_pruning_is_exact() {
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
-    drop(registry.advertise("s", 1, NOW, guard).expect("room"));
-    assert_eq!(registry.prune_services(after(299), guard), 0);
+    drop(registry.services().advertise("s", 1, NOW, guard).expect("room"));
+    assert_eq!(registry.services().prune(after(299), guard), 0);
     let just_before = Instant::from_nanos(after(300).as_nanos() - 1);
-    assert_eq!(registry.prune_services(just_before, guard), 0, "to the nanosecond (M-B8)");
-    assert_eq!(registry.prune_services(after(300), guard), 1);
-    assert_eq!(registry.prune_services(after(300), guard), 0, "M-C10");
+    assert_eq!(registry.services().prune(just_before, guard), 0, "to the nanosecond (M-B8)");
+    assert_eq!(registry.services().prune(after(300), guard), 1);
+    assert_eq!(registry.services().prune(after(300), guard), 0, "M-C10");
 }
 
 #[test]
@@ -149,7 +150,9 @@ fn m_c14_to_ask_anew_is_to_miss() {
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     cache(&registry, "s", &[1], None, guard);
-    let Discovered::Miss(Some(last)) = registry.discover("s", Lookup::Anew, NOW, guard) else {
+    let Discovered::Miss(Some(last)) =
+        registry.discovered().discover("s", Lookup::Anew, NOW, guard)
+    else {
         panic!("a miss, with what is known");
     };
     assert_eq!(nodes(last), [1]);
@@ -164,18 +167,18 @@ fn m_c16_m_c20_m_c22_providers_and_subscribers_are_independent() {
     cache(&registry, "a", &[1], None, guard);
     cache(&registry, "b", &[2], None, guard);
     let all = peers(&[5, 4, 3, 2, 1]);
-    assert!(registry.cache_subscribers("a", all, None, NOW, guard) == Ok(false));
-    let subscribed = |registry: &Services| registry.subscribers("a", NOW, guard).map(nodes);
+    assert!(registry.subscribers().cache("a", all, None, NOW, guard) == Ok(false));
+    let subscribed = |registry: &Services| registry.subscribers().get("a", NOW, guard).map(nodes);
     assert_eq!(subscribed(&registry), Some(vec![5, 4, 3, 2, 1]), "M-C20");
-    assert_eq!(registry.clear_discovered(NOW, guard), 2, "M-C16");
+    assert_eq!(registry.discovered().clear(NOW, guard), 2, "M-C16");
     assert_eq!(discover(&registry, "a", NOW, guard), None);
     assert_eq!(subscribed(&registry), Some(vec![5, 4, 3, 2, 1]), "M-C22");
     cache(&registry, "a", &[1], None, guard);
-    assert_eq!(registry.clear_subscribers(NOW, guard), 1);
+    assert_eq!(registry.subscribers().clear(NOW, guard), 1);
     assert_eq!(subscribed(&registry), None);
     assert_eq!(discover(&registry, "a", NOW, guard), Some(vec![1]), "M-C22");
-    assert!(!registry.forget_subscribers("a", NOW, guard));
-    assert!(registry.forget_service("a", NOW, guard));
+    assert!(!registry.subscribers().forget("a", NOW, guard));
+    assert!(registry.discovered().forget("a", NOW, guard));
 }
 
 /// M-C19: an entry's own time to live counts (M-B5), and overflows into nothing worse than for ever.
@@ -193,23 +196,23 @@ fn m_c19_each_entry_has_its_own_time() {
     assert!(known("far", after(1 << 30)) && known("ever", after(1 << 30)));
     assert_eq!(registry.prune_all(after(1 << 30), guard).discovered, 2);
     let day = secs(86_400);
-    drop(registry.advertise_for("service", 1, day, NOW, guard).expect("room"));
-    assert!(registry.resolve("service", after(86_399), guard).is_some());
-    assert!(registry.resolve("service", after(86_400), guard).is_none());
+    drop(registry.services().advertise_for("service", 1, day, NOW, guard).expect("room"));
+    assert!(registry.services().resolve("service", after(86_399), guard).is_some());
+    assert!(registry.services().resolve("service", after(86_400), guard).is_none());
 }
 
 #[test]
 fn m_c23_a_whole_life() {
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
-    let lease = registry.advertise("double", 2, NOW, guard).expect("room");
-    assert_eq!(registry.resolve("double", NOW, guard).map(|by| by * 21), Some(42));
+    let lease = registry.services().advertise("double", 2, NOW, guard).expect("room");
+    assert_eq!(registry.services().resolve("double", NOW, guard).map(|by| by * 21), Some(42));
     cache(&registry, "double", &[9], None, guard);
     assert_eq!(discover(&registry, "double", after(1), guard), Some(vec![9]));
     lease.renew(after(250)).expect("in time");
-    assert_eq!(registry.services(after(549), guard).collect::<Vec<_>>(), [(&"double", &2)]);
-    assert_eq!(registry.withdraw_any("double", after(500), guard), Some(&2));
-    assert_eq!(registry.services(after(500), guard).count(), 0);
+    assert_eq!(registry.services().iter(after(549), guard).collect::<Vec<_>>(), [(&"double", &2)]);
+    assert_eq!(registry.services().withdraw_any("double", after(500), guard), Some(&2));
+    assert_eq!(registry.services().iter(after(500), guard).count(), 0);
 }
 
 /// M1, M-C26: a service that is renewed lives on (M-B1), by its lease or by its key; one that was
@@ -218,31 +221,31 @@ fn m_c23_a_whole_life() {
 fn m_c26_a_renewed_service_outlives_its_time() {
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
-    let lease = registry.advertise("s", 1, NOW, guard).expect("room");
+    let lease = registry.services().advertise("s", 1, NOW, guard).expect("room");
     assert_eq!(lease.renew(after(240)), Ok(()));
-    assert_eq!(registry.prune_services(after(360), guard), 0);
-    assert_eq!(registry.resolve("s", after(360), guard), Some(&1));
-    assert_eq!(registry.renew_any("s", after(480), guard), Ok(()));
-    assert_eq!(registry.resolve("s", after(779), guard), Some(&1));
+    assert_eq!(registry.services().prune(after(360), guard), 0);
+    assert_eq!(registry.services().resolve("s", after(360), guard), Some(&1));
+    assert_eq!(registry.services().renew_any("s", after(480), guard), Ok(()));
+    assert_eq!(registry.services().resolve("s", after(779), guard), Some(&1));
     assert_eq!(lease.renew(after(780)), Err(LapsedError), "not a nanosecond too late");
-    assert_eq!(registry.renew_any("s", after(780), guard), Err(LapsedError));
+    assert_eq!(registry.services().renew_any("s", after(780), guard), Err(LapsedError));
 
-    let again = registry.advertise("s", 2, after(780), guard).expect("room");
+    let again = registry.services().advertise("s", 2, after(780), guard).expect("room");
     assert!(!again.has_replaced(), "the one before had ended");
-    let third = registry.advertise("s", 3, after(781), guard).expect("room");
+    let third = registry.services().advertise("s", 3, after(781), guard).expect("room");
     assert!(third.has_replaced());
     assert_eq!(again.renew(after(782)), Err(LapsedError));
     assert_eq!((third.renew(after(782)), *again.value()), (Ok(()), 2));
-    assert_eq!(registry.services_len(), 1);
+    assert_eq!(registry.services().len(), 1);
 }
 
 #[test]
 fn a_renewal_of_an_earlier_time_shortens_nothing() {
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
-    let lease = registry.advertise("s", 1, after(100), guard).expect("room");
+    let lease = registry.services().advertise("s", 1, after(100), guard).expect("room");
     lease.renew(NOW).expect("it lives");
-    assert!(registry.resolve("s", after(399), guard).is_some());
+    assert!(registry.services().resolve("s", after(399), guard).is_some());
 }
 
 /// M6: each entry that goes is told of once, with the reason.
@@ -251,25 +254,26 @@ fn the_hook_is_told_of_each_departure_once() {
     let log = Log::default();
     let (registry, mut worker) = build(Registry::builder().on_service(log.listener()));
     let guard = worker.quiescent(NOW);
-    let put = |key, value, now| registry.advertise(key, value, now, guard).expect("room");
+    let put =
+        |key, value, now| registry.services().advertise(key, value, now, guard).expect("room");
     drop(put("a", 1, NOW));
     drop(put("a", 2, NOW));
     assert_eq!(log.take(), [("a", 1, Departure::Replaced)]);
-    registry.withdraw_any("a", NOW, guard);
+    registry.services().withdraw_any("a", NOW, guard);
     assert_eq!(log.take(), [("a", 2, Departure::Withdrawn)]);
     drop(put("b", 3, NOW));
     drop(put("b", 4, after(300)));
     assert_eq!(log.take(), [("b", 3, Departure::Expired)]);
     drop(put("c", 5, NOW));
-    assert_eq!(registry.prune_services(after(600), guard), 2);
+    assert_eq!(registry.services().prune(after(600), guard), 2);
     let mut gone = log.take();
     gone.sort_unstable_by_key(|&(key, ..)| key);
     assert_eq!(gone, [("b", 4, Departure::Expired), ("c", 5, Departure::Expired)]);
     drop(put("d", 6, NOW).withdraw_on_drop());
     assert_eq!(log.take(), [("d", 6, Departure::Withdrawn)]);
-    assert_eq!(registry.resolve("d", NOW, guard), None);
-    assert_eq!(registry.prune_services(NOW, guard), 0, "it has gone already");
-    assert_eq!(registry.services_len(), 0);
+    assert_eq!(registry.services().resolve("d", NOW, guard), None);
+    assert_eq!(registry.services().prune(NOW, guard), 0, "it has gone already");
+    assert_eq!(registry.services().len(), 0);
 }
 
 #[test]
@@ -292,15 +296,18 @@ fn a_full_registry_refuses_newcomers_and_no_others() {
     let terms = Terms::new(secs(300)).max_entries(2, WhenFull::Refuse);
     let (registry, mut worker) = build(Registry::builder().services(terms));
     let guard = worker.quiescent(NOW);
-    let put = |key, value, now| registry.advertise(key, value, now, guard).map(drop);
+    let put = |key, value, now| registry.services().advertise(key, value, now, guard).map(drop);
     put("a", 1, NOW).expect("room");
     put("b", 2, NOW).expect("room");
     let refused = put("c", 3, NOW).expect_err("full");
     assert_eq!((refused.error, refused.value), (RegistryError::Full, ("c", 3)));
     put("a", 4, NOW).expect("in its own place");
-    assert_eq!((registry.resolve("a", NOW, guard), registry.services_len()), (Some(&4), 2));
+    assert_eq!(
+        (registry.services().resolve("a", NOW, guard), registry.services().len()),
+        (Some(&4), 2)
+    );
     assert!(put("c", 3, after(300)).is_err(), "what has ended holds its room until it is pruned");
-    assert_eq!(registry.prune_services(after(300), guard), 2);
+    assert_eq!(registry.services().prune(after(300), guard), 2);
     put("c", 3, after(300)).expect("room");
 }
 
@@ -313,16 +320,16 @@ fn in_a_full_registry_the_one_that_ends_soonest_goes_if_told_so() {
     let (registry, mut worker) = build(builder);
     let guard = worker.quiescent(NOW);
     let leases = [("a", 10), ("b", 5), ("c", 20)].map(|(key, seconds)| {
-        registry.advertise_for(key, 1, secs(seconds), NOW, guard).expect("room")
+        registry.services().advertise_for(key, 1, secs(seconds), NOW, guard).expect("room")
     });
-    drop(registry.advertise("d", 1, NOW, guard).expect("in the place of another"));
+    drop(registry.services().advertise("d", 1, NOW, guard).expect("in the place of another"));
     assert_eq!(log.take(), [("b", 1, Departure::Evicted)]);
     assert_eq!(leases[1].renew(NOW), Err(LapsedError));
     leases[0].renew(after(9)).expect("it lives");
     leases[0].renew(after(18)).expect("it lives");
-    drop(registry.advertise("e", 1, after(18), guard).expect("in the place of another"));
+    drop(registry.services().advertise("e", 1, after(18), guard).expect("in the place of another"));
     assert_eq!(log.take(), [("c", 1, Departure::Evicted)], "who was renewed ends later");
-    assert_eq!(registry.services_len(), 3);
+    assert_eq!(registry.services().len(), 3);
 }
 
 /// M12, M-B13: an answer that is out of date hides nobody.
@@ -331,16 +338,18 @@ fn providers_are_merged_by_node() {
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     let merge = |list: Vec<Peer<u64, &'static str>>, now| {
-        registry.merge_service("s", list, now, guard).expect("room")
+        registry.discovered().merge("s", list, now, guard).expect("room")
     };
     assert!(!merge(peers(&[1, 2]), NOW));
     assert!(merge(vec![Peer::new(2, "moved"), Peer::new(3, "new")], after(30)));
-    let Discovered::Hit(found) = registry.discover("s", Lookup::Known, after(89), guard) else {
+    let Discovered::Hit(found) =
+        registry.discovered().discover("s", Lookup::Known, after(89), guard)
+    else {
         panic!("the list began anew");
     };
     let found: Vec<_> = found.iter().map(|peer| (peer.node, peer.info)).collect();
     assert_eq!(found, [(1, "somewhere"), (2, "moved"), (3, "new")]);
-    assert!(registry.merge_subscribers("s", peers(&[1]), NOW, guard) == Ok(false));
+    assert!(registry.subscribers().merge("s", peers(&[1]), NOW, guard) == Ok(false));
 }
 
 /// M12: a provider may be known for a shorter time than its list.
@@ -349,10 +358,10 @@ fn a_provider_ends_before_its_list() {
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
     let list = vec![Peer::new(1, "here").time_to_live(secs(10)), Peer::new(2, "there")];
-    registry.cache_service("s", list, None, NOW, guard).expect("room");
+    registry.discovered().cache("s", list, None, NOW, guard).expect("room");
     assert_eq!(discover(&registry, "s", after(9), guard), Some(vec![1, 2]));
     assert_eq!(discover(&registry, "s", after(10), guard), Some(vec![2]));
-    registry.merge_service("s", peers(&[3]), after(20), guard).expect("room");
+    registry.discovered().merge("s", peers(&[3]), after(20), guard).expect("room");
     assert_eq!(discover(&registry, "s", after(20), guard), Some(vec![2, 3]));
 }
 
@@ -364,15 +373,16 @@ fn nobody_is_an_answer_and_the_last_known_is_kept_for_a_while() {
     cache(&registry, "nobody", &[], None, guard);
     assert_eq!(discover(&registry, "nobody", NOW, guard), Some(vec![]));
     cache(&registry, "s", &[1], None, guard);
-    let Discovered::Miss(Some(last)) = registry.discover("s", Lookup::Known, after(60), guard)
+    let Discovered::Miss(Some(last)) =
+        registry.discovered().discover("s", Lookup::Known, after(60), guard)
     else {
         panic!("a miss, with the last that was known");
     };
     assert_eq!(nodes(last), [1]);
-    assert_eq!(registry.prune_discovered(after(659), guard), 0);
-    assert!(registry.last_known("s", after(659), guard).is_some());
-    assert!(registry.last_known("s", after(660), guard).is_none());
-    assert_eq!(registry.prune_discovered(after(660), guard), 2);
+    assert_eq!(registry.discovered().prune(after(659), guard), 0);
+    assert!(registry.discovered().last_known("s", after(659), guard).is_some());
+    assert!(registry.discovered().last_known("s", after(660), guard).is_none());
+    assert_eq!(registry.discovered().prune(after(660), guard), 2);
 }
 
 /// M12: that all who were known have ended is not known to be an answer: the next caller asks.
@@ -381,9 +391,9 @@ fn a_list_whose_peers_have_all_ended_is_a_miss() {
     let brief = |node, seconds| Peer::new(node, "here").time_to_live(secs(seconds));
     let keep = |registry: &Services, guard: &Guard| {
         let list = || vec![brief(1, 10), brief(2, 20)];
-        registry.cache_service("s", list(), None, NOW, guard).expect("room");
-        registry.cache_subscribers("s", list(), None, NOW, guard).expect("room");
-        registry.merge_service("merged", vec![brief(3, 20)], NOW, guard).expect("room");
+        registry.discovered().cache("s", list(), None, NOW, guard).expect("room");
+        registry.subscribers().cache("s", list(), None, NOW, guard).expect("room");
+        registry.discovered().merge("merged", vec![brief(3, 20)], NOW, guard).expect("room");
     };
     let (registry, mut worker) = plain();
     let guard = worker.quiescent(NOW);
@@ -391,17 +401,20 @@ fn a_list_whose_peers_have_all_ended_is_a_miss() {
     assert_eq!(discover(&registry, "s", after(19), guard), Some(vec![2]));
     for key in ["s", "merged"] {
         assert_eq!(discover(&registry, key, after(20), guard), None, "{key}");
-        assert!(registry.last_known(key, after(20), guard).is_none(), "it is not kept");
+        assert!(
+            registry.discovered().last_known(key, after(20), guard).is_none(),
+            "it is not kept"
+        );
     }
-    assert!(registry.subscribers("s", after(20), guard).is_none());
-    let again = registry.cache_service("s", Vec::new(), None, after(20), guard);
+    assert!(registry.subscribers().get("s", after(20), guard).is_none());
+    let again = registry.discovered().cache("s", Vec::new(), None, after(20), guard);
     assert_eq!(again, Ok(false), "nothing was known");
     assert_eq!(discover(&registry, "s", after(20), guard), Some(vec![]), "an answer of none");
     assert_eq!(registry.prune_all(after(20), guard).discovered, 1);
     // Peers that live for ever, or longer than their list, end with it.
     let lasting = vec![brief(1, 10), Peer::new(2, "here").time_to_live(Ttl::Forever)];
-    registry.cache_service("t", lasting, None, NOW, guard).expect("room");
-    registry.cache_service("u", vec![brief(1, 600)], None, NOW, guard).expect("room");
+    registry.discovered().cache("t", lasting, None, NOW, guard).expect("room");
+    registry.discovered().cache("u", vec![brief(1, 600)], None, NOW, guard).expect("room");
     for key in ["t", "u"] {
         assert!(discover(&registry, key, after(59), guard).is_some(), "{key}");
         assert_eq!(discover(&registry, key, after(60), guard), None, "{key}");
@@ -410,13 +423,14 @@ fn a_list_whose_peers_have_all_ended_is_a_miss() {
     let (registry, mut worker) = keeping();
     let guard = worker.quiescent(NOW);
     keep(&registry, guard);
-    let Discovered::Miss(Some(last)) = registry.discover("s", Lookup::Known, after(20), guard)
+    let Discovered::Miss(Some(last)) =
+        registry.discovered().discover("s", Lookup::Known, after(20), guard)
     else {
         panic!("a miss, with the last that was known");
     };
     assert_eq!(nodes(last), [2], "the last of them");
-    assert!(registry.last_known("s", after(619), guard).is_some());
-    assert!(registry.last_known("s", after(620), guard).is_none());
+    assert!(registry.discovered().last_known("s", after(619), guard).is_some());
+    assert!(registry.discovered().last_known("s", after(620), guard).is_none());
 }
 
 /// Lists that end with their peers do not count as entries about to expire: the time is not held for them.
@@ -429,11 +443,11 @@ fn lists_of_short_lived_peers_hold_no_time() {
         let (now, guard) = (after(second), worker.quiescent(after(second)));
         if second < 100 {
             let brief = vec![Peer::new(1, ()).time_to_live(secs(40))];
-            registry.cache_service(second as u32, brief, None, now, guard).expect("room");
+            registry.discovered().cache(second as u32, brief, None, now, guard).expect("room");
         }
-        registry.prune_discovered(now, guard);
+        registry.discovered().prune(now, guard);
     }
-    let (status, left) = (registry.discovered_time(), registry.discovered_len());
+    let (status, left) = (registry.discovered().time(), registry.discovered().len());
     assert_eq!((status.holding, status.holds, left), (false, 0, 0));
 }
 
@@ -443,8 +457,11 @@ fn a_sweep_removes_what_has_ended_in_steps() {
     let (registry, mut worker): (Numbers, _) = fixtures::registry(Registry::builder());
     for key in 0..1_000 {
         let now = if key % 2 == 0 { NOW } else { after(10) };
-        drop(registry.advertise(key, key, now, worker.quiescent(now)).expect("room"));
-        registry.cache_service(key, Vec::new(), None, now, worker.quiescent(now)).expect("room");
+        drop(registry.services().advertise(key, key, now, worker.quiescent(now)).expect("room"));
+        registry
+            .discovered()
+            .cache(key, Vec::new(), None, now, worker.quiescent(now))
+            .expect("room");
     }
     worker.offline(|| ());
     let mut sweep = registry.sweeper(worker.domain().worker());
@@ -457,7 +474,7 @@ fn a_sweep_removes_what_has_ended_in_steps() {
             break;
         }
     }
-    assert_eq!((removed, registry.services_len(), registry.discovered_len()), (1_500, 500, 0));
+    assert_eq!((removed, registry.services().len(), registry.discovered().len()), (1_500, 500, 0));
     assert!(steps > 20);
 }
 
@@ -478,14 +495,14 @@ fn renewed_services_are_there_all_the_while() {
             while !done.load(Ordering::Relaxed) {
                 use tidegate_core::Clock;
                 let now = clock.now();
-                registry.prune_services(now, pruning.quiescent(now));
+                registry.services().prune(now, pruning.quiescent(now));
                 pruning.collect(now, Budget::entries(64));
             }
         });
         use tidegate_core::Clock;
         let lease = {
             let guard = worker.quiescent(clock.now());
-            registry.advertise(1, 1, clock.now(), guard).expect("room")
+            registry.services().advertise(1, 1, clock.now(), guard).expect("room")
         };
         for round in 0..200_000_u32 {
             clock.advance(Duration::from_nanos(1));
@@ -493,10 +510,10 @@ fn renewed_services_are_there_all_the_while() {
             let guard = worker.quiescent(now);
             if round % 4 == 0 {
                 lease.renew(now).expect("in time");
-                _ = registry.advertise(2, round, now, guard).expect("room");
+                _ = registry.services().advertise(2, round, now, guard).expect("room");
             }
-            assert_eq!(registry.resolve(&1, now, guard), Some(&1));
-            assert!(registry.resolve(&2, now, guard).is_some(), "{round}");
+            assert_eq!(registry.services().resolve(&1, now, guard), Some(&1));
+            assert!(registry.services().resolve(&2, now, guard).is_some(), "{round}");
         }
         done.store(true, Ordering::Relaxed);
     });
@@ -508,10 +525,10 @@ fn merging_into_what_has_ended_begins_anew() {
     let (registry, mut worker) = keeping();
     let guard = worker.quiescent(NOW);
     cache(&registry, "s", &[1], None, guard);
-    assert!(registry.merge_service("s", peers(&[2]), after(60), guard) == Ok(false));
+    assert!(registry.discovered().merge("s", peers(&[2]), after(60), guard) == Ok(false));
     assert_eq!(discover(&registry, "s", after(60), guard), Some(vec![2]));
     let twice = vec![Peer::new(3, "first"), Peer::new(3, "second")];
-    registry.merge_service("s", twice, after(60), guard).expect("room");
+    registry.discovered().merge("s", twice, after(60), guard).expect("room");
     assert_eq!(discover(&registry, "s", after(60), guard), Some(vec![2, 3]));
 }
 
@@ -521,8 +538,8 @@ fn what_is_forgotten_is_not_the_last_known() {
     let guard = worker.quiescent(NOW);
     for at in [1, 61] {
         cache(&registry, "s", &[1], None, guard);
-        assert_eq!(registry.forget_service("s", after(at), guard), at < 60);
-        assert!(registry.last_known("s", after(at), guard).is_none());
+        assert_eq!(registry.discovered().forget("s", after(at), guard), at < 60);
+        assert!(registry.discovered().last_known("s", after(at), guard).is_none());
     }
 }
 
@@ -532,17 +549,18 @@ fn peers_are_kept_and_handed_back_as_they_were_given() {
     let (registry, mut worker) = build(Registry::builder().discovered(terms));
     let guard = worker.quiescent(NOW);
     let list = || vec![Peer::new(1, "here").time_to_live(secs(10)), Peer::new(2, "there")];
-    registry.cache_service("s", list(), None, NOW, guard).expect("room");
-    let refused = registry.cache_service("t", list(), None, NOW, guard).expect_err("full");
+    registry.discovered().cache("s", list(), None, NOW, guard).expect("room");
+    let refused = registry.discovered().cache("t", list(), None, NOW, guard).expect_err("full");
     assert_eq!(refused.value, ("t", list()));
-    let Discovered::Hit(known) = registry.discover("s", Lookup::Known, NOW, guard) else {
+    let Discovered::Hit(known) = registry.discovered().discover("s", Lookup::Known, NOW, guard)
+    else {
         panic!("just entered");
     };
     let again: Vec<_> = known.iter().map(|peer| peer.clone().time_to_live(secs(50))).collect();
-    registry.cache_service("s", again, None, after(5), guard).expect("in its own place");
+    registry.discovered().cache("s", again, None, after(5), guard).expect("in its own place");
     assert_eq!(discover(&registry, "s", after(54), guard), Some(vec![1, 2]));
     assert_eq!(discover(&registry, "s", after(55), guard), None, "both had fifty seconds");
-    let last = registry.last_known("s", after(55), guard).expect("kept");
+    let last = registry.discovered().last_known("s", after(55), guard).expect("kept");
     assert_eq!(nodes(last), [1, 2], "as they were just before");
 }
 
@@ -564,14 +582,19 @@ fn who_is_known_is_never_refused_and_takes_no_second_place() {
                 scope.spawn(move || {
                     for round in 0..20_000 {
                         let guard = worker.quiescent(NOW);
-                        drop(registry.advertise(thread % 2, round, NOW, guard).expect("known"));
-                        assert!(registry.services_len() <= 2);
+                        drop(
+                            registry
+                                .services()
+                                .advertise(thread % 2, round, NOW, guard)
+                                .expect("known"),
+                        );
+                        assert!(registry.services().len() <= 2);
                         worker.collect(NOW, Budget::entries(8));
                     }
                 });
             }
         });
-        assert_eq!((registry.services_len(), *evicted.lock().expect("no panic")), (2, 0));
+        assert_eq!((registry.services().len(), *evicted.lock().expect("no panic")), (2, 0));
     }
 }
 
@@ -594,7 +617,7 @@ fn at_capacity_nobody_goes_untold() {
         scope.spawn(move || {
             for nanos in 0.. {
                 let now = NOW + Duration::from_nanos(nanos);
-                registry.prune_services(now, pruning.quiescent(now));
+                registry.services().prune(now, pruning.quiescent(now));
                 pruning.collect(now, Budget::entries(8));
                 if done.load(Ordering::Relaxed) {
                     break;
@@ -605,14 +628,15 @@ fn at_capacity_nobody_goes_untold() {
         for round in 0..50_000 {
             let now = NOW + Duration::from_nanos(u64::from(round));
             let guard = worker.quiescent(now);
-            entered += u32::from(registry.advertise(round % 2, round, now, guard).is_ok());
+            entered +=
+                u32::from(registry.services().advertise(round % 2, round, now, guard).is_ok());
             worker.collect(now, Budget::entries(8));
         }
         done.store(true, Ordering::Relaxed);
     });
     let mut worker = domain.worker();
-    registry.prune_services(after(300), worker.quiescent(NOW));
-    assert_eq!((registry.services_len(), *told.lock().expect("no panic")), (0, entered));
+    registry.services().prune(after(300), worker.quiescent(NOW));
+    assert_eq!((registry.services().len(), *told.lock().expect("no panic")), (0, entered));
 }
 
 /// M6, M9: who was gone already is not told of again, and makes room.
@@ -623,8 +647,8 @@ fn a_dead_entry_s_room_is_taken_without_another_word() {
     let (registry, mut worker) =
         build(Registry::builder().services(terms).on_service(log.listener()));
     let guard = worker.quiescent(NOW);
-    drop(registry.advertise("a", 1, NOW, guard).expect("room").withdraw_on_drop());
-    drop(registry.advertise("b", 2, NOW, guard).expect("its room"));
+    drop(registry.services().advertise("a", 1, NOW, guard).expect("room").withdraw_on_drop());
+    drop(registry.services().advertise("b", 2, NOW, guard).expect("its room"));
     assert_eq!(log.take(), [("a", 1, Departure::Withdrawn)]);
 }
 
@@ -645,10 +669,11 @@ fn who_must_go_is_told_of_though_the_domain_is_full() {
         let guard = worker.quiescent(NOW);
         let mut entered = Vec::new();
         for key in 0..10 {
-            let put = registry.advertise_for(key, key, secs(10 + u64::from(key)), NOW, guard);
+            let put =
+                registry.services().advertise_for(key, key, secs(10 + u64::from(key)), NOW, guard);
             entered.extend(put.is_ok().then_some(key));
         }
-        let mut seen: Vec<_> = registry.services(NOW, guard).map(|(&key, _)| key).collect();
+        let mut seen: Vec<_> = registry.services().iter(NOW, guard).map(|(&key, _)| key).collect();
         seen.extend(told.lock().expect("no panic").iter());
         seen.sort_unstable();
         assert_eq!(seen, entered, "with a cap of {cap}");
@@ -670,14 +695,19 @@ fn newcomers_who_evict_at_once_are_all_entered() {
                 for round in 0..5_000 {
                     let guard = worker.quiescent(NOW);
                     let key = thread << 16 | round;
-                    drop(registry.advertise(key, key, NOW, guard).expect("in another's place"));
-                    assert!(registry.services_len() <= 16);
+                    drop(
+                        registry
+                            .services()
+                            .advertise(key, key, NOW, guard)
+                            .expect("in another's place"),
+                    );
+                    assert!(registry.services().len() <= 16);
                     worker.collect(NOW, Budget::entries(8));
                 }
             });
         }
     });
-    assert_eq!(registry.services_len(), 16);
+    assert_eq!(registry.services().len(), 16);
 }
 
 /// A hook that panics in the middle of a sweep keeps no room.
@@ -687,7 +717,7 @@ fn a_hook_that_panics_in_a_sweep_keeps_no_room() {
         Registry::builder().on_service(|&key, _, _| assert!(key != 50, "a hook's own")),
     );
     for key in 0..100 {
-        drop(registry.advertise(key, key, NOW, worker.quiescent(NOW)).expect("room"));
+        drop(registry.services().advertise(key, key, NOW, worker.quiescent(NOW)).expect("room"));
     }
     worker.offline(|| ());
     let mut sweep = registry.sweeper(worker.domain().worker());
@@ -695,7 +725,7 @@ fn a_hook_that_panics_in_a_sweep_keeps_no_room() {
         let step = || sweep.sweep(after(300), Budget::UNLIMITED);
         _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
     }
-    assert_eq!(registry.services_len(), 0);
+    assert_eq!(registry.services().len(), 0);
 }
 
 /// A hook that panics keeps no entry from being freed.
@@ -707,7 +737,8 @@ fn a_hook_that_panics_holds_nothing() {
     for withdraws in [false, true] {
         let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let guard = worker.quiescent(NOW);
-            let put = || registry.advertise(1, Arc::clone(&value), NOW, guard).expect("room");
+            let put =
+                || registry.services().advertise(1, Arc::clone(&value), NOW, guard).expect("room");
             let first = put();
             if withdraws {
                 drop(first.withdraw_on_drop());
@@ -718,7 +749,7 @@ fn a_hook_that_panics_holds_nothing() {
         }));
         assert!(panics.is_err());
         _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            registry.withdraw_any(&1, NOW, worker.quiescent(NOW));
+            registry.services().withdraw_any(&1, NOW, worker.quiescent(NOW));
         }));
     }
     drop(registry);
@@ -733,15 +764,15 @@ fn who_is_late_does_not_turn_the_time_back() {
     let terms = Terms::new(secs(20)).allow_for_stalls(secs(10));
     let (registry, mut worker) = build(Registry::builder().services(terms));
     let guard = worker.quiescent(NOW);
-    drop(registry.advertise("a", 1, NOW, guard).expect("room"));
+    drop(registry.services().advertise("a", 1, NOW, guard).expect("room"));
     for at in (5..=95).step_by(5) {
-        registry.prune_discovered(after(at), guard);
-        drop(registry.advertise("other", 1, after(at), guard).expect("room"));
+        registry.discovered().prune(after(at), guard);
+        drop(registry.services().advertise("other", 1, after(at), guard).expect("room"));
     }
-    assert_eq!(registry.resolve("a", after(95), guard), None);
-    drop(registry.advertise("late", 1, after(5), guard).expect("room"));
+    assert_eq!(registry.services().resolve("a", after(95), guard), None);
+    drop(registry.services().advertise("late", 1, after(5), guard).expect("room"));
     for at in 95..200 {
-        assert_eq!(registry.resolve("a", after(at), guard), None);
+        assert_eq!(registry.services().resolve("a", after(at), guard), None);
     }
 }
 
@@ -767,7 +798,9 @@ mod mass_expiry {
             let now = world.now();
             for tenant in 0..TENANTS {
                 let guard = worker.quiescent(now);
-                drop(world.registry.advertise(tenant, tenant, now, guard).expect("room"));
+                drop(
+                    world.registry.services().advertise(tenant, tenant, now, guard).expect("room"),
+                );
             }
             world
         }
@@ -778,7 +811,7 @@ mod mass_expiry {
 
         fn there(&self) -> usize {
             let worker = self.domain.worker();
-            self.registry.services(self.now(), &worker.pin()).count()
+            self.registry.services().iter(self.now(), &worker.pin()).count()
         }
 
         /// For so long, those who renew do so every `every` seconds, each at a second of his own.
@@ -790,19 +823,24 @@ mod mass_expiry {
                 for tenant in (0..TENANTS).filter(|&tenant| renews(tenant)) {
                     let turn = u64::from(tenant) * every / u64::from(TENANTS);
                     if self.second % every == turn
-                        && self.registry.renew_any(&tenant, now, guard).is_err()
+                        && self.registry.services().renew_any(&tenant, now, guard).is_err()
                     {
-                        drop(self.registry.advertise(tenant, 0, now, guard).expect("room"));
+                        drop(
+                            self.registry
+                                .services()
+                                .advertise(tenant, 0, now, guard)
+                                .expect("room"),
+                        );
                     }
                 }
                 if self.second.is_multiple_of(20) {
-                    self.registry.prune_services(now, guard);
+                    self.registry.services().prune(now, guard);
                 }
             }
         }
 
         fn held(&self) -> (bool, u64) {
-            let status = self.registry.services_time();
+            let status = self.registry.services().time();
             (status.holding, status.holds)
         }
     }
@@ -840,10 +878,11 @@ mod mass_expiry {
             world.second += 1;
             let (now, guard) = (world.now(), worker.quiescent(world.now()));
             if second % 240 == 0 {
-                (0..TENANTS)
-                    .for_each(|it| world.registry.renew_any(&it, now, guard).expect("lives"));
+                (0..TENANTS).for_each(|it| {
+                    world.registry.services().renew_any(&it, now, guard).expect("lives")
+                });
             }
-            world.registry.prune_services(now, guard);
+            world.registry.services().prune(now, guard);
         }
         assert_eq!((world.there(), world.held()), (100, (false, 0)));
     }
@@ -880,8 +919,8 @@ mod mass_expiry {
             assert_eq!((world.there(), world.held()), (5, (false, 1)), "every {every} s");
             let mut worker = world.domain.worker();
             let guard = worker.quiescent(world.now());
-            world.registry.prune_services(world.now(), guard);
-            assert_eq!(world.registry.services_len(), 5);
+            world.registry.services().prune(world.now(), guard);
+            assert_eq!(world.registry.services().len(), 5);
         }
     }
 
@@ -908,7 +947,13 @@ mod mass_expiry {
         let mut worker = world.domain.worker();
         let now = world.now();
         for tenant in 0..TENANTS {
-            drop(world.registry.advertise(tenant, 0, now, worker.quiescent(now)).expect("room"));
+            drop(
+                world
+                    .registry
+                    .services()
+                    .advertise(tenant, 0, now, worker.quiescent(now))
+                    .expect("room"),
+            );
         }
         drop(worker);
         world.run(2 * TTL, 107, |_| true);
@@ -949,7 +994,7 @@ mod mass_expiry {
         assert_eq!(world.there(), 100);
         world.run(200, 100, |_| true);
         assert_eq!(world.there(), 100);
-        let credit = Duration::from_nanos(world.registry.services_time().credit);
+        let credit = Duration::from_nanos(world.registry.services().time().credit);
         assert!(credit >= secs(10 * TTL - 61) && credit <= secs(10 * TTL), "{credit:?}");
         world.run(TTL, 100, |_| false);
         assert_eq!(world.there(), 0, "and time goes on");

@@ -77,17 +77,19 @@ fn filled(domain: &Domain) -> (Services, Arc<Mutex<u32>>) {
     let mut worker = domain.worker();
     let guard = worker.quiescent(NOW);
     for key in 0..2 {
-        drop(registry.advertise(Key(key), key, NOW, guard).expect("room"));
-        assert!(registry.cache_service(Key(key), peers(), None, NOW, guard).is_ok());
-        assert!(registry.cache_subscribers(Key(key), peers(), None, NOW, guard).is_ok());
+        drop(registry.services().advertise(Key(key), key, NOW, guard).expect("room"));
+        assert!(registry.discovered().cache(Key(key), peers(), None, NOW, guard).is_ok());
+        assert!(registry.subscribers().cache(Key(key), peers(), None, NOW, guard).is_ok());
     }
     (registry, told)
 }
 
 /// All that can be seen of a registry from outside.
 fn seen(registry: &Services, told: &Mutex<u32>) -> String {
-    let lens = [registry.services_len(), registry.discovered_len(), registry.subscribers_len()];
-    let times = [registry.services_time(), registry.discovered_time(), registry.subscribers_time()];
+    let lens =
+        [registry.services().len(), registry.discovered().len(), registry.subscribers().len()];
+    let times =
+        [registry.services().time(), registry.discovered().time(), registry.subscribers().time()];
     let told = *told.lock().expect("no panic");
     format!("{lens:?} {times:?} {told} {}", CALLS.load(Ordering::Relaxed))
 }
@@ -99,35 +101,43 @@ static ALONE: Mutex<()> = Mutex::new(());
 fn every_entry_refuses_a_guard_of_another_domain_before_anything_else() {
     type Entry = (&'static str, fn(&Services, &Guard));
     let entries: &[Entry] = &[
-        ("advertise", |it, guard| _ = it.advertise(Key(7), 7, LATE, guard)),
-        ("advertise_for", |it, guard| _ = it.advertise_for(Key(0), 7, Lasting, LATE, guard)),
+        ("advertise", |it, guard| _ = it.services().advertise(Key(7), 7, LATE, guard)),
+        ("advertise_for", |it, guard| {
+            _ = it.services().advertise_for(Key(0), 7, Lasting, LATE, guard)
+        }),
         ("advertise_if_absent", |it, guard| {
-            _ = it.advertise_if_absent(Key(0), 7, None, LATE, guard);
+            _ = it.services().advertise_if_absent(Key(0), 7, None, LATE, guard);
         }),
-        ("resolve", |it, guard| _ = it.resolve(&Key(0), LATE, guard)),
-        ("renew_any", |it, guard| _ = it.renew_any(&Key(0), LATE, guard)),
-        ("withdraw_any", |it, guard| _ = it.withdraw_any(&Key(0), LATE, guard)),
-        ("services", |it, guard| _ = it.services(LATE, guard)),
-        ("prune_services", |it, guard| _ = it.prune_services(LATE, guard)),
+        ("resolve", |it, guard| _ = it.services().resolve(&Key(0), LATE, guard)),
+        ("renew_any", |it, guard| _ = it.services().renew_any(&Key(0), LATE, guard)),
+        ("withdraw_any", |it, guard| _ = it.services().withdraw_any(&Key(0), LATE, guard)),
+        ("iter of services", |it, guard| _ = it.services().iter(LATE, guard)),
+        ("prune of services", |it, guard| _ = it.services().prune(LATE, guard)),
         ("prune_all", |it, guard| _ = it.prune_all(LATE, guard)),
-        ("cache_service", |it, guard| {
-            _ = it.cache_service(Key(0), peers(), None, LATE, guard);
+        ("cache of discovered", |it, guard| {
+            _ = it.discovered().cache(Key(0), peers(), None, LATE, guard);
         }),
-        ("merge_service", |it, guard| _ = it.merge_service(Key(0), peers(), LATE, guard)),
-        ("discover", |it, guard| _ = it.discover(&Key(0), Lookup::Known, LATE, guard)),
-        ("discover anew", |it, guard| _ = it.discover(&Key(0), Lookup::Anew, LATE, guard)),
-        ("last_known", |it, guard| _ = it.last_known(&Key(0), LATE, guard)),
-        ("forget_service", |it, guard| _ = it.forget_service(&Key(0), LATE, guard)),
-        ("clear_discovered", |it, guard| _ = it.clear_discovered(LATE, guard)),
-        ("prune_discovered", |it, guard| _ = it.prune_discovered(LATE, guard)),
-        ("cache_subscribers", |it, guard| {
-            _ = it.cache_subscribers(Key(0), peers(), None, LATE, guard);
+        ("merge of discovered", |it, guard| {
+            _ = it.discovered().merge(Key(0), peers(), LATE, guard)
         }),
-        ("merge_subscribers", |it, guard| _ = it.merge_subscribers(Key(0), peers(), LATE, guard)),
-        ("subscribers", |it, guard| _ = it.subscribers(&Key(0), LATE, guard)),
-        ("forget_subscribers", |it, guard| _ = it.forget_subscribers(&Key(0), LATE, guard)),
-        ("clear_subscribers", |it, guard| _ = it.clear_subscribers(LATE, guard)),
-        ("prune_subscribers", |it, guard| _ = it.prune_subscribers(LATE, guard)),
+        ("discover", |it, guard| _ = it.discovered().discover(&Key(0), Lookup::Known, LATE, guard)),
+        ("discover anew", |it, guard| {
+            _ = it.discovered().discover(&Key(0), Lookup::Anew, LATE, guard)
+        }),
+        ("last_known", |it, guard| _ = it.discovered().last_known(&Key(0), LATE, guard)),
+        ("forget of discovered", |it, guard| _ = it.discovered().forget(&Key(0), LATE, guard)),
+        ("clear of discovered", |it, guard| _ = it.discovered().clear(LATE, guard)),
+        ("prune of discovered", |it, guard| _ = it.discovered().prune(LATE, guard)),
+        ("cache of subscribers", |it, guard| {
+            _ = it.subscribers().cache(Key(0), peers(), None, LATE, guard);
+        }),
+        ("merge of subscribers", |it, guard| {
+            _ = it.subscribers().merge(Key(0), peers(), LATE, guard)
+        }),
+        ("get of subscribers", |it, guard| _ = it.subscribers().get(&Key(0), LATE, guard)),
+        ("forget of subscribers", |it, guard| _ = it.subscribers().forget(&Key(0), LATE, guard)),
+        ("clear of subscribers", |it, guard| _ = it.subscribers().clear(LATE, guard)),
+        ("prune of subscribers", |it, guard| _ = it.subscribers().prune(LATE, guard)),
     ];
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (domain, other) = (Domain::new(), Domain::new());
@@ -150,13 +160,13 @@ fn withdrawing_a_lease_refuses_a_guard_of_another_domain() {
     let (domain, other) = (Domain::new(), Domain::new());
     let (registry, told) = filled(&domain);
     let worker = domain.worker();
-    let lease = registry.advertise(Key(0), 7, NOW, &worker.pin()).expect("its own room");
+    let lease = registry.services().advertise(Key(0), 7, NOW, &worker.pin()).expect("its own room");
     let before = seen(&registry, &told);
     let foreign = other.worker();
-    let withdraw = || registry.withdraw(lease, LATE, &foreign.pin());
+    let withdraw = || registry.services().withdraw(lease, LATE, &foreign.pin());
     assert!(catch_unwind(AssertUnwindSafe(withdraw)).is_err());
     assert_eq!(seen(&registry, &told), before);
-    assert_eq!(registry.resolve(&Key(0), NOW, &worker.pin()), Some(&7));
+    assert_eq!(registry.services().resolve(&Key(0), NOW, &worker.pin()), Some(&7));
 }
 
 /// A worker of another domain is refused by each step of a sweep, before it pins for the registry, moves a time

@@ -40,22 +40,25 @@ fn told(log: &Log) -> Vec<(u16, Departure)> {
 fn the_old_holder_of_a_key_leaves_the_new_one_alone() {
     let (registry, mut worker, log) = services(Terms::new(TTL));
     let guard = worker.quiescent(at(0));
-    let old = registry.advertise("mail", 25, at(0), guard).expect("room");
-    let new = registry.advertise("mail", 2525, at(10), guard).expect("room");
+    let old = registry.services().advertise("mail", 25, at(0), guard).expect("room");
+    let new = registry.services().advertise("mail", 2525, at(10), guard).expect("room");
     assert_eq!(told(&log), [(25, Departure::Replaced)]);
     assert!(old.has_lapsed(at(10)) && !new.has_lapsed(at(10)));
     assert_eq!(old.renew(at(200)), Err(LapsedError));
-    assert_eq!(registry.resolve("mail", at(309), guard), Some(&2525));
-    assert!(registry.resolve("mail", at(310), guard).is_none(), "the old one renewed nothing");
+    assert_eq!(registry.services().resolve("mail", at(309), guard), Some(&2525));
+    assert!(
+        registry.services().resolve("mail", at(310), guard).is_none(),
+        "the old one renewed nothing"
+    );
 
-    assert!(!registry.withdraw(old, at(12), guard));
-    let another = registry.advertise("other", 1, at(0), guard).expect("room");
+    assert!(!registry.services().withdraw(old, at(12), guard));
+    let another = registry.services().advertise("other", 1, at(0), guard).expect("room");
     drop(another.withdraw_on_drop());
-    assert_eq!(registry.resolve("mail", at(12), guard), Some(&2525));
+    assert_eq!(registry.services().resolve("mail", at(12), guard), Some(&2525));
     assert_eq!(told(&log), [(1, Departure::Withdrawn)]);
 
-    assert!(registry.withdraw(new, at(13), guard));
-    assert_eq!(registry.resolve("mail", at(13), guard), None);
+    assert!(registry.services().withdraw(new, at(13), guard));
+    assert_eq!(registry.services().resolve("mail", at(13), guard), None);
     assert_eq!(told(&log), [(2525, Departure::Withdrawn)]);
 }
 
@@ -64,12 +67,12 @@ fn the_old_holder_of_a_key_leaves_the_new_one_alone() {
 fn acting_by_key_is_named_so() {
     let (registry, mut worker, _log) = services(Terms::new(TTL));
     let guard = worker.quiescent(at(0));
-    let lease = registry.advertise("mail", 25, at(0), guard).expect("room");
-    assert_eq!(registry.renew_any("mail", at(200), guard), Ok(()));
+    let lease = registry.services().advertise("mail", 25, at(0), guard).expect("room");
+    assert_eq!(registry.services().renew_any("mail", at(200), guard), Ok(()));
     assert!(!lease.has_lapsed(at(499)) && lease.has_lapsed(at(500)));
-    assert_eq!(registry.withdraw_any("mail", at(201), guard), Some(&25));
+    assert_eq!(registry.services().withdraw_any("mail", at(201), guard), Some(&25));
     assert!(lease.has_lapsed(at(201)));
-    assert_eq!(registry.renew_any("mail", at(201), guard), Err(LapsedError));
+    assert_eq!(registry.services().renew_any("mail", at(201), guard), Err(LapsedError));
 }
 
 /// To withdraw gives the room back at once, and what has expired is told as that.
@@ -77,17 +80,19 @@ fn acting_by_key_is_named_so() {
 fn withdrawing_gives_the_room_back() {
     let (registry, mut worker, log) = services(Terms::new(TTL).max_entries(1, WhenFull::Refuse));
     let guard = worker.quiescent(at(0));
-    let lease = registry.advertise("a", 1, at(0), guard).expect("room");
-    assert!(registry.withdraw(lease, at(1), guard));
-    assert_eq!(registry.services_len(), 0);
-    let lease = registry.advertise("b", 2, at(1), guard).expect("its room");
-    assert!(!registry.withdraw(lease, at(301), guard), "it had expired");
-    assert_eq!(registry.services_len(), 0);
+    let lease = registry.services().advertise("a", 1, at(0), guard).expect("room");
+    assert!(registry.services().withdraw(lease, at(1), guard));
+    assert_eq!(registry.services().len(), 0);
+    let lease = registry.services().advertise("b", 2, at(1), guard).expect("its room");
+    assert!(!registry.services().withdraw(lease, at(301), guard), "it had expired");
+    assert_eq!(registry.services().len(), 0);
     // A lease that is dropped leaves the room to whoever prunes.
-    drop(registry.advertise("c", 3, at(302), guard).expect("its room").withdraw_on_drop());
-    assert_eq!(registry.services_len(), 1);
-    registry.prune_services(at(302), guard);
-    assert_eq!(registry.services_len(), 0);
+    drop(
+        registry.services().advertise("c", 3, at(302), guard).expect("its room").withdraw_on_drop(),
+    );
+    assert_eq!(registry.services().len(), 1);
+    registry.services().prune(at(302), guard);
+    assert_eq!(registry.services().len(), 0);
     let all = [(1, Departure::Withdrawn), (2, Departure::Expired), (3, Departure::Withdrawn)];
     assert_eq!(told(&log), all);
 }
@@ -100,16 +105,16 @@ fn a_lease_is_of_its_own_registry() {
         (services_in(&domain, Terms::new(TTL)), services_in(&domain, Terms::new(TTL)));
     let mut worker = domain.worker();
     let guard = worker.quiescent(at(0));
-    let lease = ours.advertise("mail", 1, at(0), guard).expect("room");
-    drop(theirs.advertise("mail", 2, at(0), guard).expect("room"));
-    assert!(theirs.withdraw(lease, at(0), guard));
+    let lease = ours.services().advertise("mail", 1, at(0), guard).expect("room");
+    drop(theirs.services().advertise("mail", 2, at(0), guard).expect("room"));
+    assert!(theirs.services().withdraw(lease, at(0), guard));
     assert_eq!(
-        (ours.resolve("mail", at(0), guard), told(&log)),
+        (ours.services().resolve("mail", at(0), guard), told(&log)),
         (None, vec![(1, Departure::Withdrawn)])
     );
-    assert_eq!((theirs.resolve("mail", at(0), guard), told(&other)), (Some(&2), vec![]));
-    ours.prune_services(at(0), guard);
-    assert_eq!((ours.services_len(), theirs.services_len()), (0, 1));
+    assert_eq!((theirs.services().resolve("mail", at(0), guard), told(&other)), (Some(&2), vec![]));
+    ours.services().prune(at(0), guard);
+    assert_eq!((ours.services().len(), theirs.services().len()), (0, 1));
 }
 
 #[test]
@@ -118,7 +123,7 @@ fn what_is_there_is_not_displaced_if_asked_so() {
     let guard = worker.quiescent(at(0));
     let enter = |key, port, now| {
         let ttl = Some(Ttl::For(Duration::from_secs(10)));
-        registry.advertise_if_absent(key, port, ttl, now, guard)
+        registry.services().advertise_if_absent(key, port, ttl, now, guard)
     };
     let first = enter("mail", 1, at(0)).expect("absent");
     let refused = enter("mail", 2, at(9)).map(drop).expect_err("taken");
@@ -132,7 +137,10 @@ fn what_is_there_is_not_displaced_if_asked_so() {
     assert_eq!(told(&log), [(1, Departure::Expired)]);
     drop(second.withdraw_on_drop());
     let third = enter("mail", 5, at(11)).expect("absent");
-    assert_eq!((registry.resolve("mail", at(11), guard), registry.services_len()), (Some(&5), 1));
+    assert_eq!(
+        (registry.services().resolve("mail", at(11), guard), registry.services().len()),
+        (Some(&5), 1)
+    );
     assert_eq!((first.renew(at(5)), third.renew(at(12))), (Err(LapsedError), Ok(())));
 }
 
@@ -151,7 +159,10 @@ fn a_lease_is_owned() {
     );
     let begin = |registry: &Services<Arc<u16>>| -> Lease<&'static str, Arc<u16>> {
         let worker = domain.worker();
-        registry.advertise("mail", Arc::clone(&value), at(0), &worker.pin()).expect("room")
+        registry
+            .services()
+            .advertise("mail", Arc::clone(&value), at(0), &worker.pin())
+            .expect("room")
     };
     let lease = assert_moves(begin(&registry).withdraw_on_drop());
     let lease = std::thread::spawn(move || lease.renew(at(200)).map(|()| lease));
@@ -170,13 +181,14 @@ fn a_lease_is_owned() {
 #[test]
 fn a_lease_holds_no_garbage_back() {
     let (registry, mut worker, _log) = services(Terms::new(TTL));
-    let lease = registry.advertise("a", 1, at(0), worker.quiescent(at(0))).expect("room");
+    let lease =
+        registry.services().advertise("a", 1, at(0), worker.quiescent(at(0))).expect("room");
     for round in 0..1_000 {
         let guard = worker.quiescent(at(round));
-        let other = registry.advertise("b", 2, at(round), guard).expect("room");
-        assert!(registry.withdraw(other, at(round), guard));
+        let other = registry.services().advertise("b", 2, at(round), guard).expect("room");
+        assert!(registry.services().withdraw(other, at(round), guard));
     }
-    assert!(registry.withdraw_any("a", at(0), worker.quiescent(at(0))).is_some());
+    assert!(registry.services().withdraw_any("a", at(0), worker.quiescent(at(0))).is_some());
     worker.offline(|| ());
     for round in 0..100 {
         worker.collect(at(1_000 + round), Budget::UNLIMITED);
@@ -215,17 +227,18 @@ fn leases_race_their_successors() {
                     let id = thread << 24 | round;
                     let guard = worker.quiescent(at(0));
                     let value = Value(id, Arc::clone(dropped));
-                    let lease = registry.advertise(1, value, at(0), guard).ok().expect("room");
+                    let lease =
+                        registry.services().advertise(1, value, at(0), guard).ok().expect("room");
                     match round % 3 {
                         0 => drop(lease.withdraw_on_drop()),
-                        1 => _ = registry.withdraw(lease, at(0), guard),
+                        1 => _ = registry.services().withdraw(lease, at(0), guard),
                         _ => {
                             _ = lease.renew(at(0));
                             assert_eq!(lease.value().0, id);
                         }
                     }
                     if thread == 0 {
-                        registry.prune_services(at(0), guard);
+                        registry.services().prune(at(0), guard);
                     }
                     worker.collect(at(0), Budget::entries(16));
                 }
@@ -234,9 +247,9 @@ fn leases_race_their_successors() {
     });
     let mut worker = domain.worker();
     let guard = worker.quiescent(at(0));
-    let left = registry.services(at(0), guard).map(|(_, value)| value.0).collect::<Vec<_>>();
-    registry.prune_services(at(0), guard);
-    assert_eq!(registry.services_len(), left.len());
+    let left = registry.services().iter(at(0), guard).map(|(_, value)| value.0).collect::<Vec<_>>();
+    registry.services().prune(at(0), guard);
+    assert_eq!(registry.services().len(), left.len());
     let everything = |mut seen: Vec<u32>| {
         seen.sort_unstable();
         let all: Vec<_> =

@@ -47,43 +47,47 @@ fn services(when_full: WhenFull) -> (Services, Worker, Told) {
 type Deed = fn(&Services, &Guard, &Token);
 
 const DEEDS: &[(&str, Deed)] = &[
-    ("a newcomer", |it, guard, new| _ = it.advertise(Key(7), Token::clone(new), NOW, guard)),
-    ("a successor", |it, guard, new| _ = it.advertise(Key(0), Token::clone(new), NOW, guard)),
+    ("a newcomer", |it, guard, new| {
+        _ = it.services().advertise(Key(7), Token::clone(new), NOW, guard)
+    }),
+    ("a successor", |it, guard, new| {
+        _ = it.services().advertise(Key(0), Token::clone(new), NOW, guard)
+    }),
     ("a successor of what has expired", |it, guard, new| {
-        _ = it.advertise(Key(0), Token::clone(new), END, guard);
+        _ = it.services().advertise(Key(0), Token::clone(new), END, guard);
     }),
     ("if absent", |it, guard, new| {
-        _ = it.advertise_if_absent(Key(7), Token::clone(new), None, NOW, guard);
+        _ = it.services().advertise_if_absent(Key(7), Token::clone(new), None, NOW, guard);
     }),
     ("if absent, and it has expired", |it, guard, new| {
-        _ = it.advertise_if_absent(Key(0), Token::clone(new), None, END, guard);
+        _ = it.services().advertise_if_absent(Key(0), Token::clone(new), None, END, guard);
     }),
     ("a successor that is withdrawn", |it, guard, new| {
-        if let Ok(lease) = it.advertise(Key(0), Token::clone(new), NOW, guard) {
-            it.withdraw(lease, NOW, guard);
+        if let Ok(lease) = it.services().advertise(Key(0), Token::clone(new), NOW, guard) {
+            it.services().withdraw(lease, NOW, guard);
         }
     }),
     ("a successor that withdraws itself", |it, guard, new| {
-        if let Ok(lease) = it.advertise(Key(0), Token::clone(new), NOW, guard) {
+        if let Ok(lease) = it.services().advertise(Key(0), Token::clone(new), NOW, guard) {
             drop(lease.withdraw_on_drop());
         }
     }),
-    ("a renewal", |it, guard, _| _ = it.renew_any(&Key(2), NOW, guard)),
-    ("a withdrawal", |it, guard, _| _ = it.withdraw_any(&Key(2), NOW, guard)),
-    ("a look", |it, guard, _| _ = it.resolve(&Key(2), NOW, guard)),
+    ("a renewal", |it, guard, _| _ = it.services().renew_any(&Key(2), NOW, guard)),
+    ("a withdrawal", |it, guard, _| _ = it.services().withdraw_any(&Key(2), NOW, guard)),
+    ("a look", |it, guard, _| _ = it.services().resolve(&Key(2), NOW, guard)),
     ("pruning", |it, guard, _| _ = it.prune_all(END, guard)),
-    ("a list", |it, guard, _| _ = it.cache_service(Key(7), peers(), None, NOW, guard)),
+    ("a list", |it, guard, _| _ = it.discovered().cache(Key(7), peers(), None, NOW, guard)),
     ("a list in place of one", |it, guard, _| {
-        _ = it.cache_service(Key(0), peers(), None, NOW, guard);
+        _ = it.discovered().cache(Key(0), peers(), None, NOW, guard);
     }),
-    ("a list merged", |it, guard, _| _ = it.merge_service(Key(0), peers(), NOW, guard)),
+    ("a list merged", |it, guard, _| _ = it.discovered().merge(Key(0), peers(), NOW, guard)),
     ("a list merged of subscribers", |it, guard, _| {
-        _ = it.merge_subscribers(Key(7), peers(), NOW, guard);
+        _ = it.subscribers().merge(Key(7), peers(), NOW, guard);
     }),
-    ("a list forgotten", |it, guard, _| _ = it.forget_service(&Key(0), NOW, guard)),
+    ("a list forgotten", |it, guard, _| _ = it.discovered().forget(&Key(0), NOW, guard)),
     ("all lists forgotten", |it, guard, _| {
-        it.clear_discovered(NOW, guard);
-        it.clear_subscribers(NOW, guard);
+        it.discovered().clear(NOW, guard);
+        it.subscribers().clear(NOW, guard);
     }),
 ];
 
@@ -91,9 +95,9 @@ const DEEDS: &[(&str, Deed)] = &[
 fn check(registry: &Services, told: &Told, guard: &Guard, case: &str) {
     // What is dead goes, and nothing else, for it is early.
     registry.prune_all(Instant::ORIGIN, guard);
-    let there = registry.services(Instant::ORIGIN, guard).count();
+    let there = registry.services().iter(Instant::ORIGIN, guard).count();
     assert_eq!(
-        registry.services_len(),
+        registry.services().len(),
         there,
         "{case}: a service's place is lost, or counted twice"
     );
@@ -105,11 +109,12 @@ fn check(registry: &Services, told: &Told, guard: &Guard, case: &str) {
     // There is room for as many as there should be, and no more.
     let room = |enter: &dyn Fn(Key) -> bool| (100..110).filter(|&key| enter(Key(key))).count();
     let token = Token::new(0);
-    let services = room(&|key| registry.advertise(key, token.clone(), END, guard).is_ok());
-    let discovered = registry.discovered_len();
-    let lists = room(&|key| registry.cache_service(key, peers(), None, NOW, guard).is_ok());
-    let subscribed = registry.subscribers_len();
-    let topics = room(&|key| registry.cache_subscribers(key, peers(), None, NOW, guard).is_ok());
+    let services =
+        room(&|key| registry.services().advertise(key, token.clone(), END, guard).is_ok());
+    let discovered = registry.discovered().len();
+    let lists = room(&|key| registry.discovered().cache(key, peers(), None, NOW, guard).is_ok());
+    let subscribed = registry.subscribers().len();
+    let topics = room(&|key| registry.subscribers().cache(key, peers(), None, NOW, guard).is_ok());
     let room = [there + services, discovered + lists, subscribed + topics];
     assert_eq!(room, [MOST; 3], "{case}: places are lost");
 }
@@ -126,10 +131,11 @@ fn no_place_is_lost_wherever_other_peoples_code_panics() {
                 let tokens: Vec<_> = filled.map(Token::new).collect();
                 for token in &tokens {
                     let key = || Key(**token);
-                    let entered = registry.advertise(key(), Token::clone(token), NOW, guard);
+                    let entered =
+                        registry.services().advertise(key(), Token::clone(token), NOW, guard);
                     drop(entered.expect("room"));
-                    assert!(registry.cache_service(key(), peers(), None, NOW, guard).is_ok());
-                    assert!(registry.cache_subscribers(key(), peers(), None, NOW, guard).is_ok());
+                    assert!(registry.discovered().cache(key(), peers(), None, NOW, guard).is_ok());
+                    assert!(registry.subscribers().cache(key(), peers(), None, NOW, guard).is_ok());
                 }
                 let new = Token::new(7);
                 let (end, is_over) = lit(fuse, || deed(&registry, guard, &new));
@@ -137,7 +143,7 @@ fn no_place_is_lost_wherever_other_peoples_code_panics() {
                 if when_full == WhenFull::Refuse {
                     check(&registry, &told, guard, &case);
                 } else {
-                    assert!(registry.services_len() <= MOST, "{case}");
+                    assert!(registry.services().len() <= MOST, "{case}");
                 }
                 // Whatever was entered is freed, once all is gone.
                 drop(registry);
@@ -165,7 +171,10 @@ fn no_place_is_lost_where_room_is_being_made() {
         let mut enter = || {
             let number = next.next().expect("numbers");
             let ttl = TTL + Duration::from_secs(u64::from(number));
-            registry.advertise_for(Key(number), Token::new(number), ttl, NOW, guard).is_ok()
+            registry
+                .services()
+                .advertise_for(Key(number), Token::new(number), ttl, NOW, guard)
+                .is_ok()
         };
         for _ in 0..MOST {
             assert!(enter());
@@ -173,11 +182,11 @@ fn no_place_is_lost_where_room_is_being_made() {
         lit(fuse, &mut enter);
         for _ in 0..4 * MOST {
             assert!(enter(), "at call {fuse}");
-            assert_eq!(registry.services(NOW, guard).count(), registry.services_len());
+            assert_eq!(registry.services().iter(NOW, guard).count(), registry.services().len());
         }
-        assert_eq!(registry.services_len(), MOST, "at call {fuse}");
+        assert_eq!(registry.services().len(), MOST, "at call {fuse}");
         let mut numbers = told.lock().expect("no panic under it").clone();
-        numbers.extend(registry.services(NOW, guard).map(|(_, value)| **value));
+        numbers.extend(registry.services().iter(NOW, guard).map(|(_, value)| **value));
         numbers.sort_unstable();
         let all = numbers.len();
         numbers.dedup();
@@ -191,14 +200,15 @@ fn no_place_is_lost_in_a_sweep() {
     for fuse in 0..MOST as u32 + 1 {
         let (registry, worker, told) = services(WhenFull::Refuse);
         for key in 0..MOST as u32 {
-            let entered = registry.advertise(Key(key), Token::new(key), NOW, &worker.pin());
+            let entered =
+                registry.services().advertise(Key(key), Token::new(key), NOW, &worker.pin());
             drop(entered.expect("room"));
         }
         let mut sweep = registry.sweeper(worker.domain().worker());
         lit(fuse, || sweep.sweep(END, Budget::UNLIMITED));
         while !sweep.sweep(END, Budget::UNLIMITED).wrapped {}
         sweep.sweep(END, Budget::UNLIMITED);
-        assert_eq!(registry.services_len(), 0, "at call {fuse}");
+        assert_eq!(registry.services().len(), 0, "at call {fuse}");
         let mut told = told.lock().expect("no panic under it").clone();
         told.sort_unstable();
         assert_eq!(told, (0..MOST as u32).collect::<Vec<_>>(), "at call {fuse}");
@@ -212,14 +222,14 @@ fn no_place_is_lost_in_a_sweep() {
 fn what_was_entered_is_gone_if_the_hook_panics() {
     let (registry, mut worker, told) = services(WhenFull::Refuse);
     let guard = worker.quiescent(NOW);
-    let enter = |number| registry.advertise(Key(1), Token::new(number), NOW, guard);
+    let enter = |number| registry.services().advertise(Key(1), Token::new(number), NOW, guard);
     let first = enter(1).expect("room");
     // Its hash, once; and the hook, which is told of the first.
     let (again, _) = lit(2, || enter(2));
     assert!(again.is_none() && first.has_lapsed(NOW));
     assert_eq!(*told.lock().expect("no panic under it"), [1]);
-    assert!(registry.resolve(&Key(1), NOW, guard).is_none());
-    assert_eq!(registry.services_len(), 0);
+    assert!(registry.services().resolve(&Key(1), NOW, guard).is_none());
+    assert_eq!(registry.services().len(), 0);
     let third = enter(3).expect("room");
     assert!(!third.has_replaced() && third.renew(NOW).is_ok());
     assert_eq!(*told.lock().expect("no panic under it"), [1], "nothing was replaced");

@@ -135,7 +135,7 @@ type Services = Registry<u64, u64, u64, (), Identity>;
 type Gone = Arc<Mutex<Vec<(u64, Departure)>>>;
 
 struct Setting {
-    services: Services,
+    registry: Services,
     gone: Gone,
     /// Of what was entered to begin with.
     lease: Mutex<Option<Lease<u64, u64>>>,
@@ -147,12 +147,12 @@ impl Setting {
     }
 
     fn put(&self, key: u64, value: u64, now: Instant, guard: &Guard) -> bool {
-        self.services.advertise(key, value, now, guard).is_ok()
+        self.registry.services().advertise(key, value, now, guard).is_ok()
     }
 
     /// Enters a value if its key stands for none at the end of those that were entered at `NOW`.
     fn put_late_if_absent(&self, key: u64, value: u64, guard: &Guard) -> bool {
-        self.services.advertise_if_absent(key, value, None, NOW + TTL, guard).is_ok()
+        self.registry.services().advertise_if_absent(key, value, None, NOW + TTL, guard).is_ok()
     }
 
     fn lease(&self) -> Lease<u64, u64> {
@@ -170,12 +170,12 @@ fn with<T: 'static>(
     let domain = Domain::quarantine();
     let gone = Gone::default();
     let log = Arc::clone(&gone);
-    let services = Registry::builder()
+    let registry = Registry::builder()
         .services(terms)
         .on_service(move |_, &value, cause| log.lock().expect("no panic").push((value, cause)))
         .build(&domain, Identity::default())
         .expect("memory");
-    let setting = Arc::new(Setting { services, gone, lease: Mutex::new(None) });
+    let setting = Arc::new(Setting { registry, gone, lease: Mutex::new(None) });
     let mut worker = domain.worker();
     prepare(&setting, worker.quiescent(NOW));
     worker.offline(|| ());
@@ -188,9 +188,9 @@ fn with<T: 'static>(
 fn finish(setting: Arc<Setting>, mut worker: Worker, entered: usize) {
     let guard = worker.quiescent(NOW);
     // What was killed by one without a guard, or not taken out for another reason, is taken out now.
-    setting.services.prune_services(Instant::ORIGIN, guard);
-    let there = setting.services.services(Instant::ORIGIN, guard).count();
-    assert_eq!(setting.services.services_len(), there, "what is there is counted");
+    setting.registry.services().prune(Instant::ORIGIN, guard);
+    let there = setting.registry.services().iter(Instant::ORIGIN, guard).count();
+    assert_eq!(setting.registry.services().len(), there, "what is there is counted");
     let mut gone: Vec<_> = setting.gone().into_iter().map(|(value, _)| value).collect();
     assert_eq!(gone.len() + there, entered, "each is there or has gone");
     gone.sort_unstable();
@@ -210,7 +210,7 @@ fn one(setting: &Setting, guard: &Guard) {
 
 /// The same, with its lease kept.
 fn one_leased(setting: &Setting, guard: &Guard) {
-    let lease = setting.services.advertise(1, 10, NOW, guard).expect("room");
+    let lease = setting.registry.services().advertise(1, 10, NOW, guard).expect("room");
     *setting.lease.lock().expect("no panic") = Some(lease);
 }
 
@@ -225,11 +225,12 @@ fn renewal_races_expiry() -> String {
         one,
         vec![
             |it, worker| {
-                let renewed = it.services.renew_any(&1, just_in_time(), worker.quiescent(NOW));
+                let renewed =
+                    it.registry.services().renew_any(&1, just_in_time(), worker.quiescent(NOW));
                 (if renewed.is_ok() { "renewed" } else { "lapsed" }).to_owned()
             },
             |it, worker| {
-                format!("pruned {}", it.services.prune_services(NOW + TTL, worker.quiescent(NOW)))
+                format!("pruned {}", it.registry.services().prune(NOW + TTL, worker.quiescent(NOW)))
             },
         ],
     );
@@ -245,7 +246,7 @@ fn renewal_races_readvertise() -> String {
         |_, _| {},
         vec![
             |it, worker| {
-                let lease = it.services.advertise(1, 10, NOW, worker.quiescent(NOW));
+                let lease = it.registry.services().advertise(1, 10, NOW, worker.quiescent(NOW));
                 let lease = lease.expect("room");
                 worker.offline(|| ());
                 (if lease.renew(NOW).is_ok() { "renewed" } else { "lapsed" }).to_owned()
@@ -257,7 +258,7 @@ fn renewal_races_readvertise() -> String {
         ],
     );
     let guard = worker.quiescent(NOW);
-    assert!(setting.services.resolve(&1, NOW, guard).is_some());
+    assert!(setting.registry.services().resolve(&1, NOW, guard).is_some());
     finish(setting, worker, 2);
     ends.concat()
 }
@@ -268,17 +269,18 @@ fn withdraw_races_renewal() -> String {
         one,
         vec![
             |it, worker| {
-                let renewed = it.services.renew_any(&1, NOW, worker.quiescent(NOW));
+                let renewed = it.registry.services().renew_any(&1, NOW, worker.quiescent(NOW));
                 (if renewed.is_ok() { "renewed" } else { "lapsed" }).to_owned()
             },
             |it, worker| {
-                let value = it.services.withdraw_any(&1, NOW, worker.quiescent(NOW)).copied();
+                let value =
+                    it.registry.services().withdraw_any(&1, NOW, worker.quiescent(NOW)).copied();
                 assert_eq!(value, Some(10), "a renewal is no reason to stay");
                 String::new()
             },
         ],
     );
-    assert_eq!(setting.services.resolve(&1, NOW, worker.quiescent(NOW)), None);
+    assert_eq!(setting.registry.services().resolve(&1, NOW, worker.quiescent(NOW)), None);
     finish(setting, worker, 1);
     ends.concat()
 }
@@ -288,8 +290,8 @@ fn prune_exactly_once() -> String {
         usual(),
         one,
         vec![
-            |it, worker| it.services.prune_services(NOW + TTL, worker.quiescent(NOW)),
-            |it, worker| it.services.prune_services(NOW + TTL, worker.quiescent(NOW)),
+            |it, worker| it.registry.services().prune(NOW + TTL, worker.quiescent(NOW)),
+            |it, worker| it.registry.services().prune(NOW + TTL, worker.quiescent(NOW)),
         ],
     );
     assert_eq!(setting.gone(), [(10, Departure::Expired)]);
@@ -307,7 +309,7 @@ fn readvertise_races_resolve() -> String {
                 0
             },
             |it, worker| {
-                let value = it.services.resolve(&1, NOW, worker.quiescent(NOW)).copied();
+                let value = it.registry.services().resolve(&1, NOW, worker.quiescent(NOW)).copied();
                 value.expect("one or the other is there")
             },
         ],
@@ -335,13 +337,13 @@ fn readvertise_in_a_full_registry() -> String {
         one,
         vec![|it, worker| it.put(1, 11, NOW, worker.quiescent(NOW)), |it, worker| {
             let entered = it.put(2, 20, NOW, worker.quiescent(NOW));
-            assert!(it.services.services_len() <= 1);
+            assert!(it.registry.services().len() <= 1);
             entered
         }],
     );
     let guard = worker.quiescent(NOW);
     assert!(ends[0] && !ends[1], "the place is taken");
-    assert_eq!(setting.services.resolve(&1, NOW, guard), Some(&11));
+    assert_eq!(setting.registry.services().resolve(&1, NOW, guard), Some(&11));
     finish(setting, worker, 2);
     "newcomer refused".to_owned()
 }
@@ -352,7 +354,7 @@ fn lease_goes_while_the_entry_does() -> String {
         |_, _| {},
         vec![
             |it, worker| {
-                let lease = it.services.advertise(1, 10, NOW, worker.quiescent(NOW));
+                let lease = it.registry.services().advertise(1, 10, NOW, worker.quiescent(NOW));
                 let lease = lease.expect("room").withdraw_on_drop();
                 worker.offline(|| ());
                 drop(lease);
@@ -373,7 +375,7 @@ fn two_merge_a_list() -> String {
         |_, _| {},
         vec![
             |it, worker| {
-                let merged = it.services.merge_service(
+                let merged = it.registry.discovered().merge(
                     1,
                     vec![Peer::new(1, ())],
                     NOW,
@@ -382,7 +384,7 @@ fn two_merge_a_list() -> String {
                 assert!(merged.is_ok());
             },
             |it, worker| {
-                let merged = it.services.merge_service(
+                let merged = it.registry.discovered().merge(
                     1,
                     vec![Peer::new(2, ())],
                     NOW,
@@ -393,7 +395,9 @@ fn two_merge_a_list() -> String {
         ],
     );
     let guard = worker.quiescent(NOW);
-    let Discovered::Hit(peers) = setting.services.discover(&1, Lookup::Known, NOW, guard) else {
+    let Discovered::Hit(peers) =
+        setting.registry.discovered().discover(&1, Lookup::Known, NOW, guard)
+    else {
         panic!("both have merged");
     };
     let nodes: Vec<_> = peers.iter().map(|peer| peer.node).collect();
@@ -427,17 +431,17 @@ fn lease_outlives_the_entry() -> String {
     model::forget_live();
     let domain = Domain::new();
     let built = Registry::builder().build(&domain, Identity::default());
-    let services: Arc<Holding> = Arc::new(built.expect("memory"));
+    let registry: Arc<Holding> = Arc::new(built.expect("memory"));
     let drops = Arc::<AtomicU64>::default();
     let (holder, mut worker, mut collector) =
-        (Arc::clone(&services), domain.worker(), domain.worker());
-    let (seen, reader) = (Arc::clone(&drops), Arc::clone(&services));
+        (Arc::clone(&registry), domain.worker(), domain.worker());
+    let (seen, reader) = (Arc::clone(&drops), Arc::clone(&registry));
     let ends = race(vec![
         Box::new(move || {
             let value = Watched { content: UnsafeCell::new(10), drops: Arc::clone(&seen) };
             let guard = worker.quiescent(NOW);
-            let lease = holder.advertise(1, value, NOW, guard).ok().expect("room");
-            assert!(holder.withdraw_any(&1, NOW, guard).is_some(), "nobody else does");
+            let lease = holder.services().advertise(1, value, NOW, guard).ok().expect("room");
+            assert!(holder.services().withdraw_any(&1, NOW, guard).is_some(), "nobody else does");
             worker.offline(|| ());
             loom::thread::yield_now();
             // SAFETY: written only where it is made and where it is dropped.
@@ -448,7 +452,7 @@ fn lease_outlives_the_entry() -> String {
         }),
         Box::new(move || {
             let guard = collector.quiescent(NOW);
-            if let Some(value) = reader.resolve(&1, NOW, guard) {
+            if let Some(value) = reader.services().resolve(&1, NOW, guard) {
                 // SAFETY: written only where it is made and where it is dropped.
                 assert_eq!(value.content.with(|content| unsafe { *content }), 10);
             }
@@ -461,7 +465,7 @@ fn lease_outlives_the_entry() -> String {
             0
         }),
     ]);
-    drop((services, domain));
+    drop((registry, domain));
     assert_eq!(drops.load(Ordering::Relaxed), 1, "the value is dropped once");
     assert_eq!(model::live(), 0, "something was never retired");
     (if ends[0] == 1 { "freed by the lease" } else { "freed by the collector" }).to_owned()
@@ -473,11 +477,11 @@ fn withdrawal_races_successor() -> String {
         usual(),
         one_leased,
         vec![
-            |it, worker| it.services.withdraw(it.lease(), NOW, worker.quiescent(NOW)),
+            |it, worker| it.registry.services().withdraw(it.lease(), NOW, worker.quiescent(NOW)),
             |it, worker| it.put(1, 11, NOW, worker.quiescent(NOW)),
         ],
     );
-    let resolved = setting.services.resolve(&1, NOW, worker.quiescent(NOW)).copied();
+    let resolved = setting.registry.services().resolve(&1, NOW, worker.quiescent(NOW)).copied();
     assert_eq!(resolved, Some(11), "the successor stays");
     let cause = if ends[0] { Departure::Withdrawn } else { Departure::Replaced };
     assert_eq!(setting.gone(), [(10, cause)]);
@@ -523,10 +527,11 @@ fn lease_outlives_its_registry() -> String {
     let built = Registry::builder()
         .on_service(move |_, _: &Watched, _| _ = counts.fetch_add(1, Ordering::Relaxed))
         .build(&domain, Identity::default());
-    let services: Registry<u64, Watched, u64, (), Identity> = built.expect("memory");
+    let registry: Registry<u64, Watched, u64, (), Identity> = built.expect("memory");
     let mut worker = domain.worker();
     let value = Watched { content: UnsafeCell::new(10), drops: Arc::clone(&drops) };
-    let lease = services.advertise(1, value, NOW, worker.quiescent(NOW)).ok().expect("room");
+    let lease =
+        registry.services().advertise(1, value, NOW, worker.quiescent(NOW)).ok().expect("room");
     let lease = lease.withdraw_on_drop();
     drop(worker);
     let mut reader = domain.worker();
@@ -544,12 +549,12 @@ fn lease_outlives_its_registry() -> String {
             renewed
         }),
         Box::new(move || {
-            if let Some(value) = services.resolve(&1, NOW, reader.quiescent(NOW)) {
+            if let Some(value) = registry.services().resolve(&1, NOW, reader.quiescent(NOW)) {
                 // What is read comes before the value is dropped, by whichever thread.
                 // SAFETY: written only where it is made and where it is dropped.
                 assert_eq!(value.content.with(|content| unsafe { *content }), 10);
             }
-            drop((reader, services));
+            drop((reader, registry));
             // Release: pairs with the load above.
             drops_it.store(true, Ordering::Release);
             false
@@ -574,12 +579,12 @@ fn stall_is_credited_while_time_is_read() -> String {
         one,
         vec![
             |it, worker| {
-                _ = it.services.renew_any(&1, STALLED, worker.quiescent(NOW));
+                _ = it.registry.services().renew_any(&1, STALLED, worker.quiescent(NOW));
                 String::new()
             },
             |it, worker| {
                 let there = |it: &Setting, worker: &mut Worker| {
-                    let value = it.services.resolve(&1, STALLED, worker.quiescent(NOW));
+                    let value = it.registry.services().resolve(&1, STALLED, worker.quiescent(NOW));
                     if value.is_some() { "there" } else { "gone" }
                 };
                 let seen = format!("{} then {}", there(it, worker), there(it, worker));
@@ -599,14 +604,18 @@ fn two_newcomers_evict_the_soonest() -> String {
         one,
         vec![|it, worker| it.put(2, 20, NOW, worker.quiescent(NOW)), |it, worker| {
             let entered = it.put(3, 30, NOW, worker.quiescent(NOW));
-            assert!(it.services.services_len() <= 1, "more than there may be");
+            assert!(it.registry.services().len() <= 1, "more than there may be");
             entered
         }],
     );
     let entered = 1 + ends.iter().filter(|&&entered| entered).count();
     assert!(setting.gone().iter().all(|&(_, how)| how == Departure::Evicted));
-    let left: Vec<_> =
-        setting.services.services(NOW, worker.quiescent(NOW)).map(|(_, &value)| value).collect();
+    let left: Vec<_> = setting
+        .registry
+        .services()
+        .iter(NOW, worker.quiescent(NOW))
+        .map(|(_, &value)| value)
+        .collect();
     finish(setting, worker, entered);
     format!("entered {ends:?}, left {left:?}")
 }
@@ -615,7 +624,7 @@ fn two_newcomers_evict_the_soonest() -> String {
 /// from there when it was held for long enough, and then the entries end.
 fn two_notice_that_renewals_have_stopped() -> String {
     fn prune(it: &Setting, seconds: u64, guard: &Guard) -> usize {
-        it.services.prune_services(Instant::from_secs(seconds), guard)
+        it.registry.services().prune(Instant::from_secs(seconds), guard)
     }
     let (setting, mut worker, ends) = with(
         usual().hold_mass_expiry(Duration::from_secs(20)),
@@ -630,7 +639,7 @@ fn two_notice_that_renewals_have_stopped() -> String {
     );
     assert_eq!(ends, [0, 0], "all end at 116");
     let guard = worker.quiescent(NOW);
-    let status = || setting.services.services_time();
+    let status = || setting.registry.services().time();
     assert_eq!(status(), TimeStatus { holding: true, holds: 1, credit: 0 });
     assert_eq!(prune(&setting, 130, guard), 0, "the time is held");
     assert_eq!(prune(&setting, 140, guard), 0, "the time goes on from where it was held");

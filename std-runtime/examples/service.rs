@@ -37,7 +37,7 @@ struct Service {
     clients: Arc<Clients>,
     plan: Plan,
     pages: Arc<Pages>,
-    services: Arc<Services>,
+    registry: Arc<Services>,
     served: AtomicU64,
     limited: AtomicU64,
     stops: AtomicBool,
@@ -54,15 +54,15 @@ impl Service {
             .time_to_live(TTL)
             .stale_while_revalidate(TTL)
             .build()?;
-        let services = Registry::builder()
+        let registry = Registry::builder()
             .services(
                 Terms::new(TTL).max_entries(1_000, tidegate::lockfree::registry::WhenFull::Refuse),
             )
             .build(domain(), random_state())?;
         let (served, limited) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (pages, services) = (Arc::new(pages), Arc::new(services));
+        let (pages, registry) = (Arc::new(pages), Arc::new(registry));
         let stops = AtomicBool::new(false);
-        Ok(Self { clients, plan, pages, services, served, limited, stops })
+        Ok(Self { clients, plan, pages, registry, served, limited, stops })
     }
 
     /// One request: is there a service, may the client, and what does it get.
@@ -72,7 +72,7 @@ impl Service {
             self.limited.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if self.services.resolve("pages", now, &pin()).is_none() {
+        if self.registry.services().resolve("pages", now, &pin()).is_none() {
             return;
         }
         let made = self.pages.get_or_load(&page, &clock(), |&page| {
@@ -112,11 +112,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     runtime.sweep("clients", second, TableSweep::new(Arc::clone(&service.clients)))?;
     let sweep = CacheSweep::new(Arc::clone(&service.pages), domain().worker());
     runtime.sweep("pages", Schedule::for_ttl(TTL), sweep)?;
-    let sweep = RegistrySweep::new(Arc::clone(&service.services), domain().worker());
+    let sweep = RegistrySweep::new(Arc::clone(&service.registry), domain().worker());
     runtime.sweep("services", Schedule::for_ttl(TTL), sweep)?;
 
     // What is offered here is advertised again before it ends.
-    let ours = Advertiser::new(Arc::clone(&service.services), TTL, Duration::from_secs(10));
+    let ours = Advertiser::new(Arc::clone(&service.registry), TTL, Duration::from_secs(10));
     ours.advertise("pages".to_owned(), 80, clock().now())?;
     runtime.sweep("advertiser", second, ours.clone())?;
 
@@ -196,7 +196,7 @@ fn report(service: &Service, pressure: &Pressure, runtime: &Runtime) {
         service.clients.len(),
         service.pages.usage().entries,
         service.pages.usage().bytes >> 10,
-        service.services.services_len(),
+        service.registry.services().len(),
         runtime.health(),
     );
 }

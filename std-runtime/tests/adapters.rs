@@ -21,14 +21,14 @@ fn at(secs: u64) -> Instant {
 fn services(ttl: Duration, most: usize) -> (Arc<Services>, Ours) {
     let terms = Terms::new(ttl).max_entries(most, tidegate::lockfree::registry::WhenFull::Refuse);
     let builder = Registry::builder().services(terms);
-    let services: Arc<Services> = Arc::new(builder.build(domain(), random_state()).expect("ok"));
-    let ours = Advertiser::new(Arc::clone(&services), ttl, Duration::from_secs(60));
-    (services, ours)
+    let registry: Arc<Services> = Arc::new(builder.build(domain(), random_state()).expect("ok"));
+    let ours = Advertiser::new(Arc::clone(&registry), ttl, Duration::from_secs(60));
+    (registry, ours)
 }
 
 #[test]
 fn m_c25_what_is_withdrawn_is_active_no_longer() {
-    let (services, ours) = services(Duration::from_secs(300), 10);
+    let (registry, ours) = services(Duration::from_secs(300), 10);
     for (name, port) in [("s1", 1), ("s2", 2)] {
         ours.advertise(name.to_owned(), port, at(0)).expect("room");
     }
@@ -37,14 +37,14 @@ fn m_c25_what_is_withdrawn_is_active_no_longer() {
         !ours.withdraw(&"s1".to_owned(), at(1)) && !ours.withdraw(&"unknown".to_owned(), at(1))
     );
     assert_eq!(ours.active(), ["s2"]);
-    assert_eq!(services.resolve("s1", at(1), &pin()), None);
-    assert_eq!(services.resolve("s2", at(1), &pin()), Some(&2));
+    assert_eq!(registry.services().resolve("s1", at(1), &pin()), None);
+    assert_eq!(registry.services().resolve("s2", at(1), &pin()), Some(&2));
 }
 
 /// M-B1: the original tells everybody else at 240, and removes its own at 300.
 #[test]
 fn m_c26_what_is_advertised_again_is_there_after_the_sweep() {
-    let (services, ours) = services(Duration::from_secs(300), 10);
+    let (registry, ours) = services(Duration::from_secs(300), 10);
     let told = Arc::new(AtomicU64::new(0));
     let counts = Arc::clone(&told);
     let mut ours = ours.announce(move |_, _| {
@@ -54,48 +54,48 @@ fn m_c26_what_is_advertised_again_is_there_after_the_sweep() {
     ours.advertise("s1".to_owned(), 1, at(0)).expect("room");
     let swept = |ours: &mut Ours, secs| ours.sweep(at(secs), Budget::entries(100)).visited;
     assert_eq!((swept(&mut ours, 239), swept(&mut ours, 240), swept(&mut ours, 240)), (0, 1, 0));
-    assert_eq!(services.prune_services(at(360), &pin()), 0);
-    assert_eq!(services.resolve("s1", at(360), &pin()), Some(&1));
+    assert_eq!(registry.services().prune(at(360), &pin()), 0);
+    assert_eq!(registry.services().resolve("s1", at(360), &pin()), Some(&1));
     assert_eq!(told.load(Ordering::SeqCst), 2);
     // M-B2: nothing is left of what is withdrawn.
     assert!(ours.withdraw(&"s1".to_owned(), at(361)));
-    assert_eq!((swept(&mut ours, 10_000), services.services_len()), (0, 0));
+    assert_eq!((swept(&mut ours, 10_000), registry.services().len()), (0, 0));
 }
 
 #[test]
 fn m11_one_that_has_ended_is_advertised_anew_and_budgets_hold() {
-    let (services, mut ours) = services(Duration::from_secs(300), 10);
+    let (registry, mut ours) = services(Duration::from_secs(300), 10);
     for port in 0..10 {
         ours.advertise(port.to_string(), port, at(0)).expect("room");
     }
-    assert_eq!(services.prune_services(at(5_000), &pin()), 10);
+    assert_eq!(registry.services().prune(at(5_000), &pin()), 10);
     let mut step = ours.sweep(at(5_000), Budget::entries(4));
     assert_eq!((step.visited, step.wrapped), (4, false));
     step = ours.sweep(at(5_000), Budget::entries(100));
     assert_eq!((step.visited, step.wrapped), (6, true));
-    assert_eq!(services.services(at(5_000), &pin()).count(), 10);
+    assert_eq!(registry.services().iter(at(5_000), &pin()).count(), 10);
     // What there is no room for is an error, handed back; what is there stays.
     let refused = ours.advertise("one more".to_owned(), 1, at(5_000)).expect_err("full");
     assert_eq!(refused.value, ("one more".to_owned(), 1));
     assert_eq!(ours.active().len(), 10);
     // Another value in place of the one that is there.
     ours.advertise("3".to_owned(), 33, at(5_001)).expect("its own room");
-    assert_eq!(services.resolve("3", at(5_001), &pin()), Some(&33));
+    assert_eq!(registry.services().resolve("3", at(5_001), &pin()), Some(&33));
     assert_eq!(ours.active().len(), 10);
 }
 
 /// However they race, the registry comes to hold what was asked for last, and nothing that was withdrawn.
 #[test]
 fn m11_what_is_withdrawn_stays_withdrawn_whoever_renews_meanwhile() {
-    let (services, ours) = services(Duration::from_secs(300), 100);
+    let (registry, ours) = services(Duration::from_secs(300), 100);
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let mut sweeps = ours.clone();
-        let (services, over) = (&services, &over);
+        let (registry, over) = (&registry, &over);
         scope.spawn(move || {
             while !over.load(Ordering::SeqCst) {
                 // Due at once, and lapsed every time.
-                services.prune_services(Instant::MAX, &pin());
+                registry.services().prune(Instant::MAX, &pin());
                 sweeps.sweep(at(1_000_000), Budget::UNLIMITED);
             }
         });
@@ -122,10 +122,10 @@ fn m11_what_is_withdrawn_stays_withdrawn_whoever_renews_meanwhile() {
     let now = at(1_000_000);
     let mut last = ours.clone();
     last.sweep(now + Duration::from_secs(300), Budget::UNLIMITED);
-    let held: Vec<_> = services.services(now, &pin()).map(|(key, _)| key.clone()).collect();
+    let held: Vec<_> = registry.services().iter(now, &pin()).map(|(key, _)| key.clone()).collect();
     assert_eq!(held, ["shared"]);
     assert_eq!(ours.active(), ["shared"]);
-    let value = services.resolve("shared", now, &pin()).copied();
+    let value = registry.services().resolve("shared", now, &pin()).copied();
     assert!(value.is_some_and(|value| value % 10_000 == 2_999), "{value:?}");
 }
 
@@ -138,12 +138,12 @@ fn m10_registries_are_swept_by_one_runtime() {
     let ttl = Duration::from_millis(25);
     let registries: Vec<_> = (0..3).map(|_| services(ttl, 100).0).collect();
     let mut sweepings = Vec::new();
-    for (number, services) in registries.iter().enumerate() {
+    for (number, registry) in registries.iter().enumerate() {
         for port in 0..10 * (number as u16 + 1) {
             let now = tidegate::Clock::now(&tidegate::clock());
-            drop(services.advertise(port.to_string(), port, now, &pin()).expect("room"));
+            drop(registry.services().advertise(port.to_string(), port, now, &pin()).expect("room"));
         }
-        let sweep = RegistrySweep::new(Arc::clone(services), domain().worker());
+        let sweep = RegistrySweep::new(Arc::clone(registry), domain().worker());
         let every = tidegate::Schedule::for_ttl(ttl);
         assert_eq!(every.interval(), ttl / 5);
         sweepings.push(runtime.sweep(&format!("registry {number}"), every, sweep).expect("ok"));
@@ -155,7 +155,7 @@ fn m10_registries_are_swept_by_one_runtime() {
         assert!(start.elapsed() < Duration::from_secs(20), "{sweepings:?}");
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(registries.iter().all(|services| services.services_len() == 0));
+    assert!(registries.iter().all(|registry| registry.services().len() == 0));
     drop(runtime);
     let runs = sweepings[0].metrics().runs;
     std::thread::sleep(Duration::from_millis(30));
@@ -165,10 +165,10 @@ fn m10_registries_are_swept_by_one_runtime() {
 #[test]
 fn m11_no_sooner_than_ten_seconds_or_half_of_a_short_life() {
     for (ttl, after) in [(300, 240), (65, 10), (30, 10), (12, 6), (0, 0)] {
-        let (_services, ours) = services(Duration::from_secs(ttl), 10);
+        let (_registry, ours) = services(Duration::from_secs(ttl), 10);
         assert_eq!(ours.renewed_after(), Duration::from_secs(after), "{ttl}");
     }
-    let (_services, mut ours) = services(Duration::ZERO, 10);
+    let (_registry, mut ours) = services(Duration::ZERO, 10);
     ours.advertise("it".to_owned(), 1, at(0)).expect("room");
     // Due at every moment, and yet a step ends.
     assert_eq!(ours.sweep(at(0), Budget::UNLIMITED).visited, 1);
@@ -320,9 +320,9 @@ fn a_destructor_of_what_is_advertised_may_ask() {
 
     let _watched = watchdog("a destructor of what is advertised asks");
     let (place, ttl) = (Arc::new(OnceLock::new()), Duration::from_secs(300));
-    let services = Registry::builder().services(Terms::new(ttl));
-    let services = Arc::new(services.build(domain(), random_state()).expect("memory"));
-    let ours = Asking::new(services, ttl, Duration::from_secs(60));
+    let registry = Registry::builder().services(Terms::new(ttl));
+    let registry = Arc::new(registry.build(domain(), random_state()).expect("memory"));
+    let ours = Asking::new(registry, ttl, Duration::from_secs(60));
     assert!(place.set(ours.clone()).is_ok());
     let value = || Value(Arc::downgrade(&place));
     let now = Instant::from_secs(1);

@@ -35,8 +35,8 @@ where
     V: Clone + Send + Sync + 'static,
 {
     let builder = Registry::builder().services(Terms::new(TTL)).on_service(hook);
-    let services = Arc::new(builder.build(domain(), random_state()).expect("memory"));
-    (Arc::clone(&services), Advertiser::new(services, TTL, MARGIN))
+    let registry = Arc::new(builder.build(domain(), random_state()).expect("memory"));
+    (Arc::clone(&registry), Advertiser::new(registry, TTL, MARGIN))
 }
 
 fn taken<T>(log: &Log<T>) -> Vec<T> {
@@ -47,22 +47,22 @@ fn taken<T>(log: &Log<T>) -> Vec<T> {
 fn two() -> Ports<String> {
     let log = Log::default();
     let says = Arc::clone(&log);
-    let (services, _) = services(move |key: &&str, port: &u16, cause| {
+    let (registry, _) = services(move |key: &&str, port: &u16, cause| {
         says.lock().expect("no panic").push(format!("{key} {port} {cause:?}"));
     });
     let instances = ["old", "new"].map(|name| {
         let says = Arc::clone(&log);
-        Advertiser::new(Arc::clone(&services), TTL, MARGIN).on_lost(move |key, port| {
+        Advertiser::new(Arc::clone(&registry), TTL, MARGIN).on_lost(move |key, port| {
             says.lock().expect("no panic").push(format!("{name} lost {key} {port}"));
         })
     });
-    (services, instances, log)
+    (registry, instances, log)
 }
 
 #[test]
 fn what_goes_leaves_its_successor_alone() {
-    let (services, [old, new], log) = two();
-    let resolved = |now| services.resolve("mail", now, &pin()).copied();
+    let (registry, [old, new], log) = two();
+    let resolved = |now| registry.services().resolve("mail", now, &pin()).copied();
     old.advertise("mail", 25, at(1)).expect("room");
     new.advertise("mail", 2525, at(10)).expect("room");
     assert_eq!(taken(&log), ["mail 25 Replaced"]);
@@ -77,14 +77,14 @@ fn what_goes_leaves_its_successor_alone() {
         assert_eq!(resolved(at(second)), Some(2525), "at {second}");
     }
     assert!(new.withdraw(&"mail", at(1_000)));
-    assert_eq!((resolved(at(1_000)), services.services_len()), (None, 0));
+    assert_eq!((resolved(at(1_000)), registry.services().len()), (None, 0));
     assert_eq!(taken(&log), ["mail 2525 Withdrawn"]);
 }
 
 /// The old instance does not renew what it has lost, does not take it back, and gets to know.
 #[test]
 fn what_has_lost_its_key_is_told_so_and_gives_it_up() {
-    let (services, [mut old, mut new], log) = two();
+    let (registry, [mut old, mut new], log) = two();
     old.advertise("mail", 25, at(0)).expect("room");
     old.advertise("web", 80, at(0)).expect("room");
     new.advertise("mail", 2525, at(10)).expect("room");
@@ -92,7 +92,7 @@ fn what_has_lost_its_key_is_told_so_and_gives_it_up() {
     assert_eq!(old.sweep(at(240), Budget::UNLIMITED).visited, 2);
     assert_eq!(taken(&log), ["old lost mail 25"]);
     assert_eq!((old.active(), new.active()), (vec!["web"], vec!["mail"]));
-    let resolved = |now| services.resolve("mail", now, &pin()).copied();
+    let resolved = |now| registry.services().resolve("mail", now, &pin()).copied();
     assert_eq!((resolved(at(309)), resolved(at(310))), (Some(2525), None), "it was not renewed");
     // It is not taken back, not even when the successor has gone.
     assert_eq!(old.sweep(at(480), Budget::UNLIMITED).visited, 1);
@@ -112,26 +112,26 @@ fn what_has_lost_its_key_is_told_so_and_gives_it_up() {
 /// Advertised twice, withdrawn once: nothing is left. And what was removed behind its back comes back.
 #[test]
 fn a_service_is_one_however_often_it_is_advertised() {
-    let (services, [ours, _], log) = two();
+    let (registry, [ours, _], log) = two();
     let mut sweep = ours.clone();
     ours.advertise("mail", 1, at(0)).expect("room");
     ours.advertise("mail", 2, at(1)).expect("room");
     assert!(ours.withdraw(&"mail", at(2)));
-    assert_eq!(services.services_len(), 0);
+    assert_eq!(registry.services().len(), 0);
     assert_eq!(sweep.sweep(at(1_000), Budget::UNLIMITED).visited, 0);
     assert_eq!(taken(&log), ["mail 1 Replaced", "mail 2 Withdrawn"]);
 
     ours.advertise("mail", 3, at(1_000)).expect("room");
-    assert!(services.withdraw_any("mail", at(1_001), &pin()).is_some());
+    assert!(registry.services().withdraw_any("mail", at(1_001), &pin()).is_some());
     assert_eq!(sweep.sweep(at(1_240), Budget::UNLIMITED).visited, 1);
-    assert_eq!(services.resolve("mail", at(1_240), &pin()), Some(&3));
+    assert_eq!(registry.services().resolve("mail", at(1_240), &pin()), Some(&3));
     assert_eq!(taken(&log), ["mail 3 Withdrawn"], "and nothing is lost");
 }
 
 /// At the end of time everything is due at every moment, and yet a step ends.
 #[test]
 fn a_step_ends_at_the_end_of_time() {
-    let (_services, [ours, _], _log) = two();
+    let (_registry, [ours, _], _log) = two();
     for key in ["a", "b", "c"] {
         ours.advertise(key, 1, at(0)).expect("room");
     }
@@ -148,14 +148,14 @@ fn whoever_fights_for_a_key_withdraws_its_own() {
 
     let log = Log::default();
     let strays = Arc::clone(&log);
-    let (services, _) = services(move |_: &u32, &owner: &u32, cause| {
+    let (registry, _) = services(move |_: &u32, &owner: &u32, cause| {
         if cause == Departure::Withdrawn && MINE.get() != owner {
             strays.lock().expect("no panic").push((MINE.get(), owner));
         }
     });
     std::thread::scope(|scope| {
         for thread in 0..3_u32 {
-            let ours = Advertiser::new(Arc::clone(&services), TTL, MARGIN);
+            let ours = Advertiser::new(Arc::clone(&registry), TTL, MARGIN);
             scope.spawn(move || {
                 MINE.set(thread);
                 for _ in 0..10_000 {
@@ -166,29 +166,29 @@ fn whoever_fights_for_a_key_withdraws_its_own() {
         }
     });
     assert_eq!(taken(&log), [], "withdrawn by a stranger");
-    services.prune_services(at(0), &pin());
-    assert_eq!(services.services_len(), 0, "each has withdrawn its own");
+    registry.services().prune(at(0), &pin());
+    assert_eq!(registry.services().len(), 0, "each has withdrawn its own");
 }
 
 /// A hook that panics, however often, costs no lease: what was advertised can be renewed and withdrawn.
 #[test]
 fn a_hook_that_panics_is_contained() {
-    let (services, mut ours) = services(|_: &u32, _: &u32, _| panic!("a hook's own"));
+    let (registry, mut ours) = services(|_: &u32, _: &u32, _| panic!("a hook's own"));
     let before = caught_panics();
     for value in 0..3 {
         ours.advertise(1, value, at(0)).expect("room");
-        assert_eq!(services.resolve(&1, at(0), &pin()), Some(&value));
+        assert_eq!(registry.services().resolve(&1, at(0), &pin()), Some(&value));
     }
     ours.advertise(2, 7, at(0)).expect("room");
     // Renewed, and after it has expired entered anew: both of them.
     for now in [240, 10_000] {
         let step = ours.sweep(at(now), Budget::UNLIMITED);
         assert_eq!((step.visited, step.wrapped), (2, true));
-        let there = [1, 2].map(|key| services.resolve(&key, at(now), &pin()).copied());
+        let there = [1, 2].map(|key| registry.services().resolve(&key, at(now), &pin()).copied());
         assert_eq!(there, [Some(2), Some(7)], "at {now}");
     }
     assert!(ours.withdraw(&1, at(10_001)) && ours.withdraw(&2, at(10_001)));
-    assert_eq!((services.services_len(), ours.active().len()), (0, 0));
+    assert_eq!((registry.services().len(), ours.active().len()), (0, 0));
     assert!(caught_panics() - before >= 6, "two replaced, two expired, two withdrawn");
 }
 
@@ -207,7 +207,7 @@ fn one_that_panics_keeps_no_other_from_being_renewed() {
 
     let announced = Log::default();
     let says = Arc::clone(&announced);
-    let (services, ours) = services(|_: &u32, _: &Value, _| {});
+    let (registry, ours) = services(|_: &u32, _: &Value, _| {});
     let mut ours = ours.announce(move |&key, _| {
         says.lock().expect("no panic").push(key);
         assert_ne!(key, 3, "on purpose");
@@ -222,7 +222,8 @@ fn one_that_panics_keeps_no_other_from_being_renewed() {
     assert_eq!((step.visited, step.wrapped), (5, true));
     let there = || {
         let guard = pin();
-        let mut keys: Vec<_> = services.services(at(10_000), &guard).map(|(key, _)| *key).collect();
+        let mut keys: Vec<_> =
+            registry.services().iter(at(10_000), &guard).map(|(key, _)| *key).collect();
         keys.sort_unstable();
         keys
     };
@@ -236,7 +237,7 @@ fn one_that_panics_keeps_no_other_from_being_renewed() {
     // Later it can be, and is not lost.
     FORBIDDEN.set(u32::MAX);
     ours.sweep(at(10_240), Budget::UNLIMITED);
-    assert_eq!(services.resolve(&1, at(10_240), &pin()).map(|value| value.0), Some(1));
+    assert_eq!(registry.services().resolve(&1, at(10_240), &pin()).map(|value| value.0), Some(1));
 }
 
 /// Values whose destructors panic: the call that drops them does what it was asked for.
@@ -251,15 +252,15 @@ fn destructors_that_panic_are_contained() {
         }
     }
 
-    let (services, ours) = services(|_: &u32, _: &Value, _| {});
+    let (registry, ours) = services(|_: &u32, _: &Value, _| {});
     ARMED.set(true);
     for _ in 0..2 {
         assert!(ours.advertise(1, Value, at(0)).is_ok());
     }
-    assert!(services.resolve(&1, at(0), &pin()).is_some());
+    assert!(registry.services().resolve(&1, at(0), &pin()).is_some());
     assert!(ours.withdraw(&1, at(0)));
     ARMED.set(false);
-    assert!(services.resolve(&1, at(0), &pin()).is_none() && ours.active().is_empty());
+    assert!(registry.services().resolve(&1, at(0), &pin()).is_none() && ours.active().is_empty());
 }
 
 /// Keys whose every call asks the advertiser that holds them.
@@ -305,7 +306,7 @@ fn keys_that_ask_the_advertiser_wait_for_nothing() {
 
     let _watched = watchdog("a key asks the advertiser that holds it");
     let place = Arc::new(OnceLock::new());
-    let (services, ours) = services(|_: &Key, _: &u32, _| {});
+    let (registry, ours) = services(|_: &Key, _: &u32, _| {});
     assert!(place.set(ours.clone()).is_ok());
     let key = |number| Key(number, Arc::downgrade(&place));
     for round in 0..3 {
@@ -314,9 +315,9 @@ fn keys_that_ask_the_advertiser_wait_for_nothing() {
         }
     }
     assert_eq!(ours.clone().sweep(at(10_000), Budget::UNLIMITED).visited, 3);
-    assert_eq!(services.services(at(10_000), &pin()).count(), 3);
+    assert_eq!(registry.services().iter(at(10_000), &pin()).count(), 3);
     for number in 0..3 {
         assert!(ours.withdraw(&key(number), at(10_000)));
     }
-    assert_eq!((ours.active().len(), services.services_len()), (0, 0));
+    assert_eq!((ours.active().len(), registry.services().len()), (0, 0));
 }

@@ -26,6 +26,6 @@ pub use self::departure::{Departure, LapsedError, WhenFull};
 pub use self::fixed::{Advertised, Displaced, FixedError, FixedLease, FixedRegistry};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::shared::{
-    Builder, Discovered, EnterError, Lease, Lookup, Peer, Peers, Pruned, Registry, RegistryError,
-    RegistryPass, RegistrySweep, Terms, TimeStatus,
+    Builder, Discovered, EnterError, Lease, Lists, Lookup, Peer, Peers, Pruned, Registry,
+    RegistryError, RegistryPass, RegistrySweep, Services, Terms, TimeStatus,
 };

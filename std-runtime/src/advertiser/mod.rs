@@ -47,13 +47,13 @@ type Told<K, V> = Arc<dyn Fn(&K, &V) + Send + Sync>;
 /// use tidegate::{Advertiser, Instant, Runtime, Schedule, domain, pin, random_state};
 ///
 /// let ttl = Duration::from_secs(300);
-/// let services: Arc<Registry<String, u16, (), ()>> =
+/// let registry: Arc<Registry<String, u16, (), ()>> =
 ///     Arc::new(Registry::builder().services(Terms::new(ttl)).build(domain(), random_state())?);
-/// let ours = Advertiser::new(Arc::clone(&services), ttl, Duration::from_secs(60));
+/// let ours = Advertiser::new(Arc::clone(&registry), ttl, Duration::from_secs(60));
 ///
 /// let now = Instant::ORIGIN;
 /// ours.advertise("mail".to_owned(), 25, now)?;
-/// assert_eq!(services.resolve("mail", now, &pin()), Some(&25));
+/// assert_eq!(registry.services().resolve("mail", now, &pin()), Some(&25));
 ///
 /// let runtime = Runtime::builder().build()?;
 /// runtime.sweep("services", Schedule::every(Duration::from_secs(5))?, ours.clone())?;
@@ -193,7 +193,7 @@ where
     fn enter(&self, key: &K, value: &V, now: Instant) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         let enter = || {
             let (key, value) = (key.clone(), value.clone());
-            self.registry.advertise_for(key, value, self.ttl, now, &pin())
+            self.registry.services().advertise_for(key, value, self.ttl, now, &pin())
         };
         twice(enter)
     }
@@ -228,7 +228,7 @@ where
     /// Withdraws what was entered, with its room. Returns whether it lived.
     fn give_up(&self, lease: Lease<K, V>, now: Instant) -> bool {
         // If the hook panics, that is told of what lived.
-        contained(|| self.registry.withdraw(lease, now, &pin())).unwrap_or(true)
+        contained(|| self.registry.services().withdraw(lease, now, &pin())).unwrap_or(true)
     }
 
     /// Tells others of a service, if it is still ours.
@@ -245,7 +245,13 @@ where
         let entering = Entering { ours: &self.ours, id: due.id, is_new: false };
         let entered = twice(|| {
             let (key, value) = (K::clone(&due.key), V::clone(&due.value));
-            self.registry.advertise_if_absent(key, value, Some(self.ttl.into()), now, &pin())
+            self.registry.services().advertise_if_absent(
+                key,
+                value,
+                Some(self.ttl.into()),
+                now,
+                &pin(),
+            )
         });
         match entered {
             Ok(lease) => match entering.hold(lease, now) {

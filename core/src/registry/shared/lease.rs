@@ -19,7 +19,7 @@ use crate::time::Instant;
 /// value is never dropped.
 ///
 /// When a lease is dropped, its service stays until it expires, or is withdrawn if the lease was
-/// [told to](Self::withdraw_on_drop). [`Registry::withdraw`](super::Registry::withdraw) withdraws it at
+/// [told to](Self::withdraw_on_drop). [`Services::withdraw`](super::Services::withdraw) withdraws it at
 /// once, with its room.
 ///
 /// ```
@@ -31,8 +31,8 @@ use crate::time::Instant;
 ///     Registry::builder().build(&domain, SeededState::new(0x5eed))?;
 /// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
 ///
-/// let old: Lease<&str, u16> = registry.advertise("mail", 25, now, worker.quiescent(now))?;
-/// let new = registry.advertise("mail", 2525, now, worker.quiescent(now))?;
+/// let old: Lease<&str, u16> = registry.services().advertise("mail", 25, now, worker.quiescent(now))?;
+/// let new = registry.services().advertise("mail", 2525, now, worker.quiescent(now))?;
 /// let renewing = std::thread::spawn(move || old.renew(now));
 /// assert_eq!(renewing.join().unwrap(), Err(LapsedError), "the key is another's");
 /// assert_eq!(new.renew(now), Ok(()));

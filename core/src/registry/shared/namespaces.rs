@@ -6,9 +6,9 @@ use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
 use super::ledger::Hook;
-use super::namespace::{Namespace, Unmet};
+use super::namespace::Namespace;
 use super::peers::List;
-use super::{Peer, Terms};
+use super::{Lists, Peer, Services, Terms};
 use crate::hash::SeededState;
 use crate::map::MapError;
 use crate::reclaim::{Domain, Guard};
@@ -62,14 +62,15 @@ use crate::time::Instant;
 ///     Registry::builder().build(&domain, SeededState::new(0x5eed))?;
 /// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
 ///
-/// let lease = registry.advertise("double".to_owned(), |x| 2 * x, now, worker.quiescent(now))?;
+/// let services = registry.services();
+/// let lease = services.advertise("double".to_owned(), |x| 2 * x, now, worker.quiescent(now))?;
 /// let later = now + Duration::from_secs(200);
 /// lease.renew(later)?;
 /// let guard = worker.quiescent(later);
-/// assert_eq!(registry.resolve("double", later, guard).map(|f| f(21)), Some(42));
+/// assert_eq!(services.resolve("double", later, guard).map(|f| f(21)), Some(42));
 /// let end = later + Duration::from_secs(300);
-/// assert!(registry.resolve("double", end, guard).is_none());
-/// assert_eq!(registry.prune_services(end, guard), 1);
+/// assert!(services.resolve("double", end, guard).is_none());
+/// assert_eq!(services.prune(end, guard), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Registry<K, V, N, P, S = SeededState>
@@ -83,47 +84,6 @@ where
     pub(super) discovered: Namespace<K, List<N, P>, S>,
     pub(super) subscribers: Namespace<K, List<N, P>, S>,
 }
-
-/// Why an entry was not entered. The namespace is as it was, but for one that may have been evicted for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RegistryError {
-    /// There are as many entries as there may be, and none is evicted.
-    Full,
-    /// The key stands for a service that lives:
-    /// [`advertise_if_absent`](Registry::advertise_if_absent).
-    Taken,
-    /// The map refuses it.
-    Map(MapError),
-}
-
-impl fmt::Display for RegistryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("registry: as many entries as max_entries allows"),
-            Self::Taken => f.write_str("registry: the key stands for another service"),
-            Self::Map(error) => write!(f, "registry: {error}"),
-        }
-    }
-}
-
-impl core::error::Error for RegistryError {}
-
-/// What a registry did not enter, handed back with the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EnterError<T> {
-    /// Why.
-    pub error: RegistryError,
-    /// What.
-    pub value: T,
-}
-
-impl<T> fmt::Display for EnterError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl<T: fmt::Debug> core::error::Error for EnterError<T> {}
 
 /// How many entries were pruned of each namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -264,10 +224,33 @@ where
     /// steps within a budget, see [`sweeper`](Self::sweeper).
     pub fn prune_all(&self, now: Instant, guard: &Guard) -> Pruned {
         Pruned {
-            services: self.prune_services(now, guard),
-            discovered: self.prune_discovered(now, guard),
-            subscribers: self.prune_subscribers(now, guard),
+            services: self.services().prune(now, guard),
+            discovered: self.discovered().prune(now, guard),
+            subscribers: self.subscribers().prune(now, guard),
         }
+    }
+}
+
+impl<K, V, N, P, S> Registry<K, V, N, P, S>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    /// Returns the local services.
+    pub fn services(&self) -> Services<'_, K, V, S> {
+        Services(&self.services)
+    }
+
+    /// Returns the lists of the providers of services elsewhere.
+    pub fn discovered(&self) -> Lists<'_, K, N, P, S> {
+        Lists(&self.discovered)
+    }
+
+    /// Returns the lists of the subscribers of topics.
+    pub fn subscribers(&self) -> Lists<'_, K, N, P, S> {
+        Lists(&self.subscribers)
     }
 }
 
@@ -295,14 +278,4 @@ impl<K, V, N, P> fmt::Debug for Builder<K, V, N, P> {
             .field("subscribers", &self.subscribers.terms)
             .finish_non_exhaustive()
     }
-}
-
-/// What is handed back when something was not entered.
-pub(super) fn rejected<T>(unmet: Unmet, value: T) -> EnterError<T> {
-    let error = match unmet {
-        Unmet::Full => RegistryError::Full,
-        Unmet::Changed => RegistryError::Taken,
-        Unmet::Map(error) => RegistryError::Map(error),
-    };
-    EnterError { error, value }
 }

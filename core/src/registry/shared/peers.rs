@@ -11,7 +11,7 @@ use crate::time::{Instant, Ttl};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer<N, P> {
     /// What it is known by: of those of one node, a list that was
-    /// [merged](super::Registry::merge_service) has one.
+    /// [merged](super::Lists::merge) has one.
     pub node: N,
     /// What is known of it.
     pub info: P,

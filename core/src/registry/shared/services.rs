@@ -1,24 +1,27 @@
 //! Local services, under leases.
 
 use core::borrow::Borrow;
+use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
 use alloc::sync::Arc;
 
+use super::error::rejected;
 use super::lease::Claim;
-use super::namespace::{Expected, New, Put, Unmet};
-use super::namespaces::rejected;
-use super::{EnterError, Lease, Registry, TimeStatus};
+use super::namespace::{Expected, Namespace, New, Put, Unmet};
+use super::{EnterError, Lease, TimeStatus};
 use crate::reclaim::Guard;
 use crate::registry::LapsedError;
 use crate::time::{Instant, Ttl};
 
-impl<K, V, N, P, S> Registry<K, V, N, P, S>
+/// The local services of a registry: [`Registry::services`](super::Registry::services). What its calls return lives
+/// as long as the borrow of the registry and the guard.
+pub struct Services<'a, K: Send + 'static, V: Send + 'static, S>(pub(super) &'a Namespace<K, V, S>);
+
+impl<'a, K, V, S> Services<'a, K, V, S>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
-    N: Eq + Send + Sync + 'static,
-    P: Send + Sync + 'static,
     S: BuildHasher,
 {
     /// Offers a service, in place of the one that the key stands for if there is one, for the usual time.
@@ -31,7 +34,7 @@ where
     ///
     /// If the hook panics that is told of the service that was replaced. Then neither is offered.
     pub fn advertise(
-        &self,
+        self,
         key: K,
         service: V,
         now: Instant,
@@ -46,24 +49,24 @@ where
     ///
     /// Fails as [`advertise`](Self::advertise) does.
     pub fn advertise_for(
-        &self,
+        self,
         key: K,
         service: V,
         ttl: impl Into<Ttl>,
         now: Instant,
         guard: &Guard,
     ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
-        self.services.admit(guard);
+        self.0.admit(guard);
         self.offer(New::service(key, service, Some(ttl.into())), now, guard)
     }
 
     fn offer(
-        &self,
+        self,
         new: New<K, V>,
         now: Instant,
         guard: &Guard,
     ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
-        self.leased(self.services.put(new, Expected::Any, now, guard))
+        self.leased(self.0.put(new, Expected::Any, now, guard))
     }
 
     /// Offers a service for `ttl`, or the usual time, if its key stands for none that lives.
@@ -78,8 +81,9 @@ where
     /// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
     ///
     /// let guard = worker.quiescent(now);
-    /// let first = registry.advertise_if_absent("mail", 25, None, now, guard)?;
-    /// let second = registry.advertise_if_absent("mail", 2525, None, now, guard);
+    /// let services = registry.services();
+    /// let first = services.advertise_if_absent("mail", 25, None, now, guard)?;
+    /// let second = services.advertise_if_absent("mail", 2525, None, now, guard);
     /// assert_eq!(second.map(drop).unwrap_err().error, RegistryError::Taken);
     /// assert_eq!(first.renew(now), Ok(()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -89,7 +93,7 @@ where
     ///
     /// Any [`RegistryError`](super::RegistryError), with key and service handed back.
     pub fn advertise_if_absent(
-        &self,
+        self,
         key: K,
         service: V,
         ttl: Option<Ttl>,
@@ -97,29 +101,29 @@ where
         guard: &Guard,
     ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         let new = New::service(key, service, ttl);
-        self.leased(self.services.put_if_absent(new, now, guard))
+        self.leased(self.0.put_if_absent(new, now, guard))
     }
 
     fn leased(
-        &self,
+        self,
         put: Result<Put<'_, K, V>, (Unmet, K, V)>,
     ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         match put {
             Ok(Put { entry, replaced }) => {
-                Ok(Lease::new(Claim::new(entry), Arc::clone(self.services.ledger()), replaced))
+                Ok(Lease::new(Claim::new(entry), Arc::clone(self.0.ledger()), replaced))
             }
             Err((unmet, key, value)) => Err(rejected(unmet, (key, value))),
         }
     }
 
     /// Returns the service that a key stands for.
-    pub fn resolve<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
+    pub fn resolve<Q>(self, key: &Q, now: Instant, guard: &'a Guard) -> Option<&'a V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.services.admit(guard);
-        let entry = self.services.get(key, self.services.clock().time(now), guard)?;
+        self.0.admit(guard);
+        let entry = self.0.get(key, self.0.clock().time(now), guard)?;
         Some(&entry.value.value)
     }
 
@@ -127,8 +131,8 @@ where
     ///
     /// Another service that has taken the key meanwhile stays. Of a lease of another registry the room is
     /// given back there, when that is next pruned or swept.
-    pub fn withdraw(&self, lease: Lease<K, V>, now: Instant, guard: &Guard) -> bool {
-        self.services.withdraw(&lease, now, guard)
+    pub fn withdraw(self, lease: Lease<K, V>, now: Instant, guard: &Guard) -> bool {
+        self.0.withdraw(&lease, now, guard)
     }
 
     /// Renews the service that a key stands for now, whoever advertised it. [`Lease::renew`] renews what the
@@ -137,16 +141,16 @@ where
     /// # Errors
     ///
     /// [`LapsedError`], also if the key stands for none.
-    pub fn renew_any<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Result<(), LapsedError>
+    pub fn renew_any<Q>(self, key: &Q, now: Instant, guard: &Guard) -> Result<(), LapsedError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.services.admit(guard);
+        self.0.admit(guard);
         loop {
-            let time = self.services.clock().time(now);
-            let entry = self.services.get(key, time, guard).ok_or(LapsedError)?;
-            if self.services.ledger().renew(&entry.value, now) {
+            let time = self.0.clock().time(now);
+            let entry = self.0.get(key, time, guard).ok_or(LapsedError)?;
+            if self.0.ledger().renew(&entry.value, now) {
                 return Ok(());
             }
             // It has ended by now, or another has taken its place.
@@ -155,35 +159,46 @@ where
 
     /// Removes the service that a key stands for now, whoever advertised it, and returns it.
     /// [`withdraw`](Self::withdraw) removes what the caller has advertised.
-    pub fn withdraw_any<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
+    pub fn withdraw_any<Q>(self, key: &Q, now: Instant, guard: &'a Guard) -> Option<&'a V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.services.remove(key, now, guard)
+        self.0.remove(key, now, guard)
     }
 
     /// Returns every service, weakly consistent as [`Map::iter`](crate::Map::iter).
-    pub fn services<'g>(
-        &'g self,
-        now: Instant,
-        guard: &'g Guard,
-    ) -> impl Iterator<Item = (&'g K, &'g V)> {
-        self.services.iter(now, guard)
+    pub fn iter(self, now: Instant, guard: &'a Guard) -> impl Iterator<Item = (&'a K, &'a V)> {
+        self.0.iter(now, guard)
     }
 
     /// Removes the services that have expired, and returns how many. Looks at the whole table.
-    pub fn prune_services(&self, now: Instant, guard: &Guard) -> usize {
-        self.services.prune(now, guard)
+    pub fn prune(self, now: Instant, guard: &Guard) -> usize {
+        self.0.prune(now, guard)
     }
 
     /// Returns how many services there are, including those expired or withdrawn that were not pruned.
-    pub fn services_len(&self) -> usize {
-        self.services.len()
+    #[expect(clippy::len_without_is_empty, reason = "what counts may have expired")]
+    pub fn len(self) -> usize {
+        self.0.len()
     }
 
     /// Returns how the services' time stands.
-    pub fn services_time(&self) -> TimeStatus {
-        self.services.clock().status()
+    pub fn time(self) -> TimeStatus {
+        self.0.clock().status()
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Clone for Services<'_, K, V, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S> Copy for Services<'_, K, V, S> {}
+
+impl<K: Send + 'static, V: Send + 'static, S> fmt::Debug for Services<'_, K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").field("len", &self.0.len()).finish_non_exhaustive()
     }
 }

@@ -22,7 +22,7 @@ use crate::time::Instant;
 /// let registry: Registry<&str, u32, u64, ()> =
 ///     Registry::builder().build(&domain, SeededState::new(0x5eed))?;
 /// let (mut worker, start) = (domain.worker(), Instant::from_secs(1));
-/// drop(registry.advertise("adder", 7, start, worker.quiescent(start))?);
+/// drop(registry.services().advertise("adder", 7, start, worker.quiescent(start))?);
 ///
 /// let mut sweep = registry.sweeper(domain.worker());
 /// let step = sweep.sweep(start + Duration::from_secs(300), Budget::entries(256));

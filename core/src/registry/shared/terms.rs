@@ -73,7 +73,7 @@ impl Terms {
     }
 
     /// For so long after their end, lists are kept as the last that was known: see
-    /// [`Registry::last_known`](super::Registry::last_known).
+    /// [`Lists::last_known`](super::Lists::last_known).
     pub fn keep_last_known(mut self, window: Duration) -> Self {
         self.last_known = window;
         self
