@@ -228,7 +228,7 @@ fn leases_race_their_successors() {
                     let guard = worker.quiescent(at(0));
                     let value = Value(id, Arc::clone(dropped));
                     let lease =
-                        registry.services().advertise(1, value, at(0), guard).ok().expect("room");
+                        registry.services().advertise(1, value, at(0), guard).expect("room");
                     match round % 3 {
                         0 => drop(lease.withdraw_on_drop()),
                         1 => _ = registry.services().withdraw(lease, at(0), guard),

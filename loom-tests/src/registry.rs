@@ -440,7 +440,7 @@ fn lease_outlives_the_entry() -> String {
         Box::new(move || {
             let value = Watched { content: UnsafeCell::new(10), drops: Arc::clone(&seen) };
             let guard = worker.quiescent(NOW);
-            let lease = holder.services().advertise(1, value, NOW, guard).ok().expect("room");
+            let lease = holder.services().advertise(1, value, NOW, guard).expect("room");
             assert!(holder.services().withdraw_any(&1, NOW, guard).is_some(), "nobody else does");
             worker.offline(|| ());
             loom::thread::yield_now();
@@ -530,8 +530,7 @@ fn lease_outlives_its_registry() -> String {
     let registry: Registry<u64, Watched, u64, (), Identity> = built.expect("memory");
     let mut worker = domain.worker();
     let value = Watched { content: UnsafeCell::new(10), drops: Arc::clone(&drops) };
-    let lease =
-        registry.services().advertise(1, value, NOW, worker.quiescent(NOW)).ok().expect("room");
+    let lease = registry.services().advertise(1, value, NOW, worker.quiescent(NOW)).expect("room");
     let lease = lease.withdraw_on_drop();
     drop(worker);
     let mut reader = domain.worker();

@@ -30,7 +30,7 @@ impl fmt::Display for RegistryError {
 impl core::error::Error for RegistryError {}
 
 /// What a registry did not enter, handed back with the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EnterError<T> {
     /// Why.
     pub error: RegistryError,
@@ -44,7 +44,14 @@ impl<T> fmt::Display for EnterError<T> {
     }
 }
 
-impl<T: fmt::Debug> core::error::Error for EnterError<T> {}
+// Whatever was to be entered: a handler is rarely `Debug`.
+impl<T> fmt::Debug for EnterError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnterError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<T> core::error::Error for EnterError<T> {}
 
 /// What is handed back when something was not entered.
 pub(super) fn rejected<T>(unmet: Unmet, value: T) -> EnterError<T> {
