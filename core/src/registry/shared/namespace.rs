@@ -405,6 +405,10 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
         self.map.admit(guard);
     }
 
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     pub(super) fn clock(&self) -> &EffectiveClock {
         &self.ledger.clock
     }

@@ -252,6 +252,15 @@ where
     pub fn subscribers(&self) -> Lists<'_, K, N, P, S> {
         Lists(&self.subscribers)
     }
+
+    /// Returns how often the terms want the registry to be [swept](Self::sweeper): five times in the shortest time
+    /// to live, and three times in the shortest [allowance](Terms::allow_for_stalls); from once a millisecond to
+    /// once an hour.
+    pub fn sweep_interval(&self) -> Duration {
+        let Self { services, discovered, subscribers } = self;
+        let terms = [services.terms(), discovered.terms(), subscribers.terms()];
+        terms.map(Terms::sweep_interval).into_iter().min().unwrap_or(Duration::MAX)
+    }
 }
 
 impl<K, V, N, P, S> fmt::Debug for Registry<K, V, N, P, S>

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::registry::WhenFull;
+use crate::sweep::Cadence;
 use crate::time::Ttl;
 
 /// On what terms a namespace holds its entries.
@@ -77,5 +78,15 @@ impl Terms {
     pub fn keep_last_known(mut self, window: Duration) -> Self {
         self.last_known = window;
         self
+    }
+
+    /// How often a namespace on these terms is to be swept.
+    pub(super) fn sweep_interval(&self) -> Duration {
+        let ttl = match self.ttl {
+            Ttl::For(ttl) => ttl,
+            Ttl::Forever => Duration::MAX,
+        };
+        let within = self.allowance.unwrap_or(Duration::MAX) / 3;
+        Cadence::interval_for(ttl).min(within.max(Duration::from_millis(1)))
     }
 }
