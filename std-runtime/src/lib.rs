@@ -14,6 +14,7 @@ mod pin;
 #[cfg(target_os = "linux")]
 pub mod pressure;
 pub mod refresh;
+pub mod registry;
 mod runtime;
 mod single_flight;
 mod sync;
@@ -31,6 +32,8 @@ pub use panics::{Panics, caught_panics};
 pub use pin::{domain, pin, server_domain};
 #[doc(inline)]
 pub use refresh::Refresher;
+#[doc(inline)]
+pub use registry::{Registry, RegistryBuilder};
 pub use runtime::{
     ClockHandle, First, Health, Metrics, RefreshHandle, RunError, Runtime, RuntimeBuilder,
     Schedule, StartError, Stop, SweepHandle,

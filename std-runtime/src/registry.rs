@@ -1,0 +1,223 @@
+//! A registry for servers: the engine's registry with its clock, its guards and its housekeeping inside.
+//!
+//! [`Registry`] holds three namespaces: local services under leases, lists of the providers of services elsewhere,
+//! and lists of the subscribers of topics.
+
+mod builder;
+mod lease;
+mod lists;
+mod services;
+
+use std::fmt;
+use std::hash::Hash;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+use tidegate_core::registry::RegistryPass;
+use tidegate_core::{Budget, Clock, SeededState, Swept};
+
+pub use self::builder::RegistryBuilder;
+pub use self::lease::Lease;
+pub use self::lists::{Discovered, Lists};
+pub use self::services::Services;
+pub use tidegate_core::registry::{
+    Departure, EnterError, LapsedError, Lookup, Peer, Pruned, RegistryError, Terms, TimeStatus,
+    WhenFull,
+};
+
+use crate::clock::OwnClock;
+use crate::housekeeping::Kept;
+use crate::pin::pin;
+
+/// The engine's registry in a [`Registry`].
+type Engine<K, V, N, P> = tidegate_core::Registry<K, V, N, P, SeededState>;
+
+/// A concurrent registry: services that are found by name for as long as their leases are renewed, and what is known
+/// of the providers and subscribers elsewhere.
+///
+/// A clone is a handle of the same registry. It can be stored in a `static`, in a server's state or in a task. No
+/// call takes a lock. [`resolve`](Services::resolve) returns a clone of the service, which is usually a function or an
+/// `Arc`. Services and topics are known by `K`; a peer is known by its node `N`, and `P` is what is known of it.
+///
+/// What has expired is never returned. A thread of the process frees expired entries; it starts with the first such
+/// structure and ends with the last.
+///
+/// ```
+/// use tidegate::Registry;
+///
+/// let registry: Registry<String, fn(u32) -> u32> = Registry::new();
+/// let lease = registry.services().advertise("double".to_owned(), |x| 2 * x)?;
+/// assert_eq!(registry.services().resolve("double").map(|double| double(21)), Some(42));
+///
+/// lease.renew()?; // at times, for as long as the service is there
+/// registry.services().withdraw(lease);
+/// assert!(registry.services().resolve("double").is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Registry<K, V, N = u64, P = ()>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    shared: Arc<Shared<K, V, N, P>>,
+    /// Ends the housekeeping with the last handle.
+    _kept: Option<Arc<Kept>>,
+}
+
+struct Shared<K, V, N, P>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    engine: Engine<K, V, N, P>,
+    /// Shared with the leases, which may outlive the registry.
+    clock: Arc<OwnClock>,
+}
+
+impl<K, V> Registry<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Creates a registry whose services live for 300 seconds, and whose lists live for 60, unless it is said
+    /// otherwise. For nodes of another type than `u64`, and terms of its own, see [`builder`](Self::builder).
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`RegistryBuilder::build`] does.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl<K, V, N, P> Registry<K, V, N, P>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+{
+    /// Returns a builder of a registry without bounds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::Registry;
+    /// use tidegate::registry::{Terms, WhenFull};
+    ///
+    /// let terms = Terms::new(Duration::from_secs(30)).max_entries(10_000, WhenFull::Refuse);
+    /// let registry: Registry<&str, u16> = Registry::builder()
+    ///     .services(terms)
+    ///     .on_service(|name, port, cause| println!("{name} at {port}: {cause:?}"))
+    ///     .build();
+    /// # _ = registry;
+    /// ```
+    pub fn builder() -> RegistryBuilder<K, V, N, P> {
+        RegistryBuilder::new()
+    }
+
+    /// Removes everything that has ended, on this thread, and returns how much. Looks at all tables whole.
+    pub fn prune_all(&self) -> Pruned {
+        self.shared.engine.prune_all(self.shared.clock.now(), &pin())
+    }
+}
+
+impl<K, V, N, P> Registry<K, V, N, P>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    /// Returns the local services.
+    pub fn services(&self) -> Services<'_, K, V> {
+        Services { engine: self.shared.engine.services(), clock: &self.shared.clock }
+    }
+
+    /// Returns the lists of the providers of services elsewhere.
+    pub fn discovered(&self) -> Lists<'_, K, N, P> {
+        Lists { engine: self.shared.engine.discovered(), clock: &self.shared.clock }
+    }
+
+    /// Returns the lists of the subscribers of topics.
+    pub fn subscribers(&self) -> Lists<'_, K, N, P> {
+        Lists { engine: self.shared.engine.subscribers(), clock: &self.shared.clock }
+    }
+
+    /// Returns the engine's registry, whose calls take the time and the guard as arguments.
+    pub fn lockfree(&self) -> &Engine<K, V, N, P> {
+        &self.shared.engine
+    }
+}
+
+impl<K, V, N, P> Shared<K, V, N, P>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+{
+    /// One step of a sweep, by the registry's own clock.
+    fn step(&self, pass: &mut RegistryPass, budget: Budget) -> Swept {
+        pass.step(&self.engine, self.clock.now(), budget)
+    }
+}
+
+impl<K, V, N, P> Default for Registry<K, V, N, P>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+{
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+// A panic of the caller's code leaves the registry consistent.
+impl<K, V, N, P> RefUnwindSafe for Registry<K, V, N, P>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+}
+
+// As above.
+impl<K, V, N, P> UnwindSafe for Registry<K, V, N, P>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+}
+
+impl<K, V, N, P> Clone for Registry<K, V, N, P>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), _kept: self._kept.clone() }
+    }
+}
+
+impl<K, V, N, P> fmt::Debug for Registry<K, V, N, P>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    N: Send + 'static,
+    P: Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.engine.fmt(f)
+    }
+}

@@ -1,0 +1,146 @@
+//! How a registry is described.
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use tidegate_core::registry::{Builder, Departure, Peer, RegistryPass, Terms};
+use tidegate_core::{Clock, MapError, Swept};
+
+use super::{Registry, Shared};
+use crate::clock::OwnClock;
+use crate::housekeeping::Housekeeper;
+use crate::panics::{Foreign, contained};
+use crate::pin::domain;
+use crate::random_state;
+use crate::runtime::{Runtime, Schedule};
+
+/// Builds a [`Registry`]: see [`Registry::builder`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct RegistryBuilder<K, V, N = u64, P = ()> {
+    engine: Builder<K, V, N, P>,
+    clock: OwnClock,
+    housekeeper: Housekeeper,
+}
+
+impl<K, V, N, P> RegistryBuilder<K, V, N, P>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+{
+    pub(super) fn new() -> Self {
+        Self {
+            engine: tidegate_core::Registry::builder(),
+            clock: OwnClock::default(),
+            housekeeper: Housekeeper::default(),
+        }
+    }
+
+    /// Sets the terms of services. For 300 seconds and unbounded by default.
+    pub fn services(mut self, terms: Terms) -> Self {
+        self.engine = self.engine.services(terms);
+        self
+    }
+
+    /// Sets the terms of lists of providers. For 60 seconds and unbounded by default.
+    pub fn discovered(mut self, terms: Terms) -> Self {
+        self.engine = self.engine.discovered(terms);
+        self
+    }
+
+    /// Sets the terms of lists of subscribers. For 60 seconds and unbounded by default.
+    pub fn subscribers(mut self, terms: Terms) -> Self {
+        self.engine = self.engine.subscribers(terms);
+        self
+    }
+
+    /// Has `hook` called with each service that is removed, and why. It is called where the service is removed: it
+    /// should not block. Its panics are [contained](crate::caught_panics).
+    pub fn on_service(mut self, hook: impl Fn(&K, &V, Departure) + Send + Sync + 'static) -> Self {
+        self.engine = self.engine.on_service(containing(hook));
+        self
+    }
+
+    /// Has `hook` called as [`on_service`](Self::on_service) does, with each list of providers that is removed.
+    pub fn on_discovered(
+        mut self,
+        hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
+    ) -> Self {
+        self.engine = self.engine.on_discovered(containing(hook));
+        self
+    }
+
+    /// Has `hook` called as [`on_service`](Self::on_service) does, with each list of subscribers that is removed.
+    pub fn on_subscribers(
+        mut self,
+        hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
+    ) -> Self {
+        self.engine = self.engine.on_subscribers(containing(hook));
+        self
+    }
+
+    /// Sets the clock. [That of the process](crate::clock()) by default.
+    pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
+        self.clock = OwnClock::given(clock);
+        self
+    }
+
+    /// Has a runtime of the caller's free what has expired, in place of the one of the process.
+    pub fn runtime(mut self, runtime: &Runtime) -> Self {
+        self.housekeeper = Housekeeper::Given(runtime.clone());
+        self
+    }
+
+    /// Leaves freeing what has expired to calls of [`prune_all`](Registry::prune_all), several in each time to live.
+    pub fn manual(mut self) -> Self {
+        self.housekeeper = Housekeeper::Manual;
+        self
+    }
+
+    /// Builds the registry.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory for an empty registry: [`try_build`](Self::try_build) returns that as an error.
+    pub fn build(self) -> Registry<K, V, N, P> {
+        match self.try_build() {
+            Ok(registry) => registry,
+            Err(error) => panic!("registry: {error}"),
+        }
+    }
+
+    /// Builds the registry.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for an empty registry.
+    pub fn try_build(self) -> Result<Registry<K, V, N, P>, MapError> {
+        let Self { engine, clock, housekeeper } = self;
+        let engine = engine.build(domain(), random_state())?;
+        let schedule = Schedule::checked(engine.sweep_interval());
+        let shared = Arc::new(Shared { engine, clock: Arc::new(clock) });
+        let weak = Arc::downgrade(&shared);
+        let mut pass = RegistryPass::new(domain().worker());
+        let kept = housekeeper.keep("registry", schedule, move |budget| {
+            let gone = Swept { wrapped: true, ..Swept::default() };
+            weak.upgrade().map_or(gone, |shared| shared.step(&mut pass, budget))
+        });
+        Ok(Registry { shared, _kept: kept.map(Arc::new) })
+    }
+}
+
+/// A hook whose panics go no further: the engine would have them unwind through the call that removes an entry.
+fn containing<K, V: ?Sized>(
+    hook: impl Fn(&K, &V, Departure) + Send + Sync + 'static,
+) -> impl Fn(&K, &V, Departure) + Send + Sync + 'static {
+    let hook = Foreign::new(hook);
+    move |key, value, cause| _ = contained(|| hook(key, value, cause))
+}
+
+impl<K, V, N, P> fmt::Debug for RegistryBuilder<K, V, N, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryBuilder").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! The local services of a registry.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use tidegate_core::registry::{self as engine, EnterError, LapsedError, TimeStatus};
+use tidegate_core::{Clock, SeededState, Ttl};
+
+use super::Lease;
+use crate::clock::OwnClock;
+use crate::pin::pin;
+
+/// The local services of a registry: [`Registry::services`](super::Registry::services).
+pub struct Services<'a, K: Send + 'static, V: Send + 'static> {
+    pub(super) engine: engine::Services<'a, K, V, SeededState>,
+    pub(super) clock: &'a Arc<OwnClock>,
+}
+
+type Offered<K, V> = Result<Lease<K, V>, EnterError<(K, V)>>;
+
+impl<K, V> Services<'_, K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Offers a service, in place of the one that the key stands for if there is one, for the usual time.
+    ///
+    /// # Errors
+    ///
+    /// Any [`RegistryError`](super::RegistryError) but `Taken`, with key and service handed back.
+    pub fn advertise(self, key: K, service: V) -> Offered<K, V> {
+        let offered = self.engine.advertise(key, service, self.clock.now(), &pin());
+        self.leased(offered)
+    }
+
+    /// Offers a service as [`advertise`](Self::advertise) does, for `ttl`.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`advertise`](Self::advertise) does.
+    pub fn advertise_for(self, key: K, service: V, ttl: impl Into<Ttl>) -> Offered<K, V> {
+        let offered = self.engine.advertise_for(key, service, ttl, self.clock.now(), &pin());
+        self.leased(offered)
+    }
+
+    /// Offers a service for `ttl`, or the usual time, if its key stands for none that has not expired.
+    ///
+    /// # Errors
+    ///
+    /// Any [`RegistryError`](super::RegistryError), with key and service handed back.
+    ///
+    /// ```
+    /// use tidegate::Registry;
+    /// use tidegate::registry::RegistryError;
+    ///
+    /// let registry = Registry::new();
+    /// let first = registry.services().advertise_if_absent("mail", 25, None)?;
+    /// let second = registry.services().advertise_if_absent("mail", 2525, None);
+    /// assert_eq!(second.unwrap_err().error, RegistryError::Taken);
+    /// assert_eq!(first.renew(), Ok(()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn advertise_if_absent(self, key: K, service: V, ttl: Option<Ttl>) -> Offered<K, V> {
+        let now = self.clock.now();
+        self.leased(self.engine.advertise_if_absent(key, service, ttl, now, &pin()))
+    }
+
+    fn leased(self, offered: Result<engine::Lease<K, V>, EnterError<(K, V)>>) -> Offered<K, V> {
+        offered.map(|engine| Lease { engine, clock: Arc::clone(self.clock) })
+    }
+
+    /// Returns a clone of the service that a key stands for.
+    #[inline]
+    pub fn resolve<Q>(self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.engine.resolve(key, self.clock.now(), &pin()).cloned()
+    }
+
+    /// Withdraws the service of a lease, and gives its room back at once. Returns whether the service had not
+    /// expired. Another service that has taken the key meanwhile stays.
+    pub fn withdraw(self, lease: Lease<K, V>) -> bool {
+        self.engine.withdraw(lease.engine, self.clock.now(), &pin())
+    }
+
+    /// Renews the service that a key stands for now, whichever caller advertised it. [`Lease::renew`] renews what this
+    /// caller has advertised.
+    ///
+    /// # Errors
+    ///
+    /// [`LapsedError`], also if the key stands for none.
+    pub fn renew_any<Q>(self, key: &Q) -> Result<(), LapsedError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.engine.renew_any(key, self.clock.now(), &pin())
+    }
+
+    /// Removes the service that a key stands for now, whichever caller advertised it, and returns a clone of it.
+    /// [`withdraw`](Self::withdraw) removes what this caller has advertised.
+    pub fn withdraw_any<Q>(self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.engine.withdraw_any(key, self.clock.now(), &pin()).cloned()
+    }
+
+    /// Returns clones of the services, in no order. Looks at the whole table, and holds back the memory of what is
+    /// removed meanwhile.
+    pub fn iter(self) -> std::vec::IntoIter<(K, V)>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        let guard = pin();
+        let services = self.engine.iter(self.clock.now(), &guard);
+        let services: Vec<_> =
+            services.map(|(key, service)| (key.clone(), service.clone())).collect();
+        services.into_iter()
+    }
+
+    /// Removes the services that have expired, on this thread, and returns how many. Looks at the whole table.
+    pub fn prune(self) -> usize {
+        self.engine.prune(self.clock.now(), &pin())
+    }
+
+    /// Returns how many services there are, including those expired or withdrawn that were not freed.
+    #[expect(clippy::len_without_is_empty, reason = "what counts may have expired")]
+    pub fn len(self) -> usize {
+        self.engine.len()
+    }
+
+    /// Returns how the services' time stands.
+    pub fn time(self) -> TimeStatus {
+        self.engine.time()
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static> Clone for Services<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static> Copy for Services<'_, K, V> {}
+
+impl<K: Send + 'static, V: Send + 'static> fmt::Debug for Services<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt(f)
+    }
+}
