@@ -91,6 +91,12 @@ pub const MODELS: &[Model] = &[
         ])
         .only_in_plain(&["found, 0 freed"]),
     },
+    Model {
+        name: "r12_removed_by_one_and_freed_by_another",
+        preemptions: 2,
+        run: removed_by_one_and_freed_by_another,
+        outcomes: both(&["0 freed", "1 freed"]),
+    },
 ];
 
 /// What the reader saw last, and how much the remover freed. Whether it freed is up to the steps that
@@ -394,6 +400,29 @@ fn two_cut_from_one_list() -> String {
     let worker = domain.worker();
     finish(domain, map, worker, 2);
     format!("{} and {}", freed[0], freed[1])
+}
+
+/// The second thread begins to collect, and then frees what the first one has brought to its end meanwhile:
+/// no fence of its own lies between.
+fn removed_by_one_and_freed_by_another() -> String {
+    let (domain, map, mut worker) = start_in(|| Domain::builder().contain(|free| free()).build());
+    let (mut other, removing) = (domain.worker(), Arc::clone(&map));
+    let freed = race::<usize>(vec![
+        Box::new(move || {
+            let pinned = worker.pin();
+            let removed = removing.remove(&1, &pinned).expect("memory").expect("inserted before");
+            assert!(removed.is_alive());
+            drop(pinned);
+            for _ in 0..4 {
+                worker.collect(NOW, Budget::entries(0));
+            }
+            0
+        }),
+        Box::new(move || other.collect(NOW, Budget::entries(1))),
+    ]);
+    let worker = domain.worker();
+    finish(domain, map, worker, 1);
+    format!("{} freed", freed[1])
 }
 
 fn record_is_handed_on_after_the_last_portion() -> String {

@@ -187,8 +187,9 @@ impl Record {
         self.small(stripe).any(|place| {
             // Relaxed: a look.
             place.load(Ordering::Relaxed).is_null()
-                // Release: pairs with the claim of those who cut: the grace period is over. Relaxed: the
-                // place is taken.
+                // Release, beyond loom: pairs with the claim of those who cut: the grace period is over. It
+                // takes a reader, a thread that ripens and one that cuts, in more steps than `r12` can
+                // afford. Relaxed: the place is taken.
                 && place
                     .compare_exchange(null_mut(), list, Ordering::Release, Ordering::Relaxed)
                     .is_ok()
@@ -253,7 +254,8 @@ impl Record {
         }
         waiting.number = number;
         if closed && idle && waiting.is_empty() {
-            // Release: pairs with `claim`.
+            // Release, beyond loom: pairs with `claim`. With read-modify-writes for loads, the look at the
+            // state above orders the same; without, it takes more steps than `r04` can afford.
             self.state.store(FREE, Ordering::Release);
             garbage.count_free();
         }
