@@ -216,7 +216,8 @@ fn leases_race_their_successors() {
     let registry: Registry<u32, Value, (), ()> = registry_in(
         &domain,
         Registry::builder()
-            .services(Terms::new(TTL).max_entries(2, WhenFull::Refuse))
+            // A removal gives its place back a moment after the entry is gone: one place for each thread.
+            .services(Terms::new(TTL).max_entries(3, WhenFull::Refuse))
             .on_service(move |_, value: &Value, _| tells.lock().expect("no panic").push(value.0)),
     );
     std::thread::scope(|scope| {

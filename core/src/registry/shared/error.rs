@@ -8,7 +8,8 @@ use crate::map::MapError;
 /// Why an entry was not entered. The namespace is as it was, but for one that may have been evicted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegistryError {
-    /// There are as many entries as there may be, and none is evicted.
+    /// There are as many entries as there may be, and none is evicted. An entry that another thread is removing
+    /// counts until that has ended.
     Full,
     /// The key stands for a service that lives:
     /// [`advertise_if_absent`](super::Services::advertise_if_absent).
