@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use tidegate_core::cache::{CachePass, Counters, Insert, OwnedHeldEntry, StoreError, Usage};
 use tidegate_core::{Budget, Clock, SeededState, Swept};
+#[cfg(target_os = "linux")]
+use tidegate_core::{Guard, Tiers, cache::Evicted};
 
 pub use self::builder::CacheBuilder;
 
@@ -231,6 +233,18 @@ where
     /// One step of a sweep, by the cache's own clock.
     fn step(&self, pass: &mut CachePass, budget: Budget) -> Swept {
         pass.step(&self.engine, self.clock.now(), budget)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Evicts entries of about so many bytes for a pool, by the cache's own clock.
+    pub(crate) fn evict_bytes(&self, bytes: u64, guard: &Guard) -> Evicted {
+        self.shared.engine.evict_bytes(bytes, Tiers::ALL, self.shared.clock.now(), guard)
     }
 }
 

@@ -99,6 +99,20 @@ where
     }
 }
 
+impl<K, V> Part for crate::Cache<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    fn held(&self) -> Usage {
+        self.lockfree().usage()
+    }
+
+    fn evict(&self, bytes: u64, _now: Instant, guard: &Guard) -> Evicted {
+        self.evict_bytes(bytes, guard)
+    }
+}
+
 /// What was evicted for a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shed {
@@ -157,8 +171,54 @@ impl Pool {
         E: Send + Sync + 'static,
         S: BuildHasher + Send + Sync + 'static,
     {
+        let worker = cache.domain().worker();
+        self.enter(name, Box::new(Tiered { cache, tiers }), worker, medium, priority, floor)
+    }
+
+    /// Adds a [`Cache`](crate::Cache), all of which is in the machine's memory. The pool holds a handle of the cache
+    /// until it is [removed](Self::remove). Without a weigher an entry counts as one byte. Eviction and `floor` are
+    /// as [`cache`](Self::cache) describes, which adds a cache of the engine.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`cache`](Self::cache) does.
+    ///
+    /// ```
+    /// use tidegate::Cache;
+    /// use tidegate::pressure::{Medium, Pool, Priority};
+    ///
+    /// let pages = Cache::builder().weigher(|_: &u64, page: &String| page.len() as u64).build();
+    /// let pool = Pool::new();
+    /// pool.add("pages", &pages, Priority(0), 64 << 20)?;
+    /// pages.insert(7, "a page".to_owned());
+    /// assert_eq!(pool.bytes(Medium::Host), 6);
+    /// # Ok::<(), tidegate::ConfigError>(())
+    /// ```
+    pub fn add<K, V>(
+        &self,
+        name: &str,
+        cache: &crate::Cache<K, V>,
+        priority: Priority,
+        floor: u64,
+    ) -> Result<(), ConfigError>
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
+        let worker = cache.lockfree().domain().worker();
+        self.enter(name, Box::new(cache.clone()), worker, Medium::Host, priority, floor)
+    }
+
+    fn enter(
+        &self,
+        name: &str,
+        part: Box<dyn Part>,
+        mut worker: Worker,
+        medium: Medium,
+        priority: Priority,
+        floor: u64,
+    ) -> Result<(), ConfigError> {
         config::name(name)?;
-        let mut worker = cache.domain().worker();
         // A guard that stays would hold back everything between two evictions.
         worker.offline(|| ());
         let evictor = Mutex::new(Evictor { worker, owes: false });
@@ -166,8 +226,7 @@ impl Pool {
         if members.iter().any(|other| other.name == name) {
             return Err(ConfigError::new("name", format!("'{name}' is taken")));
         }
-        let (name, part) = (name.to_owned(), Box::new(Tiered { cache, tiers }));
-        let member = Member { name, medium, priority, floor, part, evictor };
+        let member = Member { name: name.to_owned(), medium, priority, floor, part, evictor };
         members.push(Arc::new(Foreign::new(member)));
         // Stable: of one priority in the order in which they came.
         members.sort_by_key(|member| member.priority);
