@@ -1,0 +1,30 @@
+//! A service with axum: a limiter in a middleware, and a cache in the `State`. It asks itself.
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::{Router, http::StatusCode, middleware, response::Response, routing::get};
+use std::net::{IpAddr, SocketAddr};
+use tidegate::{Cache, Quota, RateLimiter};
+
+mod client;
+type Limiter = State<RateLimiter<IpAddr>>;
+type Peer = ConnectInfo<SocketAddr>;
+type Answer = Result<Response, StatusCode>;
+
+async fn limit(limiter: Limiter, peer: Peer, ask: Request, next: middleware::Next) -> Answer {
+    let is_admitted = limiter.check(&peer.ip()).is_admitted();
+    if is_admitted { Ok(next.run(ask).await) } else { Err(StatusCode::TOO_MANY_REQUESTS) }
+}
+
+async fn page(State(pages): State<Cache<String, String>>, Path(name): Path<String>) -> String {
+    pages.get_with_async(name.clone(), async move { format!("the page {name}") }).await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let limiter = RateLimiter::new(Quota::per_minute(60)?.burst(3)?, 100_000)?;
+    let app = Router::new().route("/{name}", get(page)).with_state(Cache::new(10_000));
+    let app = app.layer(middleware::from_fn_with_state(limiter, limit));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let asks = client::ask(listener.local_addr()?);
+    let serve = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>());
+    Ok(serve.with_graceful_shutdown(asks).await?)
+}
