@@ -42,7 +42,11 @@ impl Housekeeper {
 
         let is_of_the_process = matches!(self, Self::Process);
         let runtime = match self {
-            Self::Process => Runtime::builder().name(NAME).shared().ok()?,
+            // One that the program has made under this name may have other settings.
+            Self::Process => match Runtime::builder().name(NAME).shared() {
+                Ok(runtime) => runtime,
+                Err(_) => Runtime::find(NAME)?,
+            },
             Self::Given(runtime) => runtime,
             Self::Manual => return None,
         };

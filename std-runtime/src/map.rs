@@ -290,7 +290,8 @@ where
     V: Send + Sync + 'static,
 {
     /// Has what is `stale` removed every `interval`. `stale` should not block: it is called by the thread that sweeps
-    /// every structure of the process.
+    /// every structure of the process. It may change the map, but a handle of the map that it owns keeps the map for
+    /// ever.
     pub fn sweep(
         mut self,
         interval: Duration,

@@ -58,6 +58,9 @@ where
     /// Callers of one key may have loaders with different types of error: a caller that has waited for a load which
     /// failed with another type tries again, with its own loader if no other is faster.
     ///
+    /// A loader may load other keys, in one order everywhere: two callers whose loaders wait for the key that the other
+    /// caller loads wait for ever.
+    ///
     /// ```
     /// use std::sync::Arc;
     /// use tidegate::Cache;
