@@ -25,6 +25,7 @@
 //! Times of two clocks must not be mixed: each clock counts from an origin of its own. The clock of
 //! the process and a [`CachedClock`] started with [`CachedClock::start`] share one origin.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -261,20 +262,29 @@ impl std::fmt::Debug for CachedClock {
 
 /// The clock of a structure of the face: that of the process, or one that its builder was given.
 pub(crate) enum OwnClock {
-    Process(BootClock),
+    Boot(BootClock),
+    /// Held as what it is: a call through a table would cost as much as its read.
+    Cached(CachedClock),
     Given(Foreign<SharedClock>),
 }
 
 impl OwnClock {
     /// Takes over a clock that a builder was given.
     pub(crate) fn given(clock: impl Clock + Send + Sync + 'static) -> Self {
+        let given: &dyn Any = &clock;
+        if let Some(clock) = given.downcast_ref::<BootClock>() {
+            return Self::Boot(*clock);
+        }
+        if let Some(clock) = given.downcast_ref::<CachedClock>() {
+            return Self::Cached(clock.clone());
+        }
         Self::Given(Foreign::new(Arc::new(clock)))
     }
 }
 
 impl Default for OwnClock {
     fn default() -> Self {
-        Self::Process(clock())
+        Self::Boot(clock())
     }
 }
 
@@ -282,7 +292,8 @@ impl Clock for OwnClock {
     #[inline]
     fn now(&self) -> Instant {
         match self {
-            Self::Process(clock) => clock.now(),
+            Self::Boot(clock) => clock.now(),
+            Self::Cached(clock) => clock.now(),
             Self::Given(clock) => clock.now(),
         }
     }

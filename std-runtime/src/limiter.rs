@@ -98,9 +98,11 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     }
 
     /// Charges one cell to the bucket of `key` if the limiter's quota admits it.
-    #[inline]
+    // As the engine's: a call would copy the decision, which is large.
+    #[inline(always)]
     pub fn check(&self, key: &K) -> Decision {
-        self.check_n(key, 1)
+        let Shared { table, plan, clock } = &*self.shared;
+        table.check(key, plan, clock.now())
     }
 
     /// Charges `cost` cells to the bucket of `key` if the limiter's quota admits them, all or none. A cost above
@@ -128,7 +130,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     /// If a limiter of another unit of time made the plan: a programming error.
     #[inline]
     pub fn check_with(&self, key: &K, plan: &Plan) -> Decision {
-        self.check_n_with(key, plan, 1)
+        self.shared.table.check(key, plan, self.shared.clock.now())
     }
 
     /// Charges `cost` cells to the bucket of `key` if `plan` admits them, all or none.

@@ -89,12 +89,14 @@ where
     }
 
     /// Charges one cell to the bucket of `key` if the limiter's quota admits it.
+    #[inline]
     pub fn check<Q>(&self, key: &Q) -> Decision
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.check_n_with(key, &self.shared.plan, 1)
+        let Shared { buckets, plan, clock } = &*self.shared;
+        buckets.check(key, plan, clock.now(), &pin())
     }
 
     /// Charges `cost` cells to the bucket of `key` if the limiter's quota admits them, all or none. A cost above
@@ -117,7 +119,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.check_n_with(key, plan, 1)
+        let Shared { buckets, clock, .. } = &*self.shared;
+        buckets.check(key, plan, clock.now(), &pin())
     }
 
     /// Charges `cost` cells to the bucket of `key` if `plan` admits them, all or none.
