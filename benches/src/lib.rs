@@ -1,12 +1,14 @@
 //! tidegate beside its rivals, in the same run on the same machine.
 //!
-//! One module a module of the core, plus [`measure`], which times, [`workload`], which makes keys,
-//! and [`plot`], which draws charts of the rows. `cargo run --release -p tidegate-benches -- bucket` prints the table of the buckets,
-//! `-- map`, `-- cache`, `-- flight`, `-- registry` and `-- runtime` those of the others.
+//! One module a module of the core, plus [`measure`], which times, [`workload`], which makes keys, [`face`],
+//! which sets the face beside the engine, and [`plot`], which draws charts of the rows.
+//! `cargo run --release -p tidegate-benches -- bucket` prints the table of the buckets, `-- map`, `-- cache`,
+//! `-- flight`, `-- registry`, `-- runtime` and `-- face` those of the others.
 //! `--bin soak` keeps a cache within a control group's limit.
 
 pub mod bucket;
 pub mod cache;
+pub mod face;
 pub mod flight;
 pub mod map;
 pub mod measure;

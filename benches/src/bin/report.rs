@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tidegate_benches::measure::{Counting, Row};
-use tidegate_benches::{bucket, cache, flight, map, plot, registry, runtime};
+use tidegate_benches::{bucket, cache, face, flight, map, plot, registry, runtime};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -99,6 +99,12 @@ enum Bench {
         #[command(flatten)]
         options: Options,
     },
+    /// The face beside the engine with the same clock and a pin at each call: the face may take 1.15
+    /// times as long, which is a ratio of 0.87.
+    Face {
+        #[command(flatten)]
+        options: Options,
+    },
     /// The runtime beside what was aimed for: stopping, cadence, sweeping, idling. Takes two minutes.
     Runtime {
         #[command(flatten)]
@@ -128,6 +134,7 @@ impl Bench {
             | Self::Cache { options, .. }
             | Self::Flight { options }
             | Self::Registry { options }
+            | Self::Face { options }
             | Self::Runtime { options } => options,
         }
     }
@@ -140,6 +147,7 @@ impl Bench {
             Self::Cache { keys, .. } => cache::run(cache::Effort { turns, keys }, row),
             Self::Flight { .. } => flight::run(turns, row),
             Self::Registry { .. } => registry::run(turns, row),
+            Self::Face { .. } => face::run(turns, row),
             Self::Runtime { .. } => runtime::run(turns, row),
         }
     }
