@@ -9,6 +9,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_core::cache::{CachePass, Counters, Insert, OwnedHeldEntry, StoreError, Usage};
 use tidegate_core::{Budget, Clock, SeededState, Swept};
@@ -65,6 +66,28 @@ where
     engine: Loads<K, V>,
     clock: OwnClock,
     is_weighed: bool,
+    name: Option<String>,
+    policy: Policy,
+}
+
+/// The bounds of a [`Cache`]: see [`Cache::policy`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    max_capacity: Option<u64>,
+    time_to_live: Option<Duration>,
+}
+
+impl Policy {
+    /// Returns how many entries the cache holds at most, or of which weight if it has a weigher; `None` if it is
+    /// unbounded.
+    pub fn max_capacity(&self) -> Option<u64> {
+        self.max_capacity
+    }
+
+    /// Returns how long a value is returned after it was inserted; `None` if that is for ever.
+    pub fn time_to_live(&self) -> Option<Duration> {
+        self.time_to_live
+    }
 }
 
 /// An entry that is kept in memory and from being evicted until this is dropped.
@@ -254,6 +277,16 @@ where
     K: Send + 'static,
     V: Send + Sync + 'static,
 {
+    /// Returns the name that the builder gave the cache.
+    pub fn name(&self) -> Option<&str> {
+        self.shared.name.as_deref()
+    }
+
+    /// Returns the bounds that the builder gave the cache.
+    pub fn policy(&self) -> Policy {
+        self.shared.policy
+    }
+
     /// Returns how many entries there are. Expired entries count until they are freed.
     pub fn entry_count(&self) -> u64 {
         self.usage().entries

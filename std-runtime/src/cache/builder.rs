@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidegate_core::cache::{Builder, CachePass};
 use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState, Swept};
 
-use super::{Cache, Shared};
+use super::{Cache, Policy, Shared};
 use crate::clock::OwnClock;
 use crate::housekeeping::Housekeeper;
 use crate::pin::domain;
@@ -22,7 +22,8 @@ const IDLE: Duration = Duration::from_secs(60);
 #[must_use = "a builder does nothing until it builds"]
 pub struct CacheBuilder<K, V> {
     engine: Builder<K, V, SeededState>,
-    max_capacity: Option<u64>,
+    name: Option<String>,
+    policy: Policy,
     is_weighed: bool,
     interval: Duration,
     clock: OwnClock,
@@ -37,7 +38,8 @@ where
     pub(super) fn new() -> Self {
         Self {
             engine: Engine::builder(domain(), random_state()),
-            max_capacity: None,
+            name: None,
+            policy: Policy::default(),
             is_weighed: false,
             interval: IDLE,
             clock: OwnClock::default(),
@@ -45,10 +47,16 @@ where
         }
     }
 
+    /// Gives the cache a name, for logs.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
     /// Sets how many entries the cache holds at most, or of which weight if it has a
     /// [weigher](Self::weigher). Unbounded by default.
     pub fn max_capacity(mut self, capacity: u64) -> Self {
-        self.max_capacity = Some(capacity);
+        self.policy.max_capacity = Some(capacity);
         self
     }
 
@@ -66,6 +74,7 @@ where
     /// Sets how long a value is returned after it was inserted. For ever by default.
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.engine = self.engine.time_to_live(ttl);
+        self.policy.time_to_live = Some(ttl);
         self.interval = Schedule::for_ttl(ttl).interval();
         self
     }
@@ -131,12 +140,13 @@ where
     ///
     /// If there is no memory for an empty cache.
     pub fn try_build(self) -> Result<Cache<K, V>, MapError> {
-        let Self { engine, max_capacity, is_weighed, interval, clock, housekeeper } = self;
-        let engine = max_capacity.into_iter().fold(engine, |engine, capacity| match is_weighed {
-            true => engine.max_bytes(capacity),
-            false => engine.max_entries(capacity),
-        });
-        let shared = Arc::new(Shared { engine: engine.build()?, clock, is_weighed });
+        let Self { engine, name, policy, is_weighed, interval, clock, housekeeper } = self;
+        let engine =
+            policy.max_capacity.into_iter().fold(engine, |engine, capacity| match is_weighed {
+                true => engine.max_bytes(capacity),
+                false => engine.max_entries(capacity),
+            });
+        let shared = Arc::new(Shared { engine: engine.build()?, clock, is_weighed, name, policy });
         let weak = Arc::downgrade(&shared);
         let mut pass = CachePass::new(domain().worker());
         let kept = housekeeper.keep("cache", Schedule::checked(interval), move |budget| {
@@ -150,7 +160,8 @@ where
 impl<K, V> fmt::Debug for CacheBuilder<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheBuilder")
-            .field("max_capacity", &self.max_capacity)
+            .field("name", &self.name)
+            .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
 }

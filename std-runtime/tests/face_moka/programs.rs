@@ -223,3 +223,15 @@ fn values_are_invalidated() {
     cache.insert(2, 2);
     assert_eq!(cache.get(&2), Some(2));
 }
+
+#[test]
+fn a_cache_says_what_it_was_built_with() {
+    let ttl = Duration::from_secs(60);
+    let builder = Cache::builder().name("pages").max_capacity(100).time_to_live(ttl);
+    let cache: Cache<u32, u32> = builder.build();
+    let policy = cache.policy();
+    assert_eq!((policy.max_capacity(), policy.time_to_live()), (Some(100), Some(ttl)));
+    assert_eq!(cache.name(), Some("pages"));
+    let cache: Cache<u32, u32> = Cache::builder().build();
+    assert_eq!((cache.policy().max_capacity(), cache.name()), (None, None));
+}
