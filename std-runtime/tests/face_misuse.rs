@@ -53,6 +53,20 @@ fn housekeeping_ends_with_the_last_of_thousands() {
     assert_eq!(Arc::strong_count(&value), 1);
     assert!(!is_swept());
 
+    // Threads race for starting and ending it, and none is left without a sweep.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let cache = Cache::builder().time_to_live(Duration::from_millis(1)).build();
+                    cache.insert(1, Arc::clone(&value));
+                    wait_until(|| cache.entry_count() == 0);
+                }
+            });
+        }
+    });
+    assert!(!is_swept());
+
     // A runtime of this name that has other settings is used as it is.
     let other = Runtime::builder().name(HOUSEKEEPING).stalled_after(7).shared().unwrap();
     let cache = Cache::builder().time_to_live(SHORT).build();

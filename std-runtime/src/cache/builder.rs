@@ -93,7 +93,8 @@ where
 
     /// Has `listener` called with each entry that is removed, and why. It gets clones, and is called where the
     /// entry is removed: it should not block. Its panics are [contained](crate::caught_panics). It may change the cache,
-    /// but a handle of the cache that it owns keeps the cache for ever.
+    /// but an insertion for each entry that is evicted would never end, and a handle of the cache that it owns keeps the
+    /// cache for ever.
     pub fn eviction_listener(
         mut self,
         listener: impl Fn(Arc<K>, V, RemovalCause) + Send + Sync + 'static,
