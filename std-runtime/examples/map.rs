@@ -21,7 +21,7 @@ fn main() -> Result<(), ConfigError> {
 
     for _ in 0..10 {
         thread::sleep(IDLE / 5);
-        sessions.update("alice", |_| Instant::now());
+        sessions.insert("alice".to_owned(), Instant::now());
     }
     let sessions = sessions.pin(); // to read by reference
     println!("still there: {:?}", sessions.iter().map(|(user, _)| user).collect::<Vec<_>>());

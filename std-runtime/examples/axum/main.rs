@@ -20,7 +20,7 @@ async fn page(State(pages): State<Cache<String, String>>, Path(name): Path<Strin
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let limiter = RateLimiter::new(Quota::per_minute(60)?.burst(3)?, 100_000)?;
+    let limiter = RateLimiter::new(Quota::per_minute(6)?.burst(3)?, 100_000)?;
     let app = Router::new().route("/{name}", get(page)).with_state(Cache::new(10_000));
     let app = app.layer(middleware::from_fn_with_state(limiter, limit));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
