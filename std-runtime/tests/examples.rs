@@ -54,6 +54,11 @@ fn work_is_shared() {
 }
 
 #[test]
+fn a_service_is_found_until_its_lease_ends() {
+    shows("registry", &["42, still there: true", "still there: false"]);
+}
+
+#[test]
 fn a_token_is_renewed() {
     shows("refresh", &["token 1", "token 2", "token 3"]);
 }
