@@ -82,11 +82,11 @@ pub(super) enum Fate {
 /// What was killed, by the one who did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dead {
-    /// What was reserved for it is to be given back by him.
+    /// The thread that killed it gives back what was reserved for it.
     Unheld,
-    /// By whoever drops its last hold.
+    /// The caller that drops the last hold gives it back.
     Held,
-    /// By nobody: it has been lent to another entry.
+    /// No thread does: its room has been lent to another entry.
     Lent,
 }
 

@@ -1,4 +1,4 @@
-//! Removals of which the listener is told later.
+//! Removals that are reported to the listener later.
 
 use alloc::vec::Vec;
 

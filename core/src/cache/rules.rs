@@ -1,4 +1,4 @@
-//! What a cache goes by.
+//! The rules of a cache.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -10,7 +10,7 @@ use crate::time::{Ttl, nanos};
 pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 pub(super) type Listener<K, V> = Box<dyn Fn(&K, &V, RemovalCause) + Send + Sync>;
 
-/// What a cache goes by.
+/// The rules of a cache.
 pub(super) struct Rules<K, V> {
     pub(super) max: Usage,
     pub(super) ttl: Ttl,

@@ -8,7 +8,7 @@ use super::due::Early;
 use crate::clock::SharedClock;
 use crate::panics::Foreign;
 
-/// Is told what happens.
+/// Receives what happens to a refresher.
 pub(super) type Report = Box<dyn Fn(Event) + Send + Sync>;
 
 /// What the settings of a [`Builder`](super::Builder) come to.
