@@ -106,7 +106,7 @@ impl Inner {
         }
     }
 
-    /// Frees up to so many ripe objects of any structure, large ones and those of a stripe first. Returns
+    /// Frees ripe objects of any structure within the budget, large ones and those of a stripe first. Returns
     /// how many.
     pub(super) fn free(&self, stripe: usize, budget: Budget) -> usize {
         let mut left = budget.get();

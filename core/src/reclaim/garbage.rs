@@ -83,14 +83,14 @@ impl Garbage {
         self.closed.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether there is more garbage than so many times the allowance.
+    /// Returns whether there is more garbage than `times` the allowance.
     pub(super) fn is_above(&self, times: u64) -> bool {
         let (objects, bytes) = self.unfreed();
         objects > self.rules.allowance.objects.saturating_mul(times)
             || bytes > self.rules.allowance.bytes.saturating_mul(times)
     }
 
-    /// Whether so many objects and bytes retired since the last take are worth the cost of another.
+    /// Returns whether the objects and bytes retired since the last take are worth the cost of another.
     pub(super) fn is_worth_a_take(&self, (objects, bytes): (u64, u64)) -> bool {
         const PARTS: u64 = 4;
         objects > self.rules.allowance.objects / PARTS || bytes > self.rules.allowance.bytes / PARTS

@@ -13,7 +13,7 @@ use super::inner::Inner;
 /// Ripe objects that are freed for each one retired.
 const FREED: usize = 2;
 
-/// Above so many times the allowance, workers yield when they pay.
+/// Workers that pay yield when there is more garbage than this many times the allowance.
 const PRESSING: u64 = 2;
 /// Once for so many objects that were handed in, and so many times at most.
 const RETIRED: u64 = 2;
