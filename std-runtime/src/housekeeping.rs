@@ -1,5 +1,6 @@
 //! The runtime that sweeps the structures of the face by itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_core::{Budget, Swept};
@@ -28,16 +29,17 @@ pub(crate) struct Kept {
 }
 
 impl Housekeeper {
-    /// Has `step` called at every deadline of the schedule, until the returned value is dropped. `None` if the
-    /// user sweeps.
+    /// Has `step` called with the structure at every deadline of the schedule, until the returned value is dropped.
+    /// Between the steps the structure is not kept alive. `None` if the user sweeps.
     ///
     /// Where the system cannot start a thread now, the first structure for which it can has this one swept, too.
-    pub(crate) fn keep(
+    pub(crate) fn keep<T: Send + Sync + 'static>(
         self,
         kind: &str,
         schedule: Schedule,
-        mut step: impl FnMut(Budget) -> Swept + Send + 'static,
-    ) -> Option<Kept> {
+        structure: &Arc<T>,
+        mut step: impl FnMut(&T, Budget) -> Swept + Send + 'static,
+    ) -> Option<Arc<Kept>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
 
         let is_of_the_process = matches!(self, Self::Process);
@@ -52,12 +54,17 @@ impl Housekeeper {
         };
         // Relaxed: a number stands alone.
         let name = format!("{kind} {}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let step = move |_now, budget| Ok::<_, std::convert::Infallible>(step(budget));
+        let structure = Arc::downgrade(structure);
+        let step = move |_now, budget| {
+            let gone = Swept { wrapped: true, ..Swept::default() };
+            let swept = structure.upgrade().map_or(gone, |structure| step(&structure, budget));
+            Ok::<_, std::convert::Infallible>(swept)
+        };
         let target = runtime.task(&name, schedule, step).ok()?;
         if is_of_the_process {
             _ = runtime.start();
         }
-        Some(Kept { target, _runtime: runtime })
+        Some(Arc::new(Kept { target, _runtime: runtime }))
     }
 }
 

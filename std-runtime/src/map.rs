@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tidegate_core::map::{InsertError, Iter, MapPass};
 use tidegate_core::reclaim::Pinned;
-use tidegate_core::{Instant, MapError, SeededState, Swept};
+use tidegate_core::{Instant, MapError, SeededState};
 
 use crate::config::ConfigError;
 use crate::housekeeping::{Housekeeper, Kept};
@@ -323,14 +323,11 @@ where
             return Ok(map);
         };
         let schedule = Schedule::every(interval)?;
-        let weak = Arc::downgrade(&map.engine);
         let mut pass =
             MapPass::new(domain().worker(), move |key: &K, value: &V, _| stale(key, value));
-        let kept = self.housekeeper.keep("map", schedule, move |budget| {
-            let gone = Swept { wrapped: true, ..Swept::default() };
-            weak.upgrade().map_or(gone, |engine| pass.step(&engine, Instant::ORIGIN, budget))
-        });
-        Ok(Map { _kept: kept.map(Arc::new), ..map })
+        let step = move |engine: &Engine<K, V>, budget| pass.step(engine, Instant::ORIGIN, budget);
+        let kept = self.housekeeper.keep("map", schedule, &map.engine, step);
+        Ok(Map { _kept: kept, ..map })
     }
 }
 

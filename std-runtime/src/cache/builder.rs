@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::cache::{Builder, CachePass};
-use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState, Swept};
+use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState};
 
 use super::{Cache, Policy, Shared};
 use crate::clock::OwnClock;
@@ -148,13 +148,10 @@ where
                 false => engine.max_entries(capacity),
             });
         let shared = Arc::new(Shared { engine: engine.build()?, clock, is_weighed, name, policy });
-        let weak = Arc::downgrade(&shared);
         let mut pass = CachePass::new(domain().worker());
-        let kept = housekeeper.keep("cache", Schedule::checked(interval), move |budget| {
-            let gone = Swept { wrapped: true, ..Swept::default() };
-            weak.upgrade().map_or(gone, |shared| shared.step(&mut pass, budget))
-        });
-        Ok(Cache { shared, _kept: kept.map(Arc::new) })
+        let step = move |shared: &Shared<K, V>, budget| shared.step(&mut pass, budget);
+        let kept = housekeeper.keep("cache", Schedule::checked(interval), &shared, step);
+        Ok(Cache { shared, _kept: kept })
     }
 }
 

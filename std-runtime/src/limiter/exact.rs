@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::bucket::{BucketMap, BucketPass, Counters, Keep, Unit};
-use tidegate_core::{Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState, Swept};
+use tidegate_core::{Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState};
 
 use crate::clock::OwnClock;
 use crate::housekeeping::{Housekeeper, Kept};
@@ -274,15 +274,13 @@ impl ExactRateLimiterBuilder {
         let buckets = grace.into_iter().fold(buckets, Buckets::grace);
         let plan = buckets.plan(quota)?;
         let shared = Arc::new(Shared { buckets, plan, clock });
-        let weak = Arc::downgrade(&shared);
         let mut pass = BucketPass::new(domain().worker());
+        let step = move |shared: &Shared<K>, budget| {
+            pass.step(&shared.buckets, shared.clock.now(), budget)
+        };
         let schedule = Schedule::for_ttl(fills_in(quota));
-        let kept = housekeeper.keep("limiter", schedule, move |budget| {
-            let gone = Swept { wrapped: true, ..Swept::default() };
-            weak.upgrade()
-                .map_or(gone, |shared| pass.step(&shared.buckets, shared.clock.now(), budget))
-        });
-        Ok(ExactRateLimiter { shared, _kept: kept.map(Arc::new) })
+        let kept = housekeeper.keep("limiter", schedule, &shared, step);
+        Ok(ExactRateLimiter { shared, _kept: kept })
     }
 }
 

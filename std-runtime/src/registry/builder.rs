@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use tidegate_core::registry::{Builder, Departure, Peer, RegistryPass, Terms};
-use tidegate_core::{Clock, MapError, Swept};
+use tidegate_core::{Clock, MapError};
 
 use super::{Registry, Shared};
 use crate::clock::OwnClock;
@@ -121,13 +121,10 @@ where
         let engine = engine.build(domain(), random_state())?;
         let schedule = Schedule::checked(engine.sweep_interval());
         let shared = Arc::new(Shared { engine, clock: Arc::new(clock) });
-        let weak = Arc::downgrade(&shared);
         let mut pass = RegistryPass::new(domain().worker());
-        let kept = housekeeper.keep("registry", schedule, move |budget| {
-            let gone = Swept { wrapped: true, ..Swept::default() };
-            weak.upgrade().map_or(gone, |shared| shared.step(&mut pass, budget))
-        });
-        Ok(Registry { shared, _kept: kept.map(Arc::new) })
+        let step = move |shared: &Shared<K, V, N, P>, budget| shared.step(&mut pass, budget);
+        let kept = housekeeper.keep("registry", schedule, &shared, step);
+        Ok(Registry { shared, _kept: kept })
     }
 }
 
