@@ -1,12 +1,13 @@
 //! From a key to 64 keyed bits.
 //!
-//! Tables place keys by a hash that must depend on a secret, or whoever chooses the keys also
-//! chooses who shares a bucket. Without an operating system there is no randomness to draw the
-//! secret from, so the caller supplies the seed: from a hardware generator, from a value stored at
-//! provisioning, from `tidegate::random_state()` on a server. A replay uses a fixed one.
+//! Tables place keys by a hash that must depend on a secret. Otherwise an attacker that chooses the
+//! keys also chooses which keys share a bucket. Without an operating system there is no randomness
+//! to draw the secret from. So the caller supplies the seed: from a hardware generator, from a
+//! value stored at provisioning, from `tidegate::random_state()` on a server. A replay uses a fixed
+//! one.
 //!
 //! Every table is generic in [`BuildHasher`]. The default is quick and spreads well, but it is not
-//! a cryptographic function: against an adversary who can measure answers closely and at length,
+//! a cryptographic function. Against an adversary that can measure answers closely and at length,
 //! use a keyed cryptographic one such as SipHash (`std::hash::RandomState` on a server).
 
 use core::hash::BuildHasher;
@@ -28,7 +29,8 @@ use foldhash::quality::{FixedState, FoldHasher};
 pub struct SeededState(FixedState);
 
 impl SeededState {
-    /// A state whose hashes depend on `seed`. Keep the seed secret and different in each process.
+    /// Creates a state whose hashes depend on `seed`. Keep the seed secret and different in each
+    /// process.
     pub const fn new(seed: u64) -> Self {
         Self(FixedState::with_seed(seed))
     }

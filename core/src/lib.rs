@@ -15,7 +15,7 @@ pub mod sweep;
 mod sync;
 pub mod time;
 
-// What needs a heap and native 64-bit atomics.
+// These need a heap and native 64-bit atomics.
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod cache;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
@@ -23,15 +23,15 @@ pub mod map;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub mod reclaim;
 
-/// What tests under `--cfg stress` set and read.
+/// The settings and counts of tests under `--cfg stress`.
 #[cfg(stress)]
 pub use sync::stress;
 
-/// What the models of `tidegate-loom-tests` set and read.
+/// The settings and counts of the models of `tidegate-loom-tests`.
 #[cfg(loom)]
 pub use sync::model;
 
-/// How it works and why, for readers of the source: the pages of `core/docs`.
+/// How the crate works and why, for readers of the source: the pages of `core/docs`.
 pub mod docs {
     #[doc = include_str!("../docs/design.md")]
     pub mod design {}
@@ -54,7 +54,7 @@ pub use {
 #[doc(inline)]
 pub use bucket::{BucketTable, TableSweep};
 
-// What needs a heap and native 64-bit atomics.
+// These need a heap and native 64-bit atomics.
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 #[doc(inline)]
 pub use {

@@ -1,19 +1,19 @@
 //! Time as an argument: [`Instant`], the [`Clock`] trait and the clocks that need no system.
 //!
 //! Nothing in this crate reads a clock on its own. Every call that depends on time takes
-//! `now: Instant`, so the caller decides how dear the clock is and how often it is read: once a
-//! packet burst, from a timer interrupt, from a simulation.
+//! `now: Instant`. So the caller decides which clock is read and how often: once a packet burst,
+//! from a timer interrupt, from a simulation.
 //!
 //! # The contract of a clock
 //!
 //! * It MUST NOT go backwards on one thread. [`Monotone`] makes any clock keep this.
-//! * It SHOULD count from about the start of the program, not from 1970: the time words of the
+//! * It SHOULD count from about the start of the program, not from 1970. The time words of the
 //!   bucket tables are sized for at least ten years from a clock's origin.
 //! * It SHOULD count the time during which the machine is suspended where that matters to the other
-//!   side: for leases, for cached values whose end the origin decided, for credentials. On Linux that
-//!   is `CLOCK_BOOTTIME`; `tidegate::clock()` is such a clock.
-//! * Clocks of different threads MAY differ; a table is told by how much
-//!   ([`BucketTable::grace`](crate::bucket::BucketTable::grace)).
+//!   side. That is so for leases, for credentials, and for cached values whose end the origin
+//!   decided. On Linux such a clock is `CLOCK_BOOTTIME`; `tidegate::clock()` is one, too.
+//! * Clocks of different threads MAY differ.
+//!   [`BucketTable::grace`](crate::bucket::BucketTable::grace) sets by how much.
 
 use core::fmt;
 use core::time::Duration;
@@ -39,22 +39,23 @@ impl Instant {
     /// The last representable instant, 584 years after the origin.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The instant `nanos` nanoseconds after the origin.
+    /// Returns the instant `nanos` nanoseconds after the origin.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// The instant `secs` seconds after the origin, or [`MAX`](Self::MAX) if that is beyond it.
+    /// Returns the instant `secs` seconds after the origin, or [`MAX`](Self::MAX) if that is beyond
+    /// it.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000_000_000))
     }
 
-    /// Nanoseconds since the origin.
+    /// Returns the nanoseconds since the origin.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// The time from `earlier` to this instant; zero if `earlier` is later.
+    /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -84,16 +85,16 @@ impl fmt::Display for Instant {
     }
 }
 
-/// The nanoseconds of a duration, or the most that a `u64` holds.
+/// Returns the nanoseconds of a duration, or the most that a `u64` holds.
 pub(crate) const fn nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
-/// How long something is to live.
+/// How long an entry lives.
 ///
-/// Half-open: what begins at `t` and lives for `d` is there at every instant before `t + d`, and at none
-/// after. Nothing lives for a duration of zero.
+/// The time is half-open: an entry that begins at `t` and lives for `d` is there at every instant
+/// before `t + d`, and at none after. Nothing lives for a duration of zero.
 ///
 /// ```
 /// use core::time::Duration;
@@ -103,9 +104,10 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ttl {
-    /// For so long. What ends later than an [`Instant`] can say ends at [`Instant::MAX`].
+    /// It lives for this long. An end that is later than an [`Instant`] can say is
+    /// [`Instant::MAX`].
     For(Duration),
-    /// Until it is removed.
+    /// It lives until it is removed.
     Forever,
 }
 
@@ -115,9 +117,9 @@ impl From<Duration> for Ttl {
     }
 }
 
-/// A source of [`Instant`]s. See the [module](self) for what an implementation owes.
+/// A source of [`Instant`]s. See the [module](self) for what an implementation must keep.
 pub trait Clock {
-    /// The current time.
+    /// Returns the current time.
     fn now(&self) -> Instant;
 }
 
@@ -134,9 +136,9 @@ impl<C: Clock + ?Sized> Clock for alloc::sync::Arc<C> {
     }
 }
 
-/// A clock that moves only when told to: for tests, simulations and replays.
+/// A clock that only its owner moves: for tests, simulations and replays.
 ///
-/// Shared between threads where the target has 64-bit atomics; elsewhere it is `!Sync`.
+/// Threads can share it where the target has 64-bit atomics; elsewhere it is `!Sync`.
 ///
 /// ```
 /// use core::time::Duration;
@@ -150,13 +152,13 @@ impl<C: Clock + ?Sized> Clock for alloc::sync::Arc<C> {
 pub struct ManualClock(TimeWord);
 
 impl ManualClock {
-    /// A clock at its origin.
+    /// Creates a clock at its origin.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self(TimeWord::new(0))
     }
 
-    /// A clock at its origin.
+    /// Creates a clock at its origin.
     #[cfg(loom)]
     pub fn new() -> Self {
         Self(TimeWord::new(0))
@@ -185,10 +187,10 @@ impl Clock for ManualClock {
     }
 }
 
-/// Makes any clock monotone: never returns less than it has returned.
+/// Makes any clock monotone: it never returns less than it has returned.
 ///
-/// While the inner clock is behind, the last time is repeated. Wait-free. Shared between threads
-/// where the target has 64-bit atomics; elsewhere it is `!Sync`.
+/// While the inner clock is behind, the last time is repeated. Every call is wait-free. Threads can
+/// share it where the target has 64-bit atomics; elsewhere it is `!Sync`.
 ///
 /// ```
 /// use tidegate_core::{Clock, Instant, ManualClock, Monotone};
@@ -197,7 +199,7 @@ impl Clock for ManualClock {
 /// let clock = Monotone::new(&wall);
 /// wall.set(Instant::from_secs(100));
 /// assert_eq!(clock.now(), Instant::from_secs(100));
-/// wall.set(Instant::from_secs(40)); // somebody set the wall clock
+/// wall.set(Instant::from_secs(40)); // the wall clock was set back
 /// assert_eq!(clock.now(), Instant::from_secs(100));
 /// ```
 #[derive(Debug)]
