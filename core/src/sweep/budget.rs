@@ -4,8 +4,10 @@ use core::ops::Range;
 
 use crate::time::Instant;
 
-/// How much a call may do: entries looked at, and destructors run. Never time, for this crate reads
-/// no clock; a caller who knows what an entry costs divides.
+/// How much a call may do: entries looked at, and destructors run.
+///
+/// A budget is never a time, because this crate reads no clock. A caller that knows what an entry
+/// costs divides its time by that.
 ///
 /// ```
 /// use tidegate_core::Budget;
@@ -17,27 +19,27 @@ use crate::time::Instant;
 pub struct Budget(usize);
 
 impl Budget {
-    /// As much as there is.
+    /// No bound.
     pub const UNLIMITED: Self = Self(usize::MAX);
 
-    /// At most `entries` entries. With 0 nothing is done.
+    /// Creates a budget of at most `entries` entries. With 0 nothing is done.
     pub const fn entries(entries: usize) -> Self {
         Self(entries)
     }
 
-    /// The number of entries.
+    /// Returns the number of entries.
     pub const fn get(self) -> usize {
         self.0
     }
 
-    /// What is left after `entries` were visited.
+    /// Returns what is left after `entries` were visited.
     #[must_use]
     pub const fn less(self, entries: usize) -> Self {
         Self(self.0.saturating_sub(entries))
     }
 
-    /// The part of `0..len` that a step visits from `cursor` on, which is moved behind it: to the
-    /// start again once the end is reached.
+    /// Returns the part of `0..len` that a step visits from `cursor` on. Moves the cursor behind
+    /// it, or to the start once the end is reached.
     pub(crate) fn visit(self, cursor: &mut usize, len: usize) -> Range<usize> {
         let start = (*cursor).min(len);
         let end = start.saturating_add(self.0).min(len);
@@ -55,19 +57,20 @@ impl Default for Budget {
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Entries looked at, and what else was done that takes as long: the target says what.
+    /// Entries looked at, and other work that takes as long; the target documents which.
     pub visited: usize,
     /// Entries removed.
     pub removed: usize,
-    /// Destructors run, of what was removed earlier. They count against the budget as entries do;
-    /// 0 where nothing is freed later.
+    /// Destructors run, of entries removed earlier. They count against the budget as entries do. It
+    /// is 0 where nothing is freed later.
     pub freed: usize,
-    /// Whether the pass is complete. The next step begins another.
+    /// Whether the pass is complete. The next step begins another pass.
     pub wrapped: bool,
 }
 
 impl Swept {
-    /// Counts a step of a part in that of the whole, which is not complete for that.
+    /// Adds the step of a part to that of the whole. A complete part does not make the whole
+    /// complete.
     pub fn add(&mut self, part: Self) {
         self.visited = self.visited.saturating_add(part.visited);
         self.removed = self.removed.saturating_add(part.removed);
@@ -75,9 +78,9 @@ impl Swept {
     }
 }
 
-/// Something that can be swept in steps, carrying its position.
+/// A target that can be swept in steps and keeps its position.
 pub trait Sweep {
-    /// Goes on with the pass: removes what has gone stale by `now`, within `budget`.
+    /// Continues the pass: removes entries that are stale at `now`, within `budget`.
     ///
     /// A step MUST stay within the budget, MUST stop at the end of the pass, and MUST make progress
     /// if the budget is not 0.
@@ -97,11 +100,12 @@ impl<T: Sweep + ?Sized> Sweep for alloc::boxed::Box<T> {
     }
 }
 
-/// A sweep that is a closure: [`from_fn`].
+/// A sweep that calls a closure. [`from_fn`] makes it.
 #[derive(Clone, Debug)]
 pub struct FromFn<F>(F);
 
-/// Makes a sweep of a closure, which owes what [`Sweep::sweep`] does: for whatever else there is to be tidied.
+/// Makes a sweep of a closure, for anything else that needs tidying. The closure must keep the
+/// rules of [`Sweep::sweep`].
 ///
 /// ```
 /// use tidegate_core::sweep::{Budget, Sweep, Swept, from_fn};

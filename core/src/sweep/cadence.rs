@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use crate::time::Instant;
 
-/// Deadlines at `start + k * interval`: late work moves none of them, so there is no drift.
+/// Deadlines at `start + k * interval`. Late work moves none of them, so there is no drift.
 ///
-/// Deadlines that pass while the work runs are skipped and counted, so that work which takes longer
-/// than the interval does not run without a pause.
+/// Deadlines that pass while the work runs are skipped and counted. So work that takes longer than
+/// the interval does not run without a pause.
 ///
 /// ```
 /// use core::time::Duration;
@@ -31,14 +31,15 @@ pub struct Cadence {
 }
 
 impl Cadence {
-    /// A cadence whose first deadline is `start`. An interval of zero is taken for 1 ns: always due.
+    /// Creates a cadence whose first deadline is `start`. An interval of zero counts as 1 ns, which
+    /// is always due.
     pub fn new(start: Instant, interval: Duration) -> Self {
         let interval = crate::time::nanos(interval).max(1);
         Self { next: start, interval, missed: 0 }
     }
 
-    /// How often to sweep what lives for so long: five times in that time, at least once an hour, and at
-    /// most 1,000 times a second.
+    /// Returns how often to sweep entries that live for `ttl`: five times in that time, at least
+    /// once an hour, and at most 1,000 times a second.
     ///
     /// ```
     /// use core::time::Duration;
@@ -52,18 +53,18 @@ impl Cadence {
         (ttl / 5).clamp(Duration::from_millis(1), Duration::from_secs(3_600))
     }
 
-    /// The interval.
+    /// Returns the interval.
     pub fn interval(&self) -> Duration {
         Duration::from_nanos(self.interval)
     }
 
-    /// The next deadline.
+    /// Returns the next deadline.
     pub fn next_due(&self) -> Instant {
         self.next
     }
 
-    /// Whether a deadline has come; if so it is taken. If several have, because nobody asked in
-    /// time, they are taken together, and all but the last count as missed.
+    /// Returns whether a deadline has come, and takes it. If several have come since the last call,
+    /// they are taken together, and all but the last count as missed.
     pub fn due(&mut self, now: Instant) -> bool {
         let Some(late) = now.as_nanos().checked_sub(self.next.as_nanos()) else {
             return false;
@@ -74,7 +75,7 @@ impl Cadence {
         true
     }
 
-    /// Says that the work of the last deadline ended at `now`: deadlines before that are skipped,
+    /// Marks the work of the last deadline as ended at `now`. Deadlines before that are skipped,
     /// and count as missed.
     pub fn finish(&mut self, now: Instant) {
         let missed = now.since(self.next).as_nanos().div_ceil(u128::from(self.interval)) as u64;
@@ -87,7 +88,7 @@ impl Cadence {
         self.next = Instant::from_nanos(self.next.as_nanos().saturating_add(by));
     }
 
-    /// All deadlines that were skipped so far.
+    /// Returns how many deadlines were skipped so far.
     pub fn missed(&self) -> u64 {
         self.missed
     }

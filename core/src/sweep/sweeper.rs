@@ -3,11 +3,11 @@
 use super::{Budget, Cadence, Sweep, Swept};
 use crate::time::Instant;
 
-/// Sweeps targets one after the other, each once round at every deadline of a cadence, in steps
-/// within the caller's budget.
+/// Sweeps targets one after the other, in steps within the caller's budget. Each target is swept
+/// once at every deadline of a cadence.
 ///
-/// It borrows its targets and needs no heap. Poll it whenever there is time; what a call did not
-/// finish, the next one goes on with.
+/// It borrows its targets and needs no heap. Poll it whenever there is time; the next call
+/// continues what one did not finish.
 ///
 /// ```
 /// use core::time::Duration;
@@ -34,18 +34,18 @@ use crate::time::Instant;
 pub struct Sweeper<'a> {
     targets: &'a mut [&'a mut dyn Sweep],
     cadence: Cadence,
-    /// The target of the round under way; past the last between rounds.
+    /// The target of the round in progress; past the last between rounds.
     current: usize,
 }
 
 impl<'a> Sweeper<'a> {
-    /// A sweeper of `targets`, whose rounds begin at the deadlines of `cadence`.
+    /// Creates a sweeper of `targets`, whose rounds begin at the deadlines of `cadence`.
     pub fn new(targets: &'a mut [&'a mut dyn Sweep], cadence: Cadence) -> Self {
         let current = targets.len();
         Self { targets, cadence, current }
     }
 
-    /// Goes on with the round, or begins one that is due. Does nothing, and says so, otherwise.
+    /// Continues the round, or begins one that is due. Otherwise it does nothing and returns zeros.
     /// `wrapped` says that a round was completed.
     pub fn poll(&mut self, now: Instant, budget: Budget) -> Swept {
         let mut done = Swept::default();
@@ -71,12 +71,12 @@ impl<'a> Sweeper<'a> {
         done
     }
 
-    /// When to poll again: at once while a round is under way, else at the next deadline.
+    /// Returns when to poll again: at once while a round is in progress, else at the next deadline.
     pub fn next_due(&self, now: Instant) -> Instant {
         if self.current < self.targets.len() { now } else { self.cadence.next_due() }
     }
 
-    /// Deadlines that were skipped because the round before them took too long.
+    /// Returns how many deadlines were skipped because the round before them took too long.
     pub fn missed(&self) -> u64 {
         self.cadence.missed()
     }
