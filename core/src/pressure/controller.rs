@@ -6,31 +6,34 @@ use super::reading::{Reading, Unknown};
 use super::rules::Rules;
 use crate::time::Instant;
 
-/// Decides, reading by reading, how much is to be evicted. It is pure: the same readings at the same times have
-/// the same outcomes.
+/// Decides, reading by reading, how much is to be evicted.
 ///
-/// From the high watermark on it asks for what lies above the low one, until no more than that is used. An unknown
-/// reading is never a reason to evict.
+/// The controller is pure: the same readings at the same times have the same outcomes. From the
+/// high watermark on it asks for what lies above the low one, until no more than that is used. An
+/// unknown reading is never a reason to evict.
 ///
 /// # Whether evicting helps
 ///
 /// Evictions help if more than half of what they evicted is missing from the reading. After
-/// [`patience`](Rules::give_up) evictions that did not help, the controller *holds*: until `backoff` has passed it
-/// evicts only what would otherwise pass the total, by the growth that it has seen, and answers
-/// [`Skip::Ineffective`] where that is nothing. Then it tries a full step once.
+/// [`patience`](Rules::give_up) evictions that did not help, the controller *holds* until `backoff`
+/// has passed. In a hold it evicts only what would otherwise pass the total, by the growth that it
+/// has seen. Where that is nothing, it answers [`Skip::Ineffective`]. When the hold ends, it tries
+/// a full step once.
 ///
-/// In a hold the next reading shows which of the two is true. If memory grows as fast as the evictions made it seem,
-/// evicting is what keeps it down: the controller goes back to full steps, and the next hold takes twice as many
-/// evictions. If the reading stays, or stops at a level of its own, evicting does not help. Evictions that took all
-/// there was and still did not reach the low watermark count as evictions that did not help: the cause is elsewhere.
+/// In a hold the next reading shows whether evicting helps. If memory grows as fast as the
+/// evictions made it seem, evicting is what keeps it down. The controller then returns to full
+/// steps, and the next hold takes twice as many evictions. If the reading stays, or stops at a
+/// level of its own, evicting does not help. An eviction that took all there was and still did not
+/// reach the low watermark counts as one that did not help: the cause is elsewhere.
 ///
 /// # Sizing
 ///
-/// Memory stays within the total if no more than `total - high` comes in between two checks, and no more than
-/// [`max_step`](Rules::steps) where that is set. In a hold there is a margin of a quarter of the growth seen.
+/// Memory stays within the total if no more than `total - high` comes in between two checks, and no
+/// more than [`max_step`](Rules::steps) where that is set. In a hold there is a margin of a quarter
+/// of the growth seen.
 ///
-/// A source that shows late what was evicted has it evicted again: let the controller
-/// [rest](Rules::cooldown) for so long.
+/// If a source shows late what was evicted, as much is evicted again. To avoid that, let the
+/// controller [rest](Rules::cooldown) for as long as the source is late.
 ///
 /// # Examples
 ///
@@ -57,8 +60,9 @@ pub struct Controller {
     is_enabled: bool,
     rests_until: Instant,
     checks: u32,
-    /// Readings of different totals are of different things and say nothing about each other. Each total has a
-    /// place of its own, and the last place is shared by those for which there was none, in parts per million.
+    /// Readings of different totals measure different things and say nothing about each other. Each
+    /// total has a place of its own. Totals for which there was none share the last place, in parts
+    /// per million.
     evidence: [Evidence; OWN + 1],
     /// The place of the last reading.
     latest: usize,
@@ -69,14 +73,14 @@ pub struct Controller {
 /// How many totals have a place of their own.
 const OWN: usize = 4;
 
-/// After this many checks without a reading of its total, a place is given to another one.
+/// After this many checks without a reading of its total, a place is given to another total.
 const STALE: u32 = 64;
 
 /// The total of the shared place.
 const WHOLE: u64 = 1_000_000;
 
 impl Controller {
-    /// Creates a controller that goes by `rules`; it is switched on.
+    /// Creates a controller that follows `rules` and is switched on.
     #[must_use]
     pub const fn new(rules: Rules) -> Self {
         let mut evidence = [Evidence::new(0); OWN + 1];
@@ -92,34 +96,36 @@ impl Controller {
         }
     }
 
-    /// Switches it on or off.
+    /// Switches the controller on or off.
     pub fn enable(&mut self, is_enabled: bool) {
         self.is_enabled = is_enabled;
     }
 
-    /// Returns whether it is switched on.
+    /// Returns whether the controller is switched on.
     pub fn is_enabled(&self) -> bool {
         self.is_enabled
     }
 
-    /// Returns the rules that it goes by.
+    /// Returns the rules that the controller follows.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Sets other rules, from now on; what is known of past evictions stays.
+    /// Replaces the rules from now on, and keeps what is known of past evictions.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
     }
 
-    /// Forgets what is known of past evictions: for readings of another source.
+    /// Forgets what is known of past evictions. Call this when readings begin to come from another
+    /// source.
     pub fn restart(&mut self) {
         let is_enabled = self.is_enabled;
         *self = Self::new(self.rules);
         self.is_enabled = is_enabled;
     }
 
-    /// Returns whether the last reading's total is on its way from the high watermark to the low one.
+    /// Returns whether the last reading's total is on its way from the high watermark to the low
+    /// one.
     pub fn is_draining(&self) -> bool {
         self.evidence[self.latest].draining
     }
@@ -185,8 +191,8 @@ impl Controller {
         parts.min(u128::from(u64::MAX)) as u64
     }
 
-    /// Takes what was evicted for the last request. Nothing at all is no sign that evicting does not help; less than
-    /// what was asked for says that there was no more.
+    /// Records how much was evicted for the last request. Nothing at all is no sign that evicting
+    /// does not help. Less than was asked for says that there was no more.
     pub fn settle(&mut self, evicted: u64, now: Instant) {
         if evicted > 0 {
             let evicted = self.in_its_unit(evicted).max(1);

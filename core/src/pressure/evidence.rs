@@ -1,4 +1,5 @@
-//! What the readings of one total say about evicting: whether it helps, and how fast memory grows without it.
+//! What the readings of one total say about evicting: whether it helps, and how fast memory grows
+//! without it.
 
 use core::mem;
 
@@ -9,31 +10,33 @@ use crate::time::Instant;
 /// The limit of evictions without effect doubles at most this often.
 const MOST_TRUST: u32 = 6;
 
-/// A hold that follows a step that had helped lasts twice as long as the one before, at most this often.
+/// The length of a hold doubles at most this often. It doubles if the hold follows a step that had
+/// helped.
 const MOST_RELAPSES: u32 = 5;
 
-/// A growth counts as confirmed after this many readings that it predicted.
+/// A growth counts as confirmed after it has predicted this many readings.
 const CONFIRMATIONS: u32 = 2;
 
-/// A growth is taken for half of itself after this many readings that it did not predict; a reading that stayed where it
-/// was ends it at once.
+/// A growth is halved after this many readings that it did not predict. A reading that stayed where
+/// it was ends it at once.
 const REFUTATIONS: u32 = 2;
 
 /// What is known about evicting by readings of one total.
 ///
-/// It is in one of two states. While `hold` is `None`, a request goes down to the low watermark, and `window`
-/// counts the evictions without effect. While it *holds*, it evicts only what would otherwise pass the total.
+/// It is in one of two states. While `hold` is `None`, a request is for everything down to the low
+/// watermark, and `window` counts the evictions without effect. While it *holds*, it evicts only
+/// what would otherwise pass the total.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence {
     /// The total of the readings; 0 for none.
     pub(super) total: u64,
     /// The number of the last check that had a reading of this total.
     pub(super) checked: u32,
-    /// From the high watermark until the low one is reached.
+    /// Set at the high watermark, until the low one is reached.
     pub(super) draining: bool,
     /// The last reading.
     used: Option<u64>,
-    /// What was asked for after it, and what was evicted.
+    /// What was asked for after that reading, and what was evicted.
     asked: u64,
     evicted: u64,
     window: Window,
@@ -59,12 +62,12 @@ struct Step {
 }
 
 impl Step {
-    /// What came in if all of what was evicted left.
+    /// Returns what came in if everything that was evicted left.
     fn growth(self) -> u64 {
         self.used.saturating_sub(self.before.saturating_sub(self.evicted))
     }
 
-    /// What came in, whatever the eviction did: at least this much.
+    /// Returns the least that came in, whatever the eviction did.
     fn rise(self) -> u64 {
         self.used.saturating_sub(self.before)
     }
@@ -74,10 +77,11 @@ impl Step {
     }
 }
 
-/// Evictions since one last helped.
+/// The evictions since one last helped.
 ///
-/// An eviction has helped if more than half of everything evicted in the window is missing from the reading. The
-/// sum counts, and not the last eviction alone: a reading that falls and comes straight back is no progress.
+/// An eviction has helped if more than half of everything evicted in the window is missing from the
+/// reading. The sum counts, and not the last eviction alone: a reading that falls and comes
+/// straight back is no progress.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     /// The reading at its start.
@@ -127,20 +131,21 @@ impl Window {
     }
 }
 
-/// A peak after one more reading: a sixteenth is forgotten.
+/// Returns a peak after one more reading, which forgets a sixteenth of it.
 const fn faded(peak: u64) -> u64 {
     peak - peak.div_ceil(16)
 }
 
-/// Returns whether memory could pass the total until the next reading: by the peak, and a quarter of it.
+/// Returns whether memory could pass the total until the next reading. It may grow by the peak and
+/// a quarter of it.
 const fn could_pass(used: u64, peak: u64, total: u64) -> bool {
     used.saturating_add(peak).saturating_add(peak / 4) > total
 }
 
-/// Evicting seems not to help: only what could pass the total is evicted.
+/// A hold. Evicting seems not to help, so only what could pass the total is evicted.
 #[derive(Clone, Copy, Debug)]
 struct Hold {
-    /// A full step is tried then.
+    /// The time at which a full step is tried.
     until: Instant,
     is_trying: bool,
     /// The reading at the start. If it falls by `by` of its own accord, conditions have changed.
@@ -149,17 +154,18 @@ struct Hold {
     by: u64,
     /// The highest reading after which something was evicted in this hold.
     crest: u64,
-    /// The most that comes in between two readings, and the mean of it. Before the hold evictions hid how much came
-    /// in, so at first both are real only if evicting helps.
+    /// The most that comes in between two readings, and the mean of it. Before the hold, evictions
+    /// hid how much came in. So at first both are real only if evicting helps.
     peak: u64,
     mean: u64,
     /// Readings in a row that the mean predicted.
     confirmed: u32,
-    /// Readings in a row that the mean did not predict, though other than the mean was evicted.
+    /// Readings in a row that the mean did not predict, though an amount other than the mean was
+    /// evicted.
     refuted: u32,
 }
 
-/// What a reading says of a hold.
+/// What a reading says about a hold.
 enum Verdict {
     Open,
     /// Memory grows, and evicting is what keeps it down.
@@ -171,8 +177,9 @@ enum Verdict {
 }
 
 impl Hold {
-    /// Compares a reading with the two that are possible: the reading before and what came in, if evicting helps;
-    /// and the reading before, if it does not. `brink` is where there is no more time to find out.
+    /// Compares a reading with the two that are possible. If evicting helps, it is the reading
+    /// before, less what was evicted, and the mean growth. If evicting does not help, it is the
+    /// reading before. At `brink` there is no more time to find out.
     fn learn(&mut self, step: Step, brink: u64, until: Instant, is_bare: bool) -> Verdict {
         let Step { before, used, evicted } = step;
         let rise = step.rise();
@@ -189,7 +196,7 @@ impl Hold {
         }
         let predicted = before.saturating_sub(evicted).saturating_add(self.mean);
         let (off, moved) = (used.abs_diff(predicted), used.abs_diff(before));
-        // What only comes back to where it was before an eviction is no growth.
+        // A reading that only comes back to where it was before an eviction shows no growth.
         let (comes_back, growth) = if evicted == 0 {
             (used <= self.crest, used.saturating_sub(before.max(self.crest)))
         } else {
@@ -213,17 +220,18 @@ impl Hold {
             self.peak = faded(self.peak).max(growth);
             self.mean = (self.mean - self.mean.div_ceil(4)).saturating_add(growth / 4);
         }
-        // A growth that is small beside what was evicted does not explain why that was not missing.
+        // A growth that is small beside what was evicted does not explain why the reading did not
+        // fall.
         let is_confirmed = self.confirmed >= CONFIRMATIONS && self.mean >= self.by;
         let is_late = used > brink && used > self.level.saturating_add(self.by);
         // Where nothing is left to evict, growth is no reason to take everything again.
         if (is_confirmed || is_late) && !is_bare { Verdict::Grows } else { Verdict::Open }
     }
 
-    /// Returns what must be evicted lest memory passes the total; 0 for nothing.
+    /// Returns what must be evicted so that memory does not pass the total, or 0 for nothing.
     ///
-    /// Where there is room the reading is let come near the total, and elsewhere more is evicted than comes in. Either
-    /// way the next reading differs from this one if evicting helps.
+    /// Where there is room, the reading may come near the total. Elsewhere more is evicted than
+    /// comes in. Either way the next reading differs from this one if evicting helps.
     fn needs(&self, used: u64, total: u64, is_bare: bool) -> u64 {
         let most = total.saturating_sub(self.peak / 4);
         let needed = used.saturating_add(self.peak).saturating_sub(most);
@@ -257,7 +265,8 @@ impl Evidence {
         }
     }
 
-    /// Returns whether a reading that nothing else is concluded from is above the watermark that counts.
+    /// Returns whether a reading is above the watermark that counts. Nothing else is concluded from
+    /// it.
     pub(super) fn drains(&mut self, used: u64, rules: &Rules) -> bool {
         let marks = rules.marks;
         self.draining =
@@ -276,7 +285,8 @@ impl Evidence {
         let evicted = mem::take(&mut self.evicted);
         let step = Step { before: before.unwrap_or(used), used, evicted };
         if is_low && (self.hold.is_none() || evicted == 0) {
-            // The goal is reached; in a hold, only if the reading stays there without an eviction.
+            // The goal is reached. In a hold it is reached only if the reading stays there without
+            // an eviction.
             (self.window, self.hold) = (Window::at(used, step.rise()), None);
             (self.bare, self.relapses, self.lowest) = (0, 0, used);
         } else {
@@ -319,9 +329,10 @@ impl Evidence {
         let until = now + rules.backoff.saturating_mul(1 << self.relapses);
         match hold.learn(step, marks.brink(total), until, self.bare > 0) {
             Verdict::Open if marks.is_high(step.used, total) || now < hold.until => return,
-            // Nothing is to be tried where nothing is to be evicted.
+            // Nothing is tried where nothing is to be evicted.
             Verdict::Open => {}
-            // It may come straight back: the next eviction without effect ends in a hold again.
+            // The reading may come straight back: the next eviction without effect ends in a hold
+            // again.
             Verdict::Helps => {
                 window.turns = self.limit(rules) - 1;
                 self.relapses = (self.relapses + 1).min(MOST_RELAPSES);
@@ -332,17 +343,17 @@ impl Evidence {
         (self.window, self.hold) = (window, None);
     }
 
-    /// Whether too many evictions went without effect.
+    /// Returns whether too many evictions went without effect.
     fn is_doubtful(&self, used: u64, rules: &Rules) -> bool {
         let Window { turns, peak, .. } = self.window;
         let limit = self.limit(rules);
-        // The last of them finds out, where waiting could pass the total.
+        // Where waiting could pass the total, the last of the evictions finds out.
         let is_last = turns > 0 && turns.saturating_add(1) >= limit;
         let is_doubtful = turns >= limit || self.bare >= rules.patience;
         is_doubtful || is_last && could_pass(used, peak, self.total)
     }
 
-    /// After how many evictions without effect it holds.
+    /// Returns after how many evictions without effect the controller holds.
     fn limit(&self, rules: &Rules) -> u32 {
         rules.patience.saturating_mul(1 << self.trust)
     }
@@ -352,7 +363,7 @@ impl Evidence {
         amount
     }
 
-    /// Takes what was evicted for the last request.
+    /// Records what was evicted for the last request.
     pub(super) fn settle(&mut self, evicted: u64, rules: &Rules) {
         self.evicted = self.evicted.saturating_add(evicted);
         let left = self.used.unwrap_or(0).saturating_sub(self.evicted);

@@ -1,47 +1,49 @@
-//! What a reading comes to.
+//! What follows from a reading.
 
 use core::fmt;
 
 use super::reading::Unknown;
 use crate::time::Instant;
 
-/// What a reading comes to.
+/// What follows from a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome {
-    /// So much is to be evicted; then the controller is to be [told](super::Controller::settle) what was.
+    /// The amount in the request is to be evicted. Then [`settle`](super::Controller::settle) takes
+    /// what was evicted.
     Evict(Request),
-    /// Nothing.
+    /// Nothing is to be evicted.
     Skipped(Skip),
 }
 
 /// What is to be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// How much, in the unit of the reading; above 0.
+    /// The amount, in the unit of the reading; above 0.
     pub amount: u64,
 }
 
 /// Why nothing is evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skip {
-    /// It is switched off.
+    /// The controller is switched off.
     Disabled,
     /// Less than the high watermark is used, or eviction has reached the low one since.
     BelowWatermark,
-    /// There was nothing to evict. The controller does not say so; a caller that carries out requests does.
+    /// There was nothing to evict. The controller never answers so; a caller that carries out
+    /// requests does.
     NothingToEvict,
-    /// What the last eviction did is not to be seen yet.
+    /// The source does not yet show what the last eviction did.
     Cooldown {
-        /// The next is possible then.
+        /// The time at which the next eviction is possible.
         until: Instant,
     },
-    /// Evicting did not help, and what comes in does not pass the total.
+    /// Evicting did not help, and the growth does not pass the total.
     Ineffective {
-        /// A full step is tried again then.
+        /// The time at which a full step is tried again.
         until: Instant,
     },
-    /// It is not known how much is used.
+    /// The reading is unknown.
     Unknown(Unknown),
 }
 

@@ -2,34 +2,34 @@
 
 use core::fmt;
 
-/// How much is used of how much, in whatever unit the source measures.
+/// How much is used of how much, in the unit of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// That is known.
+    /// The source has measured.
     Known {
-        /// How much is used. It may be more than `total`, if that is not a bound but a budget.
+        /// How much is used. It may be more than `total`, if that is a budget and not a bound.
         used: u64,
-        /// How much there is: more than 0.
+        /// How much there is; more than 0.
         total: u64,
     },
-    /// It is not known.
+    /// The reading is not known.
     Unknown(Unknown),
 }
 
 /// Why a reading is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unknown {
-    /// There is such a source, and this process may not read it.
+    /// There is such a source, but this process may not read it.
     Denied,
     /// There is no such source here, or none that can be understood.
     Unsupported,
-    /// The source has no answer now: it failed, was too late, or said what cannot be.
+    /// The source has no answer now: it failed, was too late, or gave impossible figures.
     Stale,
 }
 
 impl Reading {
-    /// A reading as it comes from outside, where no more can be used than there is: one of nothing, or of more
-    /// than that, is not known.
+    /// Creates a reading from outside figures, where no more can be used than there is. A reading
+    /// of a total of 0, or of more used than that, is unknown.
     #[must_use]
     pub const fn new(used: u64, total: u64) -> Self {
         if total == 0 || used > total {
@@ -39,8 +39,8 @@ impl Reading {
         }
     }
 
-    /// The part that is used, in parts per million, of which there are no more than a million; `None` if that is
-    /// not known.
+    /// Returns the part that is used, in parts per million and at most a million, or `None` if it
+    /// is unknown.
     ///
     /// ```
     /// use tidegate_core::pressure::Reading;

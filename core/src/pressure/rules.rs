@@ -23,11 +23,12 @@ pub struct Watermarks {
 }
 
 impl Watermarks {
-    /// Creates watermarks: eviction begins where `high` is reached, and ends where no more than `low` is used.
+    /// Creates watermarks: eviction begins where `high` is reached, and ends where no more than
+    /// `low` is used.
     ///
     /// # Errors
     ///
-    /// [`PressureError::HighAboveWhole`], [`PressureError::LowNotBelowHigh`].
+    /// Fails with [`PressureError::HighAboveWhole`] or [`PressureError::LowNotBelowHigh`].
     pub const fn new(high: u32, low: u32) -> Result<Self, PressureError> {
         if high > WHOLE {
             return Err(PressureError::HighAboveWhole);
@@ -57,13 +58,13 @@ impl Watermarks {
         self.low
     }
 
-    /// The larger of what lies above the high mark and what lies between the two.
+    /// Returns what lies above the high mark or between the two, whichever is larger.
     fn step(self, total: u64) -> u64 {
         let parts = (WHOLE - self.high).max(self.high - self.low);
         (u128::from(total) * u128::from(parts) / u128::from(WHOLE)) as u64
     }
 
-    /// Three quarters of the way from the high mark to the total.
+    /// Returns the point at three quarters of the way from the high mark to the total.
     pub(super) fn brink(self, total: u64) -> u64 {
         let parts = self.high + (WHOLE - self.high) / 4 * 3;
         (u128::from(total) * u128::from(parts) / u128::from(WHOLE)) as u64
@@ -79,26 +80,26 @@ impl Watermarks {
 }
 
 impl Default for Watermarks {
-    /// From 85 % down to 75 %.
+    /// Returns watermarks from 85 % down to 75 %.
     fn default() -> Self {
         Self { high: 850_000, low: 750_000 }
     }
 }
 
-/// How much is asked for when it is time to evict.
+/// How much a request is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Target {
     /// What lies above the low watermark.
     #[default]
     ToLow,
-    /// What lies between the watermarks, however much is used: what erllama's scheduler asks for. Where
-    /// more is used than the high watermark allows, it takes several steps to get below it; where what
-    /// comes in between two steps is more than that, none do.
+    /// What lies between the watermarks, however much is used; erllama's scheduler asks for this
+    /// much. Where more is used than the high watermark allows, it takes several steps to get below
+    /// it. Where more than that comes in between two steps, no number of steps is enough.
     Span,
 }
 
 impl Target {
-    /// In the unit of the total; rounded up.
+    /// Returns the amount in the unit of the total, rounded up.
     pub(super) fn of(self, marks: Watermarks, used: u64, total: u64) -> u64 {
         let part = |parts: u32| u128::from(total) * u128::from(parts);
         match self {
@@ -108,7 +109,8 @@ impl Target {
     }
 }
 
-/// Holds what a [`Controller`](super::Controller) goes by. A rule that cannot be is refused where it is set.
+/// The rules that a [`Controller`](super::Controller) follows. An impossible rule is refused where
+/// it is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rules {
     pub(super) marks: Watermarks,
@@ -124,9 +126,10 @@ pub struct Rules {
 impl Rules {
     /// Creates rules that ask for what lies above the low watermark, for at least 1 MiB at a time.
     ///
-    /// A step is at most what lies above the high watermark, or between the two if that is more: 15 % of the total
-    /// for 85 % and 75 %. It is more only where the growth seen, and a quarter of it, would otherwise pass the total.
-    /// After three evictions that did not help, a full step is tried every 30 seconds.
+    /// A step is at most what lies above the high watermark, or between the two if that is more: 15
+    /// % of the total for 85 % and 75 %. It is more only where the growth seen, and a quarter of
+    /// it, would otherwise pass the total. After three evictions that did not help, a full step is
+    /// tried every 30 seconds.
     #[must_use]
     pub const fn new(marks: Watermarks) -> Self {
         Self {
@@ -140,7 +143,7 @@ impl Rules {
         }
     }
 
-    /// Sets other watermarks.
+    /// Sets the watermarks.
     #[must_use]
     pub const fn watermarks(mut self, marks: Watermarks) -> Self {
         self.marks = marks;
@@ -154,12 +157,12 @@ impl Rules {
         self
     }
 
-    /// Sets what a request is, at least and at most, in bytes. Memory that grows by more than `most` between two
-    /// checks is not kept within the total.
+    /// Sets the least and the most that a request is for, in bytes. Memory that grows by more than
+    /// `most` between two checks is not kept within the total.
     ///
     /// # Errors
     ///
-    /// [`PressureError::MaxStepIsZero`], [`PressureError::MinStepAboveMaxStep`].
+    /// Fails with [`PressureError::MaxStepIsZero`] or [`PressureError::MinStepAboveMaxStep`].
     pub const fn steps(mut self, least: u64, most: u64) -> Result<Self, PressureError> {
         if most == 0 {
             return Err(PressureError::MaxStepIsZero);
@@ -171,22 +174,23 @@ impl Rules {
         Ok(self)
     }
 
-    /// Sets how long the controller rests after an eviction, until the source shows what the eviction did. Without a
-    /// rest, what a source shows late is evicted again and again.
+    /// Sets how long the controller rests after an eviction, until the source shows what the
+    /// eviction did. Without a rest, a source that shows it late causes the same eviction again and
+    /// again.
     #[must_use]
     pub const fn cooldown(mut self, cooldown: Duration) -> Self {
         self.cooldown = cooldown;
         self
     }
 
-    /// Sets after how many evictions that did not help the controller holds, and how long a hold lasts until a full
-    /// step is tried again. Evictions do not help where the source measures something else, where other processes take
-    /// what is freed, or where it is not given back to the system. See
-    /// [`Controller`](super::Controller#whether-evicting-helps).
+    /// Sets after how many evictions that did not help the controller holds, and how long a hold
+    /// lasts until a full step is tried again. Evictions do not help where the source measures
+    /// something else, where other processes take what is freed, or where it is not given back to
+    /// the system. See [`Controller`](super::Controller#whether-evicting-helps).
     ///
     /// # Errors
     ///
-    /// [`PressureError::PatienceIsZero`].
+    /// Fails with [`PressureError::PatienceIsZero`].
     pub const fn give_up(
         mut self,
         patience: u32,
@@ -211,19 +215,21 @@ impl Rules {
         self.cooldown
     }
 
-    /// Returns what a request is at least.
+    /// Returns the least that a request is for.
     #[must_use]
     pub const fn min_step(&self) -> u64 {
         self.min_step
     }
 
-    /// Returns what a request is at most; `None` if it follows from the watermarks, as [`new`](Self::new) says.
+    /// Returns the most that a request is for, or `None` if it follows from the watermarks, as
+    /// [`new`](Self::new) says.
     #[must_use]
     pub const fn max_step(&self) -> Option<u64> {
         self.max_step
     }
 
-    /// Returns these rules for readings that count no bytes: steps in bytes do not bound their requests.
+    /// Returns these rules for readings that are not in bytes: steps in bytes do not bound their
+    /// requests.
     #[must_use]
     pub const fn in_parts(mut self) -> Self {
         self.min_step = 0;
@@ -233,7 +239,7 @@ impl Rules {
         self
     }
 
-    /// What to ask for, where this much more came in between two readings.
+    /// Returns what to ask for, where `growth` came in between two readings.
     pub(super) fn request(&self, used: u64, total: u64, growth: u64) -> u64 {
         let target = self.target.of(self.marks, used, total);
         let most = self.max_step.unwrap_or_else(|| {
@@ -243,7 +249,7 @@ impl Rules {
         target.min(most).max(self.min_step).max(1)
     }
 
-    /// An amount within the steps that were set.
+    /// Returns an amount within the steps that were set.
     pub(super) fn within_steps(&self, amount: u64) -> u64 {
         amount.min(self.max_step.unwrap_or(u64::MAX)).max(self.min_step).max(1)
     }
@@ -255,7 +261,7 @@ impl Default for Rules {
     }
 }
 
-/// A rule that cannot be.
+/// Why a rule is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PressureError {
