@@ -13,9 +13,9 @@ use crate::time::Instant;
 /// The figures are computed only when asked for, and refer to the moment of the check. Durations
 /// are rounded up to whole nanoseconds, so that a client that waits `retry_after` is not early.
 ///
-/// An admitted decision keeps what was charged and when, so that what was not used of it can be
-/// [given back](crate::BucketTable::refund). A decision is `Copy` and does not know of its refunds:
-/// it is good for one of them.
+/// An admitted decision keeps the charge and its time, so that an unused part of the charge can be
+/// [given back](crate::BucketTable::refund). A decision is `Copy` and does not know of its refunds,
+/// so refund each decision at most once.
 ///
 /// ```
 /// use core::time::Duration;
@@ -40,17 +40,17 @@ use crate::time::Instant;
 /// # Ok::<(), tidegate_core::QuotaError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[must_use = "a check that nobody looks at limits nothing"]
+#[must_use = "a check limits nothing unless its answer is used"]
 pub struct Decision {
     terms: Terms,
     now: Instant,
     verdict: Verdict,
-    /// Where the count of what was given back to the bucket stood at the charge; 0 where no such
-    /// count is kept.
+    /// Where the count of what was given back to the bucket stood at the charge; 0 where there is
+    /// no such count.
     given_back: u64,
 }
 
-// A burst's answers are written to memory: one line each.
+// A burst's answers are written to memory, so each fills one line.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Decision>() == 64);
 
@@ -79,12 +79,12 @@ impl Decision {
         self.given_back = given_back;
     }
 
-    /// The charge as one of which `cells` are to be given back at the time `now`, and where the
-    /// count stood then; `None` if there is nothing to give back.
+    /// Returns the charge as one of which `cells` are to be given back at the time `now`, and where
+    /// the count stood then. Returns `None` if there is nothing to give back.
     ///
     /// # Panics
     ///
-    /// If the decision is of a table of another unit: a programming error.
+    /// Panics if the decision is of a table of another unit, which is a programming error.
     pub(super) fn refund(&self, unit: Unit, cells: u64, now: Instant) -> Option<(Refund, u64)> {
         let charged = self.verdict.charged();
         if charged == 0 || self.verdict.is_unplaced() {
@@ -102,40 +102,40 @@ impl Decision {
         Some((refund, self.given_back))
     }
 
-    /// Whether the request may go ahead.
+    /// Returns whether the request is admitted.
     #[inline]
     pub const fn is_admitted(&self) -> bool {
         matches!(self.verdict.outcome(), Outcome::Admitted)
     }
 
-    /// What became of the request.
+    /// Returns what became of the request.
     #[inline]
     pub const fn outcome(&self) -> Outcome {
         self.verdict.outcome()
     }
 
-    /// Whether the table had no slot for the key, so that its [`OnFull`](crate::OnFull) policy gave
-    /// the answer.
+    /// Returns whether the table had no slot for the key, so that its [`OnFull`](crate::OnFull)
+    /// policy gave the answer.
     #[inline]
     pub const fn is_unplaced(&self) -> bool {
         self.verdict.is_unplaced()
     }
 
-    /// The burst in cells.
+    /// Returns the burst in cells.
     pub const fn limit(&self) -> u64 {
         self.terms.limit()
     }
 
-    /// The cells that could be had at once, right after this check.
+    /// Returns the cells that could be had at once, right after this check.
     pub const fn remaining(&self) -> u64 {
         self.terms.cells(self.terms.burst().saturating_sub(self.debt()))
     }
 
-    /// When the same request would be admitted, if no other came before it: zero if it was
-    /// admitted, `None` if it never can be.
+    /// Returns how long until the same request would be admitted, if no other came before it. It is
+    /// zero if the request was admitted, and `None` if it never can be.
     ///
-    /// For a key that a full table denied it is when a slot may come free, and at least the time of
-    /// one cell.
+    /// For a key that a full table denied, it is the time until a slot may come free, and at least
+    /// the time of one cell.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self.verdict.outcome() {
             Outcome::Admitted => Some(Duration::ZERO),
@@ -144,13 +144,13 @@ impl Decision {
         }
     }
 
-    /// How long until the bucket is full again, if it is left alone.
+    /// Returns how long until the bucket is full again, if it is left alone.
     pub const fn reset_after(&self) -> Duration {
         self.until(self.verdict.time())
     }
 
-    /// For an admitted request under a [shaping](crate::Quota::shape) quota: how long it must wait
-    /// before it is served. Zero otherwise.
+    /// Returns how long an admitted request under a [shaping](crate::Quota::shape) quota must wait
+    /// before it is served. Returns zero for any other request.
     pub const fn delay(&self) -> Duration {
         match self.verdict.outcome() {
             Outcome::Admitted => self.until(self.verdict.time().saturating_sub(self.terms.burst())),
@@ -158,7 +158,7 @@ impl Decision {
         }
     }
 
-    /// What the bucket lacks, in units.
+    /// Returns what the bucket lacks, in units.
     const fn debt(&self) -> u64 {
         self.verdict.time().saturating_sub(self.terms.scale().units(self.now.as_nanos()))
     }
@@ -182,7 +182,7 @@ impl core::fmt::Debug for Decision {
 }
 
 impl Default for Decision {
-    /// [`Decision::CLOSED`].
+    /// Returns [`Decision::CLOSED`].
     fn default() -> Self {
         Self::CLOSED
     }

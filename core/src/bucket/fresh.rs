@@ -4,14 +4,15 @@ use super::gcra::Charge;
 use super::verdict::Verdict;
 use crate::sync::{AtomicU64, Ordering};
 
-/// What a key without a bucket owes: the debt of the word that it shares with others, or nothing
-/// where there is no such word.
+/// The debt with which a key without a bucket starts: that of the word that it shares with other
+/// keys, or none.
 ///
 /// A key that has charged the word must not leave the debt behind when it gets a bucket. So the
-/// thread that gives a bucket its first time reads the word *after* the bucket can be found, by an
-/// exchange. In the order of the word's changes, a charge to the word comes before that exchange,
-/// and its debt comes along; or it comes after, and its thread finds the bucket from then on. What
-/// is missed is the one charge that each thread was about to make.
+/// thread that gives a bucket its first time reads the word by an exchange, *after* the bucket can
+/// be found. Each charge to the word comes before or after that exchange in the order of the word's
+/// changes. A charge before it is in the debt that the exchange reads. A thread whose charge comes
+/// after it finds the bucket from then on. Each thread can miss only the one charge that it was
+/// about to make.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fresh<'a>(Option<&'a AtomicU64>);
 
@@ -20,13 +21,14 @@ impl<'a> Fresh<'a> {
         Self(word)
     }
 
-    /// The time, as far as this thread knows it. The word only grows, so it may be more by now.
+    /// Returns the time as far as this thread knows it. The word only grows, so it may be more by
+    /// now.
     pub(super) fn guess(self) -> u64 {
-        // Relaxed: nothing is decided by it but whether a bucket is worth making.
+        // Relaxed: the guess decides only whether a bucket is worth making.
         self.0.map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// The time for a bucket that this thread has published, or found published.
+    /// Returns the time for a bucket that this thread has published, or found published.
     pub(super) fn settle(self) -> u64 {
         // Release: pairs with the exchange in `charge`. A charge that comes later in the order of
         // the word's changes comes after the bucket's publication, and its thread sees that.

@@ -2,19 +2,19 @@
 //!
 //! # Algorithm
 //!
-//! The generic cell rate algorithm (ITU-T I.371, "virtual scheduling"). A bucket's whole state is
-//! one time `s`: when it will be empty of debt again. With a cost of `c` units, a burst of `b` and
-//! `w` more of permitted waiting,
+//! A bucket follows the generic cell rate algorithm (ITU-T I.371, "virtual scheduling"). Its whole
+//! state is one time `s`, at which it will be free of debt again. With a cost of `c` units, a burst
+//! of `b` and `w` more of permitted waiting,
 //!
 //! ```text
 //! s' = max(s, now) + c          admitted iff  s' <= now + b + w,  to be served at  s' - b
 //! ```
 //!
-//! which is at once the token bucket (`(b - max(s - now, 0)) / cell` tokens), the leaky bucket as
-//! a meter (`max(s - now, 0) / cell` in it), and, with `w > 0`, the leaky bucket as a queue. A
-//! bucket with `s <= now` equals one that was never used, which is why it can be forgotten.
+//! The formula is at once the token bucket (`(b - max(s - now, 0)) / cell` tokens), the leaky
+//! bucket as a meter (`max(s - now, 0) / cell` in it), and, with `w > 0`, the leaky bucket as a
+//! queue. A bucket with `s <= now` equals one that was never used, so it can be forgotten.
 //!
-//! Times end at [`TIME_MAX`]; what would pass it is denied.
+//! Times end at [`TIME_MAX`]; a charge that would pass it is denied.
 
 /// Bits of a time in a table's state word.
 pub(super) const TIME_BITS: u32 = 60;
@@ -30,15 +30,15 @@ pub(super) struct Charge {
 }
 
 impl Charge {
-    /// Makes a charge of `cost` units at `now` to a bucket whose time may be up to `window` units later:
-    /// the burst and what may wait behind it. The cost is within the window.
+    /// Makes a charge of `cost` units at `now` to a bucket whose time may be up to `window` units
+    /// later. The window is the burst and what may wait behind it, and the cost is within it.
     #[inline]
     pub(super) const fn new(window: u64, cost: u64, now: u64) -> Self {
         let limit = now + window;
         Self { now, cost, limit: if limit < TIME_MAX { limit } else { TIME_MAX } }
     }
 
-    /// The bucket's new time, if the charge is admitted.
+    /// Returns the bucket's new time, if the charge is admitted.
     #[inline]
     pub(super) const fn on(&self, time: u64) -> Option<u64> {
         let start = if time > self.now { time } else { self.now };
@@ -56,36 +56,36 @@ impl Charge {
         self.cost
     }
 
-    /// When the charge, just denied on `time`, would be admitted if no other came before it; `None`
-    /// if time ends first.
+    /// Returns when the charge, just denied on `time`, would be admitted if no other came before
+    /// it, or `None` if time ends first.
     #[inline]
     pub(super) const fn ready(&self, time: u64) -> Option<u64> {
         let start = if time > self.now { time } else { self.now };
         let end = start + self.cost;
-        // `max(time, u) + cost <= u + window` first holds at this u. The limit is not cut short
-        // here: one that is, at the end of time, was passed by what ends there.
+        // `max(time, u) + cost <= u + window` first holds at this u. A limit that was cut short is
+        // the end of time, and a charge denied by it ends later than that.
         if end > TIME_MAX { None } else { Some(end - (self.limit - self.now)) }
     }
 }
 
-/// A charge of which a part, or all, was not used and is to be given back.
+/// A charge that is to be given back, in part or as a whole, because it was not used.
 ///
 /// # What may be given back
 ///
 /// A charge is worth something only as long as what it took has not flowed in again. With refunds
 /// counted as never served, every window must hold no more than the burst and what flows in
-/// meanwhile. Of a charge of `c` at `t0`, which left the bucket's time at `s1`, a part `r` is given
+/// meanwhile. A charge of `c` at `t0` left the bucket's time at `s1`, and a part `r` of it is given
 /// back at `now`:
 ///
-/// * Knowing only that, `min(r, t0 + c - now)` is the most that is safe. (`min(r, s1 - now)` is
-///   not: the debt in front of the charge may have been given back already.)
-/// * Knowing as well how much was given back to the bucket since, `k`, the most is
-///   `min(r, max(s1 - k, t0 + c) - now)`.
-/// * A queue hands out turns, and a turn in its middle cannot be handed out again. So `min(r, s1 -
-///   now)` is given back while the charge is the last one, else nothing.
+/// * If only that is known, at most `min(r, t0 + c - now)` is safe. (`min(r, s1 - now)` is not: the
+///   debt in front of the charge may have been given back already.)
+/// * If it is also known that `k` was given back to the bucket since, at most
+///   `min(r, max(s1 - k, t0 + c) - now)` is safe.
+/// * A queue hands out turns, and a turn in its middle cannot be handed out again. So
+///   `min(r, s1 - now)` is given back while the charge is the last one, and nothing afterwards.
 ///
-/// `tests/bucket_refund.rs` searches for a history that breaks the bound, and for one that leaves more to
-/// give.
+/// `tests/bucket_refund.rs` searches for a history that breaks the bound, and for one in which more
+/// could be given back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refund {
     pub(super) now: u64,
@@ -100,8 +100,8 @@ pub(super) struct Refund {
 }
 
 impl Refund {
-    /// The bucket's new time, if anything is given back. `since` is what was given back to the
-    /// bucket since the charge, if that is known.
+    /// Returns the bucket's new time, if anything is given back. `since` is what was given back to
+    /// the bucket since the charge, if that is known.
     pub(super) const fn on(&self, time: u64, since: Option<u64>) -> Option<u64> {
         let end = match (self.shaped, since) {
             (true, _) if time == self.left => self.left,
@@ -123,7 +123,7 @@ impl Refund {
     }
 }
 
-/// The time of a bucket made full at `now`.
+/// Returns the time of a bucket made full at `now`.
 pub(super) const fn reset(time: u64, now: u64) -> Option<u64> {
     if time <= now { None } else { Some(now) }
 }

@@ -1,4 +1,4 @@
-//! The same table for one owner: `&mut self`, no atomics.
+//! A bucket table for one owner: `&mut self`, no atomics.
 
 use core::hash::{BuildHasher, Hash};
 use core::ops::{Deref, DerefMut};
@@ -36,22 +36,23 @@ pub struct LocalSet {
 #[repr(C, align(64))]
 struct Line {
     fingerprints: [u32; LINE],
-    /// 0: vacant, for the time of a bucket that was charged is not.
+    /// 0 for a vacant slot: the time of a bucket that was charged is never 0.
     times: [u64; LINE],
 }
 
 impl LocalSet {
-    /// An empty set.
+    /// Creates an empty set.
     pub const fn new() -> Self {
         Self { lines: [const { Line { fingerprints: [0; LINE], times: [0; LINE] } }; LINES] }
     }
 
-    /// How many sets serve `keys` keys with fewer than 1 in 1,000 finding no slot. At least 1.
+    /// Returns how many sets serve `keys` keys, at least 1. Fewer than 1 key in 1,000 finds no
+    /// slot.
     pub const fn for_keys(keys: usize) -> usize {
         super::sets_for(keys)
     }
 
-    /// The time of the key's bucket.
+    /// Returns the time of the key's bucket.
     #[inline]
     fn find(&mut self, place: Place) -> Option<&mut u64> {
         let first = place.line();
@@ -65,9 +66,9 @@ impl LocalSet {
         Some(&mut self.lines[line].times[index])
     }
 
-    /// A vacant slot for the key. If there is none, all buckets are given up that were paid for by
-    /// `drained` and equal fresh ones; if that makes no room either, the answer is when the first of
-    /// them will be paid for.
+    /// Finds a vacant slot for the key. If there is none, gives up all buckets that were paid for
+    /// by `drained` and equal fresh ones. If that makes no room, fails with the time at which the
+    /// first of them will be paid for.
     fn make_room(
         &mut self,
         place: Place,
@@ -92,7 +93,7 @@ impl LocalSet {
         self.vacant(place).ok_or(earliest)
     }
 
-    /// A slot without a bucket, in the line that the key prefers if there is one.
+    /// Finds a slot without a bucket, in the line that the key prefers if that has one.
     fn vacant(&self, place: Place) -> Option<(usize, usize)> {
         [place.line(), (place.line() + 1) % LINES].into_iter().find_map(|line| {
             let index = self.lines[line].times.iter().position(|&time| time == 0)?;
@@ -110,7 +111,7 @@ impl Default for LocalSet {
 impl Line {
     #[inline]
     fn find(&self, fingerprint: u32) -> Option<usize> {
-        // One bit a slot, without a branch.
+        // Each slot sets one bit, without a branch.
         let mut matches = 0_u32;
         for (index, (&other, &time)) in self.fingerprints.iter().zip(&self.times).enumerate() {
             matches |= u32::from(other == fingerprint && time != 0) << index;
@@ -119,12 +120,12 @@ impl Line {
     }
 }
 
-/// Rate-limit buckets for one owner: what [`BucketTable`](crate::BucketTable) answers, without
-/// atomics.
+/// Rate-limit buckets for one owner, with the answers of [`BucketTable`](crate::BucketTable) and
+/// without atomics.
 ///
-/// For loops that own a shard of the traffic, and for targets without 64-bit atomics: firmware
-/// shares one as `critical_section::Mutex<RefCell<LocalBucketTable>>`. The memory, the identity of
-/// keys, the calls and the policies are those of the shared table.
+/// The table is for loops that own a shard of the traffic, and for targets without 64-bit atomics.
+/// Firmware shares one as `critical_section::Mutex<RefCell<LocalBucketTable>>`. The memory, the
+/// identity of keys, the calls and the policies are those of the shared table.
 ///
 /// ```
 /// use tidegate_core::bucket::{LocalSet, Unit};
@@ -158,7 +159,7 @@ struct Overflow {
 }
 
 impl Overflow {
-    /// The time with which a new bucket starts.
+    /// Returns the time with which a new bucket starts.
     fn fresh(&self, fingerprint: u32) -> u64 {
         match self.policy {
             OnFull::Deny | OnFull::Admit => 0,
@@ -166,7 +167,7 @@ impl Overflow {
         }
     }
 
-    /// The policy's answer. A slot may come free at `ready`.
+    /// Answers by the policy. A slot may come free at `ready`.
     fn answer(&mut self, place: Place, plan: &Plan, charge: &Charge, ready: u64) -> Verdict {
         let verdict = match self.policy {
             OnFull::Deny => Verdict::no_slot(plan, charge.now(), ready),
@@ -191,45 +192,48 @@ impl Overflow {
 }
 
 impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<M, S> {
-    /// A table over `sets`, in `unit`, whose keys are hashed by `hasher`, seeded with a secret.
+    /// Creates a table over `sets`, in `unit`. `hasher` hashes the keys and is seeded with a
+    /// secret.
     pub const fn over(sets: M, unit: Unit, hasher: S) -> Self {
         let counters = Counters { unplaced: 0, unplaced_admitted: 0, reclaimed: 0 };
         let overflow = Overflow { policy: OnFull::Deny, counters, shared: [0; WORDS] };
         Self { sets, unit, grace: 0, hasher, overflow }
     }
 
-    /// What to answer a new key that finds its set full. [`OnFull::Deny`] until set.
+    /// Sets what a new key is answered if its set is full. The default is [`OnFull::Deny`].
     #[must_use]
     pub fn on_full(mut self, policy: OnFull) -> Self {
         self.overflow.policy = policy;
         self
     }
 
-    /// How far `now` may go back between two calls without a bucket in debt being forgotten. Zero
-    /// until set, for there is one caller.
+    /// Sets how far `now` may go back between two calls without a bucket in debt being forgotten.
+    /// The default is zero, because there is one caller.
     #[must_use]
     pub fn grace(mut self, skew: Duration) -> Self {
         self.grace = self.unit.scale().at_least(skew);
         self
     }
 
-    /// Compiles a quota for this table. Errors as [`Unit::plan`].
+    /// Compiles a quota for this table. Fails as [`Unit::plan`] does.
     pub fn plan(&self, quota: Quota) -> Result<Plan, QuotaError> {
         self.unit.plan(quota)
     }
 
-    /// The table's unit of time.
+    /// Returns the table's unit of time.
     pub fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// As [`BucketTable::check`](crate::BucketTable::check), and panics as it does.
+    /// Checks a key as [`BucketTable::check`](crate::BucketTable::check) does, and panics as it
+    /// does.
     #[inline]
     pub fn check<K: Hash + ?Sized>(&mut self, key: &K, plan: &Plan, now: Instant) -> Decision {
         self.check_n(key, plan, 1, now)
     }
 
-    /// As [`BucketTable::check_n`](crate::BucketTable::check_n), and panics as it does.
+    /// Checks a key for `cost` cells as [`BucketTable::check_n`](crate::BucketTable::check_n) does,
+    /// and panics as it does.
     #[inline]
     pub fn check_n<K: Hash + ?Sized>(
         &mut self,
@@ -243,7 +247,8 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         Decision::new(plan, now, verdict, 0)
     }
 
-    /// As [`BucketTable::check_burst`](crate::BucketTable::check_burst), and panics as it does.
+    /// Checks many keys as [`BucketTable::check_burst`](crate::BucketTable::check_burst) does, and
+    /// panics as it does.
     pub fn check_burst<K: Hash>(
         &mut self,
         requests: &[(K, &Plan, u64)],
@@ -258,7 +263,8 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         }
     }
 
-    /// As [`BucketTable::peek`](crate::BucketTable::peek), and panics as it does.
+    /// Answers without charging, as [`BucketTable::peek`](crate::BucketTable::peek) does, and
+    /// panics as it does.
     pub fn peek<K: Hash + ?Sized>(&mut self, key: &K, plan: &Plan, now: Instant) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
         let place = Place::of(key, &self.hasher);
@@ -267,7 +273,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
 
     /// Gives back up to `cells` cells of a charge that was admitted and not used.
     ///
-    /// What is given back, and what must not be done, [`BucketTable::refund`] says.
+    /// [`BucketTable::refund`] says how much is given back, and what a caller must not do.
     ///
     /// # Panics
     ///
@@ -286,13 +292,14 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         }
     }
 
-    /// As [`BucketTable::reset`](crate::BucketTable::reset).
+    /// Makes a key's bucket full, as [`BucketTable::reset`](crate::BucketTable::reset) does.
     pub fn reset<K: Hash + ?Sized>(&mut self, key: &K, now: Instant) {
         let units = self.unit.scale().units(now.as_nanos());
         self.change(key, |time| gcra::reset(time, units));
     }
 
-    /// As [`BucketTable::convert`](crate::BucketTable::convert), and panics as it does.
+    /// Moves a key's bucket to another plan as
+    /// [`BucketTable::convert`](crate::BucketTable::convert) does, and panics as it does.
     pub fn convert<K: Hash + ?Sized>(
         &mut self,
         key: &K,
@@ -306,23 +313,23 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         self.change(key, |time| plan::convert(time, units, old, new, keep));
     }
 
-    /// The number of buckets held. Looks at every set.
+    /// Returns the number of buckets held. The call looks at every set.
     pub fn len(&self) -> usize {
         let lines = self.sets.iter().flat_map(|set| &set.lines);
         lines.flat_map(|line| line.times).filter(|&time| time != 0).count()
     }
 
-    /// Whether no bucket is held.
+    /// Returns whether no bucket is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number of slots.
+    /// Returns the number of slots.
     pub fn slots(&self) -> usize {
         self.sets.len() * SLOTS
     }
 
-    /// What has happened on the way to answers since the table was made.
+    /// Returns the counts of events since the table was made.
     pub fn counters(&self) -> Counters {
         self.overflow.counters
     }
@@ -349,7 +356,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     fn decide_new(&mut self, place: Place, plan: &Plan, charge: &Charge) -> Verdict {
         let Some(after) = charge.on(self.overflow.fresh(place.fingerprint)) else {
             return match self.overflow.policy {
-                // At the end of time.
+                // This happens only at the end of time.
                 OnFull::Deny | OnFull::Admit => Verdict::denied(0, charge),
                 OnFull::Shared => self.overflow.answer(place, plan, charge, u64::MAX),
             };
@@ -379,7 +386,8 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         }
     }
 
-    /// The time of the key's bucket; what it would start with if there is none.
+    /// Returns the time of the key's bucket, or the time with which it would start if there is
+    /// none.
     fn time(&mut self, place: Place) -> u64 {
         let found = self.set(place).and_then(|set| set.find(place)).map(|time| *time);
         found.unwrap_or_else(|| self.overflow.fresh(place.fingerprint))
@@ -406,8 +414,8 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
 
 #[cfg(feature = "alloc")]
 impl<S: BuildHasher> LocalBucketTable<alloc::boxed::Box<[LocalSet]>, S> {
-    /// A table on the heap for `keys` keys at a time, in the unit that suits `quota`. As
-    /// [`BucketTable::boxed`](crate::BucketTable::boxed).
+    /// Creates a table on the heap for `keys` keys at a time, in the unit that suits `quota`. It is
+    /// sized as by [`BucketTable::boxed`](crate::BucketTable::boxed), and fails as that does.
     pub fn boxed(quota: Quota, keys: usize, hasher: S) -> Result<Self, QuotaError> {
         let unit = Unit::for_quota(quota)?;
         let sets = (0..LocalSet::for_keys(keys)).map(|_| LocalSet::new()).collect();
@@ -415,7 +423,8 @@ impl<S: BuildHasher> LocalBucketTable<alloc::boxed::Box<[LocalSet]>, S> {
     }
 }
 
-/// A sweep over a [`LocalBucketTable`]: the position alone, since the table has one owner.
+/// A sweep over a [`LocalBucketTable`]. It holds the position alone, because the table has one
+/// owner.
 ///
 /// ```
 /// use tidegate_core::{Budget, Instant, LocalBucketTable, LocalSweep, Quota, SeededState};

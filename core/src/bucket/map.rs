@@ -1,4 +1,4 @@
-//! Buckets for exact keys, as many as there are.
+//! Buckets for any number of exact keys.
 
 mod bucket;
 mod room;
@@ -27,40 +27,40 @@ use crate::reclaim::{Domain, Guard};
 use crate::sync::AtomicUsize;
 use crate::time::Instant;
 
-/// How many buckets of the map a new key looks through for one to give up, when there are as many
-/// keys as may be.
+/// How many buckets a new key looks through for one to give up, when there are as many keys as the
+/// map may hold.
 const MAKE_ROOM: usize = if cfg!(loom) { 2 } else { 32 };
 
-/// How long a new key is to wait that the map refused, under [`OnFull::Deny`]: for memory, or for
-/// garbage to be collected. When that is cannot be known.
+/// How long a new key waits that the map refused, under [`OnFull::Deny`]. It waits for memory, or
+/// for garbage to be collected; the true time cannot be known.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Rate-limit buckets for exact keys, on a [`Map`] that grows and shrinks with them.
 ///
-/// What [`BucketTable`](crate::BucketTable) answers, for exact accounting: two keys never share a
-/// bucket. The price is an allocation for each new key, two or three dependent loads where the table
-/// has one, and a guard with every call; checking a known key allocates nothing and is one
-/// compare-exchange, or none if it is denied.
+/// The map answers as [`BucketTable`](crate::BucketTable) does, for exact accounting: two keys
+/// never share a bucket. The price is an allocation for each new key, two or three dependent loads
+/// where the table has one, and a guard with every call. Checking a known key allocates nothing. It
+/// is one compare-exchange, or none if the key is denied.
 ///
 /// A bucket is forgotten only when it equals a fresh one, by a [sweep](Self::sweeper) or, with
 /// [`max_keys`](Self::max_keys), to make room for another. A new key that cannot be given a bucket
 /// (too many keys, no memory, [a flood](crate::MapError::HashFlood), [garbage up to the
 /// cap](crate::MapError::Backpressure)) is answered by the [`OnFull`] policy.
 ///
-/// Time, plans and answers are those of the table; so is the progress: lock-free.
+/// Time, plans and answers are those of the table. As in the table, every call is lock-free.
 ///
 /// # Memory
 ///
-/// What can make its memory grow: a bucket for each key, without a bound unless there is
-/// [`max_keys`](Self::max_keys), and until a sweep gives up those that equal fresh ones; and what makes [a
-/// map's](crate::Map) grow.
+/// Its memory can grow for two reasons. Each key has a bucket, until a sweep gives up the buckets
+/// that equal fresh ones; there is no bound unless [`max_keys`](Self::max_keys) sets one. The other
+/// reasons are those of [a map](crate::Map).
 ///
 /// # Refunds
 ///
 /// A bucket counts what was given back to it, so a [refund](Self::refund) is worth more than the
-/// table's: of `c` units charged at `t0`, which left the bucket full again at `s1`, at `now` up to
-/// `max(s1 - k, t0 + c) - now`, where `k` was given back to the bucket since. A charge behind others
-/// keeps its worth for as long as they take to flow in.
+/// table's. A charge of `c` units at `t0` left the bucket full again at `s1`, and `k` was given
+/// back to the bucket since. At `now`, up to `max(s1 - k, t0 + c) - now` of it is given back. A
+/// charge behind others keeps its worth for as long as they take to flow in.
 ///
 /// ```
 /// use tidegate_core::{BucketMap, Domain, Instant, Quota, SeededState};
@@ -83,9 +83,9 @@ pub struct BucketMap<K: Send + 'static, S = SeededState> {
     /// How far apart the clocks of two threads may be, in units.
     grace: u64,
     overflow: Overflow,
-    /// `usize::MAX`: no cap, and `keys` is not kept.
+    /// The most keys. With `usize::MAX` there is no cap, and `keys` is not kept.
     cap: usize,
-    /// Keys that have a bucket or are about to.
+    /// The keys that have a bucket or are about to have one.
     keys: AtomicUsize,
     /// Where a new key last looked for room.
     hand: AtomicUsize,
@@ -97,25 +97,25 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     /// How far apart two threads' clocks may be, unless [`grace`](Self::grace) says otherwise.
     pub const GRACE: Duration = Duration::from_millis(10);
 
-    /// Buckets in `domain`, in the unit that suits `quota`, for keys that are hashed by `hasher`,
+    /// Creates buckets in `domain`, in the unit that suits `quota`. `hasher` hashes the keys and is
     /// seeded with a secret.
     ///
     /// # Errors
     ///
-    /// If there is no unit for the quota: see [`Unit::for_quota`].
+    /// Fails if there is no unit for the quota: see [`Unit::for_quota`].
     ///
     /// # Panics
     ///
-    /// If there is no memory.
+    /// Panics if there is no memory.
     pub fn with(domain: &Domain, quota: Quota, hasher: S) -> Result<Self, QuotaError> {
         Ok(Self::over(Map::with(domain, hasher), Unit::for_quota(quota)?))
     }
 
-    /// Buckets in `domain`, in `unit`.
+    /// Creates buckets in `domain`, in `unit`.
     ///
     /// # Panics
     ///
-    /// If there is no memory.
+    /// Panics if there is no memory.
     pub fn in_unit(domain: &Domain, unit: Unit, hasher: S) -> Self {
         Self::over(Map::with(domain, hasher), unit)
     }
@@ -127,22 +127,23 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         Self { map, unit, grace, overflow, cap: usize::MAX, keys, hand, base }
     }
 
-    /// At most so many keys have a bucket at a time, exactly. No cap until set.
+    /// Sets how many keys have a bucket at a time, at most and exactly. By default there is no cap.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.cap = keys.min(usize::MAX - 1);
         self
     }
 
-    /// What to answer a new key that cannot be given a bucket. [`OnFull::Deny`] until set.
+    /// Sets what a new key is answered that cannot be given a bucket. The default is
+    /// [`OnFull::Deny`].
     #[must_use]
     pub fn on_full(mut self, policy: OnFull) -> Self {
         self.overflow.policy = policy;
         self
     }
 
-    /// How far apart two threads' clocks may be, as
-    /// [`BucketTable::grace`](crate::BucketTable::grace).
+    /// Sets how far apart two threads' clocks may be, as
+    /// [`BucketTable::grace`](crate::BucketTable::grace) does.
     #[must_use]
     pub fn grace(mut self, skew: Duration) -> Self {
         self.grace = self.unit.scale().at_least(skew);
@@ -153,26 +154,27 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     ///
     /// # Errors
     ///
-    /// As [`Unit::plan`].
+    /// Fails as [`Unit::plan`] does.
     pub fn plan(&self, quota: Quota) -> Result<Plan, QuotaError> {
         self.unit.plan(quota)
     }
 
-    /// The unit of time.
+    /// Returns the unit of time.
     pub fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// The domain whose guards the calls take.
+    /// Returns the domain whose guards the calls take.
     pub fn domain(&self) -> &Domain {
         self.map.domain()
     }
 
-    /// As [`BucketTable::check`](crate::BucketTable::check).
+    /// Checks a key as [`BucketTable::check`](crate::BucketTable::check) does.
     ///
     /// # Panics
     ///
-    /// If `plan` was compiled for another unit, or `guard` is of another domain: programming errors.
+    /// Panics if `plan` was compiled for another unit, or `guard` is of another domain. Both are
+    /// programming errors.
     #[inline]
     pub fn check<Q>(&self, key: &Q, plan: &Plan, now: Instant, guard: &Guard) -> Decision
     where
@@ -182,11 +184,11 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         self.check_n(key, plan, 1, now, guard)
     }
 
-    /// As [`BucketTable::check_n`](crate::BucketTable::check_n).
+    /// Checks a key for `cost` cells as [`BucketTable::check_n`](crate::BucketTable::check_n) does.
     ///
     /// # Panics
     ///
-    /// As [`check`](Self::check).
+    /// Panics as [`check`](Self::check) does.
     #[inline]
     pub fn check_n<Q>(
         &self,
@@ -208,12 +210,12 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         Decision::new(plan, now, verdict, returned)
     }
 
-    /// As [`BucketTable::check_burst`](crate::BucketTable::check_burst): the cache misses of a chunk
-    /// of 32 keys overlap.
+    /// Checks many keys as [`BucketTable::check_burst`](crate::BucketTable::check_burst) does. The
+    /// cache misses of a chunk of 32 keys overlap.
     ///
     /// # Panics
     ///
-    /// If the slices differ in length, and as [`check`](Self::check).
+    /// Panics if the slices differ in length, and as [`check`](Self::check) does.
     pub fn check_burst<Q>(
         &self,
         requests: &[(&Q, &Plan, u64)],
@@ -241,11 +243,11 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         }
     }
 
-    /// As [`BucketTable::peek`](crate::BucketTable::peek).
+    /// Answers without charging, as [`BucketTable::peek`](crate::BucketTable::peek) does.
     ///
     /// # Panics
     ///
-    /// As [`check`](Self::check).
+    /// Panics as [`check`](Self::check) does.
     pub fn peek<Q>(&self, key: &Q, plan: &Plan, now: Instant, guard: &Guard) -> Decision
     where
         K: Borrow<Q>,
@@ -257,10 +259,10 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), time), 0)
     }
 
-    /// Gives back up to `cells` cells of a charge that was admitted and not used, or not all of it.
+    /// Gives back up to `cells` cells of an admitted charge that was not used, or not all of it.
     ///
-    /// What must not be done, [`BucketTable::refund`](crate::BucketTable::refund) says; what is given
-    /// back, [above](Self#refunds).
+    /// [`BucketTable::refund`](crate::BucketTable::refund) says what a caller must not do, and [the
+    /// section on refunds](Self#refunds) how much is given back.
     ///
     /// ```
     /// use core::time::Duration;
@@ -287,7 +289,8 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     ///
     /// # Panics
     ///
-    /// If `decision` is of another unit, or `guard` is of another domain: programming errors.
+    /// Panics if `decision` is of another unit, or `guard` is of another domain. Both are
+    /// programming errors.
     pub fn refund<Q>(&self, key: &Q, decision: &Decision, cells: u64, now: Instant, guard: &Guard)
     where
         K: Borrow<Q>,
@@ -301,11 +304,11 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         }
     }
 
-    /// As [`BucketTable::reset`](crate::BucketTable::reset).
+    /// Makes a key's bucket full, as [`BucketTable::reset`](crate::BucketTable::reset) does.
     ///
     /// # Panics
     ///
-    /// If `guard` is of another domain.
+    /// Panics if `guard` is of another domain.
     pub fn reset<Q>(&self, key: &Q, now: Instant, guard: &Guard)
     where
         K: Borrow<Q>,
@@ -315,11 +318,12 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         self.edit(key, guard, |time, _| gcra::reset(time, units));
     }
 
-    /// As [`BucketTable::convert`](crate::BucketTable::convert).
+    /// Moves a key's bucket to another plan, as
+    /// [`BucketTable::convert`](crate::BucketTable::convert) does.
     ///
     /// # Panics
     ///
-    /// As [`check`](Self::check), for either plan.
+    /// Panics as [`check`](Self::check) does, for either plan.
     pub fn convert<Q>(
         &self,
         key: &Q,
@@ -337,22 +341,22 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         self.edit(key, guard, |time, _| plan::convert(time, units, old, new, keep));
     }
 
-    /// The number of buckets held. As [`Map::len`].
+    /// Returns the number of buckets held, as accurately as [`Map::len`] does.
     pub fn len(&self) -> usize {
         self.map.len()
     }
 
-    /// Whether no bucket is held. As [`len`](Self::len).
+    /// Returns whether no bucket is held, as accurately as [`len`](Self::len) does.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
     }
 
-    /// What has happened on the way to answers since the buckets were made.
+    /// Returns the counts of events since the buckets were made.
     pub fn counters(&self) -> Counters {
         self.overflow.counters()
     }
 
-    /// Any check of a key, whose bucket was found or not. Returns as well where the bucket's count of
+    /// Checks a key, whether its bucket was found or not. Also returns where the bucket's count of
     /// what was given back stood.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "what a check is about, and nothing else")]
@@ -374,7 +378,8 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
             let time = self.time(key, bucket);
             return (Verdict::foreseen(plan.inquiry(cost, units), time), 0);
         };
-        // A closure: only for a bucket that was published a moment ago the key is hashed again.
+        // A closure, because the key is hashed again only for a bucket that was published a moment
+        // ago.
         let fresh = || self.overflow.fresh(self.place(key));
         match bucket.and_then(|bucket| bucket.charge(&self.base, fresh, |time| charge.on(time))) {
             Some(change) => verdict(change, &charge),
@@ -382,14 +387,14 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         }
     }
 
-    /// The time of the key's bucket, if there is one that is alive; else that with which it would
+    /// Returns the time of the key's bucket if that is alive, or else the time with which it would
     /// start.
     fn time<Q: Hash + ?Sized>(&self, key: &Q, bucket: Option<&Bucket>) -> u64 {
         let fresh = || self.overflow.fresh(self.place(key));
         bucket.and_then(|bucket| bucket.time(&self.base, fresh)).unwrap_or_else(|| fresh().guess())
     }
 
-    /// The first charge of a key that has no bucket, or one that is dead.
+    /// Charges a key for the first time: it has no bucket, or a dead one.
     #[cold]
     #[inline(never)]
     fn first<Q>(
@@ -423,7 +428,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
             let new = Bucket::new(&self.base);
             let change = match self.map.upsert(hash, key.to_owned(), new, guard, accept) {
                 Ok(Upserted::Inserted(entry, replaced)) => {
-                    // The place of one that was dead is free again.
+                    // The place of a dead bucket is free again.
                     if replaced.is_none() {
                         room.keep();
                     }
@@ -436,8 +441,8 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
                     return (self.overflow.answer(place, plan, &charge, ready), 0);
                 }
             };
-            // Without one, the bucket was given up meanwhile: by a clock that is far ahead, or because
-            // the base was raised.
+            // Without a change, the bucket was given up meanwhile: by a clock that is far ahead, or
+            // because the base was raised.
             if let Some(change) = change {
                 return verdict(change, &charge);
             }
@@ -454,7 +459,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         }
     }
 
-    /// Which of the words that keys without a bucket share is the key's.
+    /// Returns the key's word among those that keys without a bucket share.
     fn place<Q: Hash + ?Sized>(&self, key: &Q) -> Place {
         Place::of(key, self.map.hasher())
     }

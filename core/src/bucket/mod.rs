@@ -9,8 +9,8 @@
 //! | [`LocalBucketTable`] | the same answers for one owner (`&mut self`), without atomics |
 //! | [`Decision`] | the answer: admitted or not, what remains, when to come back |
 //!
-//! `BucketTable` and `BucketMap` need native 64-bit atomics and are absent where the target has none.
-//! All else is there on every target.
+//! `BucketTable` and `BucketMap` need native 64-bit atomics and are absent where the target has
+//! none. Everything else is there on every target.
 
 mod decision;
 #[cfg(target_has_atomic = "64")]
@@ -47,9 +47,9 @@ pub use table::{BucketTable, TableSweep};
 pub use unit::Unit;
 pub use verdict::Outcome;
 
-/// How many sets serve `keys` keys with fewer than 1 in 1,000 finding their set full.
+/// Returns how many sets serve `keys` keys with fewer than 1 in 1,000 finding their set full.
 ///
-/// 3.5 keys to a set of 10 slots: random keys then leave 4 in 10,000 without a slot.
+/// With 3.5 keys to a set of 10 slots, random keys leave 4 in 10,000 without a slot.
 const fn sets_for(keys: usize) -> usize {
     let sets = keys.saturating_mul(2).div_ceil(7);
     if sets == 0 { 1 } else { sets }

@@ -5,34 +5,35 @@
 /// None of them takes a bucket from a key that has one: a flood of keys changes no decision for
 /// the keys that are there.
 ///
-/// A key has a bucket from the moment at which others can find it. While a key's first request takes
-/// the last free slot of a set, or the last place of a map, and its thread has not yet published the
+/// A key has a bucket from the moment at which others can find it. A key's first request may take
+/// the last free slot of a set, or the last place of a map. Until its thread has published the
 /// bucket, further requests for the key are answered as for a key without one. That takes some tens
 /// of nanoseconds, or as long as the thread is without a processor. Waiting for it would make one
 /// thread's progress another's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnFull {
-    /// Deny: nothing passes uncounted. Under a flood, new clients wait for a slot.
+    /// Denies the key: nothing passes uncounted. Under a flood, new clients wait for a slot.
     #[default]
     Deny,
-    /// Admit without counting: no client is refused for the table's sake, and a client that can fill
-    /// the table is unlimited. [`Counters::unplaced_admitted`] counts what passes so.
+    /// Admits the key without counting: no client is refused for the table's sake, and a client
+    /// that can fill the table is unlimited. [`Counters::unplaced_admitted`] counts these requests.
     Admit,
-    /// Charge one of 64 words that the keys without a slot share, chosen by hash: together they get
-    /// 64 quotas. A new key that does find a slot starts with the debt of its shared word, so that
-    /// moving hands nothing back; until that is paid, it is answered from the word. So a flood that
-    /// fills even one set makes new keys of all sets wait; those that have a bucket keep it.
+    /// Charges one of 64 words that the keys without a slot share, chosen by hash: together they
+    /// get 64 quotas. A new key that finds a slot starts with the debt of its shared word, so that
+    /// moving hands nothing back. Until that is paid, the key is answered from the word. So a flood
+    /// that fills even one set makes new keys of all sets wait; keys that have a bucket keep it.
     Shared,
 }
 
-/// Events on the way to answers, each since the table was made. Every count wraps at 2^64.
+/// Counts of events on the way to answers, each since the table was made. Every count wraps at
+/// 2^64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Checks of a key for which there was no slot, answered by the [`OnFull`] policy.
     pub unplaced: u64,
-    /// Those of them that were admitted.
+    /// The unplaced checks that were admitted.
     pub unplaced_admitted: u64,
-    /// Buckets that an insertion gave up, being equal to fresh ones, to make room.
+    /// Buckets that an insertion gave up to make room, because they equalled fresh ones.
     pub reclaimed: u64,
 }
 

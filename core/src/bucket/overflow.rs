@@ -61,8 +61,8 @@ impl Overflow {
         }
     }
 
-    /// The time with which a new bucket of the key starts: in debt only for what may have been
-    /// charged to its shared word.
+    /// Returns the time with which a new bucket of the key starts. It is in debt only for what may
+    /// have been charged to the key's shared word.
     pub(super) fn fresh(&self, place: Place) -> Fresh<'_> {
         Fresh::new(match self.policy {
             OnFull::Deny | OnFull::Admit => None,
@@ -70,18 +70,18 @@ impl Overflow {
         })
     }
 
-    /// Which buckets equal fresh ones: those paid for by `by`, unless a fresh one would start with
-    /// the debt of a shared word.
+    /// Returns which buckets equal fresh ones: those paid for by `by`, unless a fresh one would
+    /// start with the debt of a shared word.
     pub(super) fn drained(&self, by: u64) -> Drained<impl Fn(u32) -> bool> {
         let owes = move |fingerprint| {
-            // Relaxed: the word only grows. If it owes more by now, a bucket is given up that would
-            // have been better than the fresh one that follows; none is better for it.
+            // Relaxed: the word only grows. If it owes more by now, the bucket that is given up
+            // would have been better than the fresh one that follows, so no key gains by it.
             self.word(fingerprint).load(Ordering::Relaxed) > by
         };
         Drained { by, owes: (self.policy == OnFull::Shared).then_some(owes) }
     }
 
-    /// The policy's answer. A slot may come free at `ready`.
+    /// Answers by the policy. A slot may come free at `ready`.
     pub(super) fn answer(&self, place: Place, plan: &Plan, charge: &Charge, ready: u64) -> Verdict {
         let verdict = match self.policy {
             OnFull::Deny => Verdict::no_slot(plan, charge.now(), ready),
@@ -96,10 +96,10 @@ impl Overflow {
         verdict
     }
 
-    /// The answer to a new key whose bucket would have started in too much debt.
+    /// Returns the answer to a new key whose bucket would have started in too much debt.
     pub(super) fn refuse(&self, place: Place, plan: &Plan, charge: &Charge) -> Verdict {
         match self.policy {
-            // At the end of time.
+            // This happens only at the end of time.
             OnFull::Deny | OnFull::Admit => Verdict::denied(0, charge),
             OnFull::Shared => self.answer(place, plan, charge, u64::MAX),
         }

@@ -1,4 +1,4 @@
-//! Where a key lives in a table of sets, and how it is told from others there.
+//! Where a key lives in a table of sets, and how it is distinguished from others there.
 
 use core::hash::{BuildHasher, Hash};
 
@@ -9,7 +9,7 @@ use core::hash::{BuildHasher, Hash};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     spread: u32,
-    /// What stands in the slot for the key.
+    /// The word in the slot that stands for the key.
     pub(super) fingerprint: u32,
 }
 
@@ -20,16 +20,16 @@ impl Place {
         Self { spread: (hash >> 32) as u32, fingerprint: hash as u32 }
     }
 
-    /// The index of the key's set: the hash scaled to the range, so that any number of sets will do
-    /// (Lemire, "Fast Random Integer Generation in an Interval", 2019). Wraps, and spreads less
-    /// well, beyond 2^32 sets: half a terabyte.
+    /// Returns the index of the key's set: the hash scaled to the range, which works for any number
+    /// of sets (Lemire, "Fast Random Integer Generation in an Interval", 2019). Beyond 2^32 sets,
+    /// half a terabyte, it wraps and spreads less well.
     #[inline]
     pub(super) fn set(self, sets: usize) -> usize {
         (u64::from(self.spread).wrapping_mul(sets as u64) >> 32) as usize
     }
 
-    /// The line of the set in which the key is looked for first: the bit that makes 64, a line's
-    /// size, so that the address is found with one instruction.
+    /// Returns the line of the set in which the key is looked for first. The hash's bit of the
+    /// value 64, a line's size, chooses it, so that one instruction finds the address.
     #[inline]
     pub(super) fn line(self) -> usize {
         (self.fingerprint >> 6 & 1) as usize

@@ -8,24 +8,25 @@ use super::unit::{Scale, Unit};
 const EXACT: u64 = 3;
 
 impl Unit {
-    /// The unit that suits `quota`: its cell is a whole number of units, or a unit a whole number
-    /// of cells.
+    /// Returns the unit that suits `quota`: its cell is a whole number of units, or a unit is a
+    /// whole number of cells.
     ///
     /// # Errors
     ///
-    /// [`QuotaError::TooFast`].
+    /// Fails with [`QuotaError::TooFast`].
     pub const fn for_quota(quota: Quota) -> Result<Self, QuotaError> {
         Self::for_quotas(&[quota])
     }
 
-    /// The coarsest unit in which the cells of all `quotas` are whole, if it fits; otherwise the
-    /// one that suits the fastest. Whether each quota can be had in it, [`plan`](Self::plan) says.
+    /// Returns the coarsest unit in which the cells of all `quotas` are whole, if it fits;
+    /// otherwise the unit that suits the fastest. [`plan`](Self::plan) then says whether a quota
+    /// fits the unit.
     ///
-    /// Closed quotas suit any unit. With no other, the unit is a nanosecond.
+    /// Closed quotas suit any unit. If all are closed, the unit is a nanosecond.
     ///
     /// # Errors
     ///
-    /// [`QuotaError::TooFast`].
+    /// Fails with [`QuotaError::TooFast`].
     pub const fn for_quotas(quotas: &[Quota]) -> Result<Self, QuotaError> {
         // Rates are n / p cells a nanosecond, in lowest terms.
         let mut common: Option<(u64, u64)> = Some((1, 0));
@@ -74,7 +75,7 @@ impl Unit {
         Plan::compile(self, quota)
     }
 
-    /// Whether all `quotas` can be had.
+    /// Returns whether all `quotas` can be compiled for this unit.
     const fn holds(self, quotas: &[Quota]) -> bool {
         let mut i = 0;
         while i < quotas.len() {
@@ -87,7 +88,7 @@ impl Unit {
     }
 }
 
-/// What a decision needs of its plan: how its units become cells and nanoseconds.
+/// The part of a plan that a decision needs: how its units become cells and nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
     scale: Scale,
@@ -115,39 +116,40 @@ impl Terms {
         self.shaped
     }
 
-    /// The burst in cells; where a unit is several cells, rounded up to whole units.
+    /// Returns the burst in cells; where a unit is several cells, rounded up to whole units.
     pub(super) const fn limit(&self) -> u64 {
         self.cells(self.burst)
     }
 
-    /// The whole cells in `units`, which are at most the burst.
+    /// Returns the whole cells in `units`, which are at most the burst.
     pub(super) const fn cells(&self, units: u64) -> u64 {
         // Below 2^63: neither is above the burst, and that was given as such a number of cells.
         (((units as u128) << self.shift) / self.cell as u128) as u64
     }
 
-    /// `cells` in units, rounded down, and at most `most`.
+    /// Converts `cells` to units, rounded down, and at most `most`.
     pub(super) const fn units(&self, cells: u64, most: u64) -> u64 {
         let units = (cells as u128 * self.cell as u128) >> self.shift;
         if units < most as u128 { units as u64 } else { most }
     }
 }
 
-/// A [`Quota`] in the terms of one table: what every check is given.
+/// A [`Quota`] in the terms of one table, as every check takes it.
 ///
-/// Made by [`BucketTable::plan`](crate::BucketTable::plan),
-/// [`LocalBucketTable::plan`](crate::LocalBucketTable::plan) or [`Unit::plan`], once, and then
-/// passed by reference to any number of checks. One table serves as many plans as it likes, as long
-/// as all were compiled for its unit.
+/// [`BucketTable::plan`](crate::BucketTable::plan),
+/// [`LocalBucketTable::plan`](crate::LocalBucketTable::plan) or [`Unit::plan`] makes a plan once,
+/// and the caller passes it by reference to any number of checks. One table serves any number of
+/// plans, as long as all were compiled for its unit.
 ///
 /// # Accuracy
 ///
-/// * A cell is rounded up to whole units, so the rate is never above the quota's, and
-///   [`error`](Self::error) says by how much it is below: 0 for the quotas the unit was made for.
+/// * A cell is rounded up to whole units, so the rate is never above the quota's.
+///   [`error`](Self::error) says by how much it is below: 0 for the quotas that the unit was made
+///   for.
 /// * Where a unit is several cells (rates above 2^30 a second) each cost and the burst are rounded
 ///   up to whole units, and a refund is rounded down.
-/// * A converted time is rounded down by less than a unit. Two of them say what a refund is worth,
-///   which may be a unit more or less. [`is_exact`](Self::is_exact) plans have none of these
+/// * A converted time is rounded down by less than a unit. What a refund is worth depends on two of
+///   them, so it may be a unit more or less. [`is_exact`](Self::is_exact) plans have none of these
 ///   roundings.
 ///
 /// So an answer is never later than the quota allows by more than `error`, and never earlier by
@@ -192,17 +194,18 @@ impl Plan {
         })
     }
 
-    /// Whether every answer is the one that exact arithmetic over the rationals would give.
+    /// Returns whether every answer is the one that exact arithmetic over the rationals would give.
     pub const fn is_exact(&self) -> bool {
         self.exact
     }
 
-    /// By how much the rate is below the quota's, in parts per 10^9, rounded up. At most 976,563.
+    /// Returns by how much the rate is below the quota's, in parts per 10^9, rounded up. It is at
+    /// most 976,563.
     pub const fn error(&self) -> u32 {
         self.error
     }
 
-    /// The burst in cells; where a unit is several cells, rounded up to whole units.
+    /// Returns the burst in cells; where a unit is several cells, rounded up to whole units.
     pub const fn limit(&self) -> u64 {
         self.terms.limit()
     }
@@ -222,7 +225,7 @@ impl Plan {
         self.terms.burst
     }
 
-    /// The time that one cell takes, in whole units, at least one.
+    /// Returns the time that one cell takes, in whole units, at least one.
     pub(super) const fn cell_time(&self) -> u64 {
         let units = self.terms.cell >> self.terms.shift;
         if units == 0 { 1 } else { units }
@@ -233,8 +236,8 @@ impl Plan {
         self.window
     }
 
-    /// The charge of `cost` cells at the time `now`; `None` if that is nothing, or more than could
-    /// ever be admitted.
+    /// Makes the charge of `cost` cells at the time `now`. Returns `None` if that is nothing, or
+    /// more than could ever be admitted.
     #[inline(always)]
     pub(super) const fn charge(&self, cost: u64, now: u64) -> Option<Charge> {
         let units = if self.terms.shift == 0 {
@@ -252,7 +255,8 @@ impl Plan {
         }
     }
 
-    /// As [`charge`](Self::charge), to ask and not to charge: for no cost there is an answer, too.
+    /// Makes the charge as [`charge`](Self::charge) does, but only to ask: a cost of zero has an
+    /// answer, too.
     pub(super) const fn inquiry(&self, cost: u64, now: u64) -> Option<Charge> {
         match cost {
             0 if self.window > 0 => Some(Charge::new(self.window, 0, now)),
@@ -260,18 +264,20 @@ impl Plan {
         }
     }
 
-    /// `cost` cells in units, where those are several cells; the largest number if it does not fit.
+    /// Converts `cost` cells to units, where a unit is several cells. Returns the largest number if
+    /// the result does not fit.
     #[cold]
     const fn whole_units(&self, cost: u64) -> u64 {
         let units = round_up(cost, self.terms.cell, self.terms.shift as u32);
         if units >> 64 == 0 { units as u64 } else { u64::MAX }
     }
 
-    /// A debt of `units` under this plan, in the units of the same number of cells under `other`,
-    /// rounded up.
+    /// Converts a debt of `units` under this plan to the units of the same number of cells under
+    /// `other`, rounded up.
     pub(super) const fn debt_under(&self, other: &Self, units: u64) -> u64 {
-        // units * (other.terms.cell / 2^other.terms.shift) / (self.terms.cell / 2^self.terms.shift). The windows of both
-        // plans are below 2^60; beyond the other's there is nothing to tell apart.
+        // units * (other.terms.cell / 2^other.terms.shift) / (self.terms.cell /
+        // 2^self.terms.shift). The windows of both plans are below 2^60; beyond the other's there
+        // is nothing to tell apart.
         let cells = (units as u128) * other.terms.cell as u128;
         let debt = if self.terms.shift >= other.terms.shift {
             let by = self.terms.shift - other.terms.shift;
@@ -293,14 +299,15 @@ pub enum Keep {
     /// rate never denies what was admissible before (where a unit is several cells, to within a
     /// unit).
     Cells,
-    /// The debt in time: who was full again in 3 s still is.
+    /// The debt in time: a bucket that would be full again in 3 s still will.
     Time,
     /// Nothing: the bucket is as new.
     Fresh,
 }
 
-/// The time of a bucket moved from `old` to `new` at `now`. Never deeper in debt than `new` can be;
-/// but a closed plan has no terms of its own, and leaves the debt as it is for the plan after it.
+/// Returns the time of a bucket moved from `old` to `new` at `now`. It is never deeper in debt than
+/// `new` can be. But a closed plan has no terms of its own, and leaves the debt as it is for the
+/// plan after it.
 pub(super) const fn convert(
     time: u64,
     now: u64,

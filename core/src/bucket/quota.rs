@@ -1,4 +1,4 @@
-//! What a person writes: so many cells a period, and how many at once.
+//! What a person writes: how many cells a period, and how many at once.
 
 use core::fmt;
 use core::time::Duration;
@@ -37,7 +37,8 @@ pub struct Quota {
 const SECOND: u64 = 1_000_000_000;
 
 impl Quota {
-    /// `cells` in every `period`; the burst is `cells` until [`burst`](Self::burst) says otherwise.
+    /// Creates a quota of `cells` in every `period`. The burst is `cells` until
+    /// [`burst`](Self::burst) sets it.
     ///
     /// # Errors
     ///
@@ -58,36 +59,37 @@ impl Quota {
         Ok(Self { cells, period, burst: cells, max_wait: 0 })
     }
 
-    /// `cells` a second. Errors as [`new`](Self::new).
+    /// Creates a quota of `cells` a second. Fails as [`new`](Self::new) does.
     pub const fn per_second(cells: u64) -> Result<Self, QuotaError> {
         Self::new(cells, Duration::from_nanos(SECOND))
     }
 
-    /// `cells` a minute. Errors as [`new`](Self::new).
+    /// Creates a quota of `cells` a minute. Fails as [`new`](Self::new) does.
     pub const fn per_minute(cells: u64) -> Result<Self, QuotaError> {
         Self::new(cells, Duration::from_nanos(60 * SECOND))
     }
 
-    /// `cells` an hour. Errors as [`new`](Self::new).
+    /// Creates a quota of `cells` an hour. Fails as [`new`](Self::new) does.
     pub const fn per_hour(cells: u64) -> Result<Self, QuotaError> {
         Self::new(cells, Duration::from_nanos(3_600 * SECOND))
     }
 
-    /// `cells` in 24 hours. Errors as [`new`](Self::new).
+    /// Creates a quota of `cells` in 24 hours. Fails as [`new`](Self::new) does.
     pub const fn per_day(cells: u64) -> Result<Self, QuotaError> {
         Self::new(cells, Duration::from_nanos(86_400 * SECOND))
     }
 
-    /// A quota that denies everything and for which nothing is ever stored.
+    /// Creates a quota that denies everything. No table stores anything for it.
     pub const fn closed() -> Self {
         Self { cells: 0, period: 1, burst: 0, max_wait: 0 }
     }
 
-    /// At most `cells` at once, out of a bucket that has been left alone for long enough.
+    /// Sets the burst: at most `cells` at once, out of a bucket that has been left alone for long
+    /// enough.
     ///
     /// # Errors
     ///
-    /// * [`QuotaError::ZeroBurst`]: `cells` is 0: nothing could ever be admitted.
+    /// * [`QuotaError::ZeroBurst`]: `cells` is 0, with which nothing could ever be admitted.
     /// * [`QuotaError::TooLarge`]: `cells` is 2^63 or more.
     pub const fn burst(self, cells: u64) -> Result<Self, QuotaError> {
         if cells == 0 {
@@ -99,39 +101,40 @@ impl Quota {
         Ok(Self { burst: cells, ..self })
     }
 
-    /// Makes the bucket a queue: what exceeds the burst is admitted too, to be sent after the delay
-    /// that [`Decision::delay`](crate::Decision::delay) names, as long as that is no more than
-    /// `max_wait`. The classic leaky queue has a burst of 1.
+    /// Makes the bucket a queue: a request beyond the burst is admitted too, if its delay is at
+    /// most `max_wait`. [`Decision::delay`](crate::Decision::delay) says how long it must be
+    /// delayed. The classic leaky queue has a burst of 1.
     pub const fn shape(self, max_wait: Duration) -> Self {
         Self { max_wait: nanos(max_wait), ..self }
     }
 
-    /// Cells a period; 0 if closed.
+    /// Returns the cells a period, or 0 if the quota is closed.
     pub const fn cells(&self) -> u64 {
         self.cells
     }
 
-    /// The period.
+    /// Returns the period.
     pub const fn period(&self) -> Duration {
         Duration::from_nanos(self.period)
     }
 
-    /// The burst in cells; 0 if closed.
+    /// Returns the burst in cells, or 0 if the quota is closed.
     pub const fn burst_cells(&self) -> u64 {
         self.burst
     }
 
-    /// The longest delay of a shaping quota; zero for one that admits or denies at once.
+    /// Returns the longest delay of a shaping quota, or zero if the quota admits or denies at once.
     pub const fn max_wait(&self) -> Duration {
         Duration::from_nanos(self.max_wait)
     }
 
-    /// Whether the quota denies everything.
+    /// Returns whether the quota denies everything.
     pub const fn is_closed(&self) -> bool {
         self.cells == 0
     }
 
-    /// Cells per nanosecond as a fraction in lowest terms. Not for closed quotas.
+    /// Returns the cells per nanosecond as a fraction in lowest terms. The quota must not be
+    /// closed.
     pub(super) const fn rate(&self) -> (u64, u64) {
         let common = gcd(self.cells, self.period);
         (self.cells / common, self.period / common)
@@ -145,7 +148,7 @@ pub(super) const fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// Why a quota cannot be had: which bound it breaks.
+/// Why a quota is refused: the bound that it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QuotaError {
@@ -155,7 +158,7 @@ pub enum QuotaError {
     ZeroPeriod,
     /// The burst is 0 cells.
     ZeroBurst,
-    /// The cells, the burst, or the period in nanoseconds, are 2^63 or more.
+    /// The cells, the burst or the period in nanoseconds is 2^63 or more.
     TooLarge,
     /// The rate is above 2^63 cells a second.
     TooFast,

@@ -37,26 +37,28 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The whole units in `nanos` nanoseconds, at most [`TIME_MAX`]. Monotone.
+    /// Returns the whole units in `nanos` nanoseconds, at most [`TIME_MAX`]. The result is
+    /// monotone.
     #[inline]
     pub(super) const fn units(self, nanos: u64) -> u64 {
         let product = nanos as u128 * self.factor as u128;
         if product >> (FRACTION + TIME_BITS) != 0 { TIME_MAX } else { (product >> FRACTION) as u64 }
     }
 
-    /// The fewest nanoseconds that make at least `units`, or the most that a `u64` holds.
+    /// Returns the fewest nanoseconds that make at least `units`, or the most that a `u64` holds.
     pub(super) const fn nanos(self, units: u64) -> u64 {
         let nanos = ((units as u128) << FRACTION).div_ceil(self.factor as u128);
         if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
     }
 
-    /// Units that are at least `duration`, and none if that is zero.
+    /// Returns units that are at least `duration`, and none if that is zero.
     pub(super) const fn at_least(self, duration: Duration) -> u64 {
         let nanos = nanos(duration);
         if nanos == 0 { 0 } else { self.units(nanos) + 1 }
     }
 
-    /// Whether time runs for ten years before a bucket `window` units ahead of it overflows.
+    /// Returns whether time runs for ten years before a bucket `window` units ahead of it
+    /// overflows.
     pub(super) const fn has_horizon(self, window: u128) -> bool {
         self.units(HORIZON) as u128 + window <= TIME_MAX as u128
     }
@@ -98,12 +100,13 @@ impl Unit {
     /// One nanosecond.
     pub const NANOSECOND: Self = Self::exact(1);
 
-    /// Whether times are converted without rounding.
+    /// Returns whether times are converted without rounding.
     pub const fn is_exact(&self) -> bool {
         self.denominator == 1 && self.exponent == 0
     }
 
-    /// Whether the unit is a part of a cell of the rate that it was made for, not several cells.
+    /// Returns whether the unit is a part of a cell of the rate that it was made for, not several
+    /// cells.
     pub(super) const fn divides_a_cell(&self) -> bool {
         self.exponent >= 0
     }
@@ -113,11 +116,11 @@ impl Unit {
         self.scale
     }
 
-    /// The scale of a plan or a decision that is used on a table of this unit.
+    /// Returns the scale of a plan or a decision that is used on a table of this unit.
     ///
     /// # Panics
     ///
-    /// If it was compiled for another: a programming error.
+    /// Panics if the scale is that of another unit, which is a programming error.
     #[inline]
     pub(super) fn scale_of(&self, used: Scale) -> Scale {
         if used != self.scale {
@@ -126,7 +129,7 @@ impl Unit {
         self.scale
     }
 
-    /// A unit of a whole part of a nanosecond.
+    /// Creates a unit of a whole part of a nanosecond.
     pub(super) const fn exact(per_nanosecond: u64) -> Self {
         Self {
             scale: Scale { factor: per_nanosecond << FRACTION },
@@ -136,8 +139,8 @@ impl Unit {
         }
     }
 
-    /// The unit of `2^-f` cells of the rate `n / p` cells a nanosecond, with `f` chosen to make
-    /// more than 2^30 and at most 2^31 units a second.
+    /// Returns the unit of `2^-f` cells of the rate `n / p` cells a nanosecond. `f` is chosen to
+    /// make more than 2^30 and at most 2^31 units a second.
     pub(super) const fn power_of_two(n: u64, p: u64) -> Result<Self, QuotaError> {
         // Both sides stay below 2^127, for n and p are below 2^63.
         let mut per_second = n as u128 * SECOND as u128;
@@ -172,7 +175,7 @@ impl Unit {
         Ok(Self { scale: Scale { factor }, numerator: n, denominator: p, exponent })
     }
 
-    /// What a cell of `quota` is worth, rounded up.
+    /// Returns what a cell of `quota` is worth, rounded up.
     pub(super) const fn cell(&self, quota: &Quota) -> Result<Cell, QuotaError> {
         // numerator * p / (denominator * n), reduced crosswise, is whole + rest / den.
         let (n, p) = quota.rate();
@@ -193,7 +196,8 @@ impl Unit {
         let mut shift = exponent.unsigned_abs();
 
         if whole >> shift == 0 {
-            // A unit is several cells: charges are rounded up to units, so a fraction costs nothing.
+            // A unit is several cells: charges are rounded up to units, so a fraction costs
+            // nothing.
             while rest > 0 && whole >> 24 == 0 {
                 (whole, rest) = double(whole, rest, den);
                 shift += 1;
@@ -206,8 +210,8 @@ impl Unit {
         Self::round_up(whole, rest, den, shift, 0)
     }
 
-    /// A cell of the size `(whole + rest / den) / 2^places`, rounded up to a whole number. There are
-    /// at most 32 places.
+    /// Makes a cell of the size `(whole + rest / den) / 2^places`, rounded up to a whole number.
+    /// There are at most 32 places.
     const fn round_up(
         whole: u128,
         rest: u128,
@@ -223,7 +227,7 @@ impl Unit {
         if below == 0 && rest == 0 {
             return Ok(Cell { size: units as u64, shift, error: 0 });
         }
-        // As many binary places of the fraction as fit, rounded down: so the error is rounded up, and
+        // The fraction has as many binary places as fit, rounded down. So the error is rounded up,
         // by less than a part in 10^18.
         let room = whole.leading_zeros() - 1;
         let precision = if room < 63 { room } else { 63 };
@@ -239,8 +243,9 @@ impl Unit {
             return Err(QuotaError::Coarse);
         }
         let error = (excess * SECOND as u128).div_ceil(ideal) as i128;
-        // That little may have lifted it over a whole number. Unless both rates are beyond measure, it
-        // is told without rounding: `error` is enough if `excess * SECOND <= error * ideal`.
+        // That rounding may have lifted the error over a whole number. Unless both rates are beyond
+        // measure, the question is answered without rounding: `error` is enough if
+        // `excess * SECOND <= error * ideal`.
         let fewer = error - 1;
         let short = (((1 << places) - below) * SECOND as u128) as i128 - fewer * whole as i128;
         let most = SECOND as i128 + fewer;
@@ -257,7 +262,7 @@ fn wrong_unit() -> ! {
     panic!("the plan was compiled for another table's unit");
 }
 
-/// One step of long division: twice `whole + rest / den`.
+/// Does one step of long division: doubles `whole + rest / den`.
 const fn double(whole: u128, rest: u128, den: u128) -> (u128, u128) {
     let (whole, rest) = (whole << 1, rest << 1);
     if rest >= den { (whole + 1, rest - den) } else { (whole, rest) }

@@ -6,12 +6,13 @@ use super::plan::Plan;
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Admitted, and charged.
+    /// The request is admitted, and its cost was charged.
     Admitted,
-    /// Denied for now; nothing was charged.
+    /// The request is denied for now; nothing was charged.
     Denied,
-    /// Denied for ever: the cost is above the burst (and what may wait behind it), the quota is
-    /// closed, or the table's clock has reached the end of its horizon. Nothing was charged.
+    /// The request is denied for ever. The cost is above the burst (and what may wait behind it),
+    /// the quota is closed, or the table's clock has reached the end of its horizon. Nothing was
+    /// charged.
     Never,
 }
 
@@ -33,18 +34,19 @@ impl Verdict {
         Self { word: time << 4 | outcome as u64, figure }
     }
 
-    /// Admitted, and charged `cost` units; the bucket's time is now `time`.
+    /// Creates the verdict of a request that was charged `cost` units; the bucket's time is now
+    /// `time`.
     #[inline(always)]
     pub(super) const fn admitted(time: u64, cost: u64) -> Self {
         Self::new(time, cost, Outcome::Admitted)
     }
 
-    /// Denied for ever, on a bucket of `time`.
+    /// Creates the verdict of a request denied for ever, on a bucket of `time`.
     pub(super) const fn never(time: u64) -> Self {
         Self::new(time, 0, Outcome::Never)
     }
 
-    /// Denied `charge`, on a bucket of `time`.
+    /// Creates the verdict of a request denied `charge`, on a bucket of `time`.
     #[inline(always)]
     pub(super) const fn denied(time: u64, charge: &Charge) -> Self {
         match charge.ready(time) {
@@ -53,8 +55,8 @@ impl Verdict {
         }
     }
 
-    /// What a charge (`None`: one that no bucket could bear) would be answered on `time`. Nothing
-    /// is charged.
+    /// Creates the verdict that a charge would get on `time`, charging nothing. `None` is a charge
+    /// that no bucket could bear.
     pub(super) const fn foreseen(charge: Option<Charge>, time: u64) -> Self {
         match charge {
             None => Self::never(time),
@@ -63,9 +65,10 @@ impl Verdict {
         }
     }
 
-    /// Denied at `now` because there is no bucket for the key; there may be one at the time
-    /// `ready`. The client is told to wait for the time of a cell at least: without a bucket it
-    /// would otherwise come back at once, and again. The figures are those of an empty bucket.
+    /// Creates the verdict of a request denied at `now` because there is no bucket for the key;
+    /// there may be one at the time `ready`. The client is to wait for the time of a cell at least,
+    /// or without a bucket it would come back at once, again and again. The figures are those of an
+    /// empty bucket.
     pub(super) const fn no_slot(plan: &Plan, now: u64, ready: u64) -> Self {
         let (empty, soonest) = (now + plan.burst(), now + plan.cell_time());
         let ready = if ready > soonest { ready } else { soonest };
@@ -75,7 +78,7 @@ impl Verdict {
         Self::new(empty, ready, Outcome::Denied).unplaced()
     }
 
-    /// The same, for a key that has no bucket of its own because the table is full.
+    /// Returns this verdict for a key that has no bucket of its own because the table is full.
     pub(super) const fn unplaced(self) -> Self {
         Self { word: self.word | UNPLACED, ..self }
     }
@@ -97,7 +100,7 @@ impl Verdict {
         self.word >> 4
     }
 
-    /// What was charged, in units: 0 unless the request was admitted.
+    /// Returns what was charged, in units: 0 unless the request was admitted.
     pub(super) const fn charged(self) -> u64 {
         match self.outcome() {
             Outcome::Admitted => self.figure,
@@ -105,7 +108,7 @@ impl Verdict {
         }
     }
 
-    /// When a denied request would be admitted, in units.
+    /// Returns when a denied request would be admitted, in units.
     pub(super) const fn ready(self) -> u64 {
         self.figure
     }

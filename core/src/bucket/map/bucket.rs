@@ -2,49 +2,49 @@
 //!
 //! # Algorithm
 //!
-//! A refund must know how much was given back to the bucket since the charge, so that count is kept
-//! beside the time, and both must change as one. They do without a lock because neither is ever
+//! A refund must know how much was given back to the bucket since the charge. So that count is kept
+//! beside the time, and both must change as one. They do so without a lock because neither is ever
 //! lowered. `gross` is where the bucket's time would be if nothing had been given back, and
-//! `returned` is what was:
+//! `returned` is what was given back:
 //!
 //! ```text
 //! time = gross - returned        a charge exchanges `gross`, a refund exchanges `returned`
 //! ```
 //!
 //! A charge reads `gross` and then `returned`, and is in force if `gross` is still what it read. It
-//! comes before every refund that has changed `returned` in between: whether it is admitted and what
-//! it leaves are as if those came later. A refund reads `returned` and then `gross`, and is in force
-//! if `returned` is still what it read. Charges that it has not seen come before it: the bucket owed
-//! more than the refund knew of, so it gave back no more than it might have. So all that changes a
-//! bucket is in one order, in which everything was computed from what came before.
+//! comes before every refund that has changed `returned` in between. Whether it is admitted and
+//! what it leaves are as if those refunds came later. A refund reads `returned` and then `gross`,
+//! and is in force if `returned` is still what it read. Charges that it has not seen come before
+//! it: the bucket owed more than the refund knew of, so it gave back no more than it might have. So
+//! all changes of a bucket are in one order, in which each was computed from what came before.
 //!
-//! An answer that writes nothing looks at `gross` again, because what it has read of `returned` may
-//! belong to a later one.
+//! An answer that writes nothing reads `gross` again, because the `returned` that it has read may
+//! belong to a later `gross`.
 //!
 //! # Giving a bucket up
 //!
-//! Charging and giving up compete on `gross`. What was charged to a bucket before it was refunded must
-//! not look, to a refund that finds the key's next bucket, as if nothing had been given back since. So
-//! the count of a new bucket does not begin at zero but at the [`Base`], beyond which no bucket had
-//! counted that was given up. With that base as `returned`, `s1 - k` is no more than the time at which
-//! the bucket was given up: by then it had flowed in.
+//! Charging and giving up compete on `gross`. A refund may find the key's next bucket in place of
+//! the one that was charged. It must not conclude that nothing had been given back since the
+//! charge. So the count of a new bucket does not begin at zero but at the [`Base`]; no bucket that
+//! was given up had counted beyond that. With that base as `returned`, `s1 - k` is no more than the
+//! time at which the bucket was given up: by then the charge had flowed in.
 //!
-//! A key's bucket may be made, refunded, given up and taken out of the map between two looks of a
-//! thread that makes another, and the map then looks as before. So a bucket is published without a
-//! time, and gets one only if the base, read after that, is not ahead of its count; else it is given
-//! up before anything was charged to it.
+//! While a thread makes a bucket, another bucket of the key may be made, refunded, given up and
+//! taken out of the map. The map then looks as before. So a bucket is published without a time. It
+//! gets one only if the base, read after that, is not ahead of its count. Otherwise it is given up
+//! before anything was charged to it.
 //!
 //! # Bounds
 //!
-//! The words count modulo 2^63 units, and only differences matter. A refund would be deceived if 2^62
-//! units (48 years at least) were given back to one bucket, or to one after the other, between the
-//! charge and its refund, while the charge has not flowed in. With a burst that takes a minute to flow
-//! in, that is a refund of a whole burst 400,000 times a second.
+//! The words count modulo 2^63 units, and only differences matter. A refund would be deceived if
+//! 2^62 units (48 years at least) were given back between a charge and its refund while the charge
+//! has not flowed in. It does not matter whether one bucket counts them or several in turn. With a
+//! burst that takes a minute to flow in, that is a refund of a whole burst 400,000 times a second.
 
 use super::super::fresh::Fresh;
 use crate::sync::{AtomicU64, Ordering};
 
-/// A bucket, or what is left of one that was given up.
+/// A bucket, or what is left of a bucket that was given up.
 #[derive(Debug)]
 pub(super) struct Bucket {
     /// `{ gross: 63, 0 }`, or one of the odd words below.
@@ -63,11 +63,12 @@ impl Base {
     }
 
     fn get(&self) -> u64 {
-        // Relaxed: a thread that has seen the end of the key's last bucket has seen what came before.
+        // Relaxed: a thread that has seen the end of the key's last bucket has seen what came
+        // before.
         self.0.load(Ordering::Relaxed)
     }
 
-    /// A bucket ends that has counted to `returned`.
+    /// Raises the base for a bucket that ends and has counted to `returned`.
     fn raise(&self, returned: u64) {
         let mut base = self.get();
         while is_ahead(returned, base) {
@@ -82,7 +83,7 @@ impl Base {
     }
 }
 
-/// The bucket can be found, and has no time yet: that of a fresh one is its.
+/// The bucket can be found, and has no time yet: its time is that of a fresh bucket.
 const UNCHARGED: u64 = 0b01;
 /// The bucket was given up, for good.
 const DEAD: u64 = 0b11;
@@ -91,7 +92,7 @@ const fn is_time(gross: u64) -> bool {
     gross & 1 == 0
 }
 
-/// Whether one count is ahead of the other, modulo 2^63.
+/// Returns whether one count is ahead of the other, modulo 2^63.
 const fn is_ahead(count: u64, other: u64) -> bool {
     count.wrapping_sub(other).cast_signed() > 0
 }
@@ -111,23 +112,23 @@ pub(super) struct Change {
 }
 
 impl Bucket {
-    /// A bucket that gets its time when it can be found.
+    /// Creates a bucket that gets its time once it can be found.
     pub(super) fn new(base: &Base) -> Self {
         Self { gross: AtomicU64::new(UNCHARGED), returned: AtomicU64::new(base.get()) }
     }
 
-    /// How much was given back since the count stood at `then`.
+    /// Returns how much was given back since the count stood at `then`.
     pub(super) const fn since(returned: u64, then: u64) -> u64 {
         time(returned, then)
     }
 
-    /// The time; `None` if the bucket was given up.
+    /// Returns the time, or `None` if the bucket was given up.
     pub(super) fn time<'a>(&self, base: &Base, fresh: impl Fn() -> Fresh<'a>) -> Option<u64> {
         Some(self.charge(base, fresh, |_| None)?.before)
     }
 
-    /// Replaces the time by what `f` makes of it, if that is anything: a time that is later. A bucket
-    /// without a time has that of a `fresh` one. `None` if the bucket was given up.
+    /// Replaces the time by a later one that `f` makes of it, if `f` makes any. A bucket without a
+    /// time has that of a `fresh` one. Returns `None` if the bucket was given up.
     #[inline]
     pub(super) fn charge<'a>(
         &self,
@@ -136,12 +137,12 @@ impl Bucket {
         f: impl Fn(u64) -> Option<u64>,
     ) -> Option<Change> {
         loop {
-            // Acquire: pairs with the exchanges below and in `edit`. The count read next is no older
-            // than the one which the last charge went by.
+            // Acquire: pairs with the exchanges below and in `edit`. The count read next is no
+            // older than the count that the last charge used.
             let gross = self.gross.load(Ordering::Acquire);
             let (before, returned) = if is_time(gross) {
-                // Acquire: pairs with the refund's exchange. The second look finds the charges which
-                // the refund had seen.
+                // Acquire: pairs with the refund's exchange. The second look finds the charges
+                // which the refund had seen.
                 let returned = self.returned.load(Ordering::Acquire);
                 (time(gross, returned), returned)
             } else if gross == DEAD {
@@ -157,8 +158,8 @@ impl Bucket {
                 continue;
             };
             let next = (after << 1).wrapping_add(returned);
-            // Release: pairs with the loads of `gross`: what this charge went by is not unknown to
-            // the next. Relaxed: the word is loaded anew.
+            // Release: pairs with the loads of `gross`, so the next charge knows what this one
+            // used. Relaxed: the word is loaded anew.
             let charged =
                 self.gross.compare_exchange(gross, next, Ordering::Release, Ordering::Relaxed);
             if charged.is_ok() {
@@ -167,8 +168,9 @@ impl Bucket {
         }
     }
 
-    /// As [`charge`](Self::charge), by the thread that has published the bucket uncharged. Leaves a
-    /// time in it also where nothing is charged, so that the bucket can be given up.
+    /// Charges as [`charge`](Self::charge) does, in the thread that has published the bucket
+    /// uncharged. Leaves a time in it even where nothing is charged, so that the bucket can be
+    /// given up.
     pub(super) fn charge_first(
         &self,
         base: &Base,
@@ -179,7 +181,7 @@ impl Bucket {
         let after = f(before);
         let returned = self.begin(base)?;
         let gross = (after.unwrap_or(before) << 1).wrapping_add(returned);
-        // Relaxed, both: the count by which this charge goes was published with the bucket.
+        // Relaxed, both: the count that this charge uses was published with the bucket.
         match self.gross.compare_exchange(UNCHARGED, gross, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => Some(Change { before, after, returned }),
             // Another thread was faster.
@@ -187,23 +189,23 @@ impl Bucket {
         }
     }
 
-    /// The time and the count of a bucket that has none yet.
+    /// Returns the time and the count of a bucket that has none yet.
     #[cold]
     fn unset<'a>(&self, base: &Base, fresh: &dyn Fn() -> Fresh<'a>) -> Option<(u64, u64)> {
         Some((fresh().settle(), self.begin(base)?))
     }
 
-    /// Where the count of a bucket begins that this thread found published and uncharged; `None` if
-    /// that is behind the base, for which it is given up.
+    /// Returns where the count begins of a bucket that this thread found published and uncharged.
+    /// If the base is ahead of that, gives the bucket up and returns `None`.
     fn begin(&self, base: &Base) -> Option<u64> {
         // Relaxed: published with the bucket, and nothing is given back to one without a time.
         let returned = self.returned.load(Ordering::Relaxed);
         if !is_ahead(base.get(), returned) {
             return Some(returned);
         }
-        // Relaxed, both: a thread that finds the bucket dead has found it published, and so sees the
-        // base as this one does. If it fails, another thread has charged the bucket, to which the
-        // base was not ahead yet, or has given it up.
+        // Relaxed, both: a thread that finds the bucket dead has found it published, and so sees
+        // the base as this one does. If the exchange fails, another thread has charged the bucket,
+        // because the base was not ahead of it yet, or has given it up.
         let end =
             self.gross.compare_exchange(UNCHARGED, DEAD, Ordering::Relaxed, Ordering::Relaxed);
         match end {
@@ -212,15 +214,15 @@ impl Bucket {
         }
     }
 
-    /// Replaces the time by what `f` makes of it and of the count of what was given back, if that is
-    /// anything. Does nothing to a bucket that has no time.
+    /// Replaces the time by what `f` makes of it and of the count of what was given back, if `f`
+    /// makes anything. Does nothing to a bucket that has no time.
     pub(super) fn edit(&self, f: impl Fn(u64, u64) -> Option<u64>) {
         loop {
-            // Acquire: pairs with the exchange below. The gross read next is no older than the one
-            // which the last refund went by.
+            // Acquire: pairs with the exchange below. The gross read next is no older than the
+            // gross that the last refund used.
             let returned = self.returned.load(Ordering::Acquire);
             // Acquire: pairs with the charges. The second look at the count finds one no older than
-            // that which the last charge went by; an exchange of the count needs nothing for that.
+            // the last charge used; an exchange of the count needs nothing for that.
             let gross = self.gross.load(Ordering::Acquire);
             if !is_time(gross) {
                 return;
@@ -245,7 +247,7 @@ impl Bucket {
         }
     }
 
-    /// When the bucket may be given up, if it is left alone; `None` if it was given up.
+    /// Returns when the bucket may be given up, if it is left alone, or `None` if it was given up.
     pub(super) fn ends(&self) -> Option<u64> {
         // Relaxed, both: a hint.
         match self.gross.load(Ordering::Relaxed) {
@@ -255,8 +257,8 @@ impl Bucket {
         }
     }
 
-    /// Gives the bucket up if `drained` says so of its time; whether it is given up. One without a
-    /// time is in its first charger's hands, and stays.
+    /// Gives the bucket up if `drained` says so of its time. Returns whether it is given up. A
+    /// bucket without a time belongs to its first charger, and stays.
     pub(super) fn kill(&self, base: &Base, drained: impl FnOnce(u64) -> bool) -> bool {
         // Acquire: pairs with the exchange below. Where a bucket is found dead and taken out of the
         // map, the base was raised before.
@@ -270,8 +272,8 @@ impl Bucket {
             return false;
         }
         base.raise(returned);
-        // Release: pairs with the loads that find the bucket dead, and which read the base then.
-        // Relaxed: it is left alone.
+        // Release: pairs with the loads that find the bucket dead and then read the base. Relaxed:
+        // the bucket is left alone.
         self.gross.compare_exchange(gross, DEAD, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 }

@@ -1,5 +1,5 @@
-//! Places for keys, of which there are as many as the map may hold. A place and its map are a guard and
-//! its owner, so their files import each other.
+//! Places for keys: there are as many as keys that the map may hold. A place and its map are a
+//! guard and its owner, so their files import each other.
 
 use core::hash::{BuildHasher, Hash};
 use core::mem::ManuallyDrop;
@@ -8,13 +8,13 @@ use super::BucketMap;
 use crate::reclaim::Guard;
 use crate::sync::Ordering;
 
-/// A place for one more key, given back on drop: also where a caller's `Hash` or `Eq` panics while
-/// the key is on its way into the map.
+/// A place for one more key. It is given back on drop, even where a caller's `Hash` or `Eq` panics
+/// while the key is on its way into the map.
 pub(super) struct Room<'a, K: Hash + Eq + Send + 'static, S: BuildHasher>(&'a BucketMap<K, S>);
 
 impl<'a, K: Hash + Eq + Send + 'static, S: BuildHasher> Room<'a, K, S> {
-    /// Takes a place, and makes room for it if there is none; or says when the first of the buckets
-    /// looked through may be given up.
+    /// Takes a place, and makes room for it if there is none. Fails with the time at which the
+    /// first of the buckets looked through may be given up.
     pub(super) fn take(buckets: &'a BucketMap<K, S>, now: u64, guard: &Guard) -> Result<Self, u64> {
         if let Some(room) = Self::free(buckets) {
             return Ok(room);
@@ -33,7 +33,8 @@ impl<'a, K: Hash + Eq + Send + 'static, S: BuildHasher> Room<'a, K, S> {
         Some(Self(buckets))
     }
 
-    /// The key has its bucket: the place is given back when that is removed.
+    /// Keeps the place, because the key has its bucket. The place is given back when that is
+    /// removed.
     pub(super) fn keep(self) {
         _ = ManuallyDrop::new(self);
     }
