@@ -1,29 +1,30 @@
-//! Why an entry goes, and who goes for whom.
+//! Why an entry is removed, and which entry is removed for a new one.
 
 use core::fmt;
 
-/// Why an entry is gone.
+/// Why an entry was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Departure {
-    /// Its time was up.
+    /// It had expired.
     Expired,
     /// It was withdrawn, cleared or forgotten.
     Withdrawn,
-    /// Another was entered for its key.
+    /// Another entry took its key.
     Replaced,
-    /// Another needed its room: [`WhenFull::EvictSoonest`].
+    /// Another entry needed its room: [`WhenFull::EvictSoonest`].
     Evicted,
 }
 
-/// What becomes of a newcomer when a namespace holds as many entries as it may.
+/// What happens to a new entry when a namespace holds as many entries as it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WhenFull {
-    /// It is handed back. In a `Registry`, what has ended or was withdrawn without a guard holds its room
-    /// until it is pruned or swept.
+    /// The new entry is handed back. In a `Registry`, an entry that has ended or was withdrawn
+    /// without a guard holds its room until it is pruned or swept.
     #[default]
     Refuse,
-    /// The entry that would expire soonest goes for it: of all, where there are few or they are in fixed
-    /// memory; of those that a hand passes in 256 steps, where there are many.
+    /// The entry that would expire soonest is removed. Where there are few entries or fixed memory,
+    /// it is the soonest of all. Where there are many, it is the soonest of those that a hand
+    /// passes in 256 steps.
     EvictSoonest,
 }
 

@@ -7,15 +7,17 @@ use heapless::{LinearMap, String};
 use super::{Departure, LapsedError, WhenFull};
 use crate::time::{Instant, Ttl};
 
-/// A registry for up to `N` entries with ids of up to `ID` bytes: no heap, no atomics, for firmware.
+/// A registry for up to `N` entries with ids of up to `ID` bytes: no heap, no atomics, for
+/// firmware.
 ///
-/// One namespace: a device that needs several holds several. What has ended is never handed out, whether
-/// it was [pruned](Self::prune) or not; where there is no room, it is evicted first. To look an id up is to
-/// compare it with all: up to `N` comparisons, and no hash that could be attacked.
+/// It is one namespace: a device that needs several holds several. An entry that has ended is never
+/// handed out, whether it was [pruned](Self::prune) or not; where there is no room, it is evicted
+/// first. To look an id up is to compare it with all: up to `N` comparisons, and no hash that could
+/// be attacked.
 ///
-/// A [lease](FixedLease) renews and withdraws the entry that it was given for, and no other that has taken the
-/// id since; [`renew_any`](Self::renew_any) and [`withdraw_any`](Self::withdraw_any) act on the entry that
-/// the id stands for now.
+/// A [lease](FixedLease) renews and withdraws the entry that it was given for, and no other that
+/// has taken the id since; [`renew_any`](Self::renew_any) and [`withdraw_any`](Self::withdraw_any)
+/// act on the entry that the id stands for now.
 ///
 /// ```
 /// use core::time::Duration;
@@ -45,10 +47,10 @@ pub struct FixedRegistry<V, const N: usize, const ID: usize = 32> {
 
 #[derive(Clone, Debug)]
 struct Leased<V> {
-    /// Of its lease.
+    /// The number of its lease.
     number: u64,
     ttl: Ttl,
-    /// `None`: never.
+    /// When it ends; `None` for never.
     end: Option<Instant>,
     value: V,
 }
@@ -62,12 +64,12 @@ impl<V> Leased<V> {
         if self.is_past(now) {
             return Err(LapsedError);
         }
-        // A renewal of an earlier time shortens nothing; what never ends does not begin to.
+        // A renewal of an earlier time shortens nothing, and an entry that never ends gets no end.
         self.end = self.end.max(end(self.ttl, now));
         Ok(())
     }
 
-    /// Of two, the one that ends soonest has the smaller.
+    /// Returns the entry's rank: the one that ends sooner has the smaller.
     fn rank(&self) -> u64 {
         self.end.map_or(u64::MAX, Instant::as_nanos)
     }
@@ -80,13 +82,13 @@ fn end(ttl: Ttl, now: Instant) -> Option<Instant> {
     }
 }
 
-/// The right to renew one entry of a [`FixedRegistry`], and to withdraw it: its number, which says nothing
-/// about which registry it is of.
+/// The right to renew and to withdraw one entry of a [`FixedRegistry`]: its number, which does not
+/// say which registry it is of.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a lease that is dropped cannot be renewed"]
 pub struct FixedLease(u64);
 
-/// What came of [`advertise`](FixedRegistry::advertise).
+/// The result of [`advertise`](FixedRegistry::advertise).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Advertised<V, const ID: usize> {
     /// The lease of the new entry.
@@ -95,23 +97,23 @@ pub struct Advertised<V, const ID: usize> {
     pub displaced: Option<Displaced<V, ID>>,
 }
 
-/// The entry that was removed for a newcomer.
+/// The entry that was removed for a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Displaced<V, const ID: usize> {
     /// Its id.
     pub id: String<ID>,
-    /// What it was.
+    /// Its value.
     pub value: V,
     /// Why it was removed.
     pub cause: Departure,
 }
 
-/// Why something was not entered. The registry is as it was.
+/// Why an entry was not entered. The registry is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FixedError<V> {
-    /// The id has too many bytes. With the value.
+    /// The id has too many bytes. The value is handed back.
     IdTooLong(V),
-    /// There are as many entries as there may be, and none is evicted. With the value.
+    /// There are as many entries as there may be, and none is evicted. The value is handed back.
     Full(V),
 }
 
@@ -129,7 +131,8 @@ impl<V: fmt::Debug> core::error::Error for FixedError<V> {}
 type Entered<V, const ID: usize> = Result<Advertised<V, ID>, FixedError<V>>;
 
 impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
-    /// Creates an empty registry, whose entries live for `ttl` unless they are advertised for another time.
+    /// Creates an empty registry. Its entries live for `ttl` unless they are advertised for another
+    /// time.
     pub fn new(ttl: impl Into<Ttl>, when_full: WhenFull) -> Self {
         Self::with(ttl.into(), when_full)
     }
@@ -139,12 +142,12 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
         Self { entries: LinearMap::new(), ttl, when_full, next: 0 }
     }
 
-    /// Enters a value, in place of the id's if there is one, for the usual time. Returns its lease, and what
-    /// was removed for it.
+    /// Enters a value for the usual time, in place of the id's if there is one. Returns its lease,
+    /// and the entry that was removed for it.
     ///
     /// # Errors
     ///
-    /// Any [`FixedError`], with the value.
+    /// Fails with any [`FixedError`], and hands the value back.
     pub fn advertise(&mut self, id: &str, value: V, now: Instant) -> Entered<V, ID> {
         self.advertise_for(id, value, self.ttl, now)
     }
@@ -181,7 +184,7 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
         }
     }
 
-    /// Which entry has to go for an id, and why.
+    /// Returns which entry is removed for an id, and why.
     fn goes_for(&self, id: &str, now: Instant) -> Result<Option<(String<ID>, Departure)>, Full> {
         let mut others = self.entries.iter();
         let (goes, otherwise) = if self.entries.get(id).is_some() {
@@ -207,11 +210,12 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
         (!leased.is_past(now)).then_some(&leased.value)
     }
 
-    /// Renews the entry of a lease, for as long as it was to live at first.
+    /// Renews the entry of a lease, for as long as its first time to live.
     ///
     /// # Errors
     ///
-    /// [`LapsedError`], if it has expired, was removed or replaced: a renewal brings nothing back.
+    /// Fails with [`LapsedError`] if the entry has expired, or was removed or replaced: a renewal
+    /// brings nothing back.
     pub fn renew(&mut self, lease: &FixedLease, now: Instant) -> Result<(), LapsedError> {
         let mut entries = self.entries.iter_mut().map(|(_, leased)| leased);
         entries.find(|leased| leased.number == lease.0).ok_or(LapsedError)?.renew(now)
@@ -221,12 +225,12 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
     ///
     /// # Errors
     ///
-    /// [`LapsedError`], also if there is none.
+    /// Fails with [`LapsedError`] if the id stands for no entry that lives.
     pub fn renew_any(&mut self, id: &str, now: Instant) -> Result<(), LapsedError> {
         self.entries.get_mut(id).ok_or(LapsedError)?.renew(now)
     }
 
-    /// Removes the entry of a lease. Returns its value, if it lived.
+    /// Removes the entry of a lease. Returns its value if it lived.
     #[expect(clippy::needless_pass_by_value, reason = "an entry is withdrawn once")]
     pub fn withdraw(&mut self, lease: FixedLease, now: Instant) -> Option<V> {
         let mut entries = self.entries.iter();
@@ -234,14 +238,15 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
         self.withdraw_any(&id, now)
     }
 
-    /// Removes the entry that an id stands for now, whichever lease it has. Returns its value, if it lived.
+    /// Removes the entry that an id stands for now, whichever lease it has. Returns its value if it
+    /// lived.
     pub fn withdraw_any(&mut self, id: &str, now: Instant) -> Option<V> {
         self.resolve(id, now)?;
         self.entries.remove(id).map(|leased| leased.value)
     }
 
-    /// Removes what has ended, hands each of it to `gone`, and returns how many that was. Looks at all
-    /// `N`, for each that goes.
+    /// Removes the entries that have ended, hands each to `gone`, and returns how many there were.
+    /// The call looks at all `N` entries for each one that it removes.
     pub fn prune(&mut self, now: Instant, mut gone: impl FnMut(&str, V)) -> usize {
         let mut pruned = 0;
         while let Some((id, _)) = self.entries.iter().find(|(_, leased)| leased.is_past(now)) {
@@ -254,22 +259,22 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
         pruned
     }
 
-    /// Every entry that lives.
+    /// Iterates over the entries that live.
     pub fn iter(&self, now: Instant) -> impl Iterator<Item = (&str, &V)> {
         let live = self.entries.iter().filter(move |(_, leased)| !leased.is_past(now));
         live.map(|(id, leased)| (id.as_str(), &leased.value))
     }
 
-    /// How many entries there are, those included that have ended and were not pruned.
+    /// Returns how many entries there are, including those that have ended and were not pruned.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none. As [`len`](Self::len).
+    /// Returns whether there are no entries, counted as [`len`](Self::len) counts them.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 }
 
-/// None is evicted.
+/// No entry is evicted.
 struct Full;

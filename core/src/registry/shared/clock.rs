@@ -1,18 +1,19 @@
-//! The time by which everything in a namespace is judged.
+//! The time that decides everything in a namespace.
 //!
-//! It is the caller's, less a credit that only grows, and never beyond a limit that is set ahead of it.
-//! Where the limit holds the time, the credit is what makes it go on from there.
+//! It is the caller's time, less a credit that only grows, and never beyond a limit that is set
+//! ahead of it. Where the limit holds the time, the credit lets it continue from there.
 
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Instant, Ttl, nanos};
 
 use super::Terms;
 
-/// Into so many parts the usual time to live is divided.
+/// The usual time to live is divided into this many parts.
 const PARTS: u64 = if cfg!(loom) { 8 } else { 16 };
 /// Ends are counted by the part in which they lie; a power of two, and more than can lie ahead.
 const SLOTS: usize = 32;
-/// What ends within so many parts is about to; what was renewed in as many was renewed of late.
+/// An entry that ends within this many parts is about to; one renewed within as many was renewed
+/// recently.
 const NEAR: u64 = 3;
 /// Fewer entries than this can all be gone.
 const FEW: u64 = if cfg!(loom) { 3 } else { 8 };
@@ -21,39 +22,39 @@ const HOLDING: u64 = 1;
 /// Beyond every time: 146 years.
 const NO_LIMIT: u64 = 1 << 62;
 
-/// What a namespace's time is up to.
+/// The state of a namespace's time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeStatus {
-    /// Whether it is held, or about to be.
+    /// Whether the time is held, or about to be.
     pub holding: bool,
-    /// How often it was.
+    /// How often the time was held.
     pub holds: u64,
-    /// How far it is behind the clock, in nanoseconds, but for the hold that is on.
+    /// How far the time is behind the clock, in nanoseconds, without the hold in progress.
     pub credit: u64,
 }
 
 pub(super) struct EffectiveClock {
-    /// The length of a part in nanoseconds; 0: no hold.
+    /// The length of a part in nanoseconds; 0 for no hold.
     part: u64,
-    /// In nanoseconds, of which entries live for so long may be held.
+    /// The time to live, in nanoseconds, of the entries that a hold is for.
     usual: u64,
     longest: u64,
     allowance: Option<u64>,
-    /// Nobody looks again within so many nanoseconds.
+    /// No caller looks again within this many nanoseconds.
     grain: u64,
     credit: AtomicU64,
     /// `{ time: 63, holding: 1 }`
     limit: AtomicU64,
-    /// The latest time at which somebody watched.
+    /// The latest time at which a caller watched.
     watched: AtomicU64,
-    /// Until then it is not held again.
+    /// The time is not held again before this.
     again: AtomicU64,
     holds: AtomicU64,
     /// `{ part: 32, count: 32 }`, each: how many entries of the usual time to live end in a part.
     ends: [AtomicU64; SLOTS],
 }
 
-/// How it stands at one moment.
+/// The state at one moment.
 #[derive(Clone, Copy)]
 struct Standing {
     credit: u64,
@@ -65,7 +66,7 @@ impl Standing {
         now.saturating_sub(self.credit).min(self.limit >> 1)
     }
 
-    /// The credit with which the time goes on from the limit.
+    /// Returns the credit with which the time continues from the limit.
     fn credit_from_limit(self, now: u64) -> u64 {
         now.saturating_sub(self.limit >> 1)
     }
@@ -95,7 +96,7 @@ impl EffectiveClock {
         }
     }
 
-    /// The time by which everything is judged.
+    /// Returns the time that decides everything.
     pub(super) fn time(&self, now: Instant) -> u64 {
         self.standing().time(now.as_nanos())
     }
@@ -111,8 +112,8 @@ impl EffectiveClock {
         // Relaxed: compared with what is read after the limit.
         let mut credit = self.credit.load(Ordering::Relaxed);
         loop {
-            // Acquire: pairs with its exchange, so that a limit is not seen without the credit that was to
-            // come with it.
+            // Acquire: pairs with its exchange, so that a limit is not seen without the credit that
+            // was to come with it.
             let limit = self.limit.load(Ordering::Acquire);
             // Relaxed: ordered by the limit's Acquire.
             let again = self.credit.load(Ordering::Relaxed);
@@ -123,11 +124,12 @@ impl EffectiveClock {
         }
     }
 
-    /// Looks whether the time is to be held, or to go on. To be called before anything is changed or
-    /// removed. Returns the time.
+    /// Decides whether the time is to be held or to continue, and returns it. Call this before
+    /// anything is changed or removed.
     pub(super) fn watch(&self, now: Instant) -> u64 {
         if self.part > 0 || self.allowance.is_some() {
-            // Relaxed, both: the limit is what orders. Whoever's clock is behind looks as the others do.
+            // Relaxed, both: the limit is what orders. A caller whose clock is behind looks as the
+            // others do.
             let before = self.watched.load(Ordering::Relaxed);
             if now.as_nanos().saturating_sub(before) >= self.grain {
                 let before = self.watched.fetch_max(now.as_nanos(), Ordering::Relaxed);
@@ -141,8 +143,9 @@ impl EffectiveClock {
         let mut standing = self.standing();
         let is_held = standing.limit & HOLDING != 0;
         if let Some(allowance) = self.allowance {
-            // What nobody is charged for. While the time is held, it is not charged to the hold either; but
-            // the time, which may have been read meanwhile, stays where it is.
+            // The time that is charged to no entry. While the time is held, the stall is not
+            // charged to the hold either. But the time, which may have been read meanwhile, stays
+            // where it is.
             let from_limit = standing.credit_from_limit(now);
             let credit = if is_held {
                 let stalled = if before == 0 { 0 } else { now - before };
@@ -162,7 +165,7 @@ impl EffectiveClock {
         if is_held {
             self.look_at_hold(standing, time, now);
         } else if self.part > 0 && self.is_silent(time) {
-            // Ahead of the time, so that nobody has seen what comes after it.
+            // Ahead of the time, so that no thread has seen what comes after it.
             let limit = (time.saturating_add(self.part).min(NO_LIMIT) << 1) | HOLDING;
             if self.set_limit(standing, limit) {
                 // Relaxed: a count.
@@ -173,8 +176,9 @@ impl EffectiveClock {
         }
     }
 
-    /// How far the time may go on, as a limit: where nothing stops it, another in each part, so that who
-    /// was stopped before he could hold it does not do so later.
+    /// Returns how far the time may continue, as a limit. Where nothing stops it, each part has a
+    /// limit of its own. So a thread that was stopped before it could hold the time does not do so
+    /// later.
     fn ahead(&self, time: u64) -> u64 {
         let free = || NO_LIMIT + time.checked_div(self.part).unwrap_or(0);
         self.allowance.map_or_else(free, |ahead| time.saturating_add(ahead).min(NO_LIMIT)) << 1
@@ -188,7 +192,8 @@ impl EffectiveClock {
             return;
         }
         if !is_back {
-            // Relaxed: published with the limit. All that are silent now have ended by then.
+            // Relaxed: published with the limit. All entries that are silent now have ended by
+            // then.
             self.again.fetch_max(time.saturating_add(self.usual), Ordering::Relaxed);
         }
         if held == 0 || self.set_credit(standing, credit) {
@@ -197,7 +202,7 @@ impl EffectiveClock {
     }
 
     fn set_credit(&self, standing: Standing, credit: u64) -> bool {
-        // Relaxed: published with the limit, by whoever sets that next, who has seen it.
+        // Relaxed: published with the limit, by the thread that sets that next, which has seen it.
         let relaxed = Ordering::Relaxed;
         self.credit.compare_exchange(standing.credit, credit, relaxed, relaxed).is_ok()
     }
@@ -206,13 +211,13 @@ impl EffectiveClock {
         if limit == standing.limit {
             return true;
         }
-        // Release: whoever sees the limit sees the credit that was set before. Relaxed: somebody else is at
-        // it.
+        // Release: a thread that sees the limit sees the credit that was set before. Relaxed:
+        // another thread has set it.
         let (success, failure) = (Ordering::Release, Ordering::Relaxed);
         self.limit.compare_exchange(standing.limit, limit, success, failure).is_ok()
     }
 
-    /// Whether nearly everybody has stopped renewing, and the first are about to end.
+    /// Returns whether nearly all entries are no longer renewed, and the first are about to end.
     fn is_silent(&self, time: u64) -> bool {
         let population = self.population(time);
         // Relaxed: published with the limit.
@@ -225,13 +230,13 @@ impl EffectiveClock {
         near * 10 >= population && self.renewed_of_late(time) < owed.div_ceil(2)
     }
 
-    /// How many live.
+    /// Returns how many entries live.
     fn population(&self, time: u64) -> u64 {
         let now = time / self.part.max(1);
         self.sum(now, now + PARTS + 1)
     }
 
-    /// How many end so late that they were renewed within the last parts.
+    /// Returns how many entries end so late that they were renewed within the last parts.
     fn renewed_of_late(&self, time: u64) -> u64 {
         let last = time.saturating_add(self.usual) / self.part.max(1);
         self.sum(last.saturating_sub(NEAR - 1), last)
@@ -250,17 +255,17 @@ impl EffectiveClock {
         &self.ends[(part % SLOTS as u64) as usize]
     }
 
-    /// An entry of this time to live, which ends at `end`, has come.
+    /// Counts a new entry of this time to live, which ends at `end`.
     pub(super) fn enter(&self, ttl: u64, end: u64) {
         self.count(ttl, end, |held, count| if held { count + 1 } else { 1 });
     }
 
-    /// It has gone. If its part is over, it is no longer counted.
+    /// Uncounts an entry that is removed. If its part is over, it is no longer counted.
     pub(super) fn leave(&self, ttl: u64, end: u64) {
         self.count(ttl, end, |held, count| if held { count.saturating_sub(1) } else { 0 });
     }
 
-    /// It ends at another time.
+    /// Counts an entry that now ends at `later`.
     pub(super) fn put_off(&self, ttl: u64, end: u64, later: u64) {
         if self.part > 0 && end / self.part != later / self.part {
             self.enter(ttl, later);
@@ -268,10 +273,11 @@ impl EffectiveClock {
         }
     }
 
-    /// Changes the count of the part in which an entry ends, unless the slot is a later part's by now.
+    /// Changes the count of the part in which an entry ends, unless the slot is a later part's by
+    /// now.
     ///
-    /// Who renews and who removes an entry count one after the other and in any order, so a count may be
-    /// off by one for as long as its part lasts, and no longer.
+    /// The threads that renew and remove an entry count one after the other and in any order. So a
+    /// count may be off by one for as long as its part lasts, and no longer.
     fn count(&self, ttl: u64, end: u64, count: impl Fn(bool, u64) -> u64) {
         if self.part == 0 || ttl != self.usual {
             return;
@@ -295,6 +301,6 @@ impl EffectiveClock {
     }
 }
 
-/// Of a part's number, what tells it from others for 2^32 parts.
+/// The bits of a part's number that distinguish it from others for 2^32 parts.
 const PART: u64 = u32::MAX as u64;
 const COUNT: u64 = u32::MAX as u64;

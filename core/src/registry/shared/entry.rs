@@ -1,5 +1,5 @@
-//! What is kept of an entry: one word that says until when the entry lives, whether it is dead, and what
-//! still refers to it.
+//! The state of an entry: one word that says until when the entry lives, whether it is dead, and
+//! what still refers to it.
 //!
 //! | bits | |
 //! |---|---|
@@ -20,7 +20,7 @@ const LEFT: u64 = 0b100;
 const FLAGS: u32 = 3;
 const NEVER: u64 = u64::MAX >> FLAGS;
 
-/// How long in nanoseconds; [`NEVER`] is for ever.
+/// Returns the nanoseconds of a time to live; [`NEVER`] is for ever.
 fn length(ttl: Ttl) -> u64 {
     match ttl {
         Ttl::For(ttl) => nanos(ttl).min(NEVER - 1),
@@ -37,7 +37,7 @@ fn end(ttl: u64, time: u64) -> u64 {
 pub(super) struct Life(u64);
 
 impl Life {
-    /// Whether the entry was removed, or its registry was dropped.
+    /// Returns whether the entry was removed, or its registry was dropped.
     pub(super) fn is_dead(self) -> bool {
         self.0 & (DEAD | LEFT) != 0
     }
@@ -46,7 +46,7 @@ impl Life {
         self.0 >> FLAGS
     }
 
-    /// Of two, the one that is dead or ends sooner has the smaller.
+    /// Returns the rank of an entry: the one that is dead or ends sooner has the smaller.
     pub(super) fn rank(self) -> u64 {
         if self.is_dead() { 0 } else { self.end() }
     }
@@ -58,7 +58,7 @@ impl Life {
 
 pub(super) struct Leased<V> {
     pub(super) life: AtomicU64,
-    /// In nanoseconds: what a renewal is good for.
+    /// For how many nanoseconds a renewal is good.
     pub(super) ttl: u64,
     pub(super) value: V,
 }
@@ -74,15 +74,15 @@ impl<V> Leased<V> {
     }
 
     pub(super) fn seen(&self) -> Life {
-        // Acquire: pairs with `change`: what took its place is found.
+        // Acquire: pairs with `change`: the entry that took its place is found.
         Life(self.life.load(Ordering::Acquire))
     }
 
     fn change(&self, change: impl Fn(Life) -> Option<u64>) -> Result<Life, Life> {
         let mut life = self.seen();
         while let Some(next) = change(life) {
-            // Release: whoever finds it dead finds what took its place. Relaxed: who then finds it dead looks
-            // again by `seen`.
+            // Release: a thread that finds it dead finds the entry that took its place. Relaxed: a
+            // thread that finds it dead by this looks again by `seen`.
             let (success, failure) = (Ordering::Release, Ordering::Relaxed);
             match self.life.compare_exchange(life.0, next, success, failure) {
                 Ok(_) => return Ok(life),
@@ -92,8 +92,8 @@ impl<V> Leased<V> {
         Err(life)
     }
 
-    /// Renews the entry from `time` on, unless it is dead or has expired. Returns its ends, before and
-    /// after.
+    /// Renews the entry from `time` on, unless it is dead or has expired. Returns its ends, before
+    /// and after.
     pub(super) fn renew(&self, time: u64) -> Option<(u64, u64)> {
         let later = end(self.ttl, time);
         let renew = |life: Life| {
@@ -105,18 +105,19 @@ impl<V> Leased<V> {
         Some((before, before.max(later)))
     }
 
-    /// Kills the entry if `doomed` says so of its word. Returns its end, if this call has killed it.
+    /// Kills the entry if `doomed` says so of its word. Returns its end, if this call has killed
+    /// it.
     pub(super) fn kill(&self, doomed: impl Fn(Life) -> bool) -> Option<u64> {
         let kill = |life: Life| (!life.is_dead() && doomed(life)).then_some(life.0 | DEAD);
         self.change(kill).ok().map(Life::end)
     }
 }
 
-/// Says that the lease is gone. Returns whether nothing refers to the entry any more. If something does,
-/// it may free the entry from this moment on, which is why this takes the entry's word only.
+/// Marks the lease as gone. Returns whether nothing refers to the entry any more. If something
+/// does, it may free the entry from this moment on, which is why this takes the entry's word only.
 pub(super) fn let_go(life: &AtomicU64) -> bool {
-    // Release: the entry is freed after this thread is done with it. Acquire: the same, if this thread
-    // is the one that frees it.
+    // Release: the entry is freed after this thread is done with it. Acquire: the other is done
+    // with it, if this thread is the one that frees it.
     life.fetch_and(!LEASED, Ordering::AcqRel) & LEFT != 0
 }
 
@@ -128,8 +129,8 @@ impl<V> Retained for Leased<V> {
     unsafe fn left(this: NonNull<Self>) -> bool {
         // SAFETY: by the caller's promise.
         let life = unsafe { &(*this.as_ptr()).life };
-        // AcqRel: as in `let_go`, with which this pairs: one of the two is the last. The Release is needed where
-        // the registry is dropped; else the grace period orders the same.
+        // AcqRel: as in `let_go`, with which this pairs: one of the two is the last. The Release is
+        // needed where the registry is dropped; elsewhere the grace period gives the same order.
         life.fetch_or(LEFT, Ordering::AcqRel) & LEASED == 0
     }
 }

@@ -5,16 +5,17 @@ use core::fmt;
 use super::namespace::Unmet;
 use crate::map::MapError;
 
-/// Why an entry was not entered. The namespace is as it was, but for one that may have been evicted for it.
+/// Why an entry was not entered. The namespace is as it was, except that another entry may have
+/// been evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegistryError {
-    /// There are as many entries as there may be, and none is evicted. An entry that another thread is removing
-    /// counts until that has ended.
+    /// There are as many entries as there may be, and none is evicted. An entry that another thread
+    /// is removing counts until that has ended.
     Full,
-    /// The key stands for a service that lives:
+    /// The key stands for a service that lives: see
     /// [`advertise_if_absent`](super::Services::advertise_if_absent).
     Taken,
-    /// The map refuses it.
+    /// The map refuses the entry.
     Map(MapError),
 }
 
@@ -33,9 +34,9 @@ impl core::error::Error for RegistryError {}
 /// What a registry did not enter, handed back with the reason.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EnterError<T> {
-    /// Why.
+    /// The reason.
     pub error: RegistryError,
-    /// What.
+    /// The value that was not entered.
     pub value: T,
 }
 
@@ -45,7 +46,7 @@ impl<T> fmt::Display for EnterError<T> {
     }
 }
 
-// Whatever was to be entered: a handler is rarely `Debug`.
+// The value may be anything: a handler is rarely `Debug`.
 impl<T> fmt::Debug for EnterError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnterError").field("error", &self.error).finish_non_exhaustive()
@@ -54,7 +55,7 @@ impl<T> fmt::Debug for EnterError<T> {
 
 impl<T> core::error::Error for EnterError<T> {}
 
-/// What is handed back when something was not entered.
+/// Returns an error that hands back the value that was not entered.
 pub(super) fn rejected<T>(unmet: Unmet, value: T) -> EnterError<T> {
     let error = match unmet {
         Unmet::Full => RegistryError::Full,

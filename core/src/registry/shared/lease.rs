@@ -10,17 +10,17 @@ use crate::map::{Entry, Held};
 use crate::registry::LapsedError;
 use crate::time::Instant;
 
-/// The right to renew one service, and to withdraw it: the very one that it was given for, whatever its key
-/// stands for later.
+/// The right to renew and to withdraw one service: the very one that it was given for, whatever its
+/// key stands for later.
 ///
-/// A lease borrows nothing: it can be stored, sent to another thread and moved into a task. No call of it
-/// takes a guard. It keeps its own entry in memory and nothing else: neither the registry, after whose end a
-/// renewal is [`LapsedError`], nor what others have removed. A lease that is stored in its own service's
-/// value is never dropped.
+/// A lease borrows nothing: it can be stored, sent to another thread and moved into a task. No call
+/// of it takes a guard. It keeps its own entry in memory and nothing else, neither the registry nor
+/// entries that others have removed. Once the registry is dropped, a renewal fails with
+/// [`LapsedError`]. A lease that is stored in its own service's value is never dropped.
 ///
-/// When a lease is dropped, its service stays until it expires, or is withdrawn if the lease was
-/// [told to](Self::withdraw_on_drop). [`Services::withdraw`](super::Services::withdraw) withdraws it at
-/// once, with its room.
+/// When a lease is dropped, its service stays until it expires. With
+/// [`withdraw_on_drop`](Self::withdraw_on_drop), the service is withdrawn instead.
+/// [`Services::withdraw`](super::Services::withdraw) withdraws it at once, with its room.
 ///
 /// ```
 /// use tidegate_core::registry::{LapsedError, Lease};
@@ -51,14 +51,15 @@ impl<K, V> Lease<K, V> {
         Self { claim, ledger, replaced, withdraws: false }
     }
 
-    /// Returns whether the service took the place of one that lived.
+    /// Returns whether the service took the place of another that lived.
     pub fn has_replaced(&self) -> bool {
         self.replaced
     }
 
-    /// Has the service withdrawn when the lease is dropped: from then on it is not resolved, and the hook is
-    /// told ([`Departure::Withdrawn`](crate::registry::Departure::Withdrawn), also if it had expired). Its room is
-    /// given back by the next call that prunes, sweeps or advertises its key.
+    /// Withdraws the service when the lease is dropped. From then on it is not resolved, and the
+    /// hook is called with [`Departure::Withdrawn`](crate::registry::Departure::Withdrawn), even if
+    /// the service had expired. The next call that prunes, sweeps or advertises its key gives its
+    /// room back.
     pub fn withdraw_on_drop(mut self) -> Self {
         self.withdraws = true;
         self
@@ -74,17 +75,17 @@ impl<K, V> Lease<K, V> {
         &self.entry().value.value
     }
 
-    /// Renews the service for as long as it was to live at first. Lock-free.
+    /// Renews the service for as long as its first time to live. The call is lock-free.
     ///
     /// # Errors
     ///
-    /// [`LapsedError`], if the service has expired, was withdrawn or replaced, or its registry was
-    /// dropped: a renewal brings nothing back.
+    /// Fails with [`LapsedError`] if the service has expired, was withdrawn or replaced, or its
+    /// registry was dropped. A renewal brings nothing back.
     pub fn renew(&self, now: Instant) -> Result<(), LapsedError> {
         if self.ledger.renew(&self.entry().value, now) { Ok(()) } else { Err(LapsedError) }
     }
 
-    /// Returns whether a [renewal](Self::renew) would fail, and renews nothing.
+    /// Returns whether a [renewal](Self::renew) would fail, without renewing.
     pub fn has_lapsed(&self, now: Instant) -> bool {
         let life = self.entry().value.seen();
         life.is_dead() || life.is_past(self.ledger.clock.time(now))
@@ -114,17 +115,17 @@ impl<K: fmt::Debug, V> fmt::Debug for Lease<K, V> {
     }
 }
 
-/// The reference to an entry that its word calls `LEASED`. Dropped, it clears the bit by one exchange of that
-/// word, and frees the entry if nothing else refers to it.
+/// The reference to an entry that its word calls `LEASED`. When it is dropped, it clears the bit by
+/// one exchange of that word, and frees the entry if nothing else refers to it.
 pub(super) struct Claim<K, V>(ManuallyDrop<Held<K, Leased<V>>>);
 
 // SAFETY: shares key and value, and may drop them where it is dropped itself.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Claim<K, V> {}
-// SAFETY: as above.
+// SAFETY: shares key and value, and may drop them where it is dropped itself.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Claim<K, V> {}
 
 impl<K, V> Claim<K, V> {
-    /// The one claim of an entry that was entered as leased.
+    /// Makes the one claim of an entry that was entered as leased.
     pub(super) fn new(entry: &Entry<K, Leased<V>>) -> Self {
         Self(ManuallyDrop::new(Held::new(entry)))
     }

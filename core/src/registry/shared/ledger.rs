@@ -9,7 +9,7 @@ use crate::map::Entry;
 use crate::registry::Departure;
 use crate::time::Instant;
 
-/// Told of every entry that is removed.
+/// Called for every entry that is removed.
 pub(super) type Hook<K, V> = Box<dyn Fn(&K, &V, Departure) + Send + Sync>;
 
 /// A namespace's time, and its hook: all that a lease needs of its registry, which it may outlive.
@@ -23,7 +23,7 @@ impl<K, V> Ledger<K, V> {
         Self { clock: EffectiveClock::new(terms), hook }
     }
 
-    /// Renews an entry; `false` if it is dead, or has expired.
+    /// Renews an entry. Returns `false` if it is dead or has expired.
     pub(super) fn renew(&self, leased: &Leased<V>, now: Instant) -> bool {
         let renewed = leased.renew(self.clock.watch(now));
         if let Some((end, later)) = renewed {
@@ -39,15 +39,15 @@ impl<K, V> Ledger<K, V> {
         Some(end)
     }
 
-    /// Tells the hook of an entry that was killed. Comes last: the hook may panic.
+    /// Calls the hook for an entry that was killed. This comes last, because the hook may panic.
     pub(super) fn report(&self, key: &K, leased: &Leased<V>, cause: Departure) {
         if let Some(hook) = &self.hook {
             hook(key, &leased.value, cause);
         }
     }
 
-    /// Kills an entry without a guard, and tells the hook. The entry stays in the map, dead, until it is
-    /// pruned or swept, or its key is advertised. Returns whether this call has killed it.
+    /// Kills an entry without a guard, and calls the hook. The entry stays in the map, dead, until
+    /// it is pruned or swept, or its key is advertised. Returns whether this call has killed it.
     pub(super) fn give_up(&self, entry: &Entry<K, Leased<V>>) -> bool {
         let is_killed = self.kill(&entry.value, |_| true).is_some();
         if is_killed {

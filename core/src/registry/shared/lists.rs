@@ -1,4 +1,4 @@
-//! Lists of providers and subscribers, as they were heard of elsewhere.
+//! Lists of providers and subscribers elsewhere, as the caller learned of them.
 
 use alloc::vec::Vec;
 use core::borrow::Borrow;
@@ -16,29 +16,31 @@ use crate::time::{Instant, Ttl};
 /// How to look for the providers of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lookup {
-    /// What is known will do.
+    /// The known peers are enough.
     #[default]
     Known,
-    /// The caller will ask anew, whatever is known; that stays for others.
+    /// The caller will ask anew, whatever is known. The known list stays for others.
     Anew,
 }
 
 /// What is known of a service's providers.
 #[derive(Clone, Copy, Debug)]
 pub enum Discovered<'g, N, P> {
-    /// These. None, if a list of none was cached: it is known that there are none.
+    /// These peers are known. There are none if an empty list was cached, which says that there are
+    /// no peers.
     Hit(Peers<'g, N, P>),
-    /// Nothing that is fresh, or that was wanted: ask, and [cache](Lists::cache) the answer. A
-    /// list whose peers have all ended is a miss, too. With the last that was known, if that is
-    /// [kept](super::Terms::keep_last_known) or still fresh.
+    /// No list is fresh, or the caller did not want it: ask, and [cache](Lists::cache) the answer.
+    /// A list whose peers have all ended is a miss, too. The miss holds the last known list, if
+    /// that is [kept](super::Terms::keep_last_known) or still fresh.
     Miss(Option<Peers<'g, N, P>>),
 }
 
 type Answer<T> = Result<bool, EnterError<T>>;
 
-/// The lists of a registry, of the providers of services ([`Registry::discovered`](super::Registry::discovered)) or
-/// of the subscribers of topics ([`Registry::subscribers`](super::Registry::subscribers)), by key. What its calls
-/// return lives as long as the borrow of the registry and the guard.
+/// The lists of a registry, by key: of the providers of services
+/// ([`Registry::discovered`](super::Registry::discovered)) or of the subscribers of topics
+/// ([`Registry::subscribers`](super::Registry::subscribers)). Results live as long as the borrow of
+/// the registry and the guard.
 pub struct Lists<'a, K, N, P, S>(pub(super) &'a Namespace<K, List<N, P>, S>)
 where
     K: Send + 'static,
@@ -52,13 +54,13 @@ where
     P: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Keeps the list of a key, in place of the one that was known, for `ttl` or the usual time. Returns whether
-    /// one was known. An empty list says that there are no peers, and is kept as long; any other ends with the
-    /// last of its peers.
+    /// Keeps the list of a key for `ttl` or the usual time, in place of the known one. Returns
+    /// whether one was known. An empty list says that there are no peers, and is kept as long. Any
+    /// other list ends with the last of its peers.
     ///
     /// # Errors
     ///
-    /// Any [`RegistryError`](super::RegistryError), with key and list handed back.
+    /// Fails with any [`RegistryError`](super::RegistryError), and hands key and list back.
     pub fn cache(
         self,
         key: K,
@@ -76,7 +78,7 @@ where
         }
     }
 
-    /// Returns the peers of a key, and on a miss the last that were known.
+    /// Returns the peers of a key, or on a miss the last known ones.
     pub fn discover<Q>(
         self,
         key: &Q,
@@ -103,14 +105,14 @@ where
     {
         let Self(lists) = self;
         lists.admit(guard);
-        // Read once: a list that lives at this time has a peer that does.
+        // The time is read once: a list that lives at this time has a peer that does.
         let time = lists.clock().time(now);
         let entry = lists.get(key, time, guard)?;
         Some(Peers::new(&entry.value.value, time))
     }
 
-    /// Returns the last list that was known of a key, as it was just before it ended, if that was no longer ago
-    /// than the terms [say](super::Terms::keep_last_known).
+    /// Returns the last known list of a key as it was just before it ended, if that was no longer
+    /// ago than the terms [say](super::Terms::keep_last_known).
     pub fn last_known<Q>(self, key: &Q, now: Instant, guard: &'a Guard) -> Option<Peers<'a, N, P>>
     where
         K: Borrow<Q>,
@@ -133,12 +135,13 @@ where
         self.0.remove(key, now, guard).is_some()
     }
 
-    /// Forgets every list, and returns how many. Looks at the whole table.
+    /// Forgets every list, and returns how many there were. The call looks at the whole table.
     pub fn clear(self, now: Instant, guard: &Guard) -> usize {
         self.0.clear(now, guard)
     }
 
-    /// Removes the lists that have ended, and returns how many. Looks at the whole table.
+    /// Removes the lists that have ended, and returns how many there were. The call looks at the
+    /// whole table.
     pub fn prune(self, now: Instant, guard: &Guard) -> usize {
         self.0.prune(now, guard)
     }
@@ -149,7 +152,7 @@ where
         self.0.len()
     }
 
-    /// Returns how the lists' time stands.
+    /// Returns the state of the lists' time.
     pub fn time(self) -> TimeStatus {
         self.0.clock().status()
     }
@@ -162,8 +165,9 @@ where
     P: Clone + Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Adds to the list of a key: each newcomer takes the place of the peer of the same node, and the other peers
-    /// stay, so that one answer that is out of date hides no peer. The list begins anew with the usual time.
+    /// Adds peers to the list of a key. Each new peer takes the place of the peer of the same node.
+    /// The other peers stay, so that one answer that is out of date hides no peer. The list begins
+    /// anew with the usual time.
     ///
     /// # Errors
     ///
@@ -179,7 +183,7 @@ where
         lists.admit(guard);
         loop {
             let time = lists.clock().time(now);
-            // It may have ended: then nothing of it stays.
+            // The list may have ended: then nothing of it stays.
             let old = lists.find(&key, guard);
             let none = List::of(Vec::new());
             let live = old.filter(|entry| !entry.value.seen().is_past(time));
@@ -197,7 +201,7 @@ where
     }
 }
 
-/// A list on its way in, which lives no longer than the last peer in it.
+/// Makes the entry of a list, which lives no longer than the last peer in it.
 fn list_to_keep<K, N, P>(key: K, list: List<N, P>, ttl: Option<Ttl>) -> New<K, List<N, P>> {
     New { key, until: list.until(), value: list, ttl, leased: false }
 }

@@ -15,11 +15,11 @@ use crate::sweep::{Budget, Swept};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::time::{Instant, Ttl, nanos};
 
-/// What is to be entered.
+/// An entry that is to be entered.
 pub(super) struct New<K, V> {
     pub(super) key: K,
     pub(super) value: V,
-    /// Else the usual.
+    /// How long it lives; `None` for the usual time.
     pub(super) ttl: Option<Ttl>,
     /// The entry does not live beyond this, in the namespace's time.
     pub(super) until: u64,
@@ -33,11 +33,11 @@ impl<K, V> New<K, V> {
     }
 }
 
-/// What a key must stand for, for another to take the place.
+/// What a key must stand for, so that another entry takes the place.
 pub(super) enum Expected<'e, K, V> {
     /// Anything or nothing.
     Any,
-    /// This, or nothing.
+    /// This entry, or nothing if it is `None`.
     Exactly(Option<&'e Entry<K, Leased<V>>>),
 }
 
@@ -52,7 +52,7 @@ impl<K, V> Expected<'_, K, V> {
     }
 }
 
-/// Why it was not entered.
+/// Why an entry was not entered.
 pub(super) enum Unmet {
     /// The key stands for something else.
     Changed,
@@ -61,28 +61,28 @@ pub(super) enum Unmet {
     Map(MapError),
 }
 
-/// What was entered.
+/// The entry that was entered.
 pub(super) struct Put<'g, K, V> {
     pub(super) entry: &'g Entry<K, Leased<V>>,
-    /// Whether it took the place of one that lived.
+    /// Whether it took the place of another that lived.
     pub(super) replaced: bool,
 }
 
 pub(super) struct Namespace<K: Send + 'static, V: Send + 'static, S> {
     map: Map<K, Leased<V>, S>,
-    /// Shared with the leases.
+    /// What the leases share.
     ledger: Arc<Ledger<K, V>>,
-    /// In the map, or about to be put there.
+    /// The entries in the map, or about to be put there.
     entries: AtomicUsize,
     terms: Terms,
-    /// Where a newcomer last looked for one to take the place of.
+    /// Where a new entry last looked for another to take the place of.
     hand: AtomicUsize,
 }
 
-/// So many times others may be faster before a newcomer is refused.
+/// How many times others may be faster before a new entry is refused.
 const TRIES: u32 = 64;
 
-/// In so many steps a newcomer looks for one to take the place of.
+/// In how many steps a new entry looks for another to take the place of.
 const LOOK: usize = if cfg!(loom) { 4 } else { 256 };
 
 impl<K, V, S> Namespace<K, V, S>
@@ -116,7 +116,7 @@ where
         self.find(key, guard).filter(|entry| !entry.value.seen().is_past(time))
     }
 
-    /// Returns the entry of a key, if it lives at `time`, or is still kept as the last that was known.
+    /// Returns the entry of a key, if it lives at `time`, or is still kept as the last known one.
     pub(super) fn last_known<'g, Q>(
         &'g self,
         key: &Q,
@@ -158,12 +158,12 @@ where
         })
     }
 
-    /// What ended by then is pruned at `time`.
+    /// Returns the time by which an entry must have ended to be pruned at `time`.
     fn prune_time(&self, time: u64) -> u64 {
         time.saturating_sub(nanos(self.terms.last_known))
     }
 
-    /// Enters a value, in place of the key's if there is one and `expected` says so.
+    /// Enters a value, in place of the key's if there is one and `expected` allows it.
     pub(super) fn put<'g>(
         &'g self,
         new: New<K, V>,
@@ -175,14 +175,15 @@ where
         let (time, hash) = (self.clock().watch(now), self.map.hash(&new.key));
         let (ttl, is_leased) = (new.ttl.unwrap_or(self.terms.ttl), new.leased);
         let leased = Leased::new(ttl, time, new.until, is_leased, new.value);
-        // Before others can renew or remove it.
+        // Before others can renew or remove the entry.
         let counted = Counted::new(self.clock(), leased.ttl, leased.seen().end());
         let mut room = Room { entries: &self.entries, taken: false };
         let accept = |found: Option<&'g Leased<V>>, _: &mut Leased<V>| {
             if !expected.is_met_by(found.filter(|old| !old.seen().is_dead())) {
                 return Some(Unmet::Changed);
             }
-            // Whoever takes another's place takes his room, too, be he alive or dead.
+            // An entry that takes another's place takes its room, too, whether that is alive or
+            // dead.
             let mut tries = 0;
             while found.is_none() && !room.take(self.terms.max_entries) {
                 tries += 1;
@@ -252,7 +253,7 @@ where
         }
     }
 
-    /// Removes a key, whatever it stands for. Returns its value, if it lived.
+    /// Removes a key, whatever it stands for. Returns its value if it lived.
     pub(super) fn remove<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
         K: Borrow<Q>,
@@ -265,7 +266,7 @@ where
             if let Some(lived) = self.end(entry, hash, time, guard) {
                 return lived.then_some(&entry.value.value);
             }
-            // Dead by now: another may have taken its place.
+            // The entry is dead by now: another may have taken its place.
         }
     }
 
@@ -274,15 +275,16 @@ where
         self.admit(guard);
         let entry = lease.entry();
         if !Arc::ptr_eq(&self.ledger, lease.ledger()) {
-            // Of another registry, whose map this is not.
+            // The lease is of another registry, whose map this is not.
             return !lease.has_lapsed(now) && lease.ledger().give_up(entry);
         }
-        // Calls nothing of the user's. An entry that was retired is in no bucket, whatever its hash says then.
+        // No code of the user's is called. An entry that was retired is in no bucket, whatever its
+        // hash says then.
         self.end(entry, entry.hash(), self.clock().watch(now), guard).unwrap_or(false)
     }
 
-    /// Kills an entry, takes it out of the map, and tells the hook. Returns whether the entry lived, or
-    /// `None` if another was faster.
+    /// Kills an entry, takes it out of the map, and calls the hook. Returns whether the entry
+    /// lived, or `None` if another thread was faster.
     fn end(
         &self,
         entry: &Entry<K, Leased<V>>,
@@ -297,7 +299,7 @@ where
         Some(lived)
     }
 
-    /// Removes what has ended, all of it, and returns how many that was.
+    /// Removes all entries that have ended, and returns how many there were.
     pub(super) fn prune(&self, now: Instant, guard: &Guard) -> usize {
         self.admit(guard);
         let time = self.prune_time(self.clock().watch(now));
@@ -313,7 +315,7 @@ where
         }
     }
 
-    /// Removes everything that lives, and returns how many that was.
+    /// Removes all entries that live, and returns how many there were.
     pub(super) fn clear(&self, now: Instant, guard: &Guard) -> usize {
         let keys = self.map.iter(guard).map(|(key, _)| key);
         keys.filter(|key| self.remove(*key, now, guard).is_some()).count()
@@ -324,7 +326,7 @@ where
         self.map.admit_worker(worker);
     }
 
-    /// One step of a sweep.
+    /// Does one step of a sweep.
     pub(super) fn step(
         &self,
         worker: &mut Worker,
@@ -337,7 +339,7 @@ where
         step(&self.map, worker, cursor, stale, |unlinked| self.give_back(unlinked), now, budget)
     }
 
-    /// Whether an entry is to be taken out of the map; kills it if it has ended.
+    /// Returns whether an entry is to be taken out of the map. Kills the entry if it has ended.
     fn is_done(&self, key: &K, leased: &Leased<V>, time: u64, pruned: &mut usize) -> bool {
         if self.ledger.kill(leased, |life| life.is_past(time)).is_some() {
             *pruned += 1;
@@ -346,8 +348,9 @@ where
         leased.seen().is_dead()
     }
 
-    /// Takes the entry that ends soonest, of those looked at, or one that is dead, out of the map: then its
-    /// room is the caller's. `Some(false)` if others were faster; `None` if there is nobody.
+    /// Takes the entry that ends soonest, of those looked at, or a dead one, out of the map: then
+    /// its room is the caller's. Returns `Some(false)` if others were faster, and `None` if there
+    /// is no entry.
     fn evict_soonest(&self, time: u64, guard: &Guard) -> Result<Option<bool>, MapError> {
         let Some((key, leased, seen)) = self.soonest(guard) else {
             return Ok(None);
@@ -374,10 +377,11 @@ where
         unlinked.map(Some)
     }
 
-    /// The entry that ends soonest, or a dead one, of those that a hand passes: of all where there are
-    /// few, else in so many steps, and in more until there is one.
+    /// Returns the entry that ends soonest, or a dead one, of those that a hand passes. The hand
+    /// passes all where there are few. Elsewhere it takes [`LOOK`] steps, and more until there is
+    /// an entry.
     fn soonest<'g>(&'g self, guard: &'g Guard) -> Option<(&'g K, &'g Leased<V>, Life)> {
-        // Relaxed, with no partner: the place that any thread has left the hand at will do.
+        // Relaxed, with no partner: any place at which a thread has left the hand will do.
         let hand = self.hand.load(Ordering::Relaxed);
         let is_few = self.len() <= LOOK / 4;
         let mut cursor = if is_few { Cursor::START } else { Cursor::at(hand) };
@@ -393,7 +397,8 @@ where
             cursor = self.map.scan(cursor, Budget::entries(LOOK), look, guard);
             laps += usize::from(cursor == Cursor::START);
         }
-        // Relaxed, with no partner: a hint for the next search, which a slower thread may turn back.
+        // Relaxed, with no partner: a hint for the next search, which a slower thread may turn
+        // back.
         self.hand.store(cursor.position(), Ordering::Relaxed);
         soonest
     }
@@ -417,30 +422,31 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
         &self.ledger
     }
 
-    /// How many entries there are in the map: those included that have ended or are dead.
+    /// Returns how many entries there are in the map, including those that have ended or are dead.
     pub(super) fn len(&self) -> usize {
         // Relaxed, with no partner: a count of this moment. Entries are published by the map.
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Takes an entry that is dead out of the map, or leaves it to a sweep for want of memory.
+    /// Takes a dead entry out of the map, or leaves it to a sweep for want of memory.
     fn unlink(&self, hash: usize, entry: &Entry<K, Leased<V>>, guard: &Guard) {
         if self.map.remove_entry(hash, entry, guard) == Ok(true) {
             self.give_back(1);
         }
     }
 
-    /// So many entries were taken out of the map.
+    /// Gives back the room of entries that were taken out of the map.
     fn give_back(&self, entries: usize) {
         if entries > 0 {
-            // Relaxed, with no partner: the thread that takes the room reads nothing of the entries that
-            // had it.
+            // Relaxed, with no partner: the thread that takes the room reads nothing of the entries
+            // that had it.
             self.entries.fetch_sub(entries, Ordering::Relaxed);
         }
     }
 }
 
-/// An entry that is counted by its end before it is there, and no more if it does not come to that.
+/// An entry that is counted by its end before it is there, and uncounted if it is not entered after
+/// all.
 struct Counted<'a> {
     clock: &'a EffectiveClock,
     ttl: u64,
@@ -464,8 +470,8 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// An entry that was entered to be leased, of which there is no lease yet. There never will be one if the
-/// hook panics: then the entry goes, for nothing could renew or withdraw it.
+/// An entry that was entered to be leased, and has no lease yet. If the hook panics, it never has
+/// one, and the entry is removed, because nothing could renew or withdraw it.
 struct Unleased<'a, K: Send + 'static, V: Send + 'static, S> {
     namespace: &'a Namespace<K, V, S>,
     hash: usize,
@@ -476,7 +482,7 @@ struct Unleased<'a, K: Send + 'static, V: Send + 'static, S> {
 impl<K: Send + 'static, V: Send + 'static, S> Drop for Unleased<'_, K, V, S> {
     fn drop(&mut self) {
         let Self { namespace, hash, entry, guard } = *self;
-        // Untold: the hook is what panics.
+        // The hook is not called: the hook is what panics.
         if namespace.ledger.kill(&entry.value, |_| true).is_some() {
             namespace.unlink(hash, entry, guard);
         }
@@ -485,7 +491,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Drop for Unleased<'_, K, V, S> {
     }
 }
 
-/// Room for one entry, given back unless it is kept.
+/// Room for one entry. It is given back unless it is kept.
 struct Room<'a> {
     entries: &'a AtomicUsize,
     taken: bool,

@@ -15,32 +15,35 @@ use crate::reclaim::{Domain, Guard};
 use crate::registry::Departure;
 use crate::time::Instant;
 
-/// A registry of local services `V`, of the peers (`N`, what they are known by, and `P`, what is known of
-/// them) that provide services elsewhere, and of those that subscribe to topics; services and topics
-/// are known by `K`.
+/// A registry of local services, of the peers that provide services elsewhere, and of the peers
+/// that subscribe to topics.
+///
+/// `K` names services and topics, and `V` is a local service. `N` names a peer, and `P` is what is
+/// known of it.
 ///
 /// # Guarantees
 ///
-/// * What has ended is never handed out, whether it was pruned or not, and an entry that is renewed in
-///   time is never removed.
-/// * A [`Lease`](super::Lease) acts on the service that it was given for. Only `renew_any` and `withdraw_any`
-///   act on any service that a key stands for.
-/// * Each entry that is removed is shown to its namespace's hook exactly once, with the reason, by the call
-///   that removes it, when nothing is held that others could wait for. The registry stays whole if the hook
-///   panics.
+/// * An entry that has ended is never handed out, whether it was pruned or not. An entry that is
+///   renewed in time is never removed.
+/// * A [`Lease`](super::Lease) acts on the service that it was given for. Only `renew_any` and
+///   `withdraw_any` act on any service that a key stands for.
+/// * Each entry that is removed is passed to its namespace's hook exactly once, with the reason.
+///   The call that removes it calls the hook, and then holds nothing that others could wait for.
+///   The registry stays whole if the hook panics.
 /// * There are never more entries in a namespace than its [terms](Terms) say.
-/// * To do something in one namespace changes nothing in another.
+/// * A change in one namespace changes nothing in another.
 ///
 /// # Memory
 ///
-/// Bounded by the terms' `max_entries`, of which what has expired and was not pruned or swept is a part. Beside
-/// that there is what was removed and is not freed yet, by this or any other structure of the domain, and an
-/// entry for each lease of a service that was removed.
+/// The terms' `max_entries` bound the memory; expired entries count until they are pruned or swept.
+/// Beside that there are removed entries that are not freed yet, of this or any other structure of
+/// the domain. There is also an entry for each lease of a service that was removed.
 ///
 /// # Panics
 ///
-/// Every call panics if its guard is of another domain, before it does anything. A panic of `Hash`, `Eq` or
-/// `Clone` leaves the call that it came up in, and the registry whole; no place of `max_entries` is lost.
+/// Every call panics if its guard is of another domain, before it does anything. A panic of `Hash`,
+/// `Eq` or `Clone` leaves the call in which it came up, and the registry whole. No place of
+/// `max_entries` is lost.
 ///
 /// # Time
 ///
@@ -48,8 +51,8 @@ use crate::time::Instant;
 ///
 /// # Progress and cost
 ///
-/// Lock-free. Resolving a service is a get of the map; nothing is cloned. An entry takes two words beside
-/// key and value in the map.
+/// Every call is lock-free. Resolving a service is a get of the map; nothing is cloned. An entry
+/// takes two words beside key and value in the map.
 ///
 /// # Examples
 ///
@@ -96,15 +99,15 @@ pub struct Pruned {
     pub subscribers: usize,
 }
 
-/// What a [`Registry`] is to be like: [`Registry::builder`].
-#[must_use = "a builder builds nothing until it is told to"]
+/// Builds a [`Registry`]. [`Registry::builder`] creates it.
+#[must_use = "a builder builds nothing until `build` is called"]
 pub struct Builder<K, V, N, P> {
     services: Kind<K, V>,
     discovered: Kind<K, List<N, P>>,
     subscribers: Kind<K, List<N, P>>,
 }
 
-/// What a namespace is to be like.
+/// The settings of a namespace.
 struct Kind<K, V> {
     terms: Terms,
     hook: Option<Hook<K, V>>,
@@ -123,31 +126,32 @@ where
     N: Send + Sync + 'static,
     P: Send + Sync + 'static,
 {
-    /// On what terms services are held. For 300 seconds, as many as there are, unless set.
+    /// Sets the terms of services. By default they live for 300 seconds, and their number is not
+    /// bounded.
     pub fn services(mut self, terms: Terms) -> Self {
         self.services.terms = terms;
         self
     }
 
-    /// On what terms lists of providers are held. For 60 seconds, unless set.
+    /// Sets the terms of lists of providers. By default they live for 60 seconds.
     pub fn discovered(mut self, terms: Terms) -> Self {
         self.discovered.terms = terms;
         self
     }
 
-    /// On what terms lists of subscribers are held. For 60 seconds, unless set.
+    /// Sets the terms of lists of subscribers. By default they live for 60 seconds.
     pub fn subscribers(mut self, terms: Terms) -> Self {
         self.subscribers.terms = terms;
         self
     }
 
-    /// Is told of every service that goes: to cancel its timers, for instance.
+    /// Calls `hook` for every service that is removed: to cancel its timers, for instance.
     pub fn on_service(mut self, hook: impl Fn(&K, &V, Departure) + Send + Sync + 'static) -> Self {
         self.services.hook = Some(Box::new(hook));
         self
     }
 
-    /// Is told of every list of providers that goes, with all that were in it.
+    /// Calls `hook` for every list of providers that is removed, with all that were in it.
     pub fn on_discovered(
         mut self,
         hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
@@ -157,7 +161,7 @@ where
         self
     }
 
-    /// The same of every list of subscribers.
+    /// Calls `hook` for every list of subscribers that is removed, with all that were in it.
     pub fn on_subscribers(
         mut self,
         hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
@@ -175,11 +179,11 @@ where
     N: Eq + Send + Sync + 'static,
     P: Send + Sync + 'static,
 {
-    /// The registry, in `domain`, whose keys are hashed by `hasher`.
+    /// Builds the registry in `domain`. `hasher` hashes its keys.
     ///
     /// # Errors
     ///
-    /// [`MapError::OutOfMemory`].
+    /// Fails with [`MapError::OutOfMemory`].
     pub fn build<S: BuildHasher + Clone>(
         self,
         domain: &Domain,
@@ -201,7 +205,7 @@ where
     N: Send + 'static,
     P: Send + 'static,
 {
-    /// A registry to be described further.
+    /// Creates a builder with the default terms.
     pub fn builder() -> Builder<K, V, N, P> {
         let lists = Duration::from_secs(60);
         Builder {
@@ -220,8 +224,8 @@ where
     P: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Removes everything that has ended, and returns how many that was. Looks at all tables whole: for
-    /// steps within a budget, see [`sweeper`](Self::sweeper).
+    /// Removes everything that has ended, and returns how many entries there were. The call looks
+    /// at all tables whole. For steps within a budget, see [`sweeper`](Self::sweeper).
     pub fn prune_all(&self, now: Instant, guard: &Guard) -> Pruned {
         Pruned {
             services: self.services().prune(now, guard),
@@ -253,9 +257,11 @@ where
         Lists(&self.subscribers)
     }
 
-    /// Returns how often the terms want the registry to be [swept](Self::sweeper): five times in the shortest time
-    /// to live, and three times in the shortest [allowance](Terms::allow_for_stalls); from once a millisecond to
-    /// once an hour.
+    /// Returns how often the terms want the registry to be [swept](Self::sweeper).
+    ///
+    /// It is five times in the shortest time to live, and three times in the shortest
+    /// [allowance](Terms::allow_for_stalls). It is at most once a millisecond and at least once an
+    /// hour.
     pub fn sweep_interval(&self) -> Duration {
         let Self { services, discovered, subscribers } = self;
         let terms = [services.terms(), discovered.terms(), subscribers.terms()];

@@ -7,33 +7,32 @@ use core::fmt;
 
 use crate::time::{Instant, Ttl};
 
-/// One who provides a service, or subscribes to a topic.
+/// A peer that provides a service, or subscribes to a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer<N, P> {
-    /// What it is known by: of those of one node, a list that was
-    /// [merged](super::Lists::merge) has one.
+    /// Its name. A [merged](super::Lists::merge) list has one peer of each node.
     pub node: N,
     /// What is known of it.
     pub info: P,
     ttl: Option<Ttl>,
-    /// In the namespace's time; set when it is entered.
+    /// When it ends, in the namespace's time; set when it is entered.
     end: Option<Instant>,
 }
 
 impl<N, P> Peer<N, P> {
-    /// A peer that is known for as long as its list.
+    /// Creates a peer that is known for as long as its list.
     pub const fn new(node: N, info: P) -> Self {
         Self { node, info, ttl: None, end: None }
     }
 
-    /// The same for no longer than this.
+    /// Bounds the time for which the peer is known.
     #[must_use]
     pub fn time_to_live(mut self, ttl: impl Into<Ttl>) -> Self {
         self.ttl = Some(ttl.into());
         self
     }
 
-    /// Its own time begins.
+    /// Begins the peer's own time.
     fn begin(&mut self, time: u64) {
         self.end = match self.ttl {
             Some(Ttl::For(ttl)) => Some(Instant::from_nanos(time) + ttl),
@@ -55,7 +54,7 @@ impl<N, P> List<N, P> {
         Self(peers.into_boxed_slice())
     }
 
-    /// A list of peers whose times have begun.
+    /// Makes a list of peers whose times have begun.
     pub(super) fn of(peers: Vec<Peer<N, P>>) -> Self {
         Self(peers.into_boxed_slice())
     }
@@ -64,13 +63,14 @@ impl<N, P> List<N, P> {
         &self.0
     }
 
-    /// When the last of them ends; never, if one has no end, or there are none: that is known, too.
+    /// Returns when the last of the peers ends. That is never if one has no end. It is also never
+    /// if there are none, because that is known, too.
     pub(super) fn until(&self) -> u64 {
         let ends = self.0.iter().map(|peer| peer.end.map_or(u64::MAX, Instant::as_nanos));
         ends.max().unwrap_or(u64::MAX)
     }
 
-    /// As they were before their times began.
+    /// Returns the peers as they were before their times began.
     pub(super) fn into_peers(self) -> Vec<Peer<N, P>> {
         let mut peers = self.0.into_vec();
         peers.iter_mut().for_each(|peer| peer.end = None);
@@ -79,7 +79,8 @@ impl<N, P> List<N, P> {
 }
 
 impl<N: Clone + Eq, P: Clone> List<N, P> {
-    /// Those that are there, each as the first newcomer of the same node has it, and the other newcomers.
+    /// Returns the peers of the list, each as the first newcomer of the same node has it, and the
+    /// other newcomers.
     pub(super) fn merged(
         &self,
         newcomers: &[Peer<N, P>],
@@ -124,14 +125,14 @@ impl<'g, N, P> Peers<'g, N, P> {
         Self { list: &list.0, time }
     }
 
-    /// One after the other.
+    /// Iterates over the peers.
     pub fn iter(&self) -> impl Iterator<Item = &'g Peer<N, P>> + use<'g, N, P> {
         let time = self.time;
         self.list.iter().filter(move |peer| !peer.is_past(time))
     }
 
-    /// Returns whether there are none. Of a list that is [known](super::Discovered::Hit) this says that there
-    /// are no providers, not that those known have ended.
+    /// Returns whether there are no peers. Of a list that is [known](super::Discovered::Hit) this
+    /// says that there are no providers, not that those known have ended.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }

@@ -14,8 +14,8 @@ use crate::reclaim::Guard;
 use crate::registry::LapsedError;
 use crate::time::{Instant, Ttl};
 
-/// The local services of a registry: [`Registry::services`](super::Registry::services). What its calls return lives
-/// as long as the borrow of the registry and the guard.
+/// The local services of a registry: [`Registry::services`](super::Registry::services). Results
+/// live as long as the borrow of the registry and the guard.
 pub struct Services<'a, K: Send + 'static, V: Send + 'static, S>(pub(super) &'a Namespace<K, V, S>);
 
 impl<'a, K, V, S> Services<'a, K, V, S>
@@ -24,15 +24,17 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Offers a service, in place of the one that the key stands for if there is one, for the usual time.
+    /// Offers a service for the usual time, in place of the one that the key stands for if there is
+    /// one.
     ///
     /// # Errors
     ///
-    /// Any [`RegistryError`](super::RegistryError) but `Taken`, with key and service handed back.
+    /// Fails with any [`RegistryError`](super::RegistryError) but `Taken`, and hands key and
+    /// service back.
     ///
     /// # Panics
     ///
-    /// If the hook panics that is told of the service that was replaced. Then neither is offered.
+    /// Panics if the hook panics for the service that was replaced. Then neither is offered.
     pub fn advertise(
         self,
         key: K,
@@ -91,7 +93,7 @@ where
     ///
     /// # Errors
     ///
-    /// Any [`RegistryError`](super::RegistryError), with key and service handed back.
+    /// Fails with any [`RegistryError`](super::RegistryError), and hands key and service back.
     pub fn advertise_if_absent(
         self,
         key: K,
@@ -127,20 +129,21 @@ where
         Some(&entry.value.value)
     }
 
-    /// Withdraws the service of a lease, and gives its room back at once. Returns whether the service lived.
+    /// Withdraws the service of a lease, and gives its room back at once. Returns whether the
+    /// service lived.
     ///
-    /// Another service that has taken the key meanwhile stays. Of a lease of another registry the room is
-    /// given back there, when that is next pruned or swept.
+    /// Another service that has taken the key meanwhile stays. If the lease is of another registry,
+    /// the room is given back there, when that registry is next pruned or swept.
     pub fn withdraw(self, lease: Lease<K, V>, now: Instant, guard: &Guard) -> bool {
         self.0.withdraw(&lease, now, guard)
     }
 
-    /// Renews the service that a key stands for now, whoever advertised it. [`Lease::renew`] renews what the
-    /// caller has advertised.
+    /// Renews the service that a key stands for now, no matter which caller advertised it.
+    /// [`Lease::renew`] renews what the caller has advertised.
     ///
     /// # Errors
     ///
-    /// [`LapsedError`], also if the key stands for none.
+    /// Fails with [`LapsedError`] if the service has expired, or the key stands for none.
     pub fn renew_any<Q>(self, key: &Q, now: Instant, guard: &Guard) -> Result<(), LapsedError>
     where
         K: Borrow<Q>,
@@ -153,12 +156,12 @@ where
             if self.0.ledger().renew(&entry.value, now) {
                 return Ok(());
             }
-            // It has ended by now, or another has taken its place.
+            // The service has ended by now, or another has taken its place.
         }
     }
 
-    /// Removes the service that a key stands for now, whoever advertised it, and returns it.
-    /// [`withdraw`](Self::withdraw) removes what the caller has advertised.
+    /// Removes the service that a key stands for now, no matter which caller advertised it, and
+    /// returns it. [`withdraw`](Self::withdraw) removes what the caller has advertised.
     pub fn withdraw_any<Q>(self, key: &Q, now: Instant, guard: &'a Guard) -> Option<&'a V>
     where
         K: Borrow<Q>,
@@ -167,23 +170,25 @@ where
         self.0.remove(key, now, guard)
     }
 
-    /// Returns every service, weakly consistent as [`Map::iter`](crate::Map::iter).
+    /// Iterates over the services, weakly consistent as [`Map::iter`](crate::Map::iter) is.
     pub fn iter(self, now: Instant, guard: &'a Guard) -> impl Iterator<Item = (&'a K, &'a V)> {
         self.0.iter(now, guard)
     }
 
-    /// Removes the services that have expired, and returns how many. Looks at the whole table.
+    /// Removes the services that have expired, and returns how many there were. The call looks at
+    /// the whole table.
     pub fn prune(self, now: Instant, guard: &Guard) -> usize {
         self.0.prune(now, guard)
     }
 
-    /// Returns how many services there are, including those expired or withdrawn that were not pruned.
+    /// Returns how many services there are, including those expired or withdrawn that were not
+    /// pruned.
     #[expect(clippy::len_without_is_empty, reason = "what counts may have expired")]
     pub fn len(self) -> usize {
         self.0.len()
     }
 
-    /// Returns how the services' time stands.
+    /// Returns the state of the services' time.
     pub fn time(self) -> TimeStatus {
         self.0.clock().status()
     }

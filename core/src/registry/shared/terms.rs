@@ -1,4 +1,4 @@
-//! On what terms a namespace holds its entries.
+//! The terms on which a namespace holds its entries.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::registry::WhenFull;
 use crate::sweep::Cadence;
 use crate::time::Ttl;
 
-/// On what terms a namespace holds its entries.
+/// The terms on which a namespace holds its entries.
 ///
 /// ```
 /// use core::time::Duration;
@@ -18,7 +18,7 @@ use crate::time::Ttl;
 /// # _ = terms;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "terms hold nothing"]
+#[must_use = "terms do nothing until a registry is built with them"]
 pub struct Terms {
     pub(super) ttl: Ttl,
     pub(super) max_entries: usize,
@@ -29,7 +29,8 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Entries live for so long, unless it is said otherwise. As many as there are, and no hold.
+    /// Creates terms on which entries live for `ttl`, unless a call says otherwise. Their number is
+    /// not bounded, and the time is not held.
     pub fn new(ttl: impl Into<Ttl>) -> Self {
         Self {
             ttl: ttl.into(),
@@ -41,46 +42,51 @@ impl Terms {
         }
     }
 
-    /// At most so many entries, at every instant.
+    /// Sets how many entries there are at most, at every instant.
     pub fn max_entries(mut self, entries: usize, when_full: WhenFull) -> Self {
         self.max_entries = entries;
         self.when_full = when_full;
         self
     }
 
-    /// Holds the time for as long as this at most when nearly everything would expire at once: more
-    /// likely than that all tenants are gone is that they cannot reach the registry.
+    /// Holds the time for at most `longest` when nearly everything would expire at once. It is more
+    /// likely then that the tenants cannot reach the registry than that all are gone.
     ///
-    /// Of the entries with the usual time to live, of which there must be eight, a tenth is about to
-    /// expire (within a sixth of that time), and fewer were renewed of late than half of those that had
-    /// to be for all to stay: then the registry's time goes on for a sixteenth of the time to live, and
-    /// stands still. It goes on when half of the entries were renewed. It does so, too, at the end of
-    /// `longest`, and is not held again for a time to live: who was silent all the while expires, and who
-    /// is left is the new population. A hold is begun and ended by whoever advertises, renews, prunes or
-    /// sweeps, so one of these must happen several times in a time to live; and threads' clocks must agree
-    /// within a sixteenth of it.
+    /// A hold considers the entries with the usual time to live, if there are at least eight. It
+    /// begins when a tenth of them is about to expire, within a sixth of that time, and few were
+    /// renewed recently. Few means fewer than half of those that had to be for all to stay. The
+    /// registry's time then advances by a sixteenth of the time to live, and stands still. It
+    /// continues when half of the entries were renewed.
+    ///
+    /// It also continues at the end of `longest`, and is then not held again for a time to live.
+    /// Entries that were silent all the while expire, and the others are the new population.
+    ///
+    /// Every call that advertises, renews, prunes or sweeps can begin or end a hold. So one of
+    /// these must happen several times in a time to live. The clocks of threads must agree within a
+    /// sixteenth of it.
     pub fn hold_mass_expiry(mut self, longest: Duration) -> Self {
         self.hold = Some(longest);
         self
     }
 
-    /// Does not charge entries for time in which nobody advertised, renewed, pruned or swept, beyond this
-    /// allowance: three cadences of the sweeper, for instance. The process may have been stopped, and
-    /// then no tenant could renew. Between two such calls time goes on by no more than the allowance, so
-    /// where it is shorter than they are apart, everything lives longer.
+    /// Does not charge entries for time without a call that advertises, renews, prunes or sweeps,
+    /// beyond this allowance. An allowance of three cadences of the sweeper is an example. The
+    /// process may have been stopped, and then no tenant could renew. Between two such calls the
+    /// time advances by no more than the allowance. So where the allowance is shorter than they are
+    /// apart, everything lives longer.
     pub fn allow_for_stalls(mut self, allowance: Duration) -> Self {
         self.allowance = Some(allowance);
         self
     }
 
-    /// For so long after their end, lists are kept as the last that was known: see
+    /// Keeps lists as the last known ones for this long after their end: see
     /// [`Lists::last_known`](super::Lists::last_known).
     pub fn keep_last_known(mut self, window: Duration) -> Self {
         self.last_known = window;
         self
     }
 
-    /// How often a namespace on these terms is to be swept.
+    /// Returns how often a namespace on these terms is to be swept.
     pub(super) fn sweep_interval(&self) -> Duration {
         let ttl = match self.ttl {
             Ttl::For(ttl) => ttl,
