@@ -1,14 +1,14 @@
-//! Who claims, and who came too late.
+//! Callers that claim, and the error of those that came too late.
 
 use core::fmt;
 
-/// Tells apart callers that could wait for one another, threads or tasks: any number of the user's.
-/// Numbers from 2^31 on may be given out to threads by a runtime (`tidegate::caller`).
+/// Distinguishes callers that could wait for one another: threads or tasks, as many as the user
+/// likes. A runtime may give numbers from 2^31 on to threads (`tidegate::caller`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Caller(pub u32);
 
-/// Identifies a leader or follower of a flight: a [`Caller`] of the user's, or a number of the runtime's that
-/// equals none of those.
+/// Identifies a leader or follower of a flight. It is a [`Caller`] of the user's, or a number of
+/// the runtime's that equals none of those.
 ///
 /// ```
 /// use tidegate_core::flight::{Caller, CallerId};
@@ -26,8 +26,8 @@ enum Kind {
 }
 
 impl CallerId {
-    /// Makes an identity for a runtime, which gives each number out once in a process. `tidegate` does so
-    /// for its loads; its users choose a [`Caller`].
+    /// Makes an identity for a runtime, which gives each number out once in a process. `tidegate`
+    /// does so for its loads; its users choose a [`Caller`].
     pub const fn of_runtime(number: u64) -> Self {
         Self(Kind::Runtime(number))
     }

@@ -8,15 +8,18 @@ use super::caller::{Caller, SupersededError};
 use super::state::State;
 use crate::time::Instant;
 
-/// What one caller at a time may have: the shared `Slot` for one owner, without atomics. On a
-/// microcontroller it is shared with interrupts as `critical_section::Mutex<RefCell<LocalSlot>>`.
+/// What one caller at a time may claim: the shared `Slot` for one owner, without atomics.
 ///
-/// A claim is given back by [`release`](Self::release), not by being dropped, for that would need the slot;
-/// one that is lost without a lease is never given back. Leases are those of the shared slot. The end of a
-/// lease wakes nobody: whoever would not wait longer sets a timer, for as long as [`left`](Self::left) says.
+/// On a microcontroller it is shared with interrupts as
+/// `critical_section::Mutex<RefCell<LocalSlot>>`.
 ///
-/// Wakers are called while the slot is borrowed: a waker must not look at it, and one that panics keeps the
-/// rest from being called.
+/// A claim is given back by [`release`](Self::release), not by being dropped, because that would
+/// need the slot. A claim that is lost without a lease is never given back. Leases are those of the
+/// shared slot. The end of a lease wakes no waiter. A caller that will not wait longer sets a timer
+/// for as long as [`left`](Self::left) says.
+///
+/// Wakers are called while the slot is borrowed. A waker must not look at the slot, and one that
+/// panics keeps the rest from being called.
 ///
 /// ```
 /// use core::time::Duration;
@@ -41,7 +44,7 @@ pub struct LocalSlot<const WAITERS: usize = 4> {
     wakers: [Option<Waker>; WAITERS],
 }
 
-/// A claim on a [`LocalSlot`]: its number, which says nothing about which slot it is of.
+/// A claim on a [`LocalSlot`]: its number, which does not say which slot it is of.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a claim is to be given back"]
 pub struct LocalClaim(u32);
@@ -49,17 +52,17 @@ pub struct LocalClaim(u32);
 /// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalClaimError {
-    /// Another caller has it: [wait](LocalSlot::wait), or come again.
+    /// Another caller has the slot: [wait](LocalSlot::wait), or claim again later.
     Held,
-    /// This caller has it already.
+    /// This caller has the slot already.
     Reentrant,
 }
 
 impl fmt::Display for LocalClaimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Held => "another caller has it",
-            Self::Reentrant => "the caller has it, and would wait for itself",
+            Self::Held => "another caller has the slot",
+            Self::Reentrant => "the caller has the slot already, and would wait for itself",
         })
     }
 }
@@ -67,17 +70,18 @@ impl fmt::Display for LocalClaimError {
 impl core::error::Error for LocalClaimError {}
 
 impl<const WAITERS: usize> LocalSlot<WAITERS> {
-    /// A slot that nobody has.
+    /// Creates a slot that is free.
     pub const fn new() -> Self {
         Self { state: State::NEW, holder: Caller(0), wakers: [const { None }; WAITERS] }
     }
 
-    /// Claims the slot, until it is given back, or for the length of a lease, after which others may
-    /// have it. The end of a lease is rounded up, by at most 17 ms; one of 208 days or more never ends.
+    /// Claims the slot, until it is given back, or for the length of a lease, after which others
+    /// may have it. The end of a lease is rounded up, by at most 17 ms; one of 208 days or more
+    /// never ends.
     ///
     /// # Errors
     ///
-    /// Any [`LocalClaimError`].
+    /// Fails with any [`LocalClaimError`].
     pub fn claim(
         &mut self,
         caller: Caller,
@@ -92,15 +96,15 @@ impl<const WAITERS: usize> LocalSlot<WAITERS> {
         self.state = self.state.claimed(lease, now);
         self.holder = caller;
         if !is_free {
-            // Superseded: what they waited for is over.
+            // Superseded: what the waiters waited for is over.
             self.wake_all();
         }
         Ok(LocalClaim(self.state.generation()))
     }
 
-    /// Leaves a waker, to be called when the slot is free, or the claim is superseded; `false` if there is
-    /// no place for it, or nobody has the slot: then come again.
-    #[must_use = "who has no place must come again"]
+    /// Leaves a waker, which is called when the slot is free or the claim is superseded. Returns
+    /// `false` if there is no place for the waker, or the slot is free: then claim again.
+    #[must_use = "a waiter without a place must claim again"]
     pub fn wait(&mut self, waker: &Waker) -> bool {
         if self.state.is_free() {
             return false;
@@ -117,16 +121,17 @@ impl<const WAITERS: usize> LocalSlot<WAITERS> {
             }
     }
 
-    /// How long until the claim can be superseded; `None` if it never can, or nobody has the slot.
+    /// Returns how long until the claim can be superseded, or `None` if it never can, or the slot
+    /// is free.
     pub fn left(&self, now: Instant) -> Option<Duration> {
         self.state.left(now)
     }
 
-    /// Has the lease of a claim begin anew.
+    /// Begins the lease of a claim anew.
     ///
     /// # Errors
     ///
-    /// [`SupersededError`]: then nothing is changed.
+    /// Fails with [`SupersededError`] if the claim was superseded; then nothing is changed.
     pub fn renew(
         &mut self,
         claim: &LocalClaim,
@@ -138,11 +143,12 @@ impl<const WAITERS: usize> LocalSlot<WAITERS> {
         Ok(())
     }
 
-    /// Gives a claim back, and wakes those who wait.
+    /// Gives a claim back, and wakes the waiters.
     ///
     /// # Errors
     ///
-    /// [`SupersededError`]: what was done under it may have been done by another, too.
+    /// Fails with [`SupersededError`] if the claim was superseded. Another caller may then have
+    /// done the same work.
     #[expect(clippy::needless_pass_by_value, reason = "a claim is given back once")]
     pub fn release(&mut self, claim: LocalClaim) -> Result<(), SupersededError> {
         self.check(&claim)?;
@@ -157,7 +163,7 @@ impl<const WAITERS: usize> LocalSlot<WAITERS> {
     }
 
     fn wake_all(&mut self) {
-        // Taken first: a waker that panics keeps nobody's place.
+        // Taken first, so that every place is free even if a waker panics.
         let wakers = core::mem::replace(&mut self.wakers, [const { None }; WAITERS]);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }

@@ -1,9 +1,9 @@
 //! One run for many callers.
 //!
-//! A [`LocalSlot`] is claimed by one caller at a time; the others wait until it is free, and decide again.
-//! A `Slot` is the same for threads, and a `Group` does it for each of any number of keys, and hands what
-//! the leader has come to to those who waited. Each is given back on every way out, and one that never
-//! comes back can be told by its lease.
+//! One caller at a time claims a [`LocalSlot`]; the others wait until it is free, and decide again.
+//! A `Slot` does the same for threads. A `Group` does it for each of any number of keys, and hands
+//! the leader's result to the callers that waited. Each is given back on every way out. Where a
+//! caller never comes back, a lease ends its claim.
 
 mod caller;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]

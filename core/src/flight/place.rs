@@ -1,4 +1,4 @@
-//! A place for whoever waits.
+//! A place for a waiter's waker.
 
 use core::cell::UnsafeCell;
 use core::task::Waker;
@@ -7,8 +7,8 @@ use crate::sync::{AtomicU64, Ordering, Witness};
 
 /// A place for one waker.
 ///
-/// Its word is a count of those who have had it, and a status. Whoever makes it `BUSY` has the waker to
-/// himself, for a few instructions; nobody waits for him.
+/// Its word is a count of the waiters that have had it, and a status. The thread that makes it
+/// `BUSY` has the waker to itself, for a few instructions; no thread waits for it.
 pub(super) struct Place {
     word: AtomicU64,
     waker: UnsafeCell<Option<Waker>>,
@@ -21,11 +21,11 @@ const WAITING: u64 = 2;
 const STATUS: u64 = 3;
 const ONE: u64 = 4;
 
-/// Whose a place is: the count, without the status.
+/// The owner of a place: the count, without the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-// SAFETY: the waker is touched by whoever made the word `BUSY`, one at a time.
+// SAFETY: only the thread that made the word `BUSY` touches the waker, one at a time.
 unsafe impl Sync for Place {}
 
 impl Place {
@@ -39,7 +39,7 @@ impl Place {
         Self { word: AtomicU64::new(EMPTY), waker: UnsafeCell::new(None), witness: Witness::new() }
     }
 
-    /// Leaves a waker in a place that is nobody's, or hands it back.
+    /// Leaves a waker in a place that is free, or hands it back.
     pub(super) fn enter(&self, waker: Waker) -> Result<Ticket, Waker> {
         // Relaxed: the exchange decides.
         let word = self.word.load(Ordering::Relaxed);
@@ -52,8 +52,8 @@ impl Place {
         Ok(ticket)
     }
 
-    /// Sees to it that `waker` is the one that is called; `false` if the place is no longer the
-    /// ticket's.
+    /// Ensures that `waker` is the one that is called. Returns `false` if the place is no longer
+    /// the ticket's.
     pub(super) fn renew(&self, ticket: Ticket, waker: &Waker) -> bool {
         // Before the place is taken, for it is the user's code.
         let waker = waker.clone();
@@ -66,7 +66,7 @@ impl Place {
         true
     }
 
-    /// Gives the place up, if it is still the ticket's, and says whether it was.
+    /// Gives the place up, if it is still the ticket's. Returns whether it was.
     pub(super) fn leave(&self, ticket: Ticket) -> bool {
         if !self.turn(ticket.0 | WAITING, ticket.0 | BUSY) {
             return false;
@@ -77,14 +77,15 @@ impl Place {
         true
     }
 
-    /// Takes the waker of whoever waits here.
+    /// Takes the waker of the caller that waits here.
     fn take(&self) -> Option<Waker> {
-        // Relaxed: ordered by the exchange on the slot that the caller has made, if anybody entered
-        // before that.
+        // Relaxed: ordered by the exchange on the slot that the caller has made, if a waiter
+        // entered before that.
         let word = self.word.load(Ordering::Relaxed);
         let ticket = Ticket(word & !STATUS);
-        // Busy is who enters after that exchange, and looks at the slot once more; or who has another
-        // waker, likewise; or who leaves; or another who wakes.
+        // A place is busy while a waiter enters after that exchange, or changes its waker; either
+        // then looks at the slot once more. It is also busy while a waiter leaves, or another
+        // thread wakes it.
         if word & STATUS != WAITING || !self.turn(word, ticket.0 | BUSY) {
             return None;
         }
@@ -110,8 +111,8 @@ impl Place {
     }
 }
 
-/// Takes the wakers out of the places and hands each to `wake`; the rest also if that panics for one. If
-/// it panics once more, the program aborts.
+/// Takes the wakers out of the places and hands each to `wake`. If `wake` panics for one, the
+/// others are handed over all the same. If it panics once more, the program aborts.
 pub(super) fn wake_all<'a>(places: impl Iterator<Item = &'a Place>, wake: impl Fn(Waker)) {
     struct Rest<I: Iterator<Item = Waker>, F: Fn(Waker)>(I, F);
     impl<I: Iterator<Item = Waker>, F: Fn(Waker)> Rest<I, F> {

@@ -12,31 +12,33 @@ use super::state::State;
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Instant;
 
-/// What one caller at a time may have, for which up to `WAITERS` can wait without polling.
+/// What one caller at a time may claim, and up to `WAITERS` can wait for without polling.
 ///
-/// No heap, and no value: those who waited decide again once it is free. It fits into a `static`.
+/// A slot has no heap and no value: its waiters decide again once it is free. It fits into a
+/// `static`.
 ///
 /// # Guarantees
 ///
-/// At any time at most one claim is current. A [`Claim`] is given back when it is dropped: on return,
-/// by `?`, by a panic that unwinds, and with the future that holds it. A claim with a lease that has
-/// ended is *superseded* by the next caller; to renew it is then refused, and its late end frees
-/// nobody's claim but its own. Claims are told apart until 2^30 others have come. A lease that has
-/// ended and that nobody supersedes for a year counts as held for another.
+/// At any time at most one claim is current. A [`Claim`] is given back when it is dropped: on
+/// return, by `?`, by a panic that unwinds, and with the future that holds it. A claim with a lease
+/// that has ended is *superseded* by the next caller. Its renewal is then refused, and its late end
+/// frees no claim but its own. A claim is distinguished from the next 2^30. A lease that has ended
+/// and is not superseded for a year counts as held for another year.
 ///
-/// Nothing stops the holder of a claim whose lease has ended from going on with its work beside the
-/// next: a claim with a lease must not guard memory, or what must not be done twice.
+/// Nothing stops the holder of a claim whose lease has ended from working beside the next holder.
+/// So a claim with a lease must not guard memory, or work that must not be done twice.
 ///
 /// A claim that is forgotten (`mem::forget`) without a lease is never given back.
 ///
 /// # Progress
 ///
-/// Lock-free: claiming and giving back are each one compare-exchange, repeated only if somebody else's
-/// succeeded. Nothing allocates. Giving back looks at every place of a waiter.
+/// Every call is lock-free. Claiming and giving back are each one compare-exchange, repeated only
+/// if that of another thread succeeded. Nothing allocates. Giving back looks at every place of a
+/// waiter.
 ///
 /// # Examples
 ///
-/// Whoever is refused waits, and decides again:
+/// A caller that is refused waits, and decides again:
 ///
 /// ```
 /// use tidegate_core::flight::{Caller, ClaimError, Slot};
@@ -54,8 +56,8 @@ use crate::time::Instant;
 /// }
 /// ```
 ///
-/// In a `static`, with a lease. Elsewhere write `let slot: Slot = Slot::new()`, for a default number of
-/// waiters is not inferred.
+/// A slot in a `static`, claimed with a lease. Elsewhere write `let slot: Slot = Slot::new()`,
+/// because a default number of waiters is not inferred.
 ///
 /// ```
 /// use core::time::Duration;
@@ -82,7 +84,7 @@ pub struct Slot<const WAITERS: usize = 4> {
 }
 
 impl<const WAITERS: usize> Slot<WAITERS> {
-    /// A slot that nobody has.
+    /// Creates a slot that is free.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self {
@@ -92,7 +94,7 @@ impl<const WAITERS: usize> Slot<WAITERS> {
         }
     }
 
-    /// A slot that nobody has.
+    /// Creates a slot that is free.
     #[cfg(loom)]
     pub fn new() -> Self {
         Self {
@@ -102,13 +104,14 @@ impl<const WAITERS: usize> Slot<WAITERS> {
         }
     }
 
-    /// Claims the slot, until it is given back, or for the length of a lease, after which others may
-    /// have it. The end of a lease is rounded up, by at most 17 ms; one of 208 days or more never ends.
+    /// Claims the slot, until it is given back, or for the length of a lease, after which others
+    /// may have it. The end of a lease is rounded up, by at most 17 ms; one of 208 days or more
+    /// never ends.
     ///
     /// # Errors
     ///
-    /// [`ClaimError::Held`] if another caller has it, with what to await;
-    /// [`ClaimError::Reentrant`] if this one has.
+    /// * [`ClaimError::Held`]: another caller has the slot. The error holds what to await.
+    /// * [`ClaimError::Reentrant`]: this caller has the slot.
     pub fn claim(
         &self,
         caller: Caller,
@@ -120,7 +123,7 @@ impl<const WAITERS: usize> Slot<WAITERS> {
         while state.is_free() || state.is_lapsed(now) {
             let claimed = state.claimed(lease, now);
             // Acquire: what was done under the claim before is seen. Not Release: it continues the
-            // release sequence of those who wait. Relaxed: as the load.
+            // release sequence of the waiters. Relaxed: as for the load.
             match self.state.compare_exchange(
                 state.0,
                 claimed.0,
@@ -128,11 +131,11 @@ impl<const WAITERS: usize> Slot<WAITERS> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    // From here on given back, whatever happens.
+                    // From here on the claim is given back, whatever happens.
                     let claim = Claim { slot: self, generation: claimed.generation() };
                     self.hold(claimed.generation(), caller);
                     if !state.is_free() {
-                        // Superseded: what they waited for is over.
+                        // Superseded: what the waiters waited for is over.
                         wake_all(self.places.iter(), Waker::wake);
                     }
                     return Ok(claim);
@@ -140,15 +143,15 @@ impl<const WAITERS: usize> Slot<WAITERS> {
                 Err(seen) => state = State(seen),
             }
         }
-        // Relaxed: of interest to this caller only, which knows what it has written. Of another claim's,
-        // the generation differs.
+        // Relaxed: it matters only to a caller that has the slot, and that has written it itself.
+        // The generation of another claim differs.
         if self.holder.load(Ordering::Relaxed) == holder(state.generation(), caller) {
             return Err(ClaimError::Reentrant);
         }
         Err(ClaimError::Held(Freed { slot: self, generation: state.generation(), place: None }))
     }
 
-    /// Says who has the slot, unless a later claim has been made meanwhile.
+    /// Records which caller has the slot, unless a later claim has been made meanwhile.
     fn hold(&self, generation: u32, caller: Caller) {
         // Relaxed, all: as where it is read.
         let mut held = self.holder.load(Ordering::Relaxed);
@@ -161,14 +164,14 @@ impl<const WAITERS: usize> Slot<WAITERS> {
         }
     }
 
-    /// Whether a caller would be refused now.
+    /// Returns whether a caller would be refused now.
     pub fn is_held(&self, now: Instant) -> bool {
         // Relaxed: a question about this moment.
         let state = State(self.state.load(Ordering::Relaxed));
         !state.is_free() && !state.is_lapsed(now)
     }
 
-    /// Leaves a waker in a place that is nobody's, if there is one.
+    /// Leaves a waker in a place that is free, if there is one.
     fn enter(&self, mut waker: Waker) -> Option<(&Place, Ticket)> {
         for place in &self.places {
             match place.enter(waker) {
@@ -188,8 +191,8 @@ impl<const WAITERS: usize> Slot<WAITERS> {
         // Relaxed: the exchange decides.
         let mut state = State(self.state.load(Ordering::Relaxed));
         while state.generation() == generation && !state.is_free() {
-            // Release: what was done under the claim is seen by the next. Acquire: whoever waits and
-            // looked at the slot before this is seen in his place.
+            // Release: the next claim sees what was done under this one. Acquire: a waiter that
+            // looked at the slot before this is seen in its place.
             match self.state.compare_exchange(
                 state.0,
                 change(state).0,
@@ -208,7 +211,7 @@ fn holder(generation: u32, caller: Caller) -> u64 {
     u64::from(generation) << 32 | u64::from(caller.0)
 }
 
-/// Of two generations, which have 30 bits.
+/// Returns whether `one` is the later of two generations, which have 30 bits.
 fn is_later(one: u32, other: u32) -> bool {
     (one.wrapping_sub(other) << 2).cast_signed() > 0
 }
@@ -227,7 +230,7 @@ impl<const WAITERS: usize> fmt::Debug for Slot<WAITERS> {
     }
 }
 
-/// A slot that is somebody's. Given back when it is dropped, and whoever waits is woken.
+/// A claim on a slot. When it is dropped, the slot is given back and the waiters are woken.
 #[must_use = "a claim that is dropped is given back"]
 pub struct Claim<'a, const WAITERS: usize> {
     slot: &'a Slot<WAITERS>,
@@ -235,20 +238,21 @@ pub struct Claim<'a, const WAITERS: usize> {
 }
 
 impl<const WAITERS: usize> Claim<'_, WAITERS> {
-    /// Has the lease begin anew.
+    /// Begins the lease anew.
     ///
     /// # Errors
     ///
-    /// [`SupersededError`]: then nothing is changed.
+    /// Fails with [`SupersededError`] if the claim was superseded; then nothing is changed.
     pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), SupersededError> {
         self.slot.change(self.generation, |state| state.leased(lease, now))
     }
 
-    /// Gives the slot back, and says whether it was still this claim's.
+    /// Gives the slot back.
     ///
     /// # Errors
     ///
-    /// [`SupersededError`]: what was done under it may have been done by another, too.
+    /// Fails with [`SupersededError`] if the claim was superseded. Another caller may then have
+    /// done the same work.
     pub fn release(self) -> Result<(), SupersededError> {
         let this = core::mem::ManuallyDrop::new(self);
         this.free()
@@ -263,7 +267,7 @@ impl<const WAITERS: usize> Claim<'_, WAITERS> {
 
 impl<const WAITERS: usize> Drop for Claim<'_, WAITERS> {
     fn drop(&mut self) {
-        // Superseded: the slot is another's.
+        // If the claim was superseded, the slot is another's.
         _ = self.free();
     }
 }
@@ -274,13 +278,14 @@ impl<const WAITERS: usize> fmt::Debug for Claim<'_, WAITERS> {
     }
 }
 
-/// Why a slot could not be claimed. Borrows the slot, so it leaves a function by `?` only if that does.
+/// Why a slot could not be claimed. It borrows the slot, so `?` returns it only from a function
+/// that the slot outlives.
 #[derive(Debug)]
 pub enum ClaimError<'a, const WAITERS: usize> {
-    /// Another caller has it. To await this is to wait until that claim has been given back or
+    /// Another caller has the slot. Awaiting this waits until that claim has been given back or
     /// superseded.
     Held(Freed<'a, WAITERS>),
-    /// The caller has it already, and would wait for itself.
+    /// The caller has the slot already, and would wait for itself.
     Reentrant,
 }
 
@@ -295,11 +300,12 @@ impl<const WAITERS: usize> fmt::Display for ClaimError<'_, WAITERS> {
 
 impl<const WAITERS: usize> core::error::Error for ClaimError<'_, WAITERS> {}
 
-/// Waits until a claim has been given back, to decide again; dropped, it leaves no trace.
+/// Waits until a claim has been given back, to decide again. When it is dropped, it leaves no
+/// trace.
 ///
-/// If there are more waiters than places, it has itself polled again at once. The end of a lease wakes
-/// nobody: whoever waits for that sets a timer of his own, for as long as [`left`](Self::left) says,
-/// and claims again.
+/// If there are more waiters than places, it wakes its task at once to be polled again. The end of
+/// a lease wakes no waiter. A caller that waits for that sets a timer of its own, for as long as
+/// [`left`](Self::left) says, and claims again.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Freed<'a, const WAITERS: usize> {
     slot: &'a Slot<WAITERS>,
@@ -308,7 +314,8 @@ pub struct Freed<'a, const WAITERS: usize> {
 }
 
 impl<const WAITERS: usize> Freed<'_, WAITERS> {
-    /// How long until the claim can be superseded, if its lease is not renewed; `None` if it never can.
+    /// Returns how long until the claim can be superseded, if its lease is not renewed, or `None`
+    /// if it never can.
     pub fn left(&self, now: Instant) -> Option<Duration> {
         // Relaxed: a question about this moment.
         let state = State(self.slot.state.load(Ordering::Relaxed));
@@ -333,8 +340,9 @@ impl<const WAITERS: usize> Future for Freed<'_, WAITERS> {
         if !stays {
             self.place = self.slot.enter(waker.clone());
         }
-        // Once more, now that the waker is there, and as a change: either it comes before that of
-        // whoever frees the slot, who then sees the waker (Release), or it sees that (Acquire).
+        // Looks once more, now that the waker is there, and by a change. Either it comes before the
+        // change that frees the slot, and that thread sees the waker (Release), or it sees that
+        // change (Acquire).
         if self.is_over(State(self.slot.state.fetch_add(0, Ordering::AcqRel))) {
             return Poll::Ready(());
         }

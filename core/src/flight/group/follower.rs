@@ -1,4 +1,4 @@
-//! Those who wait for a flight.
+//! Callers that wait for a flight.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -13,23 +13,25 @@ use crate::flight::caller::CallerId;
 use crate::flight::place::{Place, Ticket};
 use crate::time::Instant;
 
-/// Waits for what the leader comes to. Its deadline is its own affair: dropped at any time, it leaves
-/// nothing but an empty place for the next, and the leader goes on.
+/// Waits for the result of a flight.
 ///
-/// Polling for the first time allocates a place for its waker, unless more than half are empty; without
-/// memory it has itself polled again at once. Needs no guard. The end of the leader's lease wakes
-/// nobody: whoever would not wait longer sets a timer, for as long as [`left`](Self::left) says, and
-/// joins again.
+/// A follower has its own deadline: it may be dropped at any time. It leaves nothing but an empty
+/// place for the next, and the leader continues.
+///
+/// Polling for the first time allocates a place for its waker, unless more than half are empty.
+/// Without memory, it wakes its task at once to be polled again. It needs no guard. The end of the
+/// leader's lease wakes no follower. A caller that will not wait longer sets a timer for as long as
+/// [`left`](Self::left) says, and joins again.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Follower<V, E> {
     flight: Arc<Flight<V, E>>,
-    /// In the flight.
+    /// Its place in the flight.
     place: Option<(NonNull<Place>, Ticket)>,
 }
 
 // SAFETY: the place is shared by design, and the flight keeps it alive.
 unsafe impl<V: Send + Sync, E: Send + Sync> Send for Follower<V, E> {}
-// SAFETY: as above.
+// SAFETY: the place is shared by design, and the flight keeps it alive.
 unsafe impl<V: Send + Sync, E: Send + Sync> Sync for Follower<V, E> {}
 
 impl<V, E> Unpin for Follower<V, E> {}
@@ -39,7 +41,7 @@ impl<V, E> Unpin for Follower<V, E> {}
 pub enum FollowError<E> {
     /// The leader failed, with this error.
     Failed(E),
-    /// The leader went without a result, or was superseded: join again, and somebody will lead.
+    /// The leader ended without a result, or was superseded. Join again: one caller will lead.
     Again,
 }
 
@@ -47,7 +49,7 @@ impl<E: fmt::Display> fmt::Display for FollowError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(error) => error.fmt(f),
-            Self::Again => f.write_str("the leader went without a result"),
+            Self::Again => f.write_str("the leader ended without a result"),
         }
     }
 }
@@ -69,21 +71,22 @@ impl<V, E> Follower<V, E> {
         self.flight.leader()
     }
 
-    /// Returns from when on the value is not to be handed out that the flight ended with: a follower that
-    /// is polled late joins again instead. `None` if there is no such time, or no value yet.
+    /// Returns from when on the value that the flight ended with is not to be handed out. A
+    /// follower that is polled later joins again instead. Returns `None` if there is no such time,
+    /// or no value yet.
     pub fn until(&self) -> Option<Instant> {
         self.flight.ended()??.until
     }
 
-    /// How long until the leader can be superseded, if it does not renew its lease; `None` if it never
-    /// can.
+    /// Returns how long until the leader can be superseded, if it does not renew its lease, or
+    /// `None` if it never can.
     pub fn left(&self, now: Instant) -> Option<Duration> {
         self.flight.left(now)
     }
 }
 
 impl<V: Clone, E: Clone> Follower<V, E> {
-    /// The result, if the flight has ended.
+    /// Returns the result, if the flight has ended.
     pub fn result(&self) -> Option<Result<V, FollowError<E>>> {
         self.flight.ended().map(|result| match result {
             Some(Outcome { result: Ok(value), .. }) => Ok(value.clone()),
@@ -107,7 +110,7 @@ impl<V: Clone, E: Clone> Future for Follower<V, E> {
             self.place = entered.map(|(place, ticket)| (NonNull::from(place), ticket));
         }
         if self.flight.has_ended_after_all() {
-            // It has: the result is there now.
+            // It has ended: the result is there now.
             return self.result().map_or(Poll::Pending, Poll::Ready);
         }
         if self.place.is_none() {

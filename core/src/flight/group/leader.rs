@@ -1,5 +1,5 @@
-//! The caller that does the work. A leader and its group are a guard and its owner, so their files import
-//! each other.
+//! The caller that does the work. A leader and its group are a guard and its owner, so their files
+//! import each other.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -13,12 +13,13 @@ use crate::flight::caller::SupersededError;
 use crate::reclaim::Guard;
 use crate::time::Instant;
 
-/// A flight that is the caller's to bring to an end.
+/// A flight that the caller must bring to an end.
 ///
-/// Dropped without [`complete`](Self::complete) or [`fail`](Self::fail), by a return, by `?`, by a
-/// panic that unwinds or with the future that holds it, it wakes whoever waits, and one of those who
-/// join again will lead. Forgotten (`mem::forget`) without a lease, it keeps them waiting; with one,
-/// until somebody joins or sweeps after the lease's end.
+/// A leader may be dropped without [`complete`](Self::complete) or [`fail`](Self::fail): by a
+/// return, by `?`, by a panic that unwinds or with the future that holds it. That wakes the
+/// followers, and one of those that join again will lead. A leader that is forgotten
+/// (`mem::forget`) without a lease keeps them waiting. With a lease, they wait until a caller joins
+/// or sweeps after the lease's end.
 #[must_use = "a leader that is dropped leaves its followers without a result"]
 pub struct Leader<'a, K, V, E, S>
 where
@@ -30,7 +31,8 @@ where
     lead: Lead<K, V, E>,
 }
 
-/// A leader, without its group. Dropped, it ends its flight without a result, if that is running.
+/// A leader without its group. When it is dropped, its flight ends without a result, if that is
+/// running.
 pub(crate) struct Lead<K, V, E> {
     hash: usize,
     key: K,
@@ -49,7 +51,8 @@ impl<K, V, E> Lead<K, V, E> {
 
 impl<K, V, E> Drop for Lead<K, V, E> {
     fn drop(&mut self) {
-        // Without a guard it cannot be taken out of the map: the next caller that joins or sweeps does that.
+        // Without a guard the flight cannot be taken out of the map: the next caller that joins or
+        // sweeps does that.
         if self.flight.end(End::Orphaned) {
             self.flight.wake_all();
         }
@@ -63,7 +66,7 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &K {
         self.lead.key()
     }
@@ -72,24 +75,24 @@ where
     ///
     /// # Errors
     ///
-    /// [`SupersededError`]: another may lead by now.
+    /// Fails with [`SupersededError`] if another caller may lead by now.
     pub fn renew(&mut self, lease: Option<Duration>, now: Instant) -> Result<(), SupersededError> {
         if self.lead.flight.renew(lease, now) { Ok(()) } else { Err(SupersededError) }
     }
 
-    /// Ends the flight with a value, which every follower gets a clone of. A caller that joins after this
-    /// leads anew: store the value first where it looks first, unless the flight [was
+    /// Ends the flight with a value; every follower gets a clone of it. A caller that joins after
+    /// this leads anew. So first store the value where callers look first, unless the flight [was
     /// detached](Self::is_detached).
     ///
     /// # Errors
     ///
-    /// The value, if the lease has ended and another caller would not wait.
+    /// Returns the value if the lease has ended and another caller has superseded this leader.
     pub fn complete(self, value: V, guard: &Guard) -> Result<(), V> {
         self.complete_until(value, None, guard)
     }
 
-    /// Ends the flight as [`complete`](Self::complete) does, with a value that is not to be handed out from
-    /// `until` on: see [`Follower::until`].
+    /// Ends the flight as [`complete`](Self::complete) does, with a value that is not to be handed
+    /// out from `until` on: see [`Follower::until`].
     ///
     /// # Errors
     ///
@@ -101,11 +104,11 @@ where
         }
     }
 
-    /// Ends the flight with an error, which every follower gets a clone of.
+    /// Ends the flight with an error; every follower gets a clone of it.
     ///
     /// # Errors
     ///
-    /// The error, as [`complete`](Self::complete).
+    /// Returns the error as [`complete`](Self::complete) returns the value.
     pub fn fail(self, error: E, guard: &Guard) -> Result<(), E> {
         match self.end(Outcome { result: Err(error), until: None }, guard) {
             Err(Err(error)) => Err(error),
@@ -116,7 +119,7 @@ where
     fn end(self, outcome: Outcome<V, E>, guard: &Guard) -> Result<(), Result<V, E>> {
         self.group.admit(guard);
         let Lead { hash, flight, .. } = &self.lead;
-        // SAFETY: we are its leader, and no more after this.
+        // SAFETY: this is the flight's leader, and no longer after this.
         unsafe { flight.publish(outcome) }?;
         self.group.forget(*hash, flight, guard);
         // Last: a waker may panic, and whatever it does finds the flight ended and forgotten.
@@ -139,20 +142,21 @@ where
         self.lead
     }
 
-    /// Follows the flight: for a leader that has another do the work.
+    /// Follows the flight, for a leader that leaves the work to another thread or task.
     pub fn follow(&self) -> Follower<V, E> {
         Follower::new(Arc::clone(&self.lead.flight))
     }
 
-    /// Whether the flight was [detached](Group::detach): the key was written since the flight began, so
-    /// the result is for the waiters, and not to be stored. `true` also if the flight has
-    /// ended, because another leads by now.
+    /// Returns whether the flight was [detached](Group::detach): the key was written since the
+    /// flight began. Then the result is for the waiters, and not to be stored. It is `true` also if
+    /// the flight has ended, because another caller leads by now.
     pub fn is_detached(&self) -> bool {
         !self.lead.flight.is_attached()
     }
 
-    /// As [`is_detached`](Self::is_detached), after the value was stored: either this sees that the
-    /// flight was detached, or the writer that detached it finds what was stored.
+    /// Returns whether the flight is [detached](Self::is_detached), after the value was stored.
+    /// Either this call sees that the flight was detached, or the writer that detached it finds
+    /// what was stored.
     pub(crate) fn is_detached_after_all(&self) -> bool {
         !self.lead.flight.is_attached_after_all()
     }

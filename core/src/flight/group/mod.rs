@@ -25,36 +25,38 @@ use crate::reclaim::{Domain, Guard, Worker};
 use crate::sweep::{Budget, Sweep, Swept};
 use crate::time::Instant;
 
-/// One flight for each of any number of keys: of those who come for a key, one leads and the others
-/// follow.
+/// One flight for each of any number of keys: of the callers that need a key, one leads and the
+/// others follow.
 ///
 /// # Guarantees
 ///
 /// At any time at most one flight of a key is running, apart from those that were
 /// [detached](Self::detach). When a flight ends, each of its followers gets the leader's value or
-/// error, or must join again: then one of them leads. A leader whose lease has ended is superseded by
-/// the next caller that joins. Its result is then refused, though nothing stops its work.
-/// [`Group::in_flight`] is 0 when nobody leads. Leases end where instants are within 73 years of the
-/// clock's origin.
+/// error, or must join again: then one of them leads. A leader whose lease has ended is superseded
+/// by the next caller that joins. Its result is then refused, though nothing stops its work.
+/// [`Group::in_flight`] is 0 when no caller leads. Leases end where instants are within 73 years of
+/// the clock's origin.
 ///
 /// # Progress and cost
 ///
-/// Joining is lock-free. To join a flight that is there allocates nothing, to await it a place for the
-/// waker, to lead a flight and an entry of the map. A leader that goes without a result, or for which
-/// the domain has no room, leaves its entry to the next who joins, or to a [sweep](Self::sweeper).
+/// Joining is lock-free. Joining a flight that is there allocates nothing, awaiting it allocates a
+/// place for the waker, and leading allocates a flight and an entry of the map. A leader that ends
+/// without a result, or for which the domain has no room, leaves its entry behind. The next caller
+/// that joins removes it, or a [sweep](Self::sweeper).
 ///
 /// # Panics
 ///
-/// Every call panics if the guard is of another domain. A waker that panics leaves nothing undone: it is
-/// called when its flight has ended, and the other wakers are called all the same. In a domain that
-/// [contains](crate::reclaim::Builder::contain) panics each is contained by itself; in another the panic
-/// leaves the call that ended the flight, and two of one flight abort the program.
+/// Every call panics if the guard is of another domain. A waker that panics leaves nothing undone.
+/// It is called when its flight has ended, and the other wakers are called all the same. In a
+/// domain that [contains](crate::reclaim::Builder::contain) panics, each is contained by itself. In
+/// another domain the panic leaves the call that ended the flight, and two panics of one flight
+/// abort the program.
 ///
 /// # Memory
 ///
-/// What can make its memory grow: flights in progress; flights that leaders left without a result, one
-/// entry a key, until the key is joined again or a sweep comes to it; and what makes [a
-/// map's](crate::Map) grow.
+/// Its memory can grow through flights in progress, and through flights that leaders left without a
+/// result. The latter keep one entry a key, until the key is joined again or a sweep reaches it.
+/// Otherwise it grows as [a map's](crate::Map) does.
 ///
 /// # Examples
 ///
@@ -70,10 +72,10 @@ use crate::time::Instant;
 /// let (now, lease) = (Instant::from_secs(1), Some(Duration::from_secs(30)));
 ///
 /// let Joined::Leader(leader) = loads.join("answer", Caller(1), lease, now, guard)? else {
-///     unreachable!("nobody leads yet");
+///     unreachable!("no caller leads yet");
 /// };
 /// let Joined::Follower(follower) = loads.join("answer", Caller(2), lease, now, guard)? else {
-///     unreachable!("somebody leads");
+///     unreachable!("the first caller leads");
 /// };
 /// assert_eq!(leader.complete(42, guard), Ok(()));
 /// assert_eq!(follower.result(), Some(Ok(42))); // or: follower.await
@@ -89,7 +91,7 @@ where
     running: Arc<Running>,
 }
 
-/// What became of joining.
+/// The result of joining.
 #[derive(Debug)]
 pub enum Joined<'a, K, V, E, S>
 where
@@ -99,7 +101,7 @@ where
 {
     /// The caller does the work.
     Leader(Leader<'a, K, V, E, S>),
-    /// Somebody else does.
+    /// Another caller does the work.
     Follower(Follower<V, E>),
 }
 
@@ -132,36 +134,40 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// A group without flights, whose keys are hashed by `hasher`.
+    /// Creates a group without flights. `hasher` hashes the keys.
     ///
     /// # Panics
     ///
-    /// If there is no memory: see [`try_with`](Self::try_with).
+    /// Panics if there is no memory: see [`try_with`](Self::try_with).
     pub fn with(domain: &Domain, hasher: S) -> Self {
         Self { map: Map::with(domain, hasher), running: Arc::new(Running::new(domain)) }
     }
 
-    /// The same.
+    /// Creates a group as [`with`](Self::with) does, if there is memory.
     ///
     /// # Errors
     ///
-    /// [`MapError::OutOfMemory`].
+    /// Fails with [`MapError::OutOfMemory`].
     pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
         let map = Map::try_with(domain, hasher)?;
         Ok(Self { map, running: Arc::new(Running::new(domain)) })
     }
 
-    /// Follows the flight of a key, or leads a new one if there is none, for good or for the length of a
-    /// lease. A flight whose leader's lease has ended by `now` is superseded.
+    /// Follows the flight of a key, or leads a new one if there is none. The caller leads for good,
+    /// or for the length of a lease. A flight whose leader's lease has ended by `now` is
+    /// superseded.
     ///
     /// # Errors
     ///
-    /// [`JoinError::Reentrant`] if this caller leads it; [`JoinError::Map`] if there is no room: a leader
-    /// whose lease has ended is superseded also then. Without memory for a flight the program ends.
+    /// * [`JoinError::Reentrant`]: this caller leads the flight.
+    /// * [`JoinError::Map`]: there is no room. A leader whose lease has ended is superseded even
+    ///   then.
+    ///
+    /// Without memory for a flight the program ends.
     ///
     /// # Panics
     ///
-    /// If the guard is of another domain.
+    /// Panics if the guard is of another domain.
     pub fn join(
         &self,
         key: K,
@@ -189,7 +195,8 @@ where
         }
     }
 
-    /// How a caller follows a flight; `None` if it has ended, by now at the latest, or was detached.
+    /// Returns a follower of a flight, or `None` if the flight has ended, by now at the latest, or
+    /// was detached.
     fn follow(
         &self,
         flight: &Arc<Flight<V, E>>,
@@ -200,7 +207,7 @@ where
             match flight.standing(now) {
                 Standing::Ended | Standing::Detached => return None,
                 Standing::Lapsed if self.supersede(flight, now) => return None,
-                // It has just ended, or been renewed.
+                // The flight has just ended, or its lease was renewed.
                 Standing::Lapsed => {}
                 Standing::Running if flight.leader() == caller => {
                     return Some(Err(JoinError::Reentrant));
@@ -214,7 +221,7 @@ where
         self.map.admit(guard);
     }
 
-    /// A sweep that removes flights which have ended, and ends those whose lease has.
+    /// Creates a sweep that removes flights that have ended, and ends those whose lease has ended.
     pub fn sweeper(&self, worker: Worker) -> impl Sweep + '_ {
         self.map.sweeper(worker, |_, flight: &Arc<Flight<V, E>>, now| self.is_done(flight, now))
     }
@@ -227,20 +234,21 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Detaches the flight of a key that was written: nobody joins that flight any more, and the next
-    /// caller leads a new one. Its followers get its result. Returns whether there was
-    /// such a flight.
+    /// Detaches the flight of a key that was written: no caller joins that flight any more, and the
+    /// next caller leads a new one. Its followers get its result. Returns whether there was such a
+    /// flight.
     ///
-    /// The leader is not told unless [it asks](Leader::is_detached); what it comes to was read before
-    /// the write, and is not to be stored. Its lease still ends, but that is seen only by its
-    /// followers ([`Follower::left`]) once another flight of the key has begun.
+    /// The leader learns of it only if [it asks](Leader::is_detached). Its result was read before
+    /// the write, and is not to be stored. Its lease still ends. Once another flight of the key has
+    /// begun, only its followers see that ([`Follower::left`]).
     ///
-    /// Detaches every flight whose beginning happens before this call: for instance that of a leader
-    /// which read, under a lock, what the caller has changed under the same lock since.
+    /// Detaches every flight whose beginning happens before this call. An example is a
+    /// leader that has read something under a lock, if the caller has changed it under that lock
+    /// since.
     ///
     /// # Panics
     ///
-    /// If the guard is of another domain.
+    /// Panics if the guard is of another domain.
     ///
     /// ```
     /// use tidegate_core::flight::{Caller, Group, Joined};
@@ -251,7 +259,7 @@ where
     /// let (mut worker, now) = (domain.worker(), Instant::ORIGIN);
     /// let guard = worker.quiescent(now);
     /// let Joined::Leader(leader) = loads.join("price", Caller(1), None, now, guard)? else {
-    ///     unreachable!("nobody leads yet");
+    ///     unreachable!("no caller leads yet");
     /// };
     /// // The price is changed while it is being loaded: the next caller must not get the old one.
     /// assert!(loads.detach("price", guard));
@@ -273,12 +281,12 @@ where
         found.is_some_and(|entry| entry.value.detach())
     }
 
-    /// Detaches the flights of all keys, each as [`detach`](Self::detach) does, and returns how many
-    /// there were. Looks at the whole table.
+    /// Detaches the flights of all keys, each as [`detach`](Self::detach) does, and returns how
+    /// many there were. The call looks at the whole table.
     ///
     /// # Panics
     ///
-    /// If the guard is of another domain.
+    /// Panics if the guard is of another domain.
     pub fn detach_all(&self, guard: &Guard) -> usize {
         self.map.admit(guard);
         if self.running.count() == 0 {
@@ -294,7 +302,7 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    /// One step of a [sweep](Self::sweeper).
+    /// Does one step of a [sweep](Self::sweeper).
     pub(crate) fn step(
         &self,
         worker: &mut Worker,
@@ -306,8 +314,9 @@ where
         step(&self.map, worker, cursor, ended, |_| (), now, budget)
     }
 
-    /// Takes a flight that has ended out of the map, if it is still there and there is room to retire
-    /// it; otherwise the next caller that joins or sweeps does. Calls nothing of the user's.
+    /// Takes a flight that has ended out of the map, if it is still there and there is room to
+    /// retire it. Otherwise the next caller that joins or sweeps does. No code of the user's is
+    /// called.
     pub(super) fn forget(&self, hash: usize, flight: &Arc<Flight<V, E>>, guard: &Guard) {
         let is_it = |held: &Arc<Flight<V, E>>| Arc::ptr_eq(held, flight);
         if let Some((hash, entry)) = self.map.find_by(hash, usize::MAX, is_it, guard) {
@@ -327,7 +336,7 @@ where
         superseded
     }
 
-    /// How many flights are running, detached ones included.
+    /// Returns how many flights are running, detached ones included.
     pub fn in_flight(&self) -> usize {
         self.running.count()
     }

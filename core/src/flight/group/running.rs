@@ -5,11 +5,11 @@ use crossbeam_utils::CachePadded;
 use crate::reclaim::{Containment, Domain};
 use crate::sync::{AtomicUsize, Ordering};
 
-/// A count that each flight enters when it is made, and leaves when it ends. Read by every writer of a
-/// key.
+/// A count that each flight enters when it is made, and leaves when it ends. Every writer of a key
+/// reads it.
 pub(super) struct Running {
     count: CachePadded<AtomicUsize>,
-    /// How wakers are called. Not the domain, which flights that are retired would keep alive.
+    /// How wakers are called. It is not the domain, because retired flights would keep that alive.
     containment: Containment,
 }
 
@@ -23,7 +23,7 @@ impl Running {
         self.containment
     }
 
-    /// How many there are.
+    /// Returns how many flights are running.
     pub(super) fn count(&self) -> usize {
         // Acquire: pairs with `leave`. A writer that finds no flight running finds what was stored.
         self.count.load(Ordering::Acquire)

@@ -1,4 +1,4 @@
-//! One flight: what its leader has come to, and who waits for it.
+//! One flight: the result of its leader, and the callers that wait for it.
 
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
@@ -28,7 +28,7 @@ impl Word {
         Self(RUNNING).leased(lease, now)
     }
 
-    /// The same stage, with a lease that begins now.
+    /// Returns this stage, with a lease that begins now.
     fn leased(self, lease: Option<Duration>, now: Instant) -> Self {
         let end = lease.map_or(NEVER, |lease| (now + lease).as_nanos().min(NEVER));
         Self(end << STAGE | self.stage())
@@ -55,11 +55,11 @@ impl Word {
 /// How a flight can end.
 #[derive(Clone, Copy)]
 pub(super) enum End {
-    /// With a result.
+    /// It ended with a result.
     Done = DONE as isize,
-    /// Its leader went without one.
+    /// Its leader ended without a result.
     Orphaned = ORPHANED as isize,
-    /// Its leader's lease ended, and somebody would not wait any longer.
+    /// Its leader's lease ended, and another caller would not wait any longer.
     Superseded = SUPERSEDED as isize,
 }
 
@@ -86,19 +86,19 @@ pub(crate) struct Flight<V, E> {
     witness: Witness,
 }
 
-/// What a leader has come to.
+/// The result of a leader.
 pub(super) struct Outcome<V, E> {
     pub(super) result: Result<V, E>,
-    /// From when on the value is not to be handed out; `None` if it always is.
+    /// From when on the value is not to be handed out; `None` if there is no such time.
     pub(super) until: Option<Instant>,
 }
 
-// SAFETY: the result is written by one thread, and then only read, by many at once; the last of them
-// drops it.
+// SAFETY: the result is written by one thread, and then only read, by many at once; the last of
+// them drops it.
 unsafe impl<V: Send + Sync, E: Send + Sync> Sync for Flight<V, E> {}
 
 impl<V, E> Flight<V, E> {
-    /// A flight that is running, and counted.
+    /// Creates a flight that is running, and counted.
     pub(super) fn new(
         leader: CallerId,
         lease: Option<Duration>,
@@ -121,7 +121,7 @@ impl<V, E> Flight<V, E> {
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
-        // Acquire: pairs with the end: what its leader did before is seen by whoever leads next.
+        // Acquire: pairs with the end: the next leader sees what this flight's leader did before.
         let word = Word(self.word.load(Ordering::Acquire));
         if !word.is_running() {
             Standing::Ended
@@ -134,40 +134,42 @@ impl<V, E> Flight<V, E> {
         }
     }
 
-    /// Begins the lease anew; `false` if the flight has ended.
+    /// Begins the lease anew. Returns `false` if the flight has ended.
     pub(super) fn renew(&self, lease: Option<Duration>, now: Instant) -> bool {
         self.change(|word| Some(word.leased(lease, now)))
     }
 
-    /// Lets nobody follow the flight from now on; `false` if that was so already, or it has ended.
-    /// Its followers get its result.
+    /// Detaches the flight: no caller can follow it from now on, and its followers get its result.
+    /// Returns `false` if it was detached already, or has ended.
     pub(super) fn detach(&self) -> bool {
         self.change(|word| word.is_attached().then_some(Word(word.0 | DETACHED)))
     }
 
-    /// Whether the flight is running, and its key was not written since it began.
+    /// Returns whether the flight is running, and its key was not written since it began.
     pub(super) fn is_attached(&self) -> bool {
-        // Acquire: pairs with the end, and with `detach`. A leader that has read what a later writer
-        // put in its place sees that the writer had detached the flight. (It is beyond loom: the map's
-        // load mostly orders the same.)
+        // Acquire: pairs with the end, and with `detach`. A leader that has read what a later
+        // writer put in its place sees that the writer had detached the flight. (Loom cannot show
+        // this: the map's load mostly gives the same order.)
         Word(self.word.load(Ordering::Acquire)).is_attached()
     }
 
-    /// As [`is_attached`](Self::is_attached), asked by the leader after it has stored its value: either
-    /// this sees that the flight was detached, or the writer that detaches it finds the value.
+    /// Returns whether the flight [is attached](Self::is_attached), after the leader has stored its
+    /// value. Either this call sees that the flight was detached, or the writer that detaches it
+    /// finds the value.
     pub(super) fn is_attached_after_all(&self) -> bool {
-        // Release: pairs with `detach`, if that comes later. Relaxed otherwise: the leader reads nothing
-        // that a writer has written.
+        // Release: pairs with `detach`, if that comes later. Relaxed otherwise: the leader reads
+        // nothing that a writer has written.
         Word(self.word.fetch_add(0, Ordering::Release)).is_attached()
     }
 
-    /// Ends the flight; `false` if it had ended. The caller that ends it [wakes](Self::wake_all) the
-    /// waiters, which may panic, when it has done what else there is to do.
+    /// Ends the flight. Returns `false` if it had ended. The caller that ends it
+    /// [wakes](Self::wake_all) the waiters last of all, because a waker may panic.
     pub(super) fn end(&self, end: End) -> bool {
         self.end_if(|_| true, end)
     }
 
-    /// Ends the flight because its lease has ended; `false` also if that has not.
+    /// Ends the flight because its lease has ended. Returns `false` if the lease has not ended, or
+    /// the flight had.
     pub(super) fn supersede(&self, now: Instant) -> bool {
         self.end_if(|word| word.is_lapsed(now), End::Superseded)
     }
@@ -185,7 +187,7 @@ impl<V, E> Flight<V, E> {
         self.waiters.wake_all(self.running.containment());
     }
 
-    /// How long until it can be superseded; `None` if it never can.
+    /// Returns how long until the flight can be superseded, or `None` if it never can.
     pub(super) fn left(&self, now: Instant) -> Option<Duration> {
         // Relaxed: a question about this moment.
         let word = Word(self.word.load(Ordering::Relaxed));
@@ -196,19 +198,19 @@ impl<V, E> Flight<V, E> {
         (end != NEVER).then(|| Instant::from_nanos(end).since(now))
     }
 
-    /// Ends the flight with a result, which is handed back if it had ended.
+    /// Ends the flight with a result, or hands the result back if the flight had ended.
     ///
     /// # Safety
     ///
-    /// The caller is its leader, and has not called this before.
+    /// The caller is the flight's leader, and has not called this before.
     pub(super) unsafe fn publish(&self, outcome: Outcome<V, E>) -> Result<(), Result<V, E>> {
         self.witness.write();
-        // SAFETY: nobody reads it before the end, and only the leader writes it.
+        // SAFETY: no thread reads it before the end, and only the leader writes it.
         unsafe { *self.result.get() = Some(outcome) };
         if self.end(End::Done) {
             return Ok(());
         }
-        // SAFETY: it has ended, otherwise than with a result: nobody will read it.
+        // SAFETY: the flight has ended without a result, so no thread will read it.
         match unsafe { (*self.result.get()).take() } {
             Some(Outcome { result, .. }) => Err(result),
             None => unreachable!("written above"),
@@ -216,16 +218,16 @@ impl<V, E> Flight<V, E> {
     }
 
     fn change(&self, change: impl Fn(Word) -> Option<Word>) -> bool {
-        // Acquire, here and where the exchange fails: pairs with the end. A writer that finds the flight
-        // ended, and so does not detach it, finds what its leader has stored.
+        // Acquire, here and where the exchange fails: pairs with the end. A writer that finds the
+        // flight ended, and so does not detach it, finds what its leader has stored.
         let mut word = Word(self.word.load(Ordering::Acquire));
         while word.is_running() {
             let Some(next) = change(word) else {
                 return false;
             };
-            // Release: a thread that sees the end sees the result, and one that sees what a writer stored
-            // sees that the flight was detached. Acquire: a waiter that looked before this is seen to wait,
-            // and what a leader stored that looked before this is seen.
+            // Release: a thread that sees the end sees the result, and one that sees what a writer
+            // stored sees that the flight was detached. Acquire: this thread sees a waiter that
+            // looked before this, and what a leader stored that looked before this.
             match self.word.compare_exchange(word.0, next.0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(seen) => word = Word(seen),
@@ -234,22 +236,23 @@ impl<V, E> Flight<V, E> {
         false
     }
 
-    /// Whether it has ended, asked by who has begun to wait: either whoever ends it sees him, or he the
-    /// end.
+    /// Returns whether the flight has ended, for a caller that has begun to wait. Either the thread
+    /// that ends the flight sees the waiter, or the waiter sees the end.
     pub(super) fn has_ended_after_all(&self) -> bool {
-        // Release: pairs with `change`, if that comes later. No Acquire: the result is asked for next.
+        // Release: pairs with `change`, if that comes later. No Acquire: the result is asked for
+        // next.
         !Word(self.word.fetch_add(0, Ordering::Release)).is_running()
     }
 
-    /// What it ended with, if it has ended: a result, or none.
+    /// Returns what the flight ended with, a result or none, if it has ended.
     pub(super) fn ended(&self) -> Option<Option<&Outcome<V, E>>> {
         // Acquire: pairs with the end: the result is seen.
         match Word(self.word.load(Ordering::Acquire)).stage() {
-            // Detached, it still has its followers.
+            // A detached flight still has its followers.
             RUNNING | DETACHED => None,
             DONE => {
                 self.witness.read();
-                // SAFETY: written before the end, and not since.
+                // SAFETY: it was written before the end, and not since.
                 Some(unsafe { (*self.result.get()).as_ref() })
             }
             _ => Some(None),
@@ -259,7 +262,8 @@ impl<V, E> Flight<V, E> {
 
 impl<V, E> Drop for Flight<V, E> {
     fn drop(&mut self) {
-        // Relaxed: nobody else is left. Running is what was never led, for another was there.
+        // Relaxed: no other thread is left. A flight that is still running was never led, for
+        // another was there.
         if Word(self.word.load(Ordering::Relaxed)).is_running() {
             self.running.leave();
         }
