@@ -1,4 +1,4 @@
-//! What has happened, counted where keys are hashed to.
+//! Counts of events, on words that are chosen by the keys' hashes.
 
 use crossbeam_utils::CachePadded;
 
@@ -6,34 +6,34 @@ use super::cause::RemovalCause;
 use crate::reclaim::STRIPES;
 use crate::sync::{AtomicU64, Ordering};
 
-/// What has happened since the cache was made. Each figure is exact; while others are at work, two of
-/// them need not be of the same moment.
+/// The counts of events since the cache was made. Each figure is exact. While other threads use the
+/// cache, two figures need not be of the same moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Gets and loads that were answered by a fresh value; gets only if
-    /// [reads are counted](super::Builder::count_reads).
+    /// Gets and loads that a fresh value answered. Gets count only if [reads are
+    /// counted](super::Builder::count_reads).
     pub hits: u64,
-    /// Gets and loads that were not, likewise.
+    /// Gets and loads that no fresh value answered, with the same condition for gets.
     pub misses: u64,
-    /// Of the misses, loads that were answered by a stale value.
+    /// The misses that were loads and were answered by a stale value.
     pub stale: u64,
     /// Values that were inserted.
     pub inserted: u64,
     /// Values that were handed back for want of room or memory.
     pub refused: u64,
-    /// Removed: [`RemovalCause::Expired`].
+    /// Entries removed with [`RemovalCause::Expired`].
     pub expired: u64,
-    /// Removed: [`RemovalCause::Explicit`].
+    /// Entries removed with [`RemovalCause::Explicit`].
     pub invalidated: u64,
-    /// Removed: [`RemovalCause::Replaced`].
+    /// Entries removed with [`RemovalCause::Replaced`].
     pub replaced: u64,
-    /// Removed: [`RemovalCause::Size`].
+    /// Entries removed with [`RemovalCause::Size`].
     pub evicted: u64,
-    /// Removed: [`RemovalCause::Pressure`].
+    /// Entries removed with [`RemovalCause::Pressure`].
     pub shed: u64,
 }
 
-/// What is counted.
+/// The events that are counted.
 #[derive(Clone, Copy)]
 pub(super) enum Event {
     Hit,

@@ -1,9 +1,9 @@
 //! The room of an entry that is being replaced, used for the entry that replaces it.
 //!
-//! The two are never in the cache together, but the new entry must have its room before it is put in
-//! the old one's place. So the old entry [lends](Object::lend) its room first, and is not evicted or
-//! held from then on. It stays readable until its place is taken. A thread that kills it meanwhile
-//! leaves the room to the new entry.
+//! The two are never in the cache together, but the new entry must have its room before it is put
+//! in the old one's place. So the old entry [lends](Object::lend) its room first, and is not
+//! evicted or held from then on. It stays readable until its place is taken. A thread that kills it
+//! meanwhile leaves the room to the new entry.
 
 use super::entry::Object;
 use super::tier::Tier;
@@ -18,18 +18,18 @@ pub(super) struct Credit<'a, V> {
 }
 
 impl<'a, V> Credit<'a, V> {
-    /// The room of an entry, if it can lend that.
+    /// Borrows the room of an entry, if the entry can lend it.
     pub(super) fn of(object: &'a Object<V>, totals: &'a Totals) -> Option<Self> {
-        // Made only if it is lent: what is dropped is given back.
+        // Made only if the room is lent, because dropping it gives the room back.
         object.lend().then(|| Self { totals, object, entered: None })
     }
 
-    /// How much it is.
+    /// Returns how much room it is.
     pub(super) fn usage(&self) -> Usage {
         Usage { entries: 1, bytes: self.object.weight() }
     }
 
-    /// Counts it in the tier of the new entry, too.
+    /// Counts the room in the tier of the new entry, too.
     pub(super) fn enter(&mut self, tier: Tier) {
         if tier != self.object.tier() {
             self.totals.enter(tier, self.usage());
@@ -37,7 +37,8 @@ impl<'a, V> Credit<'a, V> {
         }
     }
 
-    /// Leaves it to the new entry, of this tier and weight, which has taken the old one's place.
+    /// Leaves the room to the new entry, of this tier and weight, which has taken the old one's
+    /// place.
     pub(super) fn keep(mut self, tier: Tier, bytes: u64) {
         if self.entered.take().is_some() {
             self.totals.leave(self.object.tier(), self.usage());
@@ -56,7 +57,7 @@ impl<V> Drop for Credit<'_, V> {
             self.totals.leave(tier, self.usage());
         }
         if !self.object.take_back() {
-            // It is dead, or has room of its own: this is nobody's any more.
+            // The entry is dead, or has room of its own: this room belongs to no entry any more.
             self.totals.give_up(self.object.tier(), self.object.weight());
         }
     }

@@ -1,13 +1,13 @@
-//! What is kept of a value: until when it is fresh, and one word that says the rest.
+//! The state of a value: until when it is fresh, and one word that says the rest.
 //!
 //! | bits of the word | |
 //! |---|---|
-//! | `DEAD` | it is no longer in the cache; for good |
-//! | `READ` | it was read since the order was last at it |
-//! | `LEFT` | the map has no use for it any more, nor has any guard; for good |
+//! | `DEAD` | the entry is no longer in the cache; for good |
+//! | `READ` | the entry was read since its last turn in the order |
+//! | `LEFT` | neither the map nor any guard has a use for the entry; for good |
 //! | `LENT` | its room is lent to an entry that is about to take its place |
-//! | `PENDING` | it was loaded, and its leader has not yet seen that the key was not written since |
-//! | the rest | how many holds there are; none is added once it is dead |
+//! | `PENDING` | the entry was loaded, and its leader has not yet seen that the key was not written since |
+//! | the rest | the number of holds; none is added once the entry is dead |
 
 use core::ptr::NonNull;
 
@@ -25,10 +25,11 @@ const PENDING: u32 = 0b1000;
 const LENT: u32 = 0b1_0000;
 const HOLD: u32 = 0b10_0000;
 
-/// What never ends. What ends at this very nanosecond ends one earlier.
+/// The end of an entry that never ends. An entry that ends at this very nanosecond ends one
+/// earlier.
 const NEVER: u64 = u64::MAX;
 
-/// When something ends that begins now.
+/// Returns the end of a time to live that begins now.
 pub(super) fn end(ttl: Ttl, now: Instant) -> u64 {
     match ttl {
         Ttl::For(ttl) => now.as_nanos().saturating_add(nanos(ttl)).min(NEVER - 1),
@@ -36,50 +37,50 @@ pub(super) fn end(ttl: Ttl, now: Instant) -> u64 {
     }
 }
 
-/// An end as an instant; `None` if it never comes.
+/// Returns an end as an instant, or `None` if it never comes.
 pub(super) fn until(end: u64) -> Option<Instant> {
     (end != NEVER).then(|| Instant::from_nanos(end))
 }
 
 pub(super) struct Object<V> {
     pub(super) state: AtomicU32,
-    /// Tells it from others that the key stands or stood for, with its tier.
+    /// Distinguishes the entry from others that the key stands or stood for, and holds its tier.
     mark: u32,
-    /// In nanoseconds: from then on it is no longer fresh.
+    /// In nanoseconds: from then on the entry is no longer fresh.
     end: u64,
     weight: u64,
     pub(super) value: V,
 }
 
-/// Who is looked for.
+/// Which entries are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Search {
-    /// Who is too old.
+    /// Entries that are too old.
     Expired,
-    /// The same, or who is not held and was not read.
+    /// Entries that are too old, or are neither held nor read.
     Unread,
-    /// The same, or who is not held.
+    /// Entries that are too old, or are not held.
     Unheld,
-    /// Anybody: there is no place for him any more.
+    /// Any entry: there is no place for it any more.
     Anyone,
 }
 
-/// What came of looking.
+/// The result of looking.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Killed by us, for it was too old.
+    /// This thread has killed it, because it was too old.
     Expired(Dead),
-    /// Killed by us, for it had to be somebody.
+    /// This thread has killed it, to make room.
     Evicted(Dead),
     /// It was dead.
     Gone,
-    /// It stays, and has used its chance up: it was read.
+    /// It stays, and has used up its chance: it was read.
     Read,
     /// It stays.
     Stays,
 }
 
-/// What was killed, by the one who did.
+/// Which thread gives back the room of an entry that was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dead {
     /// The thread that killed it gives back what was reserved for it.
@@ -93,20 +94,21 @@ pub(super) enum Dead {
 /// Why an entry could not be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotHeld {
-    /// It is dead.
+    /// The entry is dead.
     Dead,
-    /// It has as many holds as can be counted.
+    /// The entry has as many holds as can be counted.
     TooOften,
-    /// Its room is [lent](Object::lend): without room of its own it cannot stay after its replacement.
+    /// Its room is [lent](Object::lend): without room of its own it cannot stay after its
+    /// replacement.
     Lent,
 }
 
 /// What the last hold leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unheld {
-    /// What was reserved for it is to be given back.
+    /// Whether what was reserved for the entry is to be given back.
     pub(super) dead: bool,
-    /// Its memory is.
+    /// Whether its memory is to be freed.
     pub(super) left: bool,
 }
 
@@ -123,7 +125,7 @@ impl<V> Object<V> {
         Tier::new((self.mark & 0b111) as u8)
     }
 
-    /// Whether a handle of the order of its tier is its own.
+    /// Returns whether a handle in the order of its tier is the entry's.
     pub(super) fn is(&self, handle: Handle, tier: Tier) -> bool {
         self.mark == mark(handle.stamp(), tier)
     }
@@ -132,8 +134,8 @@ impl<V> Object<V> {
         Handle::new(hash, self.mark >> 3)
     }
 
-    /// Takes the place of another in the order, if there is one of the same tier that lives; else one of
-    /// its own.
+    /// Takes the place of another entry in the order, if there is one of the same tier that lives.
+    /// Otherwise takes a place of its own.
     pub(super) fn succeed(&mut self, other: Option<&Self>, stamp: u32) {
         let tier = self.tier();
         let other = other.filter(|other| other.tier() == tier && !other.is_dead());
@@ -144,50 +146,51 @@ impl<V> Object<V> {
         self.mark == other.mark
     }
 
-    /// Whether it is no longer in the cache.
+    /// Returns whether the entry is no longer in the cache.
     #[inline(always)]
     pub(super) fn is_dead(&self) -> bool {
         // Acquire: pairs with `kill`.
         self.state.load(Ordering::Acquire) & DEAD != 0
     }
 
-    /// Whether no reader may have it: it is dead, or not [confirmed](Self::confirm) yet.
+    /// Returns whether readers may not have the entry: it is dead, or not
+    /// [confirmed](Self::confirm) yet.
     #[inline(always)]
     pub(super) fn is_hidden(&self) -> bool {
         // Acquire: pairs with `kill`.
         self.state.load(Ordering::Acquire) & (DEAD | PENDING) != 0
     }
 
-    /// Hides it, before it is published, until it is confirmed.
+    /// Hides the entry, before it is published, until it is confirmed.
     pub(super) fn hide(&self) {
         // Relaxed: not published yet.
         self.state.store(PENDING, Ordering::Relaxed);
     }
 
-    /// Shows it to readers from now on, unless it is dead.
+    /// Shows the entry to readers from now on, unless it is dead.
     pub(super) fn confirm(&self) {
-        // Relaxed: what a reader sees of it was published with it. The bit is there, for nobody else
-        // takes it away.
+        // Relaxed: what a reader sees of it was published with it. The bit is there, for no other
+        // thread takes it away.
         self.state.fetch_sub(PENDING, Ordering::Relaxed);
     }
 
-    /// Whether its time is not up.
+    /// Returns whether the entry has not expired.
     #[inline(always)]
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         now.as_nanos().min(NEVER - 1) < self.end
     }
 
-    /// So many nanoseconds after its time is up; `None` if it never is.
+    /// Returns the instant `stale` nanoseconds after the entry's end, or `None` if it never ends.
     pub(super) fn until(&self, stale: u64) -> Option<Instant> {
         until(self.end).map(|end| Instant::from_nanos(end.as_nanos().saturating_add(stale)))
     }
 
-    /// Whether its time was up so many nanoseconds ago.
+    /// Returns whether the entry ended at least `stale` nanoseconds ago.
     pub(super) fn is_past(&self, now: Instant, stale: u64) -> bool {
         self.end != NEVER && self.end.saturating_add(stale) <= now.as_nanos()
     }
 
-    /// Says that it was read.
+    /// Marks the entry as read.
     #[inline(always)]
     pub(super) fn read(&self) {
         // Relaxed, both: the bit says nothing about anything else.
@@ -196,20 +199,21 @@ impl<V> Object<V> {
         }
     }
 
-    /// Kills it; `None` if it was dead.
+    /// Kills the entry. Returns `None` if it was dead.
     pub(super) fn kill(&self) -> Option<Dead> {
         self.kill_seen().map(|(dead, _)| dead)
     }
 
-    /// Kills it, and says whether readers could have it until then; `None` if it was dead.
+    /// Kills the entry, and returns whether readers could have it until then. Returns `None` if it
+    /// was dead.
     pub(super) fn kill_seen(&self) -> Option<(Dead, bool)> {
-        // Release: whoever finds it dead finds what took its place. Acquire, beyond loom: the same, if that
-        // is us, and it is past its time, of which no model replaces one.
+        // Release: a thread that finds it dead finds what took its place. Acquire, beyond loom: so
+        // does this thread, if it finds an expired entry dead; no model replaces one.
         let before = self.state.fetch_or(DEAD, Ordering::AcqRel);
         (before & DEAD == 0).then(|| (dead(before), before & PENDING == 0))
     }
 
-    /// Kills it if it is among those who are looked for.
+    /// Kills the entry if the search is for it.
     pub(super) fn judge(&self, now: Instant, stale: u64, search: Search) -> Fate {
         if self.is_past(now, stale) {
             return self.kill().map_or(Fate::Gone, Fate::Expired);
@@ -236,7 +240,8 @@ impl<V> Object<V> {
 
     /// Adds a hold.
     pub(super) fn hold(&self) -> Result<(), NotHeld> {
-        // Relaxed, here and below: who finds it dead looks again by `is_dead`. A count, of who holds a guard.
+        // Relaxed, here and below: a count, changed under a guard. A thread that finds the entry
+        // dead looks again by `is_dead`.
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let next = match state {
@@ -251,10 +256,12 @@ impl<V> Object<V> {
         }
     }
 
-    /// Lends its room to an entry that is about to take its place: from now on it is not evicted, and
-    /// not held. `false` if it is dead, held, or has lent it already.
+    /// Lends the entry's room to another that is about to take its place: from now on the entry is
+    /// not evicted, and not held. Returns `false` if it is dead, held, or has lent its room
+    /// already.
     pub(super) fn lend(&self) -> bool {
-        // Relaxed, here and in `take_back`: only whose the room is, and rooms are counts.
+        // Relaxed, here and in `take_back`: the bit says only whose the room is, and rooms are
+        // counts.
         let mut state = self.state.load(Ordering::Relaxed);
         while state & (DEAD | LENT) == 0 && state < HOLD {
             let next = state | LENT;
@@ -266,14 +273,15 @@ impl<V> Object<V> {
         false
     }
 
-    /// Gives it room of its own again, unless it is dead or has that; then the room is still the
-    /// caller's.
+    /// Gives the entry room of its own again. Returns `false` if it is dead or has room: then the
+    /// caller keeps the room.
     pub(super) fn take_back(&self) -> bool {
         // Relaxed, with no partner: a guess, which the exchange checks.
         let mut state = self.state.load(Ordering::Relaxed);
         while state & (DEAD | LENT) == LENT {
             let next = state & !LENT;
-            // Relaxed, both, with no partner: the exchange says who has the room, and nothing else is handed over.
+            // Relaxed, both, with no partner: the exchange says who has the room, and nothing else
+            // is handed over.
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => state = seen,
@@ -295,10 +303,11 @@ fn dead(before: u32) -> Dead {
     }
 }
 
-/// One hold less; what it leaves behind if it was the last. After this, others may free the object,
-/// unless it is left behind: so it is told of its word only.
+/// Releases one hold, and returns what it leaves behind if it was the last. After this, others may
+/// free the object unless it is left behind, so this takes its word only.
 pub(super) fn let_go(state: &AtomicU32) -> Unheld {
-    // Release: whoever frees it does so after we are done with it. Acquire: the same, if that is us.
+    // Release: the thread that frees it does so after this one is done with it. Acquire: the others
+    // are done with it, if this thread frees it.
     let before = state.fetch_sub(HOLD, Ordering::AcqRel);
     let last = before / HOLD == 1;
     Unheld { dead: last && before & DEAD != 0, left: last && before & LEFT != 0 }
@@ -312,8 +321,8 @@ impl<V> Retained for Object<V> {
     unsafe fn left(this: NonNull<Self>) -> bool {
         // SAFETY: by the caller's promise.
         let state = unsafe { &(*this.as_ptr()).state };
-        // AcqRel: as in `let_go`, with which this pairs: one of the two is the last. The Release is needed where
-        // the cache is dropped; else the grace period orders the same.
+        // AcqRel: as in `let_go`, with which this pairs: one of the two is the last. The Release is
+        // needed where the cache is dropped; elsewhere the grace period gives the same order.
         state.fetch_or(LEFT, Ordering::AcqRel) < HOLD
     }
 }

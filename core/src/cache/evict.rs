@@ -1,4 +1,4 @@
-//! Choosing who must go.
+//! Choosing the entry to evict.
 
 use core::hash::{BuildHasher, Hash};
 
@@ -10,42 +10,43 @@ use super::{Cache, RemovalCause, Tier, Tiers};
 use crate::reclaim::Guard;
 use crate::time::Instant;
 
-/// So many entries that were read are given another chance before one of them must go all the same: a
-/// search for a victim is no longer than this, but for what is dead or held.
+/// How many entries that were read get another chance before one is evicted all the same. A search
+/// for a victim is no longer than this, except for entries that are dead or held.
 const CHANCES: usize = if cfg!(loom) { 2 } else { 64 };
 
-/// After so many turns, what is fetched now is there.
+/// After this many turns, what is fetched now is there.
 const SOON: usize = 2;
 
-/// So many handles are few.
+/// This many handles are few.
 const FEW: usize = if cfg!(loom) { 0 } else { 64 };
 
-/// What evicting came to.
+/// The result of evicting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "there may have been too little to evict"]
 pub struct Evicted {
     /// How many entries were removed and their bytes freed.
     pub entries: u64,
-    /// How many bytes.
+    /// How many bytes were freed.
     pub bytes: u64,
-    /// How many bytes less than asked for: the rest was held, of other tiers, or not there.
+    /// How many bytes less than asked for were freed: the rest was held, of other tiers, or not
+    /// there.
     pub shortfall: u64,
 }
 
-/// What became of the entry whose turn it was.
+/// What happened to the entry whose turn it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// It is removed, and its room is the caller's.
+    /// It was removed, and its room is the caller's.
     Removed,
-    /// There is none, or it is removed and a hold keeps its room.
+    /// There is none, or it was removed and a hold keeps its room.
     Nothing,
-    /// It stays, for it was read.
+    /// It stays, because it was read.
     Read,
     /// It stays.
     Stays,
 }
 
-/// When whose turn it is.
+/// When, where and why an entry has its turn.
 #[derive(Clone, Copy)]
 struct Occasion<'g> {
     tier: Tier,
@@ -61,9 +62,9 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Evicts entries of these tiers, the lowest tier first and of each the oldest, until so many bytes
-    /// are freed or nothing is left to evict. What is held stays; what was read gets its second
-    /// chance; what has expired goes, too, and counts.
+    /// Evicts entries of these tiers, until `target` bytes are freed or nothing is left to evict.
+    /// The lowest tier comes first, and in each tier the oldest entry. A held entry stays. An entry
+    /// that was read gets its second chance. An expired entry is removed, too, and counts.
     ///
     /// The cost is that of the entries evicted and of those passed over, of these tiers only.
     pub fn evict_bytes(&self, target: u64, tiers: Tiers, now: Instant, guard: &Guard) -> Evicted {
@@ -81,8 +82,8 @@ where
         evicted
     }
 
-    /// Removes one entry of these tiers, and adds its room to what is there; `false` if there is none to
-    /// be removed.
+    /// Removes one entry of these tiers, and adds its room to `room`. Returns `false` if there is
+    /// none to be removed.
     pub(super) fn evict_one<'g>(
         &'g self,
         tiers: Tiers,
@@ -101,8 +102,8 @@ where
         room: &mut Reserved<'_>,
         later: &mut Later<'g, K, V>,
     ) -> bool {
-        // Two laps: what has used its chance up in the first goes in the second. Who is read again all the
-        // time goes when the chances are used up.
+        // Two laps: an entry that uses up its chance in the first lap is evicted in the second. An
+        // entry that is read again all the time is evicted when the chances are used up.
         let len = self.orders[occasion.tier.index()].len(occasion.guard);
         let mut chances = CHANCES;
         for _ in 0..len.saturating_mul(2).saturating_add(CHANCES) {
@@ -117,11 +118,11 @@ where
         false
     }
 
-    /// Drops up to so many handles that are of no use any more, if there are more of them than of others,
-    /// and passes over what is in front of them. Returns how many it looked at.
+    /// Drops up to `handles` handles that are of no use any more, if there are more of them than of
+    /// others. Passes over what is in front of them. Returns how many it looked at.
     ///
-    /// What dies otherwise than by eviction leaves its handle behind; without this, a cache that never
-    /// is full would keep the handles of all that ever expired.
+    /// An entry that dies otherwise than by eviction leaves its handle behind. Without this, a
+    /// cache that is never full would keep the handles of all entries that ever expired.
     pub(super) fn tidy<'g>(
         &'g self,
         tier: Tier,
@@ -146,7 +147,8 @@ where
         self.orders[tier.index()].len(guard) > live.saturating_mul(2).saturating_add(FEW)
     }
 
-    /// Takes the one whose turn it is, and removes it or puts it back. `None` if there is none.
+    /// Takes the handle whose turn it is, and removes its entry or puts the handle back. Returns
+    /// `None` if there is none.
     fn turn<'g>(
         &'g self,
         search: Search,
@@ -157,7 +159,7 @@ where
         let Occasion { tier, guard, .. } = occasion;
         let order = &self.orders[tier.index()];
         let (handle, upcoming) = order.next(&self.limbo, guard)?;
-        // Of those whose turn comes soon, the bucket and then the entry are on their way.
+        // Of the entries whose turn comes soon, the bucket and then the entry are being fetched.
         if let Some(later) = upcoming.get(2 * SOON) {
             self.map.fetch_bucket(later.hash(), guard);
         }
@@ -167,13 +169,13 @@ where
         let turn = self.attempt(handle, search, occasion, room, later);
         let stays = matches!(turn, Turn::Read | Turn::Stays);
         if stays && order.keep(handle, guard).is_err() {
-            // No memory for its place: it must go.
+            // No memory for its place: the entry must be evicted.
             return Some(self.attempt(handle, Search::Anyone, occasion, room, later));
         }
         Some(turn)
     }
 
-    /// Removes the one that bears a handle for which there is no place.
+    /// Removes the entry of a handle for which there is no place.
     pub(super) fn expel<'g>(
         &'g self,
         handle: Handle,
@@ -186,7 +188,7 @@ where
         self.attempt(handle, Search::Anyone, occasion, &mut self.totals.none(), later);
     }
 
-    /// Removes the entry of a handle if it is among those who are looked for.
+    /// Removes the entry of a handle if the search is for it.
     fn attempt<'g>(
         &'g self,
         handle: Handle,
@@ -207,7 +209,8 @@ where
                 Fate::Evicted(dead) => (dead, cause),
                 Fate::Expired(dead) => (dead, RemovalCause::Expired),
                 Fate::Gone => {
-                    // If it was killed by who took its place, and its handle, he is there by now.
+                    // If it was killed by the thread that took its place, and its handle, the new
+                    // entry is there by now.
                     found = find().filter(|(_, next)| !core::ptr::eq(*next, entry));
                     continue;
                 }

@@ -14,13 +14,13 @@ use crate::map::Held;
 use crate::reclaim::Guard;
 use crate::time::Instant;
 
-/// Keeps an entry from being evicted, and lets it be read without a guard, until this is dropped. (Without
-/// memory for its place in the order it is evicted; it can be read all the same.)
+/// Keeps an entry from being evicted, and lets it be read without a guard, until this is dropped.
+/// (Without memory for its place in the order the entry is evicted; it can be read all the same.)
 ///
-/// It is the entry that is held, not its key: if another takes the key's place, or the key is
-/// invalidated or expires, the cache hands this one out no more, but here it is still to be read. Until
-/// the last hold is dropped, it counts in the cache's [usage](Cache::usage). Dropping that may run the
-/// value's destructor, as with an `Arc`.
+/// The hold is on the entry, not on its key. If another entry takes the key's place, or the key is
+/// invalidated or expires, the cache hands this entry out no more. Through the hold it can still be
+/// read. Until the last hold is dropped, it counts in the cache's [usage](Cache::usage). Dropping
+/// that may run the value's destructor, as with an `Arc`.
 ///
 /// A hold borrows its cache; an [`OwnedHeldEntry`] does not.
 ///
@@ -42,10 +42,12 @@ use crate::time::Instant;
 /// ```
 pub struct HeldEntry<'a, K, V>(Hold<K, V, &'a Arc<Totals>>);
 
-/// A [`HeldEntry`] that borrows nothing: it can be stored, sent to another thread and moved into a task.
+/// A [`HeldEntry`] that borrows nothing: it can be stored, sent to another thread and moved into a
+/// task.
 ///
-/// It keeps its own entry in memory and nothing else: neither the cache, which it may outlive, nor what was
-/// removed from that. A hold that is stored in its own entry's value is never dropped.
+/// It keeps its own entry in memory and nothing else: neither the cache, which it may outlive, nor
+/// entries that were removed from that. A hold that is stored in its own entry's value is never
+/// dropped.
 ///
 /// ```
 /// use tidegate_core::cache::OwnedHeldEntry;
@@ -74,7 +76,7 @@ struct Hold<K, V, T: AsRef<Totals>> {
 
 // SAFETY: shares key and value, and may drop them where it is dropped itself.
 unsafe impl<K: Send + Sync, V: Send + Sync, T: AsRef<Totals> + Send> Send for Hold<K, V, T> {}
-// SAFETY: as above.
+// SAFETY: shares key and value, and may drop them where it is dropped itself.
 unsafe impl<K: Send + Sync, V: Send + Sync, T: AsRef<Totals> + Sync> Sync for Hold<K, V, T> {}
 
 impl<K, V, E, S> Cache<K, V, E, S>
@@ -84,8 +86,9 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Holds the entry of a key, if it is fresh: as a [get](Self::get) that is not counted. `None` also if it
-    /// is held 2^27 - 1 times, or is just being replaced in a cache that has no room for both.
+    /// Holds the entry of a key if it is fresh. It acts as a [get](Self::get) that is not counted.
+    /// Returns `None` also if the entry is held 2^27 - 1 times, or is just being replaced in a
+    /// cache that has no room for both.
     pub fn hold<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Option<HeldEntry<'_, K, V>>
     where
         K: Borrow<Q>,
@@ -108,7 +111,8 @@ where
         }
     }
 
-    /// Gives an entry room of its own, if there is any, whose room is lent to another.
+    /// Gives an entry whose room is lent to another room of its own. Returns `None` if there is
+    /// none.
     fn redeem(&self, object: &Object<V>) -> Option<()> {
         let mut room = self.totals.none();
         if !room.settle(Usage { entries: 1, bytes: object.weight() }) {
@@ -128,8 +132,8 @@ impl<K, V> HeldEntry<'_, K, V> {
         self.0.key()
     }
 
-    /// Makes a hold that borrows nothing. Counts one reference more to the cache's totals, which all threads
-    /// share; no reader waits for it.
+    /// Makes a hold that borrows nothing. It adds one reference to the cache's totals, which all
+    /// threads share; no reader waits for it.
     pub fn into_owned(self) -> OwnedHeldEntry<K, V> {
         let totals = Arc::clone(self.0.totals);
         // Nothing panics from here on: the hold is taken over, and dropped once.
@@ -170,7 +174,7 @@ impl<K, V, T: AsRef<Totals>> Drop for Hold<K, V, T> {
         if unheld.left {
             // SAFETY: not used after this.
             let held = unsafe { ManuallyDrop::take(&mut self.held) };
-            // SAFETY: by the object's word the map has left it, and ours was the last hold.
+            // SAFETY: by the object's word the map has left it, and this was the last hold.
             unsafe { held.free() };
         }
     }

@@ -14,7 +14,7 @@ use crate::map::{Entry, InsertError, Upserted};
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl, nanos};
 
-/// How one entry differs from what is usual in its cache.
+/// How one entry differs from the settings of its cache.
 ///
 /// ```
 /// use core::time::Duration;
@@ -32,29 +32,29 @@ pub struct Insert {
 }
 
 impl Insert {
-    /// Inserts as is usual in the cache.
+    /// Creates the options for an insertion with the cache's settings.
     pub const fn new() -> Self {
         Self { ttl: None, tier: Tier::LOWEST, weight: None }
     }
 
-    /// How long it is fresh.
+    /// Sets how long the entry is fresh.
     pub fn time_to_live(mut self, ttl: impl Into<Ttl>) -> Self {
         self.ttl = Some(ttl.into());
         self
     }
 
-    /// Which tier it is in. The [lowest](Tier::LOWEST) unless it is said.
+    /// Sets the entry's tier. The default is the [lowest](Tier::LOWEST).
     pub const fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
         self
     }
 
-    /// How long it is fresh, where it is usually so long.
+    /// Returns how long the entry is fresh, where `usual` is the cache's time to live.
     pub(super) fn ttl(self, usual: Ttl) -> Ttl {
         self.ttl.unwrap_or(usual)
     }
 
-    /// How many bytes it is counted as, whatever the weigher would say.
+    /// Sets how many bytes the entry counts as, whatever the weigher would say.
     pub const fn weight(mut self, bytes: u64) -> Self {
         self.weight = Some(bytes);
         self
@@ -64,11 +64,11 @@ impl Insert {
 /// What a cache did not store, handed back with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreError<K, V> {
-    /// Why.
+    /// The reason.
     pub error: CacheError,
-    /// What.
+    /// The key that was not stored.
     pub key: K,
-    /// What.
+    /// The value that was not stored.
     pub value: V,
 }
 
@@ -80,7 +80,7 @@ impl<K, V> fmt::Display for StoreError<K, V> {
 
 impl<K: fmt::Debug, V: fmt::Debug> core::error::Error for StoreError<K, V> {}
 
-/// In so many insertions one looks whether there are too many handles.
+/// One in this many insertions looks whether there are too many handles.
 const LOOK: usize = 8;
 
 impl<K, V, E, S> Cache<K, V, E, S>
@@ -90,18 +90,20 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Inserts a value, in place of the key's if there is one, and returns it as it was put in. Evicts
-    /// what it takes to make room; the room of the value that it replaces counts as free, unless that is
-    /// held or another thread is replacing it, too. Without memory for its place in the order it is
-    /// evicted at once. A load of the key that is in progress is detached, as by
-    /// [`invalidate`](Self::invalidate).
+    /// Inserts a value, in place of the key's if there is one, and returns it as it was put in.
     ///
-    /// Allocates an entry, at times a segment of the order, and what [a map's changes](crate::Map) do.
+    /// The call evicts entries to make room. The room of the value that it replaces counts as free,
+    /// unless that is held or another thread is replacing it, too. Without memory for its place in
+    /// the order, the value is evicted at once. A load of the key that is in progress is detached,
+    /// as by [`invalidate`](Self::invalidate).
+    ///
+    /// The call allocates an entry, at times a segment of the order, and what [a map's
+    /// changes](crate::Map) allocate.
     ///
     /// # Errors
     ///
-    /// Any [`CacheError`], with key and value handed back. The key's old value is removed all the same,
-    /// as it is out of date, and what was evicted by then stays so.
+    /// Fails with any [`CacheError`], and hands key and value back. The key's old value is removed
+    /// all the same, because it is out of date, and what was evicted by then stays evicted.
     pub fn insert<'g>(
         &'g self,
         key: K,
@@ -126,15 +128,16 @@ where
         guard: &'g Guard,
     ) -> Result<&'g V, StoreError<K, V>> {
         self.map.admit(guard);
-        // First: a leader that does not see this has stored its value before, which is then replaced.
+        // First: a leader that does not see this has stored its value before, which is then
+        // replaced.
         self.flights.detach(&key, guard);
         let hash = self.map.hash(&key);
         let entry = self.insert_if(None, hash, key, value, insert, &mut None, now, guard)?;
         Ok(&entry.value.value)
     }
 
-    /// Inserts a value of a key that was hashed, and returns the entry. One that was loaded is inserted
-    /// only while its leader's flight is attached, and hidden.
+    /// Inserts a value of a key that was hashed, and returns the entry. A loaded value is inserted
+    /// only while its leader's flight is attached, and is hidden.
     #[expect(clippy::too_many_arguments, reason = "what an insertion is about, and nothing else")]
     pub(super) fn insert_if<'g>(
         &'g self,
@@ -147,7 +150,7 @@ where
         now: Instant,
         guard: &'g Guard,
     ) -> Result<&'g Entry<K, Object<V>>, StoreError<K, V>> {
-        // Asked after what stands for the key was read: see `Leader::is_detached`.
+        // Asked after the key's entry was read: see `Leader::is_detached`.
         let may = || leader.is_none_or(|leader| !leader.is_detached());
         let weigh = || self.rules.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
         let weight = insert.weight.unwrap_or_else(weigh);
@@ -176,7 +179,7 @@ where
         };
         let (new, replaced) = match self.map.upsert(hash, key, object, guard, succeed) {
             Ok(Upserted::Inserted(new, replaced)) => (new, replaced),
-            // There is no room for two: that is no failure.
+            // There is no room for two entries: that is no failure.
             Ok(Upserted::Kept((), (key, Object { value, .. }))) => {
                 return Err(StoreError { error: CacheError::Full, key, value });
             }
@@ -195,10 +198,10 @@ where
         if let Some((old, dead)) = killed {
             self.release(&old.value, dead);
         }
-        // Who dies by us leaves its handle to us: whoever evicts finds us by it, for we were there
-        // before it died.
+        // An entry that this thread killed leaves its handle to the new one. A thread that evicts
+        // finds the new entry by it, because that was there before the old one died.
         let added = if killed.is_some_and(|(old, _)| new.value.succeeds(&old.value)) {
-            // It was seen to be wanted: as if it had been read.
+            // The key was seen to be wanted, so the entry counts as read.
             new.value.read();
             None
         } else {
@@ -214,14 +217,15 @@ where
             Some(Ok(number)) if number.is_multiple_of(LOOK) => {
                 self.tidy(insert.tier, 2 * LOOK, later, now, guard);
             }
-            // No memory for its place in the order: it cannot stay, nor who has taken its place since.
+            // No memory for its place in the order: it cannot stay, nor can the entry that has
+            // taken its place since.
             Some(Err(_)) => self.expel(new.value.handle(hash), insert.tier, later, now, guard),
             _ => {}
         }
         Ok(new)
     }
 
-    /// Removes what stands for a key whose new value is not kept: it is out of date.
+    /// Removes the entry of a key whose new value is not kept: it is out of date.
     fn refuse<'g>(
         &'g self,
         may: impl Fn() -> bool,
@@ -235,7 +239,7 @@ where
         self.kill(hash, key, |_| may(), RemovalCause::Replaced, later, now, guard);
     }
 
-    /// When what is inserted now is no longer fresh.
+    /// Returns the end of an entry that is inserted now.
     pub(super) fn end(&self, hash: usize, ttl: Ttl, now: Instant) -> u64 {
         let (Ttl::For(ttl), 1..) = (ttl, self.rules.jitter) else {
             return end(ttl, now);
@@ -247,8 +251,8 @@ where
         end(Ttl::For(ttl - core::time::Duration::from_nanos(by as u64)), now)
     }
 
-    /// Makes room for an entry of this weight, by evicting others if need be; what it replaces lends its
-    /// room before that.
+    /// Makes room for an entry of this weight, by evicting others if need be. The entry that it
+    /// replaces lends its room before that.
     #[expect(clippy::too_many_arguments, reason = "what an insertion is about, and nothing else")]
     fn reserve<'g>(
         &'g self,

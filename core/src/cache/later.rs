@@ -6,11 +6,11 @@ use super::cause::RemovalCause;
 use super::entry::Object;
 use crate::map::Entry;
 
-/// An entry that was removed, of which the listener is not told yet.
+/// An entry that was removed and is not reported to the listener yet.
 pub(super) struct Removal<'g, K, V> {
     pub(super) entry: &'g Entry<K, Object<V>>,
     pub(super) cause: RemovalCause,
 }
 
-/// Removals that are told later; `None` where they are told at once.
+/// Removals that are reported later; `None` where they are reported at once.
 pub(super) type Later<'g, K, V> = Option<Vec<Removal<'g, K, V>>>;

@@ -1,4 +1,4 @@
-//! One caller loads what is missing, and the others wait for it or make do with what was there.
+//! One caller loads what is missing, and the others wait for it or use the stale value.
 
 use alloc::borrow::ToOwned;
 use alloc::sync::Arc;
@@ -17,8 +17,9 @@ use crate::map::Entry;
 use crate::reclaim::Guard;
 use crate::time::{Instant, Ttl, nanos};
 
-/// What a cache has for who asks it to load. Values are clones, so no guard need live while one is
-/// loaded.
+/// What a cache has for a caller that asks it to load.
+///
+/// Values are clones, so no guard need live while one is loaded.
 #[derive(Debug)]
 pub enum Load<'a, K, V, E, S>
 where
@@ -28,21 +29,22 @@ where
 {
     /// A fresh value.
     Hit(V),
-    /// A value past its time, within [the window](super::Builder::stale_while_revalidate) in which it is
-    /// good enough; and if nobody loads another yet, the task of doing so.
+    /// A stale value, within [the window](super::Builder::stale_while_revalidate) in which it is
+    /// good enough. If no caller loads another yet, it comes with the task of doing so.
     Stale(V, Option<Loading<'a, K, V, E, S>>),
-    /// Nothing: the caller loads it.
+    /// Nothing: the caller loads the value.
     Lead(Loading<'a, K, V, E, S>),
-    /// Nothing: another caller loads it. A caller that gets
-    /// [`FollowError::Again`](crate::flight::FollowError::Again) asks [once more](Cache::load_again).
+    /// Nothing: another caller loads the value. A caller that gets
+    /// [`FollowError::Again`](crate::flight::FollowError::Again) asks [once
+    /// more](Cache::load_again).
     Wait(Follower<V, E>),
 }
 
-/// A value that is the caller's to load.
+/// A value that the caller must load.
 ///
-/// Dropped without [`complete`](Self::complete) or [`fail`](Self::fail), in whatever way, it leaves that
-/// to one of those who wait.
-#[must_use = "a load that is dropped leaves those who wait without a result"]
+/// A load that is dropped without [`complete`](Self::complete) or [`fail`](Self::fail), in whatever
+/// way, leaves loading to one of the waiters.
+#[must_use = "a load that is dropped leaves its waiters without a result"]
 pub struct Loading<'a, K, V, E, S>
 where
     K: Send + 'static,
@@ -53,11 +55,11 @@ where
     leader: Leader<'a, K, V, E, S>,
 }
 
-/// A [`Loading`] that keeps its cache alive and borrows nothing, to be completed by another thread or a
-/// task. Made by [`Loading::into_owned`].
+/// A [`Loading`] that keeps its cache alive and borrows nothing, to be completed by another thread
+/// or a task. [`Loading::into_owned`] makes it.
 ///
-/// Dropped without [`complete`](Self::complete) or [`fail`](Self::fail) it leaves loading to one of the
-/// waiters, as a [`Loading`] does.
+/// A load that is dropped without [`complete`](Self::complete) or [`fail`](Self::fail) leaves
+/// loading to one of the waiters, as a [`Loading`] does.
 #[must_use = "a load that is dropped leaves its waiters without a result"]
 pub struct OwnedLoading<K, V, E, S>
 where
@@ -89,19 +91,19 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Asks for the first time, and counts one hit or one miss.
+    /// Creates a first question, which counts one hit or one miss.
     pub fn new(caller: impl Into<CallerId>, now: Instant) -> Self {
         Self { caller: caller.into(), now, again: false }
     }
 
-    /// Asks once more, and counts nothing.
+    /// Makes this a repeated question, which counts nothing.
     pub const fn again(mut self) -> Self {
         self.again = true;
         self
     }
 }
 
-/// What a cache has for a caller, and how long.
+/// The answer of a cache: what it has for a caller, and how long.
 #[derive(Debug)]
 pub struct Asked<'a, K, V, E, S>
 where
@@ -109,10 +111,10 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    /// What it has.
+    /// What the cache has.
     pub load: Load<'a, K, V, E, S>,
-    /// From when on the value in it is not to be handed out, in case it took long to come by; `None` if
-    /// there is no such time, or no value.
+    /// From when on the value in it is not to be handed out, in case the answer took long to
+    /// arrive. `None` if there is no such time, or no value.
     pub until: Option<Instant>,
 }
 
@@ -123,15 +125,16 @@ where
     E: Clone + Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// The value of a key; or the task of loading it, or of waiting for who does. Never blocks.
+    /// Returns the value of a key, the task of loading it, or the task of waiting for the caller
+    /// that does. The call never blocks.
     ///
-    /// Counts one hit or one miss. Where cloning a value is dear, [get](Self::get) it first, and
-    /// [load it without counting](Self::load_again) if it is not there.
+    /// It counts one hit or one miss. Where cloning a value is expensive, [get](Self::get) it
+    /// first, and [load it without counting](Self::load_again) if it is not there.
     ///
     /// # Errors
     ///
-    /// Any [`JoinError`], if there is no stale value either: the caller loads this key already, or there is
-    /// no room for another load. Then nothing is counted.
+    /// Fails with any [`JoinError`] if there is no stale value either. The caller loads this key
+    /// already, or there is no room for another load. Then nothing is counted.
     ///
     /// ```
     /// use tidegate_core::cache::Load;
@@ -144,10 +147,10 @@ where
     /// let guard = worker.quiescent(now);
     ///
     /// let Load::Lead(loading) = pages.load("home", Caller(1), now, guard)? else {
-    ///     unreachable!("nothing is there, and nobody loads it");
+    ///     unreachable!("nothing is there, and no caller loads it");
     /// };
     /// let Load::Wait(waiting) = pages.load("home", Caller(2), now, guard)? else {
-    ///     unreachable!("somebody loads it");
+    ///     unreachable!("the first caller loads it");
     /// };
     /// assert_eq!(loading.complete(200, now, guard), Ok(200));
     /// assert_eq!(waiting.result(), Some(Ok(200))); // or: waiting.await
@@ -168,7 +171,7 @@ where
         self.ask(key, Ask::new(caller, now), guard).map(|asked| asked.load)
     }
 
-    /// Loads as [`load`](Self::load) does, for a caller that had to ask before: counts nothing.
+    /// Loads as [`load`](Self::load) does, for a caller that has asked before, and counts nothing.
     ///
     /// # Errors
     ///
@@ -187,9 +190,9 @@ where
         self.ask(key, Ask::new(caller, now).again(), guard).map(|asked| asked.load)
     }
 
-    /// Loads as [`load`](Self::load) does, and says how long the value may be handed out. Keys are hashed
-    /// and compared, and values cloned, by the user's code: a caller that reads the clock after all of
-    /// that never hands out a value that has ended meanwhile.
+    /// Loads as [`load`](Self::load) does, and returns how long the value may be handed out. Code
+    /// of the user's hashes and compares keys and clones values. A caller that reads the clock
+    /// after all of that never hands out a value that has ended meanwhile.
     ///
     /// # Errors
     ///
@@ -236,7 +239,7 @@ where
             return Ok(hit(entry));
         }
         let joined = self.flights.join(key.to_owned(), caller, self.rules.lease, now, guard);
-        // Only now: who led before us has inserted before he was done.
+        // Only now: a leader before this one has inserted its value before it was done.
         let within = nanos(self.rules.revalidate);
         let stale = self.entry(hash, key, guard).filter(|entry| !entry.value.is_past(now, within));
         let stands_in = |entry: &Entry<K, Object<V>>, loading| Asked {
@@ -246,7 +249,8 @@ where
         let has_none = |load| Asked { load, until: None };
         match (joined, stale) {
             (Ok(Joined::Leader(leader)), Some(entry)) if entry.value.is_fresh(now) => {
-                // Others may have begun to wait for us. Superseded: then not for us.
+                // Others may have begun to wait for this caller. If it was superseded, they wait
+                // for another.
                 let (value, until) = (entry.value.value.clone(), entry.value.until(0));
                 _ = leader.complete_until(value, until, guard);
                 Ok(hit(entry))
@@ -273,7 +277,7 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Removes what was loaded too late.
+    /// Removes a value that was loaded too late.
     fn discard<'g>(
         &'g self,
         hash: usize,
@@ -300,21 +304,21 @@ where
     E: Clone + Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &K {
         self.leader.key()
     }
 
-    /// Waits for this very load: for a caller that has another thread or a task complete it.
+    /// Follows this very load, for a caller that has another thread or a task complete it.
     pub fn follow(&self) -> Follower<V, E> {
         self.leader.follow()
     }
 
-    /// Makes it one that another thread or a task may complete.
+    /// Makes it a load that another thread or a task may complete.
     ///
     /// # Panics
     ///
-    /// If `cache` is another than the one that is loaded.
+    /// Panics if `cache` is not the one that is loaded.
     pub fn into_owned(self, cache: &Arc<Cache<K, V, E, S>>) -> OwnedLoading<K, V, E, S> {
         assert!(core::ptr::eq(self.cache, Arc::as_ptr(cache)), "the load is of another cache");
         OwnedLoading { lead: self.leader.into_lead(), cache: Arc::clone(cache) }
@@ -324,30 +328,31 @@ where
     ///
     /// # Errors
     ///
-    /// [`SupersededError`]: another may be loading by now.
+    /// Fails with [`SupersededError`] if another caller may be loading by now.
     pub fn renew(&mut self, now: Instant) -> Result<(), SupersededError> {
         self.leader.renew(self.cache.rules.lease, now)
     }
 
-    /// Puts the value into the cache, in place of what the key stands for, and then hands it to the
-    /// waiters. If the key was inserted or invalidated since the load began, the value is handed to them
-    /// all the same, but not stored. So is a value that the cache does not keep, for its weight or for
-    /// want of room, and one that is to live for no time: then what was there is removed, as it is out
-    /// of date.
+    /// Puts the value into the cache, in place of the key's, and then hands it to the waiters.
     ///
-    /// The cache's listener is told of what this removes after the load is over.
+    /// If the key was inserted or invalidated since the load began, the waiters get the value all
+    /// the same, but it is not stored. The cache also does not store a value that weighs too much,
+    /// has no room, or is to live for no time. Then the key's old value is removed, because it is
+    /// out of date.
+    ///
+    /// What this removes is reported to the cache's listener after the load is over.
     ///
     /// # Errors
     ///
-    /// The value, if the lease has ended and another caller would not wait: it is not in the cache. To
-    /// put it in begins the lease anew; only if that takes as long as the lease was it there for a while,
-    /// and may have been handed out.
+    /// Returns the value if the lease has ended and another caller has superseded this one: it is
+    /// not in the cache. Putting the value in begins the lease anew. Only if that takes as long as
+    /// the lease, the value was there for a while, and may have been handed out.
     pub fn complete(self, value: V, now: Instant, guard: &Guard) -> Result<V, V> {
         self.complete_with(value, Insert::new(), now, guard)
     }
 
-    /// Completes the load as [`complete`](Self::complete) does, with the entry's own time to live, tier or
-    /// weight: an answer that says there is none, for instance, is kept for a shorter time.
+    /// Completes the load as [`complete`](Self::complete) does, with the entry's own time to live,
+    /// tier or weight. An answer that there is no value, for instance, is kept for a shorter time.
     ///
     /// # Errors
     ///
@@ -362,7 +367,8 @@ where
         let Self { cache, mut leader } = self;
         cache.map.admit(guard);
         let (ours, theirs, key) = (value.clone(), value.clone(), leader.key().clone());
-        // From here on nobody supersedes us, unless to put it in takes as long as the lease.
+        // From here on no caller supersedes this one, unless putting the value in takes as long as
+        // the lease.
         if leader.renew(cache.rules.lease, now).is_err() {
             return Err(value);
         }
@@ -371,14 +377,15 @@ where
         let later = &mut untold.later;
         let is_kept = ttl != Ttl::For(Duration::ZERO);
         let kept = if !is_kept {
-            // What was there is out of date, though nothing takes its place.
+            // The old value is out of date, though nothing takes its place.
             let may = |_: &V| !leader.is_detached();
             cache.kill(hash, &key, may, RemovalCause::Replaced, later, now, guard);
             None
         } else {
             cache.insert_if(Some(&leader), hash, key, ours, insert, later, now, guard).ok()
         };
-        // Hidden until now. A writer that detaches the flight after this finds the entry, and kills it.
+        // Hidden until now. A writer that detaches the flight after this finds the entry, and kills
+        // it.
         let kept = kept.filter(|entry| {
             let stays = !leader.is_detached_after_all();
             if stays {
@@ -388,7 +395,7 @@ where
             }
             stays
         });
-        // What is to live for no time is for the waiters, whenever they are polled.
+        // A value that is to live for no time is for the waiters, whenever they are polled.
         let until = until(cache.end(hash, ttl, now)).filter(|_| is_kept);
         let superseded = leader.complete_until(theirs, until, guard).is_err();
         if let Some(entry) = kept.filter(|_| superseded) {
@@ -398,12 +405,13 @@ where
         if superseded { Err(value) } else { Ok(value) }
     }
 
-    /// Hands those who wait the error; or the value that was there, if it is within [the
-    /// window](super::Builder::stale_if_error) in which it is better than none. Returns what they get.
+    /// Hands the waiters the error, or the old value if that is within [the
+    /// window](super::Builder::stale_if_error) in which it is better than none. Returns what they
+    /// get.
     ///
     /// # Errors
     ///
-    /// The error, if it is that.
+    /// Returns the error if the waiters get it.
     pub fn fail(self, error: E, now: Instant, guard: &Guard) -> Result<V, E> {
         let Self { cache, leader } = self;
         cache.map.admit(guard);
@@ -412,7 +420,7 @@ where
         match found.filter(|entry| !entry.value.is_past(now, within)) {
             Some(entry) => {
                 let (value, until) = (entry.value.value.clone(), entry.value.until(within));
-                // Superseded: then they wait for another.
+                // If superseded, the waiters wait for another.
                 _ = leader.complete_until(value.clone(), until, guard);
                 Ok(value)
             }
@@ -431,7 +439,7 @@ where
     E: Clone + Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &K {
         self.lead.key()
     }

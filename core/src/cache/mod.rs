@@ -1,17 +1,18 @@
 //! Values that are kept for a while, within bounds.
 //!
-//! A [`Cache`] holds no more entries and bytes than it was told, at every instant, and hands out none
-//! that is past its time. What must go for want of room goes in the order in which it came, but for what
-//! was read since it was last its turn. [`Cache::load`] has one caller load what is missing, and the
-//! others wait for it. A result is ordered against writes: a value whose load began before its key was
-//! written is not stored.
+//! A [`Cache`] never holds more entries and bytes than its bounds, and hands out no expired entry.
+//! To make room it evicts entries in the order in which they came, except those read since their
+//! last turn. [`Cache::load`] has one caller load what is missing, and the others wait for it. A
+//! result is ordered against writes: a value whose load began before its key was written is not
+//! stored.
 //!
 //! # Algorithm
 //!
-//! The entries are in a [`Map`]; beside its value each has one word that says whether it is dead, was
-//! read, and how many holds there are: whatever happens to it is one compare-exchange of that word, and who
-//! kills it owns what follows. Each tier's order is kept by handles that keep nothing alive. SIEVE: Zhang
-//! et al., "SIEVE is simpler than LRU" (NSDI 2024). See [the design](crate::docs::design).
+//! The entries are in a [`Map`]. Beside its value each has one word that says whether it is dead,
+//! was read, and how many holds there are. Whatever happens to an entry is one compare-exchange of
+//! that word, and the thread that kills it owns what follows. Each tier's order is kept by handles
+//! that keep nothing alive. The order is that of SIEVE: Zhang et al., "SIEVE is simpler than LRU"
+//! (NSDI 2024). See [the design](crate::docs::design).
 
 mod builder;
 mod cause;
@@ -60,49 +61,53 @@ use crate::map::{Entry, Map, MapError};
 use crate::reclaim::{Domain, Guard, Limbo};
 use crate::time::Instant;
 
-/// A cache: a lock-free map whose entries have a time to live, and of which there are never more than it
-/// was told.
+/// A cache: a lock-free map whose entries have a time to live, and whose size is bounded.
 ///
 /// # Guarantees
 ///
-/// * [`usage`](Self::usage) is within the bounds at every instant: an entry is in the cache only after
-///   room was reserved for it.
-/// * What is past its time is never handed out by [`get`](Self::get), whether it was swept or not.
-/// * An entry that is held is not evicted, unless there is no memory for its place in the order, and
-///   its bytes count until it is released, whatever becomes of its key.
-/// * Each entry that is removed is counted once, and shown to the
-///   [listener](Builder::listener) once.
+/// * [`usage`](Self::usage) is within the bounds at every instant: an entry is in the cache only
+///   after room was reserved for it.
+/// * [`get`](Self::get) never hands out an expired entry, whether it was swept or not.
+/// * A held entry is not evicted, unless there is no memory for its place in the order. Its bytes
+///   count until it is released, whatever happens to its key.
+/// * Each entry that is removed is counted once, and passed to the [listener](Builder::listener)
+///   once.
 ///
 /// # Cost
 ///
-/// A get is that of the map, and writes nothing but one bit of an entry that was not read since it was
-/// last its turn to go. An insertion into a full cache looks at a few handles, 64 second chances at most,
-/// and more only of what is dead or held. An entry takes 24 bytes beside what it takes in
-/// [the map](crate::Map), and 10 in the order, or 20 where much has died otherwise than by eviction.
-/// What is removed is freed by the calls that remove (see [`reclaim`](crate::reclaim)) or by a
-/// [sweep](Self::sweeper); if the domain is [capped](crate::Domain::capped) and full, it stays in the map,
-/// uncounted, until a sweep finds room.
+/// A get is that of the map. It writes nothing but one bit of an entry that was not read since its
+/// last turn. An insertion into a full cache looks at a few handles, 64 second chances at most, and
+/// more only of entries that are dead or held. An entry takes 24 bytes beside what it takes in [the
+/// map](crate::Map), and 10 in the order, or 20 where many entries died otherwise than by eviction.
+/// Removed entries are freed by the calls that remove (see [`reclaim`](crate::reclaim)) or by a
+/// [sweep](Self::sweeper). If the domain is [capped](crate::Domain::capped) and full, a removed
+/// entry stays in the map, uncounted, until a sweep finds room.
 ///
 /// # Memory
 ///
-/// What can make a cache's memory grow: its entries, up to its bounds; expired entries, within the same
-/// bounds, until a sweep or an eviction removes them; held entries, which count in
-/// [`usage`](Self::usage); loads in progress, one entry and what waits for each; and garbage, up to the
-/// domain's [allowance](crate::reclaim::Builder::allowance) and what [guards hold
-/// back](crate::reclaim#garbage-is-bounded). Without a weigher a value counts as one byte, there as well.
+/// A cache's memory can grow through:
+///
+/// * its entries, up to its bounds;
+/// * expired entries, within the same bounds, until a sweep or an eviction removes them;
+/// * held entries, which count in [`usage`](Self::usage);
+/// * loads in progress: one entry for each, and its waiters;
+/// * garbage, up to the domain's [allowance](crate::reclaim::Builder::allowance) and what [guards
+///   hold back](crate::reclaim#garbage-is-bounded). Without a weigher a value counts as one byte,
+///   there as well.
 ///
 /// # Panics
 ///
-/// Every call panics if the guard is of another domain. A panic of `Hash`, `Eq`, `Clone` or a closure
-/// leaves the cache whole, and what it was about to insert out of it; a load that it leaves ends without a result.
-/// A [listener](Builder::listener) or a waker of a load is called when all else is done. In a domain that
-/// [contains](crate::reclaim::Builder::contain) panics each such call is contained by itself.
+/// Every call panics if the guard is of another domain. A panic of `Hash`, `Eq`, `Clone` or a
+/// closure leaves the cache whole, and what it was about to insert out of it. A load that it leaves
+/// ends without a result. A [listener](Builder::listener) or a waker of a load is called when all
+/// else is done. In a domain that [contains](crate::reclaim::Builder::contain) panics each such
+/// call is contained by itself.
 ///
 /// # Progress
 ///
-/// Lock-free. A thread that stops in the middle of an insertion keeps the room that it has made for it,
-/// and in the middle of an eviction hides one entry from the others', until it expires or is
-/// invalidated.
+/// Every call is lock-free. A thread that stops in the middle of an insertion keeps the room that
+/// it has made. A thread that stops in the middle of an eviction hides one entry from other
+/// evictions, until the entry expires or is invalidated.
 ///
 /// # Examples
 ///
@@ -131,10 +136,10 @@ where
     E: Send + Sync + 'static,
 {
     map: Map<K, Object<V>, S>,
-    /// Shared with the holds that are owned.
+    /// What the owned holds share.
     totals: Arc<Totals>,
     orders: [Order; Tier::COUNT],
-    /// Of the orders' segments.
+    /// The garbage of the orders' segments.
     limbo: Limbo,
     flights: Group<K, V, E, S>,
     tally: Tally,
@@ -144,9 +149,10 @@ where
 /// Why a value was not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheError {
-    /// It weighs more than all the cache may hold.
+    /// It weighs more than the cache may hold.
     TooHeavy,
-    /// There is no room, and nothing to evict: all of it is held, or in the hands of others.
+    /// There is no room, and nothing to evict: every entry is held, or in the hands of other
+    /// threads.
     Full,
     /// The map refuses it.
     Map(MapError),
@@ -171,7 +177,8 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// The value of a key, if it is fresh. Gives it another chance when it is its turn to go.
+    /// Returns the value of a key if it is fresh. The entry gets another chance at its turn to be
+    /// evicted.
     #[inline]
     pub fn get<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
@@ -189,7 +196,8 @@ where
         Some(&object.value)
     }
 
-    /// The same, leaving no trace: it gets no other chance for it, and is not counted.
+    /// Returns the value of a key if it is fresh, without marking the entry as read or counting a
+    /// hit or miss.
     pub fn peek<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
         K: Borrow<Q>,
@@ -200,7 +208,7 @@ where
         Some(&found.value.value)
     }
 
-    /// The entry of a key, if it is fresh.
+    /// Returns the entry of a key, if it is fresh.
     #[inline(always)]
     fn fresh<'g, Q>(
         &'g self,
@@ -216,7 +224,7 @@ where
         self.entry(hash, key, guard).filter(|entry| entry.value.is_fresh(now))
     }
 
-    /// The entry of a key that readers may have, if there is one; it may have expired.
+    /// Returns the entry of a key if there is one that readers may have. It may have expired.
     #[inline(always)]
     fn entry<'g, Q>(
         &'g self,
@@ -231,8 +239,8 @@ where
         self.map.find_live(hash, key, Object::is_hidden, guard)
     }
 
-    /// Removes a key, and returns its value if that was fresh. A load that is in progress is detached:
-    /// its value goes to the callers that wait for it already, and is not stored.
+    /// Removes a key, and returns its value if that was fresh. A load in progress is detached: the
+    /// callers that already wait for it get its value, and it is not stored.
     pub fn invalidate<'g, Q>(&'g self, key: &Q, now: Instant, guard: &'g Guard) -> Option<&'g V>
     where
         K: Borrow<Q>,
@@ -241,9 +249,9 @@ where
         self.invalidate_if(key, |_| true, now, guard)
     }
 
-    /// Removes a key if `doomed` says so of its value, of the very one that is then removed, and returns
-    /// the value if it was fresh. A load that is in progress is detached whatever `doomed` says of the
-    /// value that is there, for `doomed` cannot be asked about a value that is not.
+    /// Removes a key if `doomed` says so of the very value that is then removed, and returns the
+    /// value if it was fresh. A load in progress is detached whatever `doomed` says, because
+    /// `doomed` cannot be asked about a value that is not there yet.
     pub fn invalidate_if<'g, Q>(
         &'g self,
         key: &Q,
@@ -256,8 +264,8 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.map.admit(guard);
-        // First: a leader that has stored its value and does not see this has stored it before, and the
-        // value is found below.
+        // First: a leader that has stored its value and does not see this has stored it before, and
+        // the value is found below.
         self.flights.detach(key, guard);
         let cause = RemovalCause::Explicit;
         let hash = self.map.hash(key);
@@ -265,7 +273,8 @@ where
         (seen && object.is_fresh(now)).then_some(&object.value)
     }
 
-    /// Kills the entry of a key, fresh or not, and says whether readers could have it until then.
+    /// Kills the entry of a key, fresh or not, and returns whether readers could have it until
+    /// then.
     #[expect(clippy::too_many_arguments, reason = "what a removal is about, and nothing else")]
     fn kill<'g, Q>(
         &'g self,
@@ -292,13 +301,14 @@ where
                 self.bury(hash, entry, dead, cause, later, guard);
                 return Some((&entry.value, seen));
             }
-            // Dead by now: another may have taken its place.
+            // The entry is dead by now: another may have taken its place.
         }
     }
 
-    /// Removes every entry, detaches every load that is in progress as [`invalidate`](Self::invalidate)
-    /// does, and returns how many of the values were fresh. Not at one moment: what is inserted, and the
-    /// loads that begin, meanwhile may be removed or not. Looks at the whole table.
+    /// Removes every entry, and returns how many of the values were fresh. Every load in progress
+    /// is detached, as by [`invalidate`](Self::invalidate). This does not happen at one moment:
+    /// entries that are inserted and loads that begin meanwhile may be removed or not. The call
+    /// looks at the whole table.
     pub fn invalidate_all(&self, now: Instant, guard: &Guard) -> u64 {
         self.map.admit(guard);
         // First, and not only of the keys that are there: as in `invalidate_if`.
@@ -310,7 +320,7 @@ where
         removed
     }
 
-    /// The entries that are fresh, as [`Map::iter`] visits them; leaves no trace.
+    /// Iterates over the fresh entries, as [`Map::iter`] visits them, without marking them as read.
     pub fn iter<'g>(
         &'g self,
         now: Instant,
@@ -336,8 +346,8 @@ where
         self.tell(hash, entry, cause, later);
     }
 
-    /// Takes an entry that is dead out of the map. Who cannot, for want of memory, leaves it to the next
-    /// who inserts its key, or to a sweep.
+    /// Takes a dead entry out of the map. Without memory for that, it is left to the next insertion
+    /// of its key, or to a sweep.
     fn unlink(&self, hash: usize, entry: &Entry<K, Object<V>>, guard: &Guard) {
         _ = self.map.remove_entry(hash, entry, guard);
     }
@@ -349,41 +359,42 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    /// The domain whose guards the calls take.
+    /// Returns the domain whose guards the calls take.
     pub fn domain(&self) -> &Domain {
         self.map.domain()
     }
 
-    /// How many entries there are, and of how many bytes: fresh ones, those past their time that were
-    /// not swept, and those removed that are still held. Never more than the bounds.
+    /// Returns how many entries there are, and of how many bytes. These are fresh entries, expired
+    /// ones that were not swept, and removed ones that are still held. They are never more than the
+    /// bounds.
     pub fn usage(&self) -> Usage {
         self.totals.usage()
     }
 
-    /// Of those, a tier's.
+    /// Returns the part of [`usage`](Self::usage) that is a tier's.
     pub fn tier_usage(&self, tier: Tier) -> Usage {
         self.totals.of(tier)
     }
 
-    /// How many loads are under way.
+    /// Returns how many loads are in progress.
     pub fn loading(&self) -> usize {
         self.flights.in_flight()
     }
 
-    /// What has happened since the cache was made.
+    /// Returns the counts of events since the cache was made.
     pub fn counters(&self) -> Counters {
         self.tally.counters()
     }
 
-    /// Gives back what was reserved for an entry, if that is up to whoever killed it.
+    /// Gives back what was reserved for an entry, if that is up to the thread that killed it.
     fn release(&self, object: &Object<V>, dead: Dead) {
         if dead == Dead::Unheld {
             self.totals.give_up(object.tier(), object.weight());
         }
     }
 
-    /// Counts the removal of an entry that was killed, and tells the listener. Comes last: the listener
-    /// may panic, and in a domain that does not contain panics that leaves the call.
+    /// Counts the removal of an entry that was killed, and calls the listener. This comes last: the
+    /// listener may panic, and in a domain that does not contain panics the panic leaves the call.
     fn report(&self, hash: usize, key: &K, object: &Object<V>, cause: RemovalCause) {
         self.count_removal(hash, cause);
         self.show(key, object, cause);

@@ -1,9 +1,9 @@
 //! A lock-free queue of numbers.
 //!
-//! After the array queue of Correia and Ramalhete (FAAArrayQueue): whoever pushes or pops takes a number
-//! of the last or first segment by one addition, and has the slot of that number to himself but for one
-//! other; whoever pops before the other has pushed spoils the slot, and the other takes the next.
-//! Nobody waits for anybody. Segments are retired through the domain.
+//! This is the array queue of Correia and Ramalhete (FAAArrayQueue). A thread that pushes or pops
+//! takes a number of the last or first segment by one addition. It shares the slot of that number
+//! with one other thread at most. A pop that comes before its push spoils the slot, and the push
+//! takes the next. No thread waits for another. Segments are retired through the domain.
 
 use core::ptr::{NonNull, null_mut};
 
@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 use crate::reclaim::{Guard, Header, Kind, Limbo, OutOfMemory, Unpublished};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-/// What can be queued is larger than these.
+/// A number that can be queued is larger than these.
 const EMPTY: u64 = 0;
 const SPENT: u64 = 1;
 
@@ -23,11 +23,11 @@ const SLOTS: usize = if cfg!(loom) { 2 } else { 204 };
 struct Segment {
     header: Header,
     next: AtomicPtr<Segment>,
-    /// How many slots all segments before have.
+    /// How many slots all segments before this one have.
     before: usize,
-    /// How many slots were given out to those who push, or more.
+    /// How many slots were given out to pushes, or more.
     pushed: CachePadded<AtomicUsize>,
-    /// The same for those who pop.
+    /// How many slots were given out to pops, or more.
     popped: CachePadded<AtomicUsize>,
     slots: [AtomicU64; SLOTS],
 }
@@ -46,21 +46,21 @@ impl Segment {
         .map_err(|_| OutOfMemory)
     }
 
-    /// The number of the first slot that nobody has pushed to or popped from.
+    /// Returns the number of the first slot that no thread has pushed to or popped from.
     fn position(&self, taken: &AtomicUsize) -> usize {
         // Relaxed: an estimate.
         self.before.wrapping_add(taken.load(Ordering::Relaxed).min(SLOTS))
     }
 }
 
-/// What comes after a number that was popped.
+/// The numbers after one that was popped.
 pub(super) struct After<'g> {
-    /// From that number's on.
+    /// The slots from that number's on.
     slots: &'g [AtomicU64],
 }
 
 impl After<'_> {
-    /// The number so many later, if it is in the same segment and nobody has popped it yet.
+    /// Returns the number `later` slots later, if it is in the same segment and was not popped yet.
     pub(super) fn get(&self, later: usize) -> Option<u64> {
         // Relaxed: a hint.
         let number = self.slots.get(later)?.load(Ordering::Relaxed);
@@ -76,14 +76,14 @@ pub(super) struct Queue {
     tail: AtomicPtr<Segment>,
 }
 
-/// How what a queue retires is measured and freed.
+/// How the objects that a queue retires are measured and freed.
 pub(super) const KIND: Kind = Kind { measure, release };
 
-/// The size of a segment.
+/// Returns the size of a segment.
 ///
 /// # Safety
 ///
-/// None: it is always the same.
+/// The caller promises nothing: the size is always the same.
 unsafe fn measure(_segment: *mut Header) -> usize {
     size_of::<Segment>()
 }
@@ -92,7 +92,7 @@ unsafe fn measure(_segment: *mut Header) -> usize {
 ///
 /// # Safety
 ///
-/// It was retired, and nobody can reach it any more.
+/// The segment was retired, and no thread can reach it any more.
 unsafe fn release(segment: *mut Header, freed: &mut usize) {
     *freed += size_of::<Segment>();
     // SAFETY: the header is its first field, and `Unpublished` allocates as a box does.
@@ -104,22 +104,22 @@ impl Queue {
         Self { head: AtomicPtr::new(null_mut()), tail: AtomicPtr::new(null_mut()) }
     }
 
-    /// Where a link of ours leads.
+    /// Returns the segment that a link of this queue leads to.
     fn follow<'g>(
         link: &AtomicPtr<Segment>,
         _guard: &'g Guard,
     ) -> Option<(NonNull<Segment>, &'g Segment)> {
         // Acquire: pairs with the exchange that published the segment.
         let at = NonNull::new(link.load(Ordering::Acquire))?;
-        // SAFETY: retired only when neither `head`, `tail` nor a segment before leads to it any more:
-        // alive under the guard under which it was read.
+        // SAFETY: retired only when neither `head`, `tail` nor a segment before leads to it any
+        // more: alive under the guard under which it was read.
         let segment = unsafe { at.as_ref() };
         segment.header.read();
         Some((at, segment))
     }
 
-    /// How many slots lie between the first number and the last: no less than there are numbers, but for
-    /// those being pushed.
+    /// Returns how many slots lie between the first number and the last. There are no fewer than
+    /// numbers, except for those being pushed.
     pub(super) fn len(&self, guard: &Guard) -> usize {
         let (head, tail) = (Self::follow(&self.head, guard), Self::follow(&self.tail, guard));
         let (Some((_, head)), Some((_, tail))) = (head, tail) else {
@@ -129,13 +129,13 @@ impl Queue {
         usize::try_from(end.wrapping_sub(first).cast_signed()).unwrap_or(0)
     }
 
-    /// How many slots have been pushed to.
+    /// Returns how many slots have been pushed to.
     pub(super) fn pushed(&self, guard: &Guard) -> usize {
         let tail = Self::follow(&self.tail, guard);
         tail.map_or(0, |(_, tail)| tail.position(&tail.pushed))
     }
 
-    /// Appends a number above 1, and returns in which slot. Allocates a segment once in 204 times.
+    /// Appends a number above 1, and returns its slot. One push in 204 allocates a segment.
     pub(super) fn push(&self, number: u64, guard: &Guard) -> Result<usize, OutOfMemory> {
         debug_assert!(number > SPENT);
         loop {
@@ -143,7 +143,7 @@ impl Queue {
                 self.begin()?;
                 continue;
             };
-            // Relaxed: only whose the slot is.
+            // Relaxed: the number only says whose the slot is.
             let slot = tail.pushed.fetch_add(1, Ordering::Relaxed);
             if slot >= SLOTS {
                 if self.extend(at, tail, number)? {
@@ -151,7 +151,8 @@ impl Queue {
                 }
                 continue;
             }
-            // Release: whoever pops it sees what was before. Relaxed: it is spoilt, by one who was early.
+            // Release: the thread that pops it sees what was before. Relaxed: an early pop has
+            // spoilt the slot.
             let (success, failure) = (Ordering::Release, Ordering::Relaxed);
             if tail.slots[slot].compare_exchange(EMPTY, number, success, failure).is_ok() {
                 return Ok(tail.before.wrapping_add(slot));
@@ -167,21 +168,21 @@ impl Queue {
         if first.is_null() {
             let segment = Segment::new(0, None)?;
             let at = segment.address().as_ptr();
-            // Release: publishes the segment. Acquire: so was another's.
+            // Release: publishes the segment. Acquire: sees that of another thread.
             let exchange = (Ordering::Release, Ordering::Acquire);
             match self.head.compare_exchange(null_mut(), at, exchange.0, exchange.1) {
                 Ok(_) => first = segment.publish().as_ptr(),
                 Err(other) => first = other,
             }
         }
-        // Nothing was ever pushed, so the first is still the first, or this comes too late. Release: as
-        // above. Relaxed: loaded anew.
+        // Nothing was ever pushed, so the first is still the first, or this comes too late.
+        // Release: as above. Relaxed: loaded anew.
         _ = self.tail.compare_exchange(null_mut(), first, Ordering::Release, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Appends a segment with the number in it to one that is full, or goes on to the one that is there
-    /// and says `false`.
+    /// Appends a segment with the number in it to one that is full. If another segment is there
+    /// already, moves on to that and returns `false`.
     #[cold]
     fn extend(
         &self,
@@ -189,33 +190,33 @@ impl Queue {
         full: &Segment,
         number: u64,
     ) -> Result<bool, OutOfMemory> {
-        // Acquire, beyond loom: pairs with the exchange below, to be handed on. For it to matter a third must
-        // come to the segment, and the models afford two.
+        // Acquire, beyond loom: pairs with the exchange below, to be handed on. It matters only if
+        // a third thread comes to the segment, and the models afford two.
         let mut next = full.next.load(Ordering::Acquire);
         let mut appended = false;
         if next.is_null() {
             let segment = Segment::new(full.before.wrapping_add(SLOTS), Some(number))?;
             let new = segment.address().as_ptr();
             let exchange = (Ordering::Release, Ordering::Acquire);
-            // Release: publishes the segment, and what was before the push. Acquire, beyond loom: so was
-            // another's, to be handed on as above.
+            // Release: publishes the segment, and what was before the push. Acquire, beyond loom:
+            // sees the segment of another thread, to be handed on as above.
             match full.next.compare_exchange(null_mut(), new, exchange.0, exchange.1) {
                 Ok(_) => (next, appended) = (segment.publish().as_ptr(), true),
                 Err(other) => next = other,
             }
         }
-        // Release: hands on what the exchange above published. Relaxed: somebody else went on.
+        // Release: hands on what the exchange above published. Relaxed: another thread moved on.
         _ = self.tail.compare_exchange(at.as_ptr(), next, Ordering::Release, Ordering::Relaxed);
         Ok(appended)
     }
 
-    /// Takes the first number, and says what comes after it. `None` also if the domain takes no more
-    /// garbage, and the segments before it are used up.
+    /// Takes the first number, and returns what comes after it. Returns `None` also if the domain
+    /// takes no more garbage, and the segments before it are used up.
     pub(super) fn pop<'g>(&'g self, limbo: &Limbo, guard: &'g Guard) -> Option<(u64, After<'g>)> {
         loop {
             let (at, head) = Self::follow(&self.head, guard)?;
-            // Relaxed, all three: so that nobody spoils slots of a queue in which there is nothing;
-            // whether there is, the slot says.
+            // Relaxed, all three: they keep threads from spoiling slots of an empty queue; the slot
+            // says whether there is a number.
             let popped = head.popped.load(Ordering::Relaxed);
             let pushed = head.pushed.load(Ordering::Relaxed);
             if popped >= pushed.min(SLOTS) && pushed < SLOTS {
@@ -237,8 +238,8 @@ impl Queue {
         }
     }
 
-    /// Goes on to the segment after one that is used up, and retires that; `None` if there is none, or
-    /// no room for it among what is retired.
+    /// Moves on to the segment after one that is used up, and retires the used one. Returns `None`
+    /// if there is no segment after it, or no room among the retired objects.
     #[cold]
     fn advance(
         &self,
@@ -251,16 +252,16 @@ impl Queue {
         let next = NonNull::new(spent.next.load(Ordering::Acquire))?.as_ptr();
         limbo.reserve(1).ok()?;
         let at = at.as_ptr();
-        // First the end, so that nobody comes to a segment from there that is retired. Release, beyond loom:
-        // hands on what the exchange published that appended it, to a third, as in `extend`. Relaxed:
-        // somebody else went on.
+        // First the end, so that no thread reaches a retired segment from there. Release, beyond
+        // loom: hands on, to a third thread, what the exchange that appended the segment published,
+        // as in `extend`. Relaxed: another thread moved on.
         _ = self.tail.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed);
         // Relaxed: no older than what the exchange has seen.
         debug_assert_ne!(self.tail.load(Ordering::Relaxed), at, "the end is behind the beginning");
-        // Release, beyond loom: the same. Relaxed: as above.
+        // Release, beyond loom: hands it on, too. Relaxed: as above.
         match self.head.compare_exchange(at, next, Ordering::Release, Ordering::Relaxed) {
-            // SAFETY: reserved for. No longer reached from `head`, by our exchange, nor from `tail`,
-            // which was at it no more before that, and never goes back.
+            // SAFETY: reserved for. By this exchange it is no longer reached from `head`; nor from
+            // `tail`, which had left it before that and never moves back.
             Ok(_) => unsafe { limbo.retire([at.cast::<Header>()], guard) },
             Err(_) => limbo.give_back(1),
         }
@@ -272,9 +273,9 @@ impl Drop for Queue {
     fn drop(&mut self) {
         let mut at = *self.head.get_mut();
         while !at.is_null() {
-            // SAFETY: ours alone, and not retired.
+            // SAFETY: owned here alone, and not retired.
             let segment = unsafe { alloc::boxed::Box::from_raw(at) };
-            // Relaxed: nobody else is left.
+            // Relaxed: no other thread is left.
             at = segment.next.load(Ordering::Relaxed);
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct Rules<K, V> {
 }
 
 impl<K, V> Rules<K, V> {
-    /// The rules of a cache of which nothing else is said.
+    /// Creates the default rules.
     pub(super) fn new() -> Self {
         Self {
             max: Usage { entries: u64::MAX, bytes: u64::MAX },
@@ -40,7 +40,7 @@ impl<K, V> Rules<K, V> {
         }
     }
 
-    /// For how many nanoseconds what is no longer fresh is kept.
+    /// Returns for how many nanoseconds an entry that is no longer fresh is kept.
     pub(super) fn stale(&self) -> u64 {
         nanos(self.revalidate.max(self.on_error))
     }

@@ -1,7 +1,8 @@
-//! Telling the listener of what was removed.
+//! Reporting removals to the listener.
 //!
-//! The listener may do anything, so it is called last, when its caller holds nothing that others could
-//! wait for. A load that is being completed holds its flight, so what it removes is told later.
+//! The listener may do anything, so it is called last, when its caller holds nothing that others
+//! could wait for. A load that is being completed holds its flight, so what it removes is reported
+//! later.
 
 use alloc::vec::Vec;
 
@@ -10,7 +11,8 @@ use super::later::{Later, Removal};
 use super::{Cache, RemovalCause};
 use crate::map::Entry;
 
-/// Removals that are told when a load is over, also if a waker panics then and that is not contained.
+/// Removals that are reported when a load is over, even if a waker panics then and that is not
+/// contained.
 pub(super) struct Untold<'c, 'g, K, V, E, S>
 where
     K: Send + 'static,
@@ -27,13 +29,14 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    /// A place for removals to be told later, if there is a listener.
+    /// Makes a place for removals to be reported later, if there is a listener.
     pub(super) fn untold<'g>(&self) -> Untold<'_, 'g, K, V, E, S> {
         Untold { cache: self, later: self.rules.listener.as_ref().map(|_| Vec::new()) }
     }
 
-    /// Counts the removal of an entry that was killed, and tells the listener, or leaves that for later.
-    /// At once also if there is no memory for later. Comes last: the listener may panic.
+    /// Counts the removal of an entry that was killed, and calls the listener, or leaves that for
+    /// later. Without memory for later it calls at once. This comes last, because the listener may
+    /// panic.
     pub(super) fn tell<'g>(
         &self,
         hash: usize,
@@ -58,8 +61,8 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    /// Tells the listener. If it panics in a domain that does not contain panics, it is not told of the
-    /// rest: nothing here can catch that, and a second panic would abort the program.
+    /// Calls the listener. If it panics in a domain that does not contain panics, the rest is not
+    /// reported. Nothing here can catch that panic, and a second one would abort the program.
     pub(super) fn tell(&mut self) {
         for Removal { entry, cause } in self.later.take().unwrap_or_default() {
             self.cache.show(&entry.key, &entry.value, cause);

@@ -10,7 +10,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub struct Usage {
     /// Entries that are in the cache, and those removed that are still held.
     pub entries: u64,
-    /// What the weigher says of them.
+    /// How many bytes they are, as the weigher measures them.
     pub bytes: u64,
 }
 
@@ -58,7 +58,8 @@ impl Gauge {
     }
 }
 
-/// What all entries are reserved from: never more than there may be. And what of it is which tier's.
+/// The total from which all entries are reserved, which is never above the bounds, and each tier's
+/// part of it.
 pub(super) struct Totals {
     gauge: CachePadded<Gauge>,
     tiers: [CachePadded<Gauge>; Tier::COUNT],
@@ -83,7 +84,7 @@ impl Totals {
         self.gauge.usage()
     }
 
-    /// Nothing yet.
+    /// Reserves nothing yet.
     pub(super) fn none(&self) -> Reserved<'_> {
         Reserved { totals: self, tier: None, held: Usage::default() }
     }
@@ -98,12 +99,12 @@ impl Totals {
         self.tier(tier).add(usage);
     }
 
-    /// Counts it in that tier no more.
+    /// Uncounts the room of an entry in a tier.
     pub(super) fn leave(&self, tier: Tier, usage: Usage) {
         self.tier(tier).sub(usage);
     }
 
-    /// Gives back so many bytes of an entry in a tier, which stays.
+    /// Gives back this many bytes of an entry in a tier, which stays.
     pub(super) fn shrink(&self, tier: Tier, bytes: u64) {
         let usage = Usage { entries: 0, bytes };
         self.tier(tier).sub(usage);
@@ -115,7 +116,7 @@ impl Totals {
     }
 }
 
-/// Adds to a count if it then is no more than `max`.
+/// Adds to a count if it then is no more than `max`. Returns whether it did.
 fn take(count: &AtomicU64, more: u64, max: u64) -> bool {
     // Relaxed, with no partner: a guess, which the exchange checks.
     let mut seen = count.load(Ordering::Relaxed);
@@ -130,17 +131,17 @@ fn take(count: &AtomicU64, more: u64, max: u64) -> bool {
     false
 }
 
-/// A part of the totals that is somebody's, and given back unless he [keeps](Self::keep) it.
+/// A part of the totals that is reserved. It is given back on drop unless it is [kept](Self::keep).
 pub(super) struct Reserved<'a> {
     totals: &'a Totals,
-    /// The one in which it is counted.
+    /// The tier in which it is counted.
     tier: Option<Tier>,
     held: Usage,
 }
 
 impl Reserved<'_> {
-    /// Makes it this much: gives back what is too much, and takes what is missing; `false` if there is
-    /// not enough.
+    /// Makes the reservation this large: gives back what is too much, and takes what is missing.
+    /// Returns `false` if there is not enough.
     #[inline]
     pub(super) fn settle(&mut self, wanted: Usage) -> bool {
         if self.held == wanted {
@@ -181,12 +182,12 @@ impl Reserved<'_> {
         self.held.bytes += bytes;
     }
 
-    /// How much it is.
+    /// Returns how much is reserved.
     pub(super) fn held(&self) -> Usage {
         self.held
     }
 
-    /// Counts it in a tier.
+    /// Counts the reservation in a tier.
     #[inline]
     pub(super) fn enter(&mut self, tier: Tier) {
         if self.tier != Some(tier) {
@@ -196,14 +197,14 @@ impl Reserved<'_> {
         }
     }
 
-    /// Counts it in none.
+    /// Counts the reservation in no tier.
     fn leave(&mut self) {
         if let Some(tier) = self.tier.take() {
             self.totals.tier(tier).sub(self.held);
         }
     }
 
-    /// Leaves it to the entry that it was for.
+    /// Leaves the reservation to the entry that it was for.
     #[inline]
     pub(super) fn keep(mut self) {
         self.tier = None;
