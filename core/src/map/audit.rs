@@ -7,8 +7,9 @@ use crate::reclaim::{Guard, Header};
 use crate::sync::Ordering;
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// Panics if anything that was retired can still be reached from the map. Beside others who change
-    /// it, in RMW mode only: a stale look at a word would accuse them falsely.
+    /// Panics if anything that was retired can still be reached from the map. While other threads
+    /// change the map, call this in RMW mode only: a stale look at a word would accuse them
+    /// falsely.
     pub fn audit(&self, guard: &Guard) {
         let table = self.table(guard);
         let before = table.source(guard);
@@ -19,7 +20,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 let check = |object: *mut Header| {
                     // SAFETY: nothing is freed in quarantine.
                     let header = unsafe { &*object };
-                    // Relaxed: as above. It may have been replaced since.
+                    // Relaxed: at rest, or by the thread whose own change is looked at. It may have
+                    // been replaced since.
                     let still = || table.bucket(index).load(Ordering::Relaxed) == word.0;
                     assert!(!header.is_retired() || !still(), "reached what was retired");
                 };
@@ -27,13 +29,13 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                     check(block.as_ptr().cast());
                 }
                 let mut single = None;
-                // SAFETY: as above.
+                // SAFETY: nothing is freed in quarantine.
                 for item in unsafe { word.items(&mut single) } {
                     check(Entry::header(item.entry));
-                    // SAFETY: as above.
+                    // SAFETY: nothing is freed in quarantine.
                     let entry: &Entry<K, V> = unsafe { item.entry.as_ref() };
                     let is_hash = entry.hash() == item.hash;
-                    // Relaxed: as above.
+                    // Relaxed: at rest, or by the thread whose own change is looked at.
                     let still = || table.bucket(index).load(Ordering::Relaxed) == word.0;
                     assert!(is_hash || !still(), "the hash of an entry in the map");
                 }

@@ -15,20 +15,20 @@ impl Count {
         Self { stripes: core::array::from_fn(|_| CachePadded::new(AtomicUsize::new(0))) }
     }
 
-    /// One more. Returns an estimate of the sum.
+    /// Counts one entry more. Returns an estimate of the sum.
     #[inline]
     pub(super) fn add(&self, hash: usize) -> usize {
         // Relaxed, here and below: a count.
         estimate(self.stripe(hash).fetch_add(1, Ordering::Relaxed).wrapping_add(1))
     }
 
-    /// One less. Returns an estimate of the sum.
+    /// Counts one entry less. Returns an estimate of the sum.
     #[inline]
     pub(super) fn sub(&self, hash: usize) -> usize {
         estimate(self.stripe(hash).fetch_sub(1, Ordering::Relaxed).wrapping_sub(1))
     }
 
-    /// The sum, exact when nobody counts.
+    /// Returns the sum, which is exact when no thread counts.
     pub(super) fn sum(&self) -> usize {
         // A removal may be counted before its insertion: below zero is zero.
         let sum = self
@@ -40,7 +40,7 @@ impl Count {
 
     #[inline]
     fn stripe(&self, hash: usize) -> &AtomicUsize {
-        // The highest bits: the lowest choose the bucket.
+        // The highest bits, because the lowest choose the bucket.
         &self.stripes[hash.rotate_left(8) % STRIPES]
     }
 }

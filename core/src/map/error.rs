@@ -1,4 +1,4 @@
-//! Why a map would not do as it was told.
+//! Why a map refused a change.
 
 use crate::reclaim::{Full, OutOfMemory};
 
@@ -8,10 +8,10 @@ pub enum MapError {
     /// The allocator has no memory left.
     OutOfMemory,
     /// 64 keys of the map already share the bucket: far more than chance allows. Either the hash is
-    /// weak, or somebody chooses the keys and knows its seed.
+    /// weak, or an attacker that knows its seed chooses the keys.
     HashFlood,
-    /// As much is retired and not freed as the [`Domain`](crate::Domain) was told to bear: someone
-    /// must collect, or stopped while pinned.
+    /// As much is retired and not freed as the [`Domain`](crate::Domain)'s cap allows. A thread
+    /// must collect, or one has stopped while pinned.
     Backpressure,
 }
 
@@ -42,9 +42,9 @@ impl From<Full> for MapError {
 /// What a map did not insert, handed back with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InsertError<T> {
-    /// Why.
+    /// The reason.
     pub error: MapError,
-    /// What.
+    /// What was not inserted.
     pub value: T,
 }
 

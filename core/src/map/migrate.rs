@@ -1,8 +1,8 @@
 //! From one table to the next.
 //!
 //! Two tables differ by a factor of two. A *unit* is one bucket of the smaller and the two of the
-//! larger that share its hashes; it is moved as a whole: freeze the sources, fill the destinations,
-//! mark the sources as moved. Anybody may do so at any time, and any number at once.
+//! larger that share its hashes. It is moved as a whole: freeze the sources, fill the destinations,
+//! mark the sources as moved. Any thread may do so at any time, and any number of threads at once.
 
 use core::ptr::{NonNull, null_mut};
 
@@ -15,12 +15,12 @@ use crate::sync::{AtomicPtr, Ordering};
 
 /// Units that a change moves beyond the one it needs.
 const HELP: usize = if cfg!(loom) { 1 } else { 2 };
-/// Units of which a change sees to it that they have been moved, once all are handed out.
+/// How many units a change looks at, to be sure they were moved, once all are handed out.
 const VERIFY: usize = if cfg!(loom) { 1 } else { 32 };
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// The bucket's word, ready to be replaced: in the current table, and listed nowhere else. Frozen
-    /// or moved if the table is current no longer.
+    /// Returns the bucket's word, ready to be replaced: in the current table, and listed nowhere
+    /// else. It is frozen or moved if the table is no longer current.
     pub(super) fn settle<'g>(
         &'g self,
         table: Table<'g, K, V>,
@@ -29,7 +29,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     ) -> Result<Word<K, V>, MapError> {
         if let Some(before) = table.source(guard) {
             // Even if the bucket has come: an entry must not be retired while a frozen word of the
-            // table before still shows it to those who come later.
+            // table before still shows it to later readers.
             self.migrate(before, table, hash & before.mask() & table.mask(), guard)?;
         }
         // Acquire: pairs with the exchange that published what the word points at.
@@ -55,9 +55,9 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         if !moved {
             let mut singles = [None, None];
             let [first, second] = &mut singles;
-            // SAFETY: read under the guard of our caller.
+            // SAFETY: read under the caller's guard.
             let first = unsafe { words[0].items(first) };
-            // SAFETY: as above.
+            // SAFETY: read under the caller's guard.
             let second = unsafe { words[1].items(second) };
             for destination in destinations {
                 table.fill(destination, first, second)?;
@@ -81,17 +81,18 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
         let garbage = usize::from(word.block().is_some());
         self.limbo.reserve(garbage)?;
-        // Release: whoever sees it moved sees what has come, and the table it has come to.
+        // Release: a thread that sees it moved sees what has come, and the table it has come to.
         let old = Word::<K, V>::new(bucket.swap(Word::<K, V>::MOVED.0, Ordering::Release));
         match old.block() {
-            // SAFETY: reserved for; whoever swaps it out retires it; it was in no other word.
+            // SAFETY: reserved for; the thread that swaps it out retires it; it was in no other
+            // word.
             Some(block) => unsafe { self.limbo.retire([block], guard) },
             None => self.limbo.give_back(garbage),
         }
         Ok(())
     }
 
-    /// Helps the migration along, if there is one. What cannot be had for it is left to others.
+    /// Helps the migration along, if there is one. What fails for want of memory is left to others.
     pub(super) fn help(&self, table: Table<'_, K, V>, guard: &Guard) {
         let Some(before) = table.source(guard) else {
             return;
@@ -99,10 +100,10 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let units = before.len().min(table.len());
         // Relaxed: units are handed out once by any order.
         if table.handed_out.load(Ordering::Relaxed) < units {
-            // Relaxed: as above.
+            // Relaxed: units are handed out once by any order.
             let first = table.handed_out.fetch_add(HELP, Ordering::Relaxed);
             for unit in first..units.min(first + HELP) {
-                // Refused for want of memory: found again below.
+                // A unit refused for want of memory is found again below.
                 _ = self.migrate(before, table, unit, guard);
             }
         } else {
@@ -110,11 +111,12 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// Looks whether those who were handed units have moved them, moves what they have not, and ends
-    /// the migration when all are. By looking, not by counting: a thread that has stopped would not
-    /// have counted.
+    /// Checks whether the threads that were handed units have moved them, moves what they have not,
+    /// and ends the migration when all are moved. It looks and does not count, because a thread
+    /// that has stopped would not have counted.
     fn verify(&self, before: Table<'_, K, V>, table: Table<'_, K, V>, units: usize, guard: &Guard) {
-        // Acquire: pairs with the exchange below: what others have seen moved is moved for us.
+        // Acquire: pairs with the exchange below: what others have seen moved is moved for this
+        // thread.
         let first = table.verified.load(Ordering::Acquire);
         let mut seen = first;
         let mut budget = HELP;
@@ -131,10 +133,10 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             }
             seen += 1;
         }
-        // Release: pairs with the load above. Relaxed: somebody else went on.
+        // Release: pairs with the load above. Relaxed: another thread moved on.
         _ = table.verified.compare_exchange(first, seen, Ordering::Release, Ordering::Relaxed);
         if seen == units && self.limbo.reserve(1).is_ok() {
-            // Release: whoever sees the end sees that every bucket has come.
+            // Release: a thread that sees the end sees that every bucket has come.
             let ended = table.before.compare_exchange(
                 before.address(),
                 null_mut(),
@@ -144,8 +146,9 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             match ended.map(NonNull::new) {
                 Ok(Some(before)) => {
                     let (before, in_use) = (Head::retired(before), table.measure());
-                    // SAFETY: reserved for; unlinked by us alone; a table that is current has no link
-                    // to it any more, and a thread that loads the head later finds one that is.
+                    // SAFETY: reserved for; unlinked by this thread alone; a table that is current
+                    // has no link to it any more, and a thread that loads the head later finds one
+                    // that is.
                     unsafe { self.limbo.retire_table(before, in_use, guard) };
                 }
                 _ => self.limbo.give_back(1),
@@ -155,7 +158,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
 }
 
 impl<K, V> Table<'_, K, V> {
-    /// The table before, while its content is coming here.
+    /// Returns the table before, while its content is coming here.
     #[inline]
     pub(super) fn source<'g>(self, _guard: &'g Guard) -> Option<Table<'g, K, V>> {
         // Acquire: pairs with the end of the migration: what has come is then seen here.
@@ -166,7 +169,7 @@ impl<K, V> Table<'_, K, V> {
         Some(before)
     }
 
-    /// This table's buckets of a unit that it shares with `other`.
+    /// Returns this table's buckets of a unit that it shares with `other`.
     fn of_unit(
         self,
         other: Table<'_, K, V>,
@@ -176,14 +179,15 @@ impl<K, V> Table<'_, K, V> {
         (unit..self.len()).step_by(units)
     }
 
-    /// Fills a bucket with what belongs there, unless somebody has.
+    /// Fills a bucket with what belongs there, unless another thread has filled it.
     fn fill(
         self,
         index: usize,
         first: &[Item<K, V>],
         second: &[Item<K, V>],
     ) -> Result<(), MapError> {
-        // Relaxed: whoever sees the source moved, which comes after, cannot see this word older.
+        // Relaxed: a thread that sees the source moved, which comes after, cannot see this word
+        // older.
         if !Word::<K, V>::new(self.bucket(index).load(Ordering::Relaxed)).is_uninit() {
             return Ok(());
         }
@@ -192,7 +196,7 @@ impl<K, V> Table<'_, K, V> {
             first.iter().chain(second).filter(here).copied()
         };
         let word = Word::gather(mine().count(), mine())?;
-        // Release: publishes the block. Relaxed: as the load.
+        // Release: publishes the block. Relaxed: as for the load.
         let filled = self.bucket(index).compare_exchange(
             null_mut(),
             word.0,
@@ -207,13 +211,13 @@ impl<K, V> Table<'_, K, V> {
     }
 }
 
-/// Sees to it that a bucket's content never changes again, and returns it.
+/// Freezes a bucket, so that its content never changes again, and returns it.
 fn freeze<K, V>(bucket: &AtomicPtr<Header>) -> Word<K, V> {
     // Acquire: pairs with the exchange that published what the word points at.
     let mut word = Word::<K, V>::new(bucket.load(Ordering::Acquire));
     while !word.is_frozen() {
-        // Release: whoever finds it frozen finds the table it is to move to. Acquire, on failure: as
-        // the load.
+        // Release: a thread that finds it frozen finds the table it is to move to. Acquire, on
+        // failure: as for the load.
         match bucket.compare_exchange(word.0, word.frozen().0, Ordering::Release, Ordering::Acquire)
         {
             Ok(_) => return word.frozen(),

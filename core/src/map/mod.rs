@@ -1,17 +1,17 @@
-//! A map from exact keys, lock-free, that grows and shrinks with them.
+//! A lock-free map of exact keys, which grows and shrinks with them.
 //!
-//! [`Map`] is read and changed by any number of threads at once. Every call takes a
-//! [`Guard`], and what it returns is borrowed from map and guard: nothing is cloned,
-//! and nothing that was returned is freed before the guard is gone.
+//! Any number of threads read and change a [`Map`] at once. Every call takes a [`Guard`], and what
+//! it returns is borrowed from map and guard. Nothing is cloned, and nothing that was returned is
+//! freed before the guard is gone.
 //!
 //! # Algorithm
 //!
-//! Freezable sets, after Liu, Zhang and Spear, "Dynamic-Sized Nonblocking Hash Tables" (PODC 2014): a
-//! bucket is one word that points at its one entry, or at an immutable block that lists several; a
-//! change replaces the word by one compare-exchange. A table that has grown or shrunk fills from the
-//! one before it, bucket by bucket: the old word is frozen, its content copied, and then marked as
-//! moved. A change first moves what it touches, and then two buckets more; nobody ever waits for
-//! anybody. See [the design](crate::docs::design).
+//! A map consists of freezable sets, after Liu, Zhang and Spear, "Dynamic-Sized Nonblocking Hash
+//! Tables" (PODC 2014). A bucket is one word that points at its one entry, or at an immutable block
+//! that lists several. A change replaces the word by one compare-exchange. A table that has grown
+//! or shrunk fills from the one before it, bucket by bucket: the old word is frozen, its content
+//! copied, and then marked as moved. A change first moves what it touches, and then two buckets
+//! more. No thread ever waits for another. See [the design](crate::docs::design).
 
 mod count;
 mod error;
@@ -57,51 +57,57 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 ///
 /// # Cost
 ///
-/// Reading a key is two dependent loads from memory where its bucket holds one entry, three where it
-/// holds several; it writes nothing. A change is one compare-exchange. An entry takes one word beside
-/// key and value, and between 11 and 22 bytes for its bucket, twice that in a map of less than 1,500
-/// entries. What is removed is freed by the calls that remove (see
-/// [`reclaim`](crate::reclaim)), by [`collect`](crate::Worker::collect), or by a [sweep](Self::sweeper).
+/// Reading a key is two dependent loads from memory where its bucket holds one entry, and three
+/// where it holds several. It writes nothing. A change is one compare-exchange. An entry takes one
+/// word beside key and value, and between 11 and 22 bytes for its bucket, twice that in a map of
+/// fewer than 1,500 entries. Removed entries are freed by the calls that remove (see
+/// [`reclaim`](crate::reclaim)), by [`collect`](crate::Worker::collect), or by a
+/// [sweep](Self::sweeper).
 ///
 /// # Memory
 ///
-/// What can make a map's memory grow: its entries, for it has no bound of its own; garbage, up to the
-/// domain's [allowance](crate::reclaim::Builder::allowance) and what [guards hold
-/// back](crate::reclaim#garbage-is-bounded); after a resize the table before, until a sweep frees it or
-/// the next resize; and a table that is too large, which only removals and sweeps shrink.
+/// A map's memory can grow through:
+///
+/// * its entries, because a map has no bound of its own;
+/// * garbage, up to the domain's [allowance](crate::reclaim::Builder::allowance) and what [guards
+///   hold back](crate::reclaim#garbage-is-bounded);
+/// * the table before a resize, until a sweep or the next resize frees it;
+/// * a table that is too large, which only removals and sweeps shrink.
 ///
 /// # Allocation
 ///
-/// Reading allocates nothing. Inserting, and replacing a value, allocate an entry; whatever changes a
-/// bucket of which several entries are left, a block. Changes and scans also move two buckets of a
-/// migration, which may take a block each, and changes begin one, which takes a table: made while the
-/// one before is in use, 1,024 buckets a change. Only what a change itself needs can make it fail:
-/// [`MapError::OutOfMemory`].
+/// Reading allocates nothing. Inserting, and replacing a value, allocate an entry. A change to a
+/// bucket of which several entries are left allocates a block. Changes and scans also move two
+/// buckets of a migration, which may take a block each. A change may begin a migration, which takes
+/// a table. The table is made while the one before is in use, 1,024 buckets a change. Only what a
+/// change itself needs can make it fail: [`MapError::OutOfMemory`].
 ///
 /// # Consistency
 ///
-/// Every operation on one key is linearizable, and a change sees whatever came before those that it
-/// follows. [`iter`](Self::iter) and [`scan`](Self::scan) are weakly consistent: they see every entry
-/// that is there all the while, and may or may not see what comes or goes meanwhile.
-/// [`len`](Self::len) is exact when nobody changes the map.
+/// Every operation on one key is linearizable, and a change sees whatever came before the changes
+/// that it follows. [`iter`](Self::iter) and [`scan`](Self::scan) are weakly consistent. They see
+/// every entry that is there all the while, and may or may not see entries that are inserted or
+/// removed meanwhile. [`len`](Self::len) is exact when no thread changes the map.
 ///
 /// # Progress
 ///
-/// Reading is wait-free but while a table is replaced under it, changes are lock-free: either is
-/// repeated only if somebody else's change succeeded. Growing and shrinking are never waited for.
+/// Reading is wait-free except while a table is replaced under it, and changes are lock-free.
+/// Either is repeated only if another thread's change succeeded. No call waits for growing or
+/// shrinking.
 ///
 /// # Hash
 ///
 /// Keys that share a bucket are compared one by one, so the hasher must be keyed with a secret (see
-/// [`hash`](crate::hash)). Should it fail, no bucket takes more than 64 entries:
+/// [`hash`](crate::hash)). Even if that fails, no bucket takes more than 64 entries:
 /// [`MapError::HashFlood`]. A wrong `Hash` or `Eq` loses entries, never memory safety.
 ///
 /// # Panics
 ///
-/// Every call panics if the guard is of another domain: a programming error. A panic of `Hash`, `Eq`
-/// or a closure leaves the map as it was. What a panic in the destructor of a key or value does, the
-/// domain decides: see [`contain`](crate::reclaim::Builder::contain). An entry of which key and value
-/// both panic when they are dropped aborts the program, as every Rust value does of which two fields do.
+/// Every call panics if the guard is of another domain, which is a programming error. A panic of
+/// `Hash`, `Eq` or a closure leaves the map as it was. The domain decides what a panic in the
+/// destructor of a key or value does: see [`contain`](crate::reclaim::Builder::contain). If both
+/// the key and the value of an entry panic when they are dropped, the program aborts, as for two
+/// fields of any Rust value.
 ///
 /// # Examples
 ///
@@ -123,7 +129,7 @@ pub struct Map<K: Send + 'static, V: Send + 'static, S = SeededState> {
     next: Next<K, V>,
     count: Count,
     limbo: Limbo,
-    /// Frees a table and all that is in it, when nobody can read the map any more.
+    /// Frees a table and all that is in it, when no thread can read the map any more.
     free_all: unsafe fn(NonNull<Head<K, V>>),
     hasher: S,
 }
@@ -135,7 +141,7 @@ unsafe impl<K: Send + 'static, V: Send + 'static, S: Send> Send for Map<K, V, S>
 unsafe impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S: Sync> Sync for Map<K, V, S> {}
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// A map in `domain`, whose keys are hashed by `hasher`. Allocates about 2 KiB.
+    /// Creates a map in `domain`. `hasher` hashes its keys. The call allocates about 2 KiB.
     ///
     /// ```compile_fail
     /// // What is removed is dropped later, elsewhere: it must be `Send` and borrow nothing.
@@ -146,7 +152,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     ///
     /// # Panics
     ///
-    /// If there is no memory: see [`try_with`](Self::try_with).
+    /// Panics if there is no memory: see [`try_with`](Self::try_with).
     pub fn with(domain: &Domain, hasher: S) -> Self {
         match Self::try_with(domain, hasher) {
             Ok(map) => map,
@@ -154,16 +160,16 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// The same.
+    /// Creates a map as [`with`](Self::with) does, if there is memory.
     ///
     /// # Errors
     ///
-    /// [`MapError::OutOfMemory`].
+    /// Fails with [`MapError::OutOfMemory`].
     pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
         Self::parting::<Free>(domain, hasher)
     }
 
-    /// A map whose entries can be [held](Held) beyond their time in it.
+    /// Creates a map whose entries can be [held](Held) beyond their time in it.
     pub(crate) fn retaining(domain: &Domain, hasher: S) -> Result<Self, MapError>
     where
         V: Retained,
@@ -186,29 +192,29 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         })
     }
 
-    /// The domain whose guards the map takes.
+    /// Returns the domain whose guards the map takes.
     pub fn domain(&self) -> &Domain {
         self.limbo.domain()
     }
 
-    /// How many entries there are. Looks at a few words; while others change the map, the answer may
-    /// be off by the changes under way.
+    /// Returns how many entries there are. The call looks at a few words. While other threads
+    /// change the map, the answer may be off by the changes in progress.
     pub fn len(&self) -> usize {
         self.count.sum()
     }
 
-    /// Whether there are none. As [`len`](Self::len).
+    /// Returns whether there are no entries, as accurately as [`len`](Self::len) does.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many buckets there are just now.
+    /// Returns how many buckets there are at this moment.
     pub fn buckets(&self, guard: &Guard) -> usize {
         self.limbo.admit(guard);
         self.table(guard).len()
     }
 
-    /// How keys are hashed.
+    /// Returns the hasher of the keys.
     pub(crate) fn hasher(&self) -> &S {
         &self.hasher
     }
@@ -224,7 +230,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         self.limbo.admit_worker(worker);
     }
 
-    /// The current table.
+    /// Returns the current table.
     #[inline(always)]
     fn table<'g>(&'g self, _guard: &'g Guard) -> Table<'g, K, V> {
         // Acquire: pairs with the exchange that published the table.

@@ -1,7 +1,7 @@
-//! The table that will be the next, cleared piece by piece before anybody sees it.
+//! The next table, cleared piece by piece before any thread sees it.
 //!
-//! To clear all of a large table is the work of milliseconds. It is spread over as many changes as
-//! there are pieces, which are few beside those that follow until the table after.
+//! Clearing all of a large table takes milliseconds. It is spread over as many changes as there are
+//! pieces. These are few beside the changes that follow until the table after.
 
 use core::ptr::NonNull;
 
@@ -12,7 +12,7 @@ use crate::sync::TryLock;
 /// Buckets that a change clears.
 pub(super) const PIECE: usize = if cfg!(loom) { 2 } else { 1024 };
 
-/// Where a map's next table is made. One thread at a time is at it; should it stop there, a table
+/// Where a map's next table is made. One thread at a time makes it. If that thread stops, a table
 /// can still be made [elsewhere](Head::new).
 pub(super) type Next<K, V> = TryLock<Option<Unfinished<K, V>>>;
 
@@ -31,21 +31,21 @@ impl<K, V> Unfinished<K, V> {
         Ok(Self { table: Head::uncleared(len)?, len, cleared: 0 })
     }
 
-    /// How many buckets it will have.
+    /// Returns how many buckets it will have.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Clears up to so many of them, and returns how many.
+    /// Clears up to `buckets` of them, and returns how many.
     pub(super) fn clear(&mut self, buckets: usize) -> usize {
         let buckets = buckets.min(self.len - self.cleared);
-        // SAFETY: the table is ours alone, and has so many buckets.
+        // SAFETY: the table is owned here alone, and has these buckets.
         unsafe { Head::clear(self.table, self.cleared..self.cleared + buckets) };
         self.cleared += buckets;
         buckets
     }
 
-    /// The table, once all of it is cleared.
+    /// Returns the table, once all of it is cleared.
     pub(super) fn finish(self) -> Result<NonNull<Head<K, V>>, Self> {
         if self.cleared < self.len {
             return Err(self);
@@ -58,7 +58,7 @@ impl<K, V> Unfinished<K, V> {
 
 impl<K, V> Drop for Unfinished<K, V> {
     fn drop(&mut self) {
-        // SAFETY: made by `Head::uncleared`, and ours alone.
+        // SAFETY: made by `Head::uncleared`, and owned here alone.
         unsafe { Head::free(self.table) };
     }
 }

@@ -1,4 +1,4 @@
-//! What a bucket is made of: entries, and blocks that list several.
+//! What a bucket is made of: entries, and blocks that list several entries.
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -10,8 +10,8 @@ use crate::reclaim::{Header, OutOfMemory, Unpublished};
 /// A key and its value. Its address never changes; while it is in the map, its header's word is the
 /// key's hash.
 ///
-/// The header comes last: a reader needs key and value only, and where those are small they are then
-/// on one cache line, however the allocator places them.
+/// The header comes last, because a reader needs key and value only. Where those are small they are
+/// then on one cache line, however the allocator places them.
 #[repr(C)]
 pub(crate) struct Entry<K, V> {
     pub(crate) key: K,
@@ -23,7 +23,7 @@ impl<K, V> Entry<K, V> {
     /// Where in an entry its header is.
     pub(super) const HEADER: usize = offset_of!(Self, header);
 
-    /// An entry on the heap, or what it was to be made of.
+    /// Makes an entry on the heap, or hands back what it was to be made of.
     pub(super) fn new(hash: usize, key: K, value: V) -> Result<Unpublished<Self>, (K, V)> {
         Unpublished::new(Self { key, value, header: Header::new(hash) })
             .map_err(|entry| entry.into_parts())
@@ -33,12 +33,12 @@ impl<K, V> Entry<K, V> {
         (self.key, self.value)
     }
 
-    /// Where its header is: what words and retirement deal with.
+    /// Returns the address of an entry's header, which words and retirement deal with.
     pub(super) fn header(entry: NonNull<Self>) -> *mut Header {
         entry.as_ptr().wrapping_byte_add(Self::HEADER).cast()
     }
 
-    /// The entry whose header is there, if it is anywhere.
+    /// Returns the entry of a header, unless the header is null.
     #[inline(always)]
     pub(super) fn of_header(header: *mut Header) -> Option<NonNull<Self>> {
         let header = NonNull::new(header)?;
@@ -46,7 +46,7 @@ impl<K, V> Entry<K, V> {
         Some(unsafe { header.byte_sub(Self::HEADER) }.cast())
     }
 
-    /// The key's hash; anything at all once the entry was retired.
+    /// Returns the key's hash, or anything at all once the entry was retired.
     pub(crate) fn hash(&self) -> usize {
         self.header.value()
     }
@@ -73,7 +73,7 @@ impl<K, V> Copy for Item<K, V> {}
 
 impl<K, V> Item<K, V> {
     pub(super) fn of(entry: NonNull<Entry<K, V>>) -> Self {
-        // SAFETY: entries are freed under no guard, and whoever deals with items holds one.
+        // SAFETY: entries are freed under no guard, and a caller that deals with items holds one.
         Self { hash: unsafe { entry.as_ref() }.hash(), entry }
     }
 }
@@ -94,7 +94,7 @@ impl<K, V> Block<K, V> {
         Some(Layout::new::<Self>().extend(items).ok()?.0)
     }
 
-    /// A block of the first `len` of `items`, which must have that many.
+    /// Makes a block of the first `len` of `items`, which must have that many.
     pub(super) fn new(
         len: usize,
         items: impl Iterator<Item = Item<K, V>>,
@@ -108,7 +108,7 @@ impl<K, V> Block<K, V> {
         for item in items.take(len) {
             // SAFETY: within the block, which has `len` items.
             let at = unsafe { Self::item(block, written) };
-            // SAFETY: as above; nobody else knows the block.
+            // SAFETY: within the block, which no other thread knows.
             unsafe { at.write(item) };
             written += 1;
         }
@@ -118,20 +118,20 @@ impl<K, V> Block<K, V> {
         Ok(block)
     }
 
-    /// Where the item `index` is.
+    /// Returns the address of item `index`.
     ///
     /// # Safety
     ///
-    /// The block must have so many.
+    /// The block must have at least `index` items.
     #[inline(always)]
     unsafe fn item(block: NonNull<Self>, index: usize) -> NonNull<Item<K, V>> {
         // SAFETY: by the caller's promise, within the allocation.
         let items = unsafe { block.cast::<u8>().add(Self::ITEMS) }.cast::<Item<K, V>>();
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise, within the allocation.
         unsafe { items.add(index) }
     }
 
-    /// The size of a block, in bytes.
+    /// Returns the size of a block, in bytes.
     pub(super) fn measure(&self) -> usize {
         Self::ITEMS + self.len * size_of::<Item<K, V>>()
     }
@@ -142,13 +142,13 @@ impl<K, V> Block<K, V> {
         self.header.read();
     }
 
-    /// Where the first item is, if this is a block.
+    /// Returns the address of the first item, if this is a block.
     #[inline(always)]
     pub(super) fn first(block: NonNull<Self>) -> *mut Item<K, V> {
         block.as_ptr().wrapping_byte_add(Self::ITEMS).cast()
     }
 
-    /// The items.
+    /// Returns the items.
     ///
     /// # Safety
     ///
@@ -164,11 +164,11 @@ impl<K, V> Block<K, V> {
         unsafe { core::slice::from_raw_parts(first.as_ptr(), this.len) }
     }
 
-    /// The first two items, of which every block has at least so many.
+    /// Returns the first two items. Every block has at least two.
     ///
     /// # Safety
     ///
-    /// As [`items`](Self::items).
+    /// The caller promises what [`items`](Self::items) asks for.
     #[inline(always)]
     pub(super) unsafe fn pair<'g>(block: NonNull<Self>) -> &'g [Item<K, V>; 2] {
         // SAFETY: by the caller's promise.
@@ -183,32 +183,35 @@ impl<K, V> Block<K, V> {
     ///
     /// # Safety
     ///
-    /// Made by [`new`](Self::new), and nobody's any more.
+    /// The block was made by [`new`](Self::new), and is the caller's alone.
     pub(super) unsafe fn free(block: NonNull<Self>) {
         // SAFETY: by the caller's promise.
         let len = unsafe { block.as_ref() }.len;
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise.
         unsafe { block.drop_in_place() };
-        // Had this layout not existed, `new` would have made no block.
+        // If this layout did not exist, `new` would have made no block.
         if let Some(layout) = Self::layout(len) {
-            // SAFETY: allocated with this layout; a debug build checks that `len` is what was asked.
+            // SAFETY: allocated with this layout; a debug build checks that `len` is what was
+            // asked.
             unsafe { alloc::alloc::dealloc(block.cast().as_ptr(), layout) };
         }
     }
 }
 
-/// What becomes of an entry that the map has no use for any more.
+/// What happens to an entry that the map has no use for any more.
 pub(super) trait Farewell<K, V> {
-    /// What the entry is counted as while it waits to be freed, in bytes.
+    /// Returns how many bytes the entry counts as while it waits to be freed.
     fn measure(entry: &Entry<K, V>) -> usize;
 
+    /// Releases the part of the map in the entry.
+    ///
     /// # Safety
     ///
-    /// Published once, and neither in the map nor read under a guard any more.
+    /// The entry was published once, and is neither in the map nor read under a guard any more.
     unsafe fn part(entry: NonNull<Entry<K, V>>);
 }
 
-/// It is dropped and freed.
+/// The entry is dropped and freed.
 pub(super) enum Free {}
 
 impl<K, V> Farewell<K, V> for Free {
@@ -222,22 +225,23 @@ impl<K, V> Farewell<K, V> for Free {
     }
 }
 
-/// A value that somebody may hold on to when the map has no use for its entry any more.
+/// A value whose entry may be held when the map has no use for it any more.
 pub(crate) trait Retained {
-    /// What the value owns beside its own size, in bytes, as far as it is known; always the same, and
-    /// no more than a pebibyte.
+    /// Returns how many bytes the value owns beside its own size, as far as that is known. The
+    /// answer is always the same, and no more than a pebibyte.
     fn weight(&self) -> usize;
 
-    /// Neither the map nor anybody under a guard has a use for it any more: whether nobody has. Then the
-    /// map frees the entry; else the last of those who [hold](Held) it does, perhaps before this returns.
+    /// Records that neither the map nor any guard has a use for it any more. Returns whether there
+    /// is no hold. Then the map frees the entry; otherwise the last [hold](Held) does, perhaps
+    /// before this returns.
     ///
     /// # Safety
     ///
-    /// It was there until now.
+    /// The value was there until now.
     unsafe fn left(this: NonNull<Self>) -> bool;
 }
 
-/// As [`Free`], unless somebody holds on to it.
+/// The entry is freed as by [`Free`], unless there is a hold on it.
 pub(super) enum Leave {}
 
 impl<K, V: Retained> Farewell<K, V> for Leave {
@@ -248,19 +252,19 @@ impl<K, V: Retained> Farewell<K, V> for Leave {
     unsafe fn part(entry: NonNull<Entry<K, V>>) {
         // SAFETY: by the caller's promise it is still there.
         let value = NonNull::from(unsafe { &(*entry.as_ptr()).value });
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise it is still there.
         if unsafe { V::left(value) } {
-            // SAFETY: by the caller's promise, and nobody holds it.
+            // SAFETY: by the caller's promise, and there is no hold on it.
             unsafe { Free::part(entry) };
         }
     }
 }
 
-/// An entry that somebody holds on to, whatever becomes of it in the map.
+/// A hold on an entry, whatever happens to that in the map.
 pub(crate) struct Held<K, V>(NonNull<Entry<K, V>>);
 
 impl<K, V> Held<K, V> {
-    /// An entry that its value has been told of the holding of.
+    /// Makes the handle of a hold that the entry's value has counted.
     pub(crate) fn new(entry: &Entry<K, V>) -> Self {
         // Not by the reference, which may not free it: as it was when it was published.
         let at = core::ptr::with_exposed_provenance_mut(core::ptr::from_ref(entry).addr());
@@ -268,21 +272,21 @@ impl<K, V> Held<K, V> {
         Self(unsafe { NonNull::new_unchecked(at) })
     }
 
-    /// The entry.
+    /// Returns the entry.
     ///
     /// # Safety
     ///
-    /// It is still held.
+    /// The entry is still held.
     pub(crate) unsafe fn entry<'a>(&self) -> &'a Entry<K, V> {
         // SAFETY: by the caller's promise.
         unsafe { self.0.as_ref() }
     }
 
-    /// Drops and frees it.
+    /// Drops and frees the entry.
     ///
     /// # Safety
     ///
-    /// The map has left it, and nobody else holds it.
+    /// The map has left the entry, and there is no other hold on it.
     pub(crate) unsafe fn free(self) {
         // SAFETY: by the caller's promise.
         unsafe { Free::part(self.0) };

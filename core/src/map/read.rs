@@ -15,7 +15,7 @@ use crate::sync::{Ordering, prefetch};
 /// was fetched first is still there at the end.
 pub(crate) const GROUP: usize = 32;
 
-/// A table of up to so many buckets is taken to be in the cache, with most of what it points at.
+/// A table of up to this many buckets is taken to be in the cache, with most of what it points at.
 const CACHED: usize = if cfg!(loom) { 1 } else { 1 << 16 };
 
 impl<K, V, S> Map<K, V, S>
@@ -24,7 +24,7 @@ where
     V: Send + 'static,
     S: BuildHasher,
 {
-    /// The value of a key. Writes nothing.
+    /// Returns the value of a key. The call writes nothing.
     #[inline]
     pub fn get<'g, Q>(&'g self, key: &Q, guard: &'g Guard) -> Option<&'g V>
     where
@@ -34,7 +34,7 @@ where
         self.get_key_value(key, guard).map(|(_, value)| value)
     }
 
-    /// The same, with the key that the map holds.
+    /// Returns the value of a key, with the key that the map holds.
     #[inline]
     pub fn get_key_value<'g, Q>(&'g self, key: &Q, guard: &'g Guard) -> Option<(&'g K, &'g V)>
     where
@@ -46,7 +46,7 @@ where
         Some((&entry.key, &entry.value))
     }
 
-    /// Whether there is a value for a key.
+    /// Returns whether there is a value for a key.
     #[inline]
     pub fn contains_key<Q>(&self, key: &Q, guard: &Guard) -> bool
     where
@@ -56,13 +56,15 @@ where
         self.get(key, guard).is_some()
     }
 
-    /// The values of many keys, each as [`get`](Self::get) at some moment within the call. Faster
-    /// than one by one where memory is the limit: what is needed for the next key is fetched while
-    /// this one is looked at.
+    /// Returns the values of many keys, each as [`get`](Self::get) returns it at some moment within
+    /// the call.
+    ///
+    /// Where memory is the limit, this is faster than one by one. What is needed for the next key
+    /// is fetched while this one is looked at.
     ///
     /// # Panics
     ///
-    /// If `values` is shorter than `keys`.
+    /// Panics if `values` is shorter than `keys`.
     ///
     /// ```
     /// use tidegate_core::{Domain, Instant, Map, SeededState};
@@ -95,7 +97,8 @@ where
         }
     }
 
-    /// Looks up to [`GROUP`] keys up side by side, and hands out each one's hash and entry in order.
+    /// Looks up to [`GROUP`] keys up side by side, and hands out each one's hash and entry in
+    /// order.
     #[inline(always)]
     pub(crate) fn find_group<'g, 'k, Q>(
         &'g self,
@@ -127,7 +130,8 @@ where
             *word = Word::new(table.bucket(hash).load(Ordering::Acquire));
             prefetch(word.first());
         }
-        // Who is likely to be it: so that what follows asks nothing that nobody can foresee.
+        // The entry that is likely to be the key's, so that what follows takes no branch that
+        // cannot be predicted.
         let mut likely: [Option<NonNull<Entry<K, V>>>; GROUP] = [None; GROUP];
         for ((&hash, word), likely) in hashes[..len].iter().zip(words).zip(&mut likely) {
             // SAFETY: read under the guard.
@@ -152,7 +156,7 @@ where
         }
     }
 
-    /// The entry of a key.
+    /// Returns the entry of a key.
     #[inline(always)]
     pub(crate) fn find<'g, Q>(
         &'g self,
@@ -175,7 +179,7 @@ where
             // SAFETY: read under the guard.
             return unsafe { word.find_unguessed(hash, is_key) };
         }
-        // SAFETY: as above.
+        // SAFETY: read under the guard.
         unsafe { word.find(hash, is_key) }
     }
 }
@@ -186,9 +190,9 @@ where
     V: Send + 'static,
     S: BuildHasher,
 {
-    /// The entry of a key, if it is not dead. Whoever kills an entry whose place he has taken is there
-    /// before it is dead, so one that is found dead twice was not replaced; `is_dead` must see what came
-    /// before the killing.
+    /// Returns the entry of a key, if it is not dead. A thread that kills an entry to take its
+    /// place has put its own there before. So an entry that is found dead twice was not replaced.
+    /// `is_dead` must see what came before the killing.
     #[inline(always)]
     pub(crate) fn find_live<'g, Q>(
         &'g self,
@@ -211,13 +215,13 @@ where
 }
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// Has the bucket of a hash fetched.
+    /// Fetches the bucket of a hash.
     #[inline]
     pub(crate) fn fetch_bucket(&self, hash: usize, guard: &Guard) {
         prefetch(self.table(guard).bucket(hash));
     }
 
-    /// Has what that bucket points at fetched.
+    /// Fetches what that bucket points at.
     #[inline]
     pub(crate) fn fetch_entry(&self, hash: usize, guard: &Guard) {
         // Relaxed: nothing is read there.
@@ -225,10 +229,10 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         prefetch(Word::<K, V>::new(word).first());
     }
 
-    /// An entry that is told by its hash, of which only the bits of `known` are, and its value; with the
-    /// whole hash.
+    /// Finds an entry by its hash, of which only the bits of `known` are given, and by its value.
+    /// Returns it with the whole hash.
     ///
-    /// No table may have more buckets than the bits tell apart.
+    /// No table may have more buckets than the bits distinguish.
     pub(crate) fn find_by<'g>(
         &'g self,
         hash: usize,
@@ -243,7 +247,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             let items = unsafe { word.items(&mut single) };
             let alike = items.iter().filter(|item| item.hash & known == hash & known);
             let found = alike.into_iter().find_map(|item| {
-                // SAFETY: as above; of a block, whose bucket is the hash's.
+                // SAFETY: read under the guard; of a block, whose bucket is the hash's.
                 let entry = unsafe { item.entry.as_ref() };
                 entry.read();
                 is_it(&entry.value).then_some((item.hash, entry))
@@ -251,7 +255,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             if found.is_some() {
                 return found;
             }
-            // Of an entry that was retired the hash may be gone: then another word is there.
+            // The hash of a retired entry may be gone: then another word is there.
             let again = self.elsewhere(hash, guard);
             if again.0 == word.0 {
                 return None;
@@ -260,7 +264,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// The word that decides about a hash, while tables are replaced.
+    /// Returns the word that decides about a hash, while tables are replaced.
     #[cold]
     #[inline(never)]
     fn elsewhere<'g>(&'g self, hash: usize, guard: &'g Guard) -> Word<K, V> {
@@ -269,14 +273,15 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             if !word.is_moved() {
                 return word;
             }
-            // The table is an old one. Whoever moved the word had seen a newer, and so shall we.
+            // The table is an old one. The thread that moved the word had seen a newer one, and so
+            // will this one.
         }
     }
 }
 
 impl<K, V> Table<'_, K, V> {
-    /// The word that decides about a hash: here, or in the table before if it has not come here
-    /// yet. Moved only if this table is an old one itself.
+    /// Returns the word that decides about a hash: here, or in the table before if it has not come
+    /// here yet. It is moved only if this table is an old one itself.
     pub(super) fn word(self, hash: usize) -> Word<K, V> {
         // Acquire: pairs with the exchange that published what the word points at.
         let word = Word::new(self.bucket(hash).load(Ordering::Acquire));
@@ -286,7 +291,7 @@ impl<K, V> Table<'_, K, V> {
         // Acquire: pairs with the end of the migration, which every bucket's coming precedes.
         let before = self.before.load(Ordering::Acquire);
         if let Some(before) = NonNull::new(before) {
-            // SAFETY: retired only after it was unlinked here: alive under the guard of our caller.
+            // SAFETY: retired only after it was unlinked here: alive under the caller's guard.
             let before = unsafe { Table::new(before) };
             before.read();
             // Acquire: as for a word of this table, or with its moving, which its coming precedes.
@@ -295,9 +300,9 @@ impl<K, V> Table<'_, K, V> {
                 return source;
             }
         }
-        // Acquire, beyond loom: as above. It has come meanwhile. Mostly the one who moved the source
-        // filled it, too, and that load has ordered the same; with another in between it takes three
-        // threads and more interruptions than the models can afford.
+        // Acquire, beyond loom: as above. It has come meanwhile. Mostly the thread that moved the
+        // source filled it, too, and that load has given the same order. With another thread in
+        // between it takes three threads and more interruptions than the models can afford.
         Word::new(self.bucket(hash).load(Ordering::Acquire))
     }
 }

@@ -14,22 +14,23 @@ pub(super) const SMALLEST: usize = if cfg!(loom) { 1 } else { 8 };
 /// Fewer buckets than this are few.
 const SMALL: usize = 4096;
 
-/// With so many entries in a bucket, growing must not be left to somebody else, who may have stopped.
+/// With this many entries in a bucket, growing must not be left to another thread, which may have
+/// stopped.
 pub(super) const CROWDED: usize = 8;
 
 /// What a map's table should be like.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
     Right,
-    /// More than three entries to four buckets; to eight if there are few.
+    /// There are more than three entries to four buckets; to eight if there are few.
     Small,
-    /// Fewer than one entry to eight buckets.
+    /// There is fewer than one entry to eight buckets.
     Large,
 }
 
 fn fit(entries: usize, buckets: usize) -> Fit {
     let room = if cfg!(loom) {
-        // A model says itself when a table is replaced.
+        // A model decides itself when a table is replaced.
         8 * buckets
     } else if buckets < SMALL {
         // Where all of it is in the cache, more buckets of one entry are worth their memory.
@@ -46,21 +47,21 @@ fn fit(entries: usize, buckets: usize) -> Fit {
     }
 }
 
-/// What came of a step towards the next table.
+/// The result of a step towards the next table.
 enum Step {
-    /// So many buckets were cleared.
+    /// This many buckets were cleared.
     Cleared(usize),
-    /// So many, and they were the last: it is the current table.
+    /// This many buckets were cleared, and they were the last: the table is the current one.
     Published(usize),
     /// There is another table by now.
     Late,
-    /// Somebody else is at it.
+    /// Another thread works on it.
     Taken,
 }
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// Goes a step towards a larger or smaller table if `estimate`, and then the count, says so.
-    /// `crowded` says that it must not be left to somebody who is at it.
+    /// Takes a step towards a larger or smaller table if `estimate`, and then the count, says so.
+    /// If `crowded`, the step must not be left to a thread that already works on it.
     #[inline]
     pub(super) fn resize(
         &self,
@@ -74,8 +75,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// The same for a sweep, which may clear so many buckets; returns how many it did. Gives up what was
-    /// begun if the table fits after all.
+    /// Takes a step as [`resize`](Self::resize) does, for a sweep that may clear this many buckets.
+    /// Returns how many it cleared. Gives up what was begun if the table fits after all.
     pub(super) fn refit(&self, buckets: usize, guard: &Guard) -> usize {
         let table = self.table(guard);
         if fit(self.len(), table.len()) == Fit::Right {
@@ -87,7 +88,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         self.replace(table, buckets, false, guard)
     }
 
-    /// Clears up to so many buckets of the next table, and returns how many.
+    /// Clears up to `buckets` buckets of the next table, and returns how many.
     #[cold]
     #[inline(never)]
     fn replace(
@@ -106,7 +107,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let Some(len) = len.filter(|_| table.source(guard).is_none()) else {
             return 0;
         };
-        // Refused for want of memory, here and below: whoever comes next asks again.
+        // Refused for want of memory, here and below: the next caller asks again.
         match self.go_on(table, len, buckets) {
             Ok(Step::Cleared(buckets) | Step::Published(buckets)) => buckets,
             Ok(Step::Taken) if crowded => {
@@ -117,8 +118,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// Clears up to so many buckets of a table of `len`, which is to be the next after `table`, and
-    /// publishes it with the last.
+    /// Clears up to `buckets` buckets of a table of `len`, which is to be the next after `table`,
+    /// and publishes it with the last.
     fn go_on(
         &self,
         table: Table<'_, K, V>,
@@ -128,8 +129,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let Some(mut next) = self.next.try_lock() else {
             return Ok(Step::Taken);
         };
-        // Relaxed: who published another one had the lock before us; or made it elsewhere, and then the
-        // exchange below fails.
+        // Relaxed: a thread that published another table had the lock before this one. Otherwise it
+        // made the table elsewhere, and then the exchange below fails.
         if self.head.load(Ordering::Relaxed) != table.address() {
             return Ok(Step::Late);
         }
@@ -146,11 +147,11 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// Makes `next` the current table in place of `table`, whose migration is over, unless somebody
-    /// was faster.
+    /// Makes `next` the current table in place of `table`, whose migration is over, unless another
+    /// thread was faster.
     fn publish(&self, table: Table<'_, K, V>, next: NonNull<Head<K, V>>) -> bool {
         let current = table.address();
-        // SAFETY: ours until it is published.
+        // SAFETY: owned here until it is published.
         // Relaxed: published with the table.
         unsafe { next.as_ref() }.before.store(current, Ordering::Relaxed);
         // Release: publishes the table. Relaxed: the failure changes nothing.
@@ -167,15 +168,17 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         published.is_ok()
     }
 
-    /// Begins to double (`true`) or halve the table now, whatever its load; `false` if a migration is
-    /// under way, somebody else is at it, or there is no memory. For tests of what happens meanwhile.
+    /// Begins to double (`true`) or halve the table now, whatever its load. Returns `false` if a
+    /// migration is in progress, another thread works on a table, or there is no memory. It is for
+    /// tests of what happens meanwhile.
     #[doc(hidden)]
     pub fn force_resize(&self, grow: bool, guard: &Guard) -> bool {
         self.force_step(grow, usize::MAX, guard) == Some(true)
     }
 
-    /// Clears up to so many buckets of the table that [`force_resize`](Self::force_resize) begins
-    /// with; whether they were the last, or `None` where that answers `false`. For tests.
+    /// Clears up to `buckets` buckets of the table that [`force_resize`](Self::force_resize) begins
+    /// with. Returns whether they were the last, or `None` where that returns `false`. It is for
+    /// tests.
     #[doc(hidden)]
     pub fn force_step(&self, grow: bool, buckets: usize, guard: &Guard) -> Option<bool> {
         let (table, len) = self.forced(grow, guard)?;
@@ -186,7 +189,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// As [`force_resize`](Self::force_resize), but leaves alone what others have begun. For tests.
+    /// Begins a resize as [`force_resize`](Self::force_resize) does, but leaves alone what others
+    /// have begun. It is for tests.
     #[doc(hidden)]
     pub fn force_elsewhere(&self, grow: bool, guard: &Guard) -> bool {
         self.forced(grow, guard)
@@ -200,7 +204,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         (len != table.len() && table.source(guard).is_none()).then_some((table, len))
     }
 
-    /// Helps a migration along; whether there was one. For tests.
+    /// Helps a migration along, and returns whether there was one. It is for tests.
     #[doc(hidden)]
     pub fn force_help(&self, guard: &Guard) -> bool {
         self.limbo.admit(guard);

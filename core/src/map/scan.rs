@@ -12,8 +12,8 @@ use crate::sync::Ordering;
 
 /// A position in a scan. It refers to no memory, so no guard need live between two steps.
 ///
-/// The cursor counts through the bucket numbers with their bits reversed (after Redis' `SCAN`): what
-/// is behind it in one table is behind it in every other.
+/// The cursor counts through the bucket numbers with their bits reversed (after Redis' `SCAN`):
+/// what is behind it in one table is behind it in every other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cursor(usize);
 
@@ -21,12 +21,12 @@ impl Cursor {
     /// Where a scan begins, and where it is when it has ended.
     pub const START: Self = Self(0);
 
-    /// Where it stands, as a number to keep.
+    /// Returns the cursor's position, as a number to keep.
     pub(crate) fn position(self) -> usize {
         self.0
     }
 
-    /// A cursor that stands there.
+    /// Creates a cursor at a position.
     pub(crate) fn at(position: usize) -> Self {
         Self(position)
     }
@@ -35,24 +35,25 @@ impl Cursor {
         self.0 & mask
     }
 
-    /// Behind the bucket of a table with this mask.
+    /// Returns the cursor behind the bucket of a table with this mask.
     #[must_use]
     pub(super) fn next(self, mask: usize) -> Self {
         Self((self.0 | !mask).reverse_bits().wrapping_add(1).reverse_bits())
     }
 }
 
-/// What is in a bucket: in its own word, or while it has not come yet, in those of the table before.
+/// The content of a bucket: in its own word, or while it has not come yet, in those of the table
+/// before.
 struct Snapshot<K, V> {
     words: [Word<K, V>; 2],
-    /// Of a block, only the items count whose hash has this index under this mask: the rest belongs
+    /// An item of a block counts only if its hash has this index under this mask. The others belong
     /// to the bucket's sibling.
     mask: usize,
     index: usize,
 }
 
 impl<K, V> Snapshot<K, V> {
-    /// Each entry, with `f` once.
+    /// Calls `f` once with each entry, and returns how many there are.
     ///
     /// # Safety
     ///
@@ -85,8 +86,8 @@ impl<K, V> Snapshot<K, V> {
 }
 
 impl<K, V> Table<'_, K, V> {
-    /// What is in a bucket, without changing anything; `None` if it is to be asked again, of the
-    /// table that is then current.
+    /// Returns the content of a bucket, without changing anything. Returns `None` if the table that
+    /// is then current must be asked again.
     fn snapshot(self, index: usize, guard: &Guard) -> Option<Snapshot<K, V>> {
         let all = |words| Snapshot { words, mask: 0, index: 0 };
         // Acquire: pairs with the exchange that published what the word points at.
@@ -101,8 +102,8 @@ impl<K, V> Table<'_, K, V> {
                 Some(before) => {
                     let words = [index, index + self.len()].map(|source| {
                         // Acquire, beyond loom: as above, or with its moving, which its coming
-                        // precedes. For the former somebody must change a table that he does not
-                        // know to be replaced, while another has the unit upon himself.
+                        // precedes. For the former a thread must change a table that it does not
+                        // know to be replaced, while another moves the unit.
                         Word::<K, V>::new(before.bucket(source).load(Ordering::Acquire))
                     });
                     if !words.iter().any(|word| word.is_moved()) {
@@ -117,18 +118,19 @@ impl<K, V> Table<'_, K, V> {
         (!word.is_moved()).then(|| all([word, Word::EMPTY]))
     }
 
-    /// Of a bucket whose content goes to two, what goes to the one at `index` under `mask`. `None`
-    /// inside if it has gone; outside if that could not be told.
+    /// Returns one half of a bucket whose content goes to two: what goes to the bucket at `index`
+    /// under `mask`. The inner option is `None` if it has gone; the outer one is `None` if that
+    /// could not be determined.
     fn half(self, index: usize, mask: usize) -> Option<Option<Snapshot<K, V>>> {
         let bucket = self.bucket(index);
-        // Acquire, beyond loom: pairs with the exchange that published what the word points at, or with
-        // its moving, which its coming precedes; as for a table that shrinks, above.
+        // Acquire, beyond loom: pairs with the exchange that published what the word points at, or
+        // with its moving, which its coming precedes; as for a table that shrinks, above.
         let mut word = Word::<K, V>::new(bucket.load(Ordering::Acquire));
         if word.is_moved() {
             return Some(None);
         }
         if let Some(entry) = word.as_single() {
-            // SAFETY: read under the guard of our caller.
+            // SAFETY: read under the caller's guard.
             let hash = unsafe { entry.as_ref() }.hash();
             // Relaxed: ordered by the Acquire of the hash. If that was no longer one, for the entry
             // was retired, the word is another by now.
@@ -144,13 +146,13 @@ impl<K, V> Table<'_, K, V> {
 }
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// Visits entries from `cursor` on and returns where to go on: at [`Cursor::START`] when the
-    /// scan is complete. Visits at most `budget` entries and empty buckets, and what more the last
-    /// bucket holds; with a budget of 0 nothing.
+    /// Visits entries from `cursor` on, and returns where to continue: at [`Cursor::START`] when
+    /// the scan is complete. Visits at most `budget` entries and empty buckets, and then the rest
+    /// of the last bucket. With a budget of 0 it visits nothing.
     ///
     /// Every entry that is there from the first call of a scan to the last is visited, however the
-    /// table grows and shrinks meanwhile; it is visited more than once only if the table shrank.
-    /// What is inserted or removed meanwhile may be visited or not.
+    /// table grows and shrinks meanwhile. It is visited more than once only if the table shrank. An
+    /// entry that is inserted or removed meanwhile may be visited or not.
     ///
     /// ```
     /// use tidegate_core::map::Cursor;
@@ -198,14 +200,14 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         cursor
     }
 
-    /// Every entry, as [`scan`](Self::scan) visits them.
+    /// Iterates over every entry, as [`scan`](Self::scan) visits them.
     pub fn iter<'g>(&'g self, guard: &'g Guard) -> Iter<'g, K, V, S> {
         self.limbo.admit(guard);
         Iter { map: self, guard, cursor: Some(Cursor::START), bucket: alloc::vec::Vec::new() }
     }
 }
 
-/// Iterates over the entries of a [`Map`]. Allocates room for one bucket.
+/// An iterator over the entries of a [`Map`]. It allocates room for one bucket.
 pub struct Iter<'g, K: Send + 'static, V: Send + 'static, S> {
     map: &'g Map<K, V, S>,
     guard: &'g Guard,

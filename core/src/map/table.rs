@@ -11,8 +11,8 @@ use super::word::{TABLE, TAGS, Word};
 use crate::reclaim::{Header, Kind, OutOfMemory, allocate};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, init_null};
 
-/// A table that is alive for `'g`: how it is passed around. Its buckets follow its head in memory, so
-/// a reference to the head would not reach them.
+/// A table that is alive for `'g`, in the form in which it is passed around. Its buckets follow its
+/// head in memory, so a reference to the head would not reach them.
 pub(super) struct Table<'g, K, V>(NonNull<Head<K, V>>, PhantomData<&'g Head<K, V>>);
 
 impl<K, V> Clone for Table<'_, K, V> {
@@ -33,16 +33,16 @@ impl<K, V> Deref for Table<'_, K, V> {
     }
 }
 
-/// What a table is but for its buckets, of which there is a power of two.
+/// The head of a table. Its buckets follow, and their number is a power of two.
 #[repr(C)]
 pub(super) struct Head<K, V> {
     header: Header,
     mask: usize,
     /// The table whose content comes here, until all of it has.
     pub(super) before: AtomicPtr<Head<K, V>>,
-    /// The next unit of `before` to be handed out to whoever helps.
+    /// The next unit of `before` to be handed out to a thread that helps.
     pub(super) handed_out: AtomicUsize,
-    /// So many units, from the first on, have been seen to be moved.
+    /// How many units, from the first on, have been seen to be moved.
     pub(super) verified: AtomicUsize,
     buckets: PhantomData<Word<K, V>>,
 }
@@ -55,7 +55,8 @@ impl<K, V> Head<K, V> {
         Some(Layout::new::<Self>().extend(buckets).ok()?.0)
     }
 
-    /// A table of `len` buckets, a power of two, to be [cleared](Self::clear) before it is published.
+    /// Makes a table of `len` buckets, a power of two, to be [cleared](Self::clear) before it is
+    /// published.
     pub(super) fn uncleared(len: usize) -> Result<NonNull<Self>, OutOfMemory> {
         debug_assert!(len.is_power_of_two());
         let layout = Self::layout(len).ok_or(OutOfMemory)?;
@@ -84,7 +85,7 @@ impl<K, V> Head<K, V> {
         unsafe { init_null(first.wrapping_add(buckets.start), buckets.len()) };
     }
 
-    /// A table of `len` buckets, to none of which anything has come.
+    /// Makes a table of `len` buckets, to none of which anything has come.
     pub(super) fn new(len: usize) -> Result<NonNull<Self>, OutOfMemory> {
         let table = Self::uncleared(len)?;
         // SAFETY: freshly made with so many.
@@ -92,7 +93,7 @@ impl<K, V> Head<K, V> {
         Ok(table)
     }
 
-    /// A table of `len` empty buckets.
+    /// Makes a table of `len` empty buckets.
     pub(super) fn empty(len: usize) -> Result<NonNull<Self>, OutOfMemory> {
         let table = Self::new(len)?;
         for index in 0..len {
@@ -119,12 +120,12 @@ impl<K, V> Head<K, V> {
         self.mask + 1
     }
 
-    /// The size of a table, in bytes.
+    /// Returns the size of a table, in bytes.
     pub(super) fn measure(&self) -> usize {
         Self::BUCKETS + self.len() * size_of::<AtomicPtr<Header>>()
     }
 
-    /// As it is retired.
+    /// Returns the header by which the table is retired.
     pub(super) fn retired(table: NonNull<Self>) -> *mut Header {
         table.as_ptr().cast::<Header>().map_addr(|address| address | TABLE)
     }
@@ -133,13 +134,13 @@ impl<K, V> Head<K, V> {
     ///
     /// # Safety
     ///
-    /// Made by [`uncleared`](Self::uncleared), and nobody's any more.
+    /// The table was made by [`uncleared`](Self::uncleared), and is the caller's alone.
     pub(super) unsafe fn free(table: NonNull<Self>) {
         // SAFETY: by the caller's promise.
         let len = unsafe { table.as_ref() }.len();
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise.
         unsafe { table.drop_in_place() };
-        // Had this layout not existed, there would be no table.
+        // If this layout did not exist, there would be no table.
         if let Some(layout) = Self::layout(len) {
             // SAFETY: allocated with this layout. Its words need no drop.
             unsafe { dealloc(table.cast().as_ptr(), layout) };
@@ -150,54 +151,55 @@ impl<K, V> Head<K, V> {
     ///
     /// # Safety
     ///
-    /// Made by [`uncleared`](Self::uncleared), and nobody's any more.
+    /// The table was made by [`uncleared`](Self::uncleared), and is the caller's alone.
     pub(super) unsafe fn free_all<F: Farewell<K, V>>(table: NonNull<Self>) {
         // SAFETY: by the caller's promise.
         let this = unsafe { Table::new(table) };
-        // Relaxed, here and below: the tables are ours alone.
+        // Relaxed, here and below: the tables are owned here alone.
         let before = this.before.load(Ordering::Relaxed);
         if let Some(before) = NonNull::new(before) {
             // SAFETY: not retired, since it is still linked.
             let source = unsafe { Table::new(before) };
             for index in 0..source.len() {
                 let word = Word::<K, V>::new(source.bucket(index).load(Ordering::Relaxed));
-                // SAFETY: the tables are ours alone; what has arrived in `table` is freed there.
+                // SAFETY: the tables are owned here alone; what has arrived in `table` is freed
+                // there.
                 unsafe {
                     free_bucket::<K, V, F>(word, |item| {
                         this.bucket(item.hash).load(Ordering::Relaxed).is_null()
                     });
                 };
             }
-            // SAFETY: as above.
+            // SAFETY: the tables are owned here alone.
             unsafe { Self::free(before) };
         }
         for index in 0..this.len() {
             let word = Word::<K, V>::new(this.bucket(index).load(Ordering::Relaxed));
-            // SAFETY: the table is ours alone.
+            // SAFETY: the table is owned here alone.
             unsafe { free_bucket::<K, V, F>(word, |_| true) };
         }
-        // SAFETY: as above.
+        // SAFETY: the table is owned here alone.
         unsafe { Self::free(table) };
     }
 }
 
 impl<'g, K, V> Table<'g, K, V> {
-    /// A table to be passed around.
+    /// Makes a table to be passed around.
     ///
     /// # Safety
     ///
-    /// Made by [`Head::uncleared`], and not freed within `'g`.
+    /// The head was made by [`Head::uncleared`], and is not freed within `'g`.
     #[inline(always)]
     pub(super) unsafe fn new(at: NonNull<Head<K, V>>) -> Self {
         Self(at, PhantomData)
     }
 
-    /// Where it is.
+    /// Returns the table's address.
     pub(super) fn address(self) -> *mut Head<K, V> {
         self.0.as_ptr()
     }
 
-    /// The bucket at `index`, of which only the bits of the mask count.
+    /// Returns the bucket at `index`, of which only the bits of the mask count.
     #[inline(always)]
     pub(super) fn bucket(self, index: usize) -> &'g AtomicPtr<Header> {
         let first = self.0.as_ptr().wrapping_byte_add(Head::<K, V>::BUCKETS);
@@ -207,7 +209,7 @@ impl<'g, K, V> Table<'g, K, V> {
     }
 }
 
-/// Frees what a word points at, and those of its entries that `owns` says are there only.
+/// Frees what a word points at, and those of its entries that `owns` finds nowhere else.
 ///
 /// # Safety
 ///
@@ -220,24 +222,24 @@ where
     // SAFETY: by the caller's promise.
     for item in unsafe { word.items(&mut single) } {
         if owns(item) {
-            // SAFETY: as above.
+            // SAFETY: by the caller's promise.
             unsafe { F::part(item.entry) };
         }
     }
-    // SAFETY: as above.
+    // SAFETY: by the caller's promise.
     unsafe { word.discard() };
 }
 
-/// How what a map retires is measured and freed.
+/// Returns how the objects that a map retires are measured and freed.
 pub(super) fn kind<K, V, F: Farewell<K, V>>() -> Kind {
     Kind { measure: measure::<K, V, F>, release: release::<K, V, F> }
 }
 
-/// The size of whatever a map retires.
+/// Returns the size of any object that a map retires.
 ///
 /// # Safety
 ///
-/// It was retired or is about to be, and is not freed.
+/// The object was retired or is about to be, and is not freed.
 unsafe fn measure<K, V, F: Farewell<K, V>>(object: *mut Header) -> usize {
     if object.addr() & TAGS == TABLE {
         let table = object.map_addr(|address| address & !TAGS).cast::<Head<K, V>>();
@@ -249,11 +251,11 @@ unsafe fn measure<K, V, F: Farewell<K, V>>(object: *mut Header) -> usize {
     }
 }
 
-/// Frees whatever a map retires.
+/// Frees any object that a map retires.
 ///
 /// # Safety
 ///
-/// It was retired, and nobody can reach it any more.
+/// The object was retired, and no thread can reach it any more.
 unsafe fn release<K, V, F: Farewell<K, V>>(object: *mut Header, freed: &mut usize) {
     // SAFETY: by the caller's promise.
     *freed = freed.wrapping_add(unsafe { measure::<K, V, F>(object) });

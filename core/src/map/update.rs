@@ -13,15 +13,16 @@ use super::{BLOCK_MAX, InsertError, Map, MapError};
 use crate::reclaim::{Guard, Unpublished};
 use crate::sync::{Ordering, prefetch};
 
-/// What became of an entry that was to be inserted.
+/// What happened to an entry that was to be inserted.
 pub(crate) enum Upserted<'g, K, V, R> {
-    /// Not inserted: what is there was accepted. With what was to be inserted.
+    /// It was not inserted, because the one that is there was accepted. This holds the rejected key
+    /// and value.
     Kept(R, (K, V)),
-    /// Inserted, in place of another if there was one.
+    /// It was inserted, in place of another if there was one.
     Inserted(&'g Entry<K, V>, Option<&'g Entry<K, V>>),
 }
 
-/// A key and value on their way in; whatever happens, they come back.
+/// A key and value on their way in, which come back whatever happens.
 type Returned<K, V> = (MapError, Unpublished<Entry<K, V>>);
 
 impl<K, V, S> Map<K, V, S>
@@ -30,11 +31,11 @@ where
     V: Send + 'static,
     S: BuildHasher,
 {
-    /// Inserts a value, and returns the one it replaces. Allocates: see [`Map`].
+    /// Inserts a value, and returns the one it replaces. The call allocates: see [`Map`].
     ///
     /// # Errors
     ///
-    /// Any [`MapError`], with key and value handed back.
+    /// Fails with any [`MapError`], and hands key and value back.
     pub fn insert<'g>(
         &'g self,
         key: K,
@@ -49,12 +50,12 @@ where
         }
     }
 
-    /// The value of a key; if there is none, what `make` makes. If somebody else inserts one
-    /// meanwhile, theirs, and what was made is dropped.
+    /// Returns the value of a key, or inserts what `make` makes if there is none. If another thread
+    /// inserts a value meanwhile, that is returned, and what was made is dropped.
     ///
     /// # Errors
     ///
-    /// Any [`MapError`], with the key handed back.
+    /// Fails with any [`MapError`], and hands the key back.
     pub fn get_or_insert_with<'g>(
         &'g self,
         key: K,
@@ -73,12 +74,13 @@ where
         }
     }
 
-    /// Replaces the value of a key by what `change` makes of it, and returns the new one; `None` if
-    /// there is none. `change` is called again if somebody else changed the value meanwhile.
+    /// Replaces the value of a key by what `change` makes of it, and returns the new one. Returns
+    /// `None` if there is none. `change` is called again if another thread changed the value
+    /// meanwhile.
     ///
     /// # Errors
     ///
-    /// Any [`MapError`].
+    /// Fails with any [`MapError`].
     pub fn update<'g, Q>(
         &'g self,
         key: &Q,
@@ -104,12 +106,12 @@ where
         Ok(None)
     }
 
-    /// Removes a key, and returns its value. Allocates a block if more than two entries share the
-    /// bucket: see [`Map`].
+    /// Removes a key, and returns its value. The call allocates a block if more than two entries
+    /// share the bucket: see [`Map`].
     ///
     /// # Errors
     ///
-    /// Any [`MapError`]; the entry is then still there.
+    /// Fails with any [`MapError`]; the entry is then still there.
     pub fn remove<'g, Q>(&'g self, key: &Q, guard: &'g Guard) -> Result<Option<&'g V>, MapError>
     where
         K: Borrow<Q>,
@@ -120,14 +122,14 @@ where
 
     /// Removes a key if `doomed` says so of its entry, and returns its value.
     ///
-    /// The entry that is removed is the very one that `doomed` was shown. A value that is changed in
-    /// place must be *killed* by it: by one compare-exchange on the value's own word, after which
-    /// whoever finds the value can tell that it is dead, and which answers `true` when it is dead
-    /// already. Then no change can be lost between the answer and the removal.
+    /// The entry that is removed is the very one that `doomed` was shown. If values are changed in
+    /// place, `doomed` must *kill* the value by one compare-exchange on the value's own word. After
+    /// that, a thread that finds the value can tell that it is dead. `doomed` returns `true` if the
+    /// value is dead already. Then no change can be lost between the answer and the removal.
     ///
     /// # Errors
     ///
-    /// Any [`MapError`]; the entry is then still there, killed or not.
+    /// Fails with any [`MapError`]; the entry is then still there, killed or not.
     pub fn remove_if<'g, Q>(
         &'g self,
         key: &Q,
@@ -160,8 +162,8 @@ where
         }
     }
 
-    /// Inserts an entry unless `accept`, which is shown the one that is there, if any, and the newcomer,
-    /// would rather have it as it is.
+    /// Inserts an entry, unless `accept` prefers what is there. `accept` is shown the entry that is
+    /// there, if any, and the newcomer.
     pub(crate) fn upsert<'g, R>(
         &'g self,
         hash: usize,
@@ -170,7 +172,7 @@ where
         guard: &'g Guard,
         accept: impl FnMut(Option<&'g V>, &mut V) -> Option<R>,
     ) -> Result<Upserted<'g, K, V, R>, InsertError<(K, V)>> {
-        // The bucket is on its way while the entry is made.
+        // The bucket is being fetched while the entry is made.
         prefetch(self.table(guard).bucket(hash));
         let rejected = |error, value| InsertError { error, value };
         let entry =
@@ -223,7 +225,7 @@ where
 }
 
 impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
-    /// Takes this very entry out, if it is still there; calls nothing of the user's.
+    /// Takes this very entry out, if it is still there. No code of the user's is called.
     pub(crate) fn remove_entry(
         &self,
         hash: usize,
@@ -254,7 +256,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             let mut single = None;
             // SAFETY: read under the guard.
             let items = unsafe { word.items(&mut single) };
-            // SAFETY: as above.
+            // SAFETY: read under the guard.
             let leaves = |item: &Item<K, V>| is_old(unsafe { item.entry.as_ref() });
             if !items.iter().any(leaves) {
                 return Ok(false);
@@ -266,8 +268,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// Replaces a bucket's word by one without the items that leave and with a new entry, and retires
-    /// what is then in no word. `false` if somebody was faster.
+    /// Replaces a bucket's word by one without the items that leave and with a new entry, and
+    /// retires what is then in no word. Returns `false` if another thread was faster.
     ///
     /// The word is one that [`settle`](Self::settle) returned under this guard.
     pub(super) fn replace_word(
@@ -299,11 +301,11 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 return Err(error.into());
             }
         };
-        // Release: publishes entry and block. Acquire: the word may have been another's in between and
-        // the same again; what came before the change that made it so is then seen, too: by whoever
-        // leads after another that he never met. Whoever read an entry's hash in the meantime cannot
-        // have read the link that we put there: he would have read it after this exchange, and before
-        // one that it follows. Relaxed: the word is loaded anew.
+        // Release: publishes entry and block. Acquire: the word may have been another's in between
+        // and then the same again. What came before the change that made it so is then seen, too,
+        // even by a leader after another that it never met. A thread that read an entry's hash in
+        // the meantime cannot have read the link that this exchange puts there. It would have read
+        // it after this exchange, and before one that it follows. Relaxed: the word is loaded anew.
         let replaced = table.bucket(hash).compare_exchange(
             word.0,
             replacement.0,
@@ -318,18 +320,18 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
         let left = items.iter().filter(|item| leaves(item));
         let left = left.map(|item| Entry::header(item.entry));
-        // SAFETY: reserved for. We took them out of their only word: `settle` saw to it that no word
-        // of the table before shows them any more. `items` is not used after.
+        // SAFETY: reserved for. This thread took them out of their only word: `settle` ensured that
+        // no word of the table before shows them any more. `items` is not used after.
         unsafe { self.limbo.retire(left.chain(word.block()), guard) };
         Ok(true)
     }
 }
 
 impl<K, V> Word<K, V> {
-    /// Whether there are far more entries than a table of the right size would have.
+    /// Returns whether there are far more entries than a table of the right size would have.
     fn is_crowded(self) -> bool {
         let mut single = None;
-        // SAFETY: read under the guard of our caller, and a retired block is still there.
+        // SAFETY: read under the caller's guard, and a retired block is still there.
         unsafe { self.items(&mut single) }.len() >= CROWDED
     }
 }

@@ -6,7 +6,7 @@
 //! | `null`, `BLOCK` | empty |
 //! | an entry | the one entry there is |
 //! | a block, `BLOCK` | its entries |
-//! | any but the first, `FROZEN` | the same, for good: it is being migrated |
+//! | any but the first, `FROZEN` | the same content, for good: it is being migrated |
 //! | `null`, `FROZEN` | moved: all of it is in the table after |
 
 use core::marker::PhantomData;
@@ -47,7 +47,7 @@ impl<K, V> Word<K, V> {
         Self::new(Entry::header(entry))
     }
 
-    /// A word for `len` entries.
+    /// Makes a word for `len` entries.
     pub(super) fn gather(
         len: usize,
         mut items: impl Iterator<Item = Item<K, V>>,
@@ -90,15 +90,15 @@ impl<K, V> Word<K, V> {
         self.0.map_addr(|address| address & !TAGS)
     }
 
-    /// What is read first: the entry, where there is just one; else the block. Without a branch, for
-    /// nobody can foresee which.
+    /// Returns the address that is read first: of the entry, where there is just one, or of the
+    /// block. It takes no branch, because none could be predicted.
     #[inline(always)]
     pub(super) fn first(self) -> *const u8 {
         let single = usize::from(!self.is_block());
         self.target().cast::<u8>().wrapping_sub(single * Entry::<K, V>::HEADER)
     }
 
-    /// The entry, if there is just one.
+    /// Returns the entry, if there is just one.
     #[inline(always)]
     pub(super) fn as_single(self) -> Option<NonNull<Entry<K, V>>> {
         if self.is_block() { None } else { Entry::of_header(self.target()) }
@@ -109,12 +109,12 @@ impl<K, V> Word<K, V> {
         if self.is_block() { NonNull::new(self.target().cast()) } else { None }
     }
 
-    /// What the word points at, to retire: no entry.
+    /// Returns what the word points at and is to be retired with it. It is never an entry.
     pub(super) fn block(self) -> Option<*mut Header> {
         self.as_block().map(|block| block.as_ptr().cast::<Header>().map_addr(|at| at | BLOCK))
     }
 
-    /// Everything listed. `single` lends room for a word without a block.
+    /// Returns all items listed. `single` lends room for a word without a block.
     ///
     /// # Safety
     ///
@@ -128,11 +128,11 @@ impl<K, V> Word<K, V> {
         single.as_slice()
     }
 
-    /// The entry of a key.
+    /// Returns the entry of a key.
     ///
     /// # Safety
     ///
-    /// As [`items`](Self::items).
+    /// The caller promises what [`items`](Self::items) asks for.
     #[inline(always)]
     pub(super) unsafe fn find<'g>(
         self,
@@ -148,16 +148,17 @@ impl<K, V> Word<K, V> {
         }
         // SAFETY: by the caller's promise.
         let item = unsafe { self.candidate(hash) }?;
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise.
         unsafe { self.verify(item, hash, is_key) }
     }
 
-    /// The same without a guess whether there is one entry or a block, which only the word can tell.
-    /// Where all is in the cache a wrong guess costs more than to wait for the word.
+    /// Returns the entry of a key without guessing whether there is one entry or a block, which
+    /// only the word can tell. Where everything is in the cache, a wrong guess costs more than
+    /// waiting for the word.
     ///
     /// # Safety
     ///
-    /// As [`items`](Self::items).
+    /// The caller promises what [`items`](Self::items) asks for.
     #[inline(always)]
     pub(super) unsafe fn find_unguessed<'g>(
         self,
@@ -176,17 +177,17 @@ impl<K, V> Word<K, V> {
         let item = items[usize::from(self.is_block())];
         // SAFETY: of the two, the one that is there; a block is by the caller's promise.
         let second = unsafe { (*item).hash } != hash;
-        // SAFETY: as above. It is not the only one, and every block has two.
+        // SAFETY: as for `second`. It is not the only one, and every block has two.
         let item = unsafe { &*item.wrapping_add(usize::from(second)) };
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise.
         unsafe { self.verify(item, hash, is_key) }
     }
 
-    /// The entry of a key: mostly that of the one item that is likely to be its.
+    /// Returns the entry of a key: mostly that of the one item that is likely to be the key's.
     ///
     /// # Safety
     ///
-    /// As [`items`](Self::items).
+    /// The caller promises what [`items`](Self::items) asks for.
     #[inline(always)]
     unsafe fn verify<'g>(
         self,
@@ -202,28 +203,28 @@ impl<K, V> Word<K, V> {
                 return Some(entry);
             }
         }
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise.
         unsafe { self.search(hash, is_key) }
     }
 
-    /// The item that is likely to be a hash's, where a block lists several.
+    /// Returns the item that is likely to be a hash's, where a block lists several.
     ///
     /// # Safety
     ///
-    /// As [`items`](Self::items).
+    /// The caller promises what [`items`](Self::items) asks for.
     #[inline(always)]
     pub(super) unsafe fn candidate<'g>(self, hash: usize) -> Option<&'g Item<K, V>> {
         // SAFETY: by the caller's promise.
         let pair = unsafe { Block::pair(self.as_block()?) };
-        // Of two items, the right one at once: which it is nobody can predict.
+        // Of two items, the right one at once: no branch could be predicted.
         Some(&pair[usize::from(pair[0].hash != hash)])
     }
 
-    /// The entry that is likely to be a hash's.
+    /// Returns the entry that is likely to be a hash's.
     ///
     /// # Safety
     ///
-    /// As [`items`](Self::items).
+    /// The caller promises what [`items`](Self::items) asks for.
     #[inline(always)]
     pub(super) unsafe fn likely(self, hash: usize) -> Option<NonNull<Entry<K, V>>> {
         self.as_single().or_else(|| {
@@ -233,11 +234,11 @@ impl<K, V> Word<K, V> {
         })
     }
 
-    /// The entry of a key among all that a block lists.
+    /// Returns the entry of a key among all that a block lists.
     ///
     /// # Safety
     ///
-    /// As [`items`](Self::items).
+    /// The caller promises what [`items`](Self::items) asks for.
     #[inline(never)]
     unsafe fn search<'g>(
         self,
@@ -254,11 +255,11 @@ impl<K, V> Word<K, V> {
         })
     }
 
-    /// Frees what was built for a word that was not published.
+    /// Frees what was made for a word that was not published.
     ///
     /// # Safety
     ///
-    /// Made by [`gather`](Self::gather), and known to nobody else.
+    /// The word was made by [`gather`](Self::gather), and no other thread knows it.
     pub(super) unsafe fn discard(self) {
         if let Some(block) = self.as_block() {
             // SAFETY: by the caller's promise.
@@ -267,18 +268,18 @@ impl<K, V> Word<K, V> {
     }
 }
 
-/// The size of an entry or block that a map retires.
+/// Returns the size of an entry or block that a map retires.
 ///
 /// # Safety
 ///
-/// It was retired or is about to be, and is not freed.
+/// The object was retired or is about to be, and is not freed.
 pub(super) unsafe fn measure<K, V, F: Farewell<K, V>>(object: *mut Header) -> usize {
     let word = Word::<K, V>::new(object);
     if let Some(block) = word.as_block() {
         // SAFETY: by the caller's promise.
         unsafe { block.as_ref() }.measure()
     } else if let Some(entry) = word.as_single() {
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise.
         F::measure(unsafe { entry.as_ref() })
     } else {
         0
@@ -289,7 +290,7 @@ pub(super) unsafe fn measure<K, V, F: Farewell<K, V>>(object: *mut Header) -> us
 ///
 /// # Safety
 ///
-/// It was retired, and nobody can reach it any more.
+/// The object was retired, and no thread can reach it any more.
 pub(super) unsafe fn free<K, V, F: Farewell<K, V>>(object: *mut Header) {
     let word = Word::<K, V>::new(object);
     if let Some(block) = word.as_block() {
