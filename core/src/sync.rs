@@ -1,5 +1,5 @@
-//! Atomics for the whole crate: `core`'s normally; under a `--cfg` of the same name those of `loom` or
-//! `shuttle`, or `core`'s with a hook before each operation (`stress`).
+//! Atomics for the whole crate. Normally they are `core`'s. Under a `--cfg` of the same name they
+//! are those of `loom` or `shuttle`, or `core`'s with a hook before each operation (`stress`).
 //!
 //! This file and its children are the only ones that may name `core::sync::atomic`, `loom` or
 //! `shuttle`. Algorithms call the same methods on all of them and contain no branch for the model.

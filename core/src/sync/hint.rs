@@ -1,7 +1,7 @@
-//! What changes nothing that a program can observe.
+//! Operations that change nothing that a program can observe.
 
-/// Asks the processor to fetch the cache line of `at` for reading soon. Never faults, and does
-/// nothing on processors for which it is not written.
+/// Asks the processor to fetch the cache line of `at` for reading soon. The hint never faults, and
+/// does nothing on processors for which it is not written.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -35,31 +35,31 @@ impl Witness {
         Self
     }
 
-    /// The object is read.
+    /// Records that the object is read.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn read(&self) {}
 
-    /// The object is changed, by the only one who may.
+    /// Records that the object is changed, by the only thread that may.
     #[inline(always)]
     pub(crate) fn write(&self) {}
 
-    /// The object is retired.
+    /// Records that the object is retired.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn retire(&self) {}
 
-    /// The object is on a list of retired objects.
+    /// Records that the object is on a list of retired objects.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn listed(&self) {}
 }
 
-/// Makes `len` null pointers of memory that nobody else uses yet.
+/// Makes `len` null pointers of memory that no other thread uses yet.
 ///
 /// # Safety
 ///
-/// `at` must point to `len` words that nobody else uses yet.
+/// `at` must point to `len` words that no other thread uses yet.
 #[cfg(all(feature = "alloc", not(shuttle)))]
 pub(crate) unsafe fn init_null<T>(at: *mut super::AtomicPtr<T>, len: usize) {
     // SAFETY: by the caller's promise. An atomic pointer is a word, and a null one is zero.

@@ -78,7 +78,7 @@ pub enum Weakening {
 }
 
 impl Site {
-    /// Every way in which the site can be weakened by one step.
+    /// Returns every way in which the site can be weakened by one step.
     pub fn weakenings(&self) -> Vec<Weakening> {
         let mut all = Vec::new();
         match self.order {
@@ -117,12 +117,12 @@ pub fn configure(rmw: bool, mutant: Option<(Place, Weakening)>) {
     });
 }
 
-/// Every operation that this thread's models have executed since it was last asked.
+/// Returns every operation that this thread's models have executed since the last call.
 pub fn take_sites() -> Vec<Site> {
     RUN.with_borrow_mut(|run| core::mem::take(&mut run.seen).into_iter().collect())
 }
 
-/// Whether models run in RMW mode.
+/// Returns whether models run in RMW mode.
 pub fn is_rmw() -> bool {
     rmw()
 }
@@ -131,7 +131,7 @@ fn rmw() -> bool {
     RUN.with_borrow(|run| run.rmw)
 }
 
-/// Records the operation, and says how it is to be weakened.
+/// Records the operation, and returns how it is to be weakened.
 fn visit(
     at: &'static Location<'static>,
     kind: Kind,
@@ -164,13 +164,13 @@ fn exchange(
     }
 }
 
-/// The ordering of the read-modify-write that stands for a load.
+/// Returns the ordering of the read-modify-write that stands for a load.
 fn as_rmw(order: Ordering) -> Ordering {
     // AcqRel, not Acquire: the stand-in also writes, and must not cut the release sequence short.
     if order == Ordering::Acquire { Ordering::AcqRel } else { Ordering::Relaxed }
 }
 
-/// As outside the models, where it is a hint: nothing.
+/// Does nothing: outside the models it is a hint.
 pub fn prefetch<T>(_at: *const T) {}
 
 /// A 32-bit loom atomic.
@@ -364,14 +364,14 @@ impl AtomicUsize {
     }
 }
 
-/// A loom atomic pointer. It holds the exposed address, because loom's own has no operation that can
-/// stand for a load in RMW mode.
+/// A loom atomic pointer. It holds the exposed address, because loom's own has no operation that
+/// can stand for a load in RMW mode.
 #[derive(Debug)]
 pub struct AtomicPtr<T>(loom::sync::atomic::AtomicUsize, PhantomData<*mut T>);
 
 // SAFETY: as for core's: the pointer is only carried.
 unsafe impl<T> Send for AtomicPtr<T> {}
-// SAFETY: as above.
+// SAFETY: as for core's: the pointer is only carried.
 unsafe impl<T> Sync for AtomicPtr<T> {}
 
 impl<T> AtomicPtr<T> {
@@ -423,7 +423,7 @@ impl<T> AtomicPtr<T> {
             .map_err(core::ptr::with_exposed_provenance_mut)
     }
 
-    /// What it holds, for an owner.
+    /// Returns the value, for an owner.
     pub fn get_mut(&mut self) -> Owned<'_, T> {
         let held = self.0.with_mut(|held| *held);
         Owned { held: core::ptr::with_exposed_provenance_mut(held), atomic: PhantomData }
@@ -445,13 +445,14 @@ impl<T> core::ops::Deref for Owned<'_, T> {
     }
 }
 
-/// A fence.
+/// Executes a fence.
 #[track_caller]
 pub fn fence(order: Ordering) {
     loom::sync::atomic::fence(plain(Location::caller(), Kind::Fence, order));
 }
 
-/// A fence whose other half is a barrier on all threads: as strong here as that makes it.
+/// Executes a fence whose other half is a barrier on all threads. It is as strong here as that
+/// makes it.
 #[track_caller]
 pub fn light_fence() {
     fence(Ordering::SeqCst);
@@ -474,7 +475,8 @@ thread_local! {
     static RETIRED: RefCell<BTreeSet<usize>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// How many watched objects there are. Set to 0 with [`forget_live`] where an execution begins.
+/// Returns how many watched objects there are. [`forget_live`] sets the count to 0 where an
+/// execution begins.
 pub fn live() -> usize {
     LIVE.with_borrow(|live| *live)
 }
@@ -486,7 +488,7 @@ pub fn forget_live() {
 }
 
 impl Witness {
-    /// The object is made.
+    /// Records that the object is made.
     pub fn new() -> Self {
         LIVE.with_borrow_mut(|live| *live += 1);
         let cell = loom::cell::UnsafeCell::new(());
@@ -494,26 +496,26 @@ impl Witness {
         Self { access: cell, retired: core::cell::Cell::new(false) }
     }
 
-    /// The object is read.
+    /// Records that the object is read.
     #[track_caller]
     pub fn read(&self) {
         self.access.with(|_| ());
     }
 
-    /// The object is changed, by the only one who may.
+    /// Records that the object is changed, by the only thread that may.
     #[track_caller]
     pub fn write(&self) {
         self.access.with_mut(|_| ());
     }
 
-    /// The object is retired.
+    /// Records that the object is retired.
     pub fn retire(&self) {
         assert!(!self.retired.replace(true), "retired twice");
         RETIRED.with_borrow_mut(|retired| retired.insert(self.address()));
     }
 
-    /// The object is on a list of retired objects. Panics if it was freed, and reads no memory of it:
-    /// loom gives up on an access to freed memory, which proves nothing.
+    /// Records that the object is on a list of retired objects. Panics if it was freed, without
+    /// reading its memory: loom gives up on an access to freed memory, which proves nothing.
     #[track_caller]
     pub fn listed(&self) {
         let is_there = RETIRED.with_borrow(|retired| retired.contains(&self.address()));
@@ -524,7 +526,7 @@ impl Witness {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Whether the object was retired.
+    /// Returns whether the object was retired.
     pub fn is_retired(&self) -> bool {
         self.retired.get()
     }

@@ -12,8 +12,8 @@ pub(crate) fn light_fence() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
-/// Which of the words equal `value`, a bit each. A hint: the words are read in any order, at any
-/// moment, and what follows from it must be verified by loads of their own.
+/// Returns which of the words equal `value`, a bit each. It is a hint: the words are read in any
+/// order, at any moment, and what follows from it must be verified by loads of their own.
 #[inline(always)]
 pub(crate) fn matching(words: &[AtomicU32; 5], value: u32) -> u32 {
     // The fifth (Relaxed: a hint) apart; four at once where there is an instruction for it.

@@ -1,8 +1,8 @@
-//! What is made of the facade's own operations where the processor's cannot be used.
+//! Operations made of the facade's own, where the processor's cannot be used.
 
 use super::{AtomicU32, Ordering};
 
-/// Which of the words equal `value`, a bit each.
+/// Returns which of the words equal `value`, a bit each.
 #[track_caller]
 pub(crate) fn matching<const N: usize>(words: &[AtomicU32; N], value: u32) -> u32 {
     let mut mask = 0;
@@ -13,17 +13,17 @@ pub(crate) fn matching<const N: usize>(words: &[AtomicU32; N], value: u32) -> u3
     mask
 }
 
-/// Makes `len` null pointers of memory that nobody else uses yet.
+/// Makes `len` null pointers of memory that no other thread uses yet.
 ///
 /// # Safety
 ///
-/// `at` must point to `len` words that nobody else uses yet.
+/// `at` must point to `len` words that no other thread uses yet.
 #[cfg(any(loom, shuttle))]
 pub(crate) unsafe fn init_null<T>(at: *mut super::AtomicPtr<T>, len: usize) {
     for index in 0..len {
-        // SAFETY: within the words of which the caller promised that they are ours.
+        // SAFETY: within the words that the caller promised to be its own.
         let word = unsafe { at.add(index) };
-        // SAFETY: as above.
+        // SAFETY: within the words that the caller promised to be its own.
         unsafe { word.write(super::AtomicPtr::new(core::ptr::null_mut())) };
     }
 }

@@ -5,5 +5,5 @@ pub(crate) use shuttle::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
-/// All is ordered here.
+/// Does nothing: here everything is ordered.
 pub(crate) fn light_fence() {}

@@ -1,5 +1,6 @@
-//! `core`'s atomics with a hook before each operation: it yields now and then, so that two processors
-//! interleave like many, and it can stop a thread at a given operation for as long as a test likes.
+//! `core`'s atomics with a hook before each operation. It yields now and then, so that two
+//! processors interleave like many. It can also stop a thread at a given operation for as long as a
+//! test likes.
 
 use core::cell::{Cell, RefCell};
 use core::ops::{Deref, DerefMut};
@@ -16,7 +17,7 @@ pub use core::sync::atomic::Ordering;
 pub type Place = (&'static str, u32, u32);
 
 thread_local! {
-    /// The state of a generator; 0: this thread does not yield.
+    /// The state of a generator; 0 if this thread does not yield.
     static YIELDS: Cell<u64> = const { Cell::new(0) };
     static STOP_AT: Cell<Option<Place>> = const { Cell::new(None) };
     static SEEN: RefCell<Option<BTreeSet<Place>>> = const { RefCell::new(None) };
@@ -25,17 +26,17 @@ thread_local! {
 static STOPPED: Mutex<bool> = Mutex::new(false);
 static CHANGED: Condvar = Condvar::new();
 
-/// From now on this thread yields before one operation in 32, at random.
+/// Makes this thread yield from now on before one operation in 32, at random.
 pub fn yields(seed: u64) {
     YIELDS.set(seed | 1);
 }
 
-/// Notes where this thread's operations are, until [`places`] is called.
+/// Records the places of this thread's operations, until [`places`] is called.
 pub fn note_places() {
     SEEN.set(Some(BTreeSet::new()));
 }
 
-/// What was noted.
+/// Returns the places that were recorded.
 pub fn places() -> Vec<Place> {
     SEEN.take().into_iter().flatten().collect()
 }
@@ -45,18 +46,18 @@ pub fn stop_at(place: Place) {
     STOP_AT.set(Some(place));
 }
 
-/// Whether a thread has stopped and was not released.
+/// Returns whether a thread has stopped and was not released.
 pub fn is_stopped() -> bool {
     *STOPPED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets the thread that stopped go on.
+/// Lets the thread that stopped continue.
 pub fn release() {
     *STOPPED.lock().unwrap_or_else(PoisonError::into_inner) = false;
     CHANGED.notify_all();
 }
 
-/// One operation is about to happen.
+/// Yields or stops before an operation, as this thread was told to.
 #[track_caller]
 fn step() {
     let at = Location::caller();
@@ -140,15 +141,15 @@ impl<T> AtomicPtr<T> {
     }
 }
 
-/// A fence.
+/// Executes a fence.
 #[track_caller]
 pub fn fence(order: Ordering) {
     step();
     atomic::fence(order);
 }
 
-/// A fence whose other half is a barrier on all threads. Here a whole one, so that a fence may stand
-/// for the barrier.
+/// Executes a fence whose other half is a barrier on all threads. Here it is a whole one, so that a
+/// fence may stand for the barrier.
 #[track_caller]
 pub fn light_fence() {
     fence(Ordering::SeqCst);

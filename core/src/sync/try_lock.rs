@@ -1,4 +1,4 @@
-//! A value that one thread at a time may use, and for which nobody waits.
+//! A value that one thread at a time may use, and for which no thread waits.
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
@@ -6,8 +6,8 @@ use core::ops::{Deref, DerefMut};
 
 use super::{AtomicUsize, Ordering, Witness};
 
-/// Whoever finds it taken goes on without it, so that a thread which stops with it in its hands stops
-/// nobody: it is for work that others can do without.
+/// A lock without waiting: a thread that finds the value taken continues without it. So a thread
+/// that stops while it has the value stops no other. It is for work that others can do without.
 pub(crate) struct TryLock<T> {
     taken: AtomicUsize,
     value: UnsafeCell<T>,
@@ -22,7 +22,7 @@ impl<T> TryLock<T> {
         Self { taken: AtomicUsize::new(0), value: UnsafeCell::new(value), witness: Witness::new() }
     }
 
-    /// The value, unless somebody has it.
+    /// Returns the value, unless another thread has it.
     pub(crate) fn try_lock(&self) -> Option<Locked<'_, T>> {
         // Acquire: pairs with its being given back. Relaxed: nothing is read.
         self.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
@@ -31,7 +31,7 @@ impl<T> TryLock<T> {
     }
 }
 
-/// The right to use the value. Given back also by a panic.
+/// The right to use the value. A panic gives it back, too.
 // As a unique reference: to share it is to share the value.
 pub(crate) struct Locked<'a, T>(&'a TryLock<T>, PhantomData<&'a mut T>);
 
@@ -39,21 +39,21 @@ impl<T> Deref for Locked<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: ours until it is given back.
+        // SAFETY: owned until it is given back.
         unsafe { &*self.0.value.get() }
     }
 }
 
 impl<T> DerefMut for Locked<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: ours until it is given back.
+        // SAFETY: owned until it is given back.
         unsafe { &mut *self.0.value.get() }
     }
 }
 
 impl<T> Drop for Locked<'_, T> {
     fn drop(&mut self) {
-        // Release: pairs with the next one's taking it.
+        // Release: pairs with the next thread's taking it.
         self.0.taken.store(0, Ordering::Release);
     }
 }
