@@ -4,7 +4,7 @@
 //! object that is taken out of a structure is *retired* to the domain and freed once every guard that
 //! was there then is gone.
 //!
-//! | who | how |
+//! | caller | how |
 //! |---|---|
 //! | a loop that runs to completion | [`Worker::quiescent`] once a burst: a few nanoseconds, shared by the burst |
 //! | a call now and then | [`Worker::pin`] for its duration; on a server `tidegate::pin()` |
@@ -26,7 +26,7 @@
 //! | cause | by how much |
 //! |---|---|
 //! | a guard that is held | all that is removed in the domain meanwhile; 256 inserts under one guard leave 256 inserts' worth |
-//! | a thread that is stopped, or loses its processor, while it holds a guard | the same, until it goes on; on a server the others then give their processors away when they pay |
+//! | a thread that is stopped, or loses its processor, while it holds a guard | all that is removed until it runs again; on a server the others then give their processors away when they pay |
 //! | a destructor that hangs | its portion, up to 32 objects; in a domain without [`contain`](Builder::contain) everything, for one thread at a time frees |
 //! | a thread that stops for ever while it holds the collector's lock, for less than a microsecond at a time | everything |
 //! | what a structure retired that no caller changes any more | what it had left; a sweep of any structure of the domain frees it |
