@@ -1,4 +1,5 @@
-//! What the kernel says at once, instead of being asked: pressure that was waited for, events of a group.
+//! Pressure that the kernel announces, instead of being asked: stalls on memory, and events of a
+//! group.
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -15,11 +16,12 @@ use crate::runtime::engine::{StartError, Stop};
 use crate::runtime::status::Health;
 use crate::runtime::task::is_in_a_run;
 
-/// Goes off when memory has been waited for, or when a control group has hit a limit.
+/// An alarm that goes off when tasks have waited for memory, or when a control group has hit a
+/// limit.
 #[derive(Debug)]
 pub struct Alarm {
     file: File,
-    /// It is to be read again each time.
+    /// Whether the file is one of events, which must be read again each time.
     is_of_events: bool,
     detail: String,
 }
@@ -29,7 +31,7 @@ pub struct Alarm {
 pub struct NoAlarm {
     /// Denied, or unsupported.
     pub why: Unknown,
-    /// Which file said so, and what.
+    /// Which file said so, and what it said.
     pub detail: String,
 }
 
@@ -48,13 +50,15 @@ impl From<Failure> for NoAlarm {
 }
 
 impl Alarm {
-    /// Goes off when tasks of the process's control group (version 2), or else of the machine, have waited for
-    /// memory for so long within a window. Without privileges the window must be a multiple of two seconds.
+    /// Creates an alarm for stalls: tasks have waited for memory for `waited` within a `window`.
+    ///
+    /// The tasks are those of the process's control group (version 2), or else of the machine.
+    /// Without privileges the window must be a multiple of two seconds.
     ///
     /// # Errors
     ///
-    /// [`NoAlarm`], if the kernel does not say so to this process: read-only in many containers. See
-    /// [`of_events`](Self::of_events).
+    /// Fails with [`NoAlarm`] if the kernel does not announce stalls to this process: the file is
+    /// read-only in many containers. See [`of_events`](Self::of_events).
     pub fn of_stalls(
         root: &Root,
         stall: Stall,
@@ -91,7 +95,7 @@ impl Alarm {
         let (waited, window) = (waited.as_micros(), window.as_micros());
         let trigger = format!("{who} {waited} {window}\0");
         file.write_all(trigger.as_bytes()).map_err(|error| match error.kind() {
-            // A window that is not for everybody, or a kernel that knows no triggers.
+            // The window needs privileges, or the kernel knows no triggers.
             std::io::ErrorKind::InvalidInput => {
                 Failure::new(Unknown::Unsupported, format!("{path}: {error}"))
             }
@@ -100,24 +104,24 @@ impl Alarm {
         Ok(Self { file, is_of_events: false, detail: path.to_owned() })
     }
 
-    /// The [first](Self::of_stalls) if it may be had here, with a tenth of a second waited within two; or else
-    /// the [second](Self::of_events).
+    /// Creates an alarm [for stalls](Self::of_stalls) if that may be had here, with a tenth of a
+    /// second waited within two. Otherwise creates one [for events](Self::of_events).
     ///
     /// # Errors
     ///
-    /// [`NoAlarm`], for neither may be had: why not the first.
+    /// Fails with [`NoAlarm`] if neither may be had. It says why there is none for stalls.
     pub fn of_pressure(root: &Root) -> Result<Self, NoAlarm> {
         let (waited, window) = (Duration::from_millis(100), Duration::from_secs(2));
         Self::of_stalls(root, Stall::Some, waited, window)
             .or_else(|why_not| Self::of_events(root).map_err(|_| why_not))
     }
 
-    /// Goes off when the process's control group (version 2) has hit `memory.high`, `memory.max`, or was short
-    /// of memory: late, but permitted to everybody.
+    /// Creates an alarm for events: the process's control group (version 2) has hit `memory.high`,
+    /// `memory.max`, or was short of memory. It goes off late, but every process may have it.
     ///
     /// # Errors
     ///
-    /// [`NoAlarm`].
+    /// Fails with [`NoAlarm`].
     pub fn of_events(root: &Root) -> Result<Self, NoAlarm> {
         let Directory { version, mount, below } = directory(root)?;
         if version == Version::One {
@@ -127,18 +131,18 @@ impl Alarm {
         let path = format!("{mount}{below}/memory.events");
         let fails = |error: std::io::Error| Failure::of(&path, &error);
         let mut file = File::open(root.path(&path)).map_err(fails)?;
-        // It says what is new since it was read.
+        // The file says what is new since it was read.
         std::io::copy(&mut file, &mut std::io::sink()).map_err(fails)?;
         Ok(Self { file, is_of_events: true, detail: path })
     }
 
-    /// Where it comes from.
+    /// Returns which file the alarm comes from.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Waits until it goes off, or `wakes` is written to: whether it went off. `Err` if there is nothing to wait
-    /// for any more.
+    /// Waits until the alarm goes off, or `wakes` is written to, and returns whether it went off.
+    /// Fails if there is nothing to wait for any more.
     fn wait(&mut self, wakes: &OwnedFd) -> std::io::Result<bool> {
         let mut fds = [
             libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLPRI, revents: 0 },
@@ -160,7 +164,8 @@ impl Alarm {
         let (pri, err) = (libc::POLLPRI, libc::POLLERR | libc::POLLNVAL);
         if fds[0].revents & pri != 0 {
             if self.is_of_events {
-                // It says POLLERR with it, and is to be read again; one of a group that is gone can not be.
+                // The file reports POLLERR with it, and must be read again; that of a group that is
+                // gone cannot be.
                 self.file.rewind()?;
                 std::io::copy(&mut self.file, &mut std::io::sink())?;
             } else if fds[0].revents & err != 0 {
@@ -175,7 +180,7 @@ impl Alarm {
     }
 }
 
-/// No more often than this is anything done for an alarm that goes off again and again.
+/// The least time between two checks for an alarm that goes off again and again.
 const REST: Duration = Duration::from_millis(100);
 
 /// A thread that waits for an alarm.
@@ -190,12 +195,12 @@ struct Watch {
     changed: Condvar,
 }
 
-/// What wakes the thread; none while it does not run.
+/// What wakes the thread; `None` while it does not run.
 #[derive(Default)]
 struct Phase {
     wakes: Option<Arc<OwnedFd>>,
     is_stopping: bool,
-    /// There was nothing to wait for any more.
+    /// Whether there was nothing to wait for any more.
     has_failed: bool,
 }
 
@@ -225,7 +230,7 @@ impl Watch {
                     }
                 }
                 Ok(false) => {}
-                // Checks go on at their interval.
+                // Checks continue at their interval.
                 Err(_) => {
                     self.phase().has_failed = true;
                     break;
@@ -235,7 +240,7 @@ impl Watch {
     }
 }
 
-/// Says that the thread has left, in whatever way.
+/// Records that the thread has left, in whatever way.
 struct Left<'a>(&'a Watch);
 
 impl Drop for Left<'_> {
@@ -262,7 +267,7 @@ impl Thread for AlarmThread {
         if fd < 0 {
             return Err(StartError::Thread(std::io::Error::last_os_error()));
         }
-        // SAFETY: it was just made, and is nobody else's.
+        // SAFETY: just made, and owned here alone.
         let wakes = Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
         let (watch, woken) = (Arc::clone(&self.watch), Arc::clone(&wakes));
         let thread = std::thread::Builder::new().name("tidegate-alarm".to_owned());
@@ -283,7 +288,7 @@ impl Thread for AlarmThread {
         drop(phase);
         self.watch.changed.notify_all();
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: eight bytes, to a file that is open. Full, it wakes all the same.
+        // SAFETY: eight bytes, to a file that is open. A full one wakes all the same.
         unsafe { libc::write(wakes.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
@@ -344,7 +349,7 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(20), "it never went off");
             std::thread::sleep(Duration::from_millis(5));
         }
-        // No more often than it may.
+        // It goes off no more often than it may.
         assert!(start.elapsed() >= REST);
         thread.ask_to_stop();
         let stopped =

@@ -4,7 +4,7 @@ use super::{Medium, Member, Sample, Source, State, Unknown};
 use crate::config::ConfigError;
 use crate::panics::{Foreign, contained};
 
-/// A source that asks a closure: [`from_fn`].
+/// A source that asks a closure. [`from_fn`] makes it.
 #[derive(Clone, Debug)]
 pub struct FromFn<F> {
     name: String,
@@ -12,8 +12,8 @@ pub struct FromFn<F> {
     f: F,
 }
 
-/// Asks a closure for used and total, or whatever else a sample can be. What cannot be, more used than there
-/// is or a total of 0, is not known.
+/// Makes a source of a closure, which returns used and total, or any other kind of sample. An
+/// impossible answer, more used than there is or a total of 0, is unknown.
 ///
 /// ```
 /// use tidegate::pressure::{Medium, Sample, Source, State, from_fn};
@@ -45,11 +45,12 @@ impl<F: FnMut() -> Sample + Send> Source for FromFn<F> {
     }
 }
 
-/// A source made of several: [`max_of`].
+/// A source made of several. [`max_of`] makes it.
 ///
-/// Its reading is the one of the member of which the largest part is used, and [`Sample::members`] has what each said.
-/// A member that is not there, or has no limit here, is absent ([`State::Unsupported`]). Any other member that is not
-/// known makes the whole reading unknown, because that member might be the tightest; the detail names it.
+/// Its reading is that of the member of which the largest part is used. [`Sample::members`] has
+/// what each member said. A member that is not there, or has no limit here, is absent
+/// ([`State::Unsupported`]). Any other unknown member makes the whole reading unknown, because it
+/// might be the tightest; the detail names it.
 pub struct Several {
     how: &'static str,
     members: Vec<(String, Foreign<Box<dyn Source>>)>,
@@ -57,11 +58,12 @@ pub struct Several {
     skipped: Vec<State>,
 }
 
-/// Returns a source that reads the tightest of several, of those that are there: see [`Several`].
+/// Returns a source that reads the tightest of the sources that are there: see [`Several`].
 ///
 /// # Errors
 ///
-/// If there are none, if they do not measure the same medium, or if one panics when it is asked for its name and medium.
+/// Fails if there are no sources, if they do not measure the same medium, or if one panics when it
+/// is asked for its name and medium.
 ///
 /// ```
 /// use tidegate::pressure::{Cgroup, Meminfo, Root, max_of};
@@ -75,9 +77,9 @@ pub fn max_of(sources: Vec<Box<dyn Source>>) -> Result<Several, ConfigError> {
     Several::new(sources)
 }
 
-/// Returns the source that [`max_of`] returns, under another name: `any(a, b)` for `max(a, b)`. It reads the same, for
-/// both pass over members that are absent, and over no others. Use [`max_of`], unless a dashboard or a configuration knows
-/// the source as `any`.
+/// Returns the source that [`max_of`] returns, under another name: `any(a, b)` for `max(a, b)`. Its
+/// readings are the same, because both pass over absent members, and over no others. Use
+/// [`max_of`], unless a dashboard or a configuration knows the source as `any`.
 ///
 /// # Errors
 ///
@@ -118,7 +120,7 @@ impl Several {
         Ok(Self { how: "max", members, medium, skipped: vec![State::Unsupported] })
     }
 
-    /// Skips members in this state, too: what they measure is then not watched while they are in it.
+    /// Skips members in this state, too. What they measure is not watched while they are in it.
     ///
     /// ```
     /// use tidegate::pressure::{Medium, Sample, Source, State, Unknown, from_fn, max_of};
@@ -152,8 +154,8 @@ impl Source for Several {
         self.medium
     }
 
-    /// Asks one member after the other. One that may hang keeps the others waiting: put it [`within`](super::within) a
-    /// time.
+    /// Asks one member after the other. A member that hangs keeps the others waiting: put one that
+    /// may hang [`within`](super::within) a time.
     fn sample(&mut self) -> Sample {
         let ask = |(name, source): &mut (String, Foreign<Box<dyn Source>>)| {
             let panicked = || Sample::unknown(Unknown::Stale, "the source panicked");
@@ -169,7 +171,7 @@ impl Source for Several {
             let is_tighter = other.sample.reading.share() > tightest.sample.reading.share();
             if is_tighter { other } else { tightest }
         });
-        // Of members that are all skipped, one that is there says more than one that is not.
+        // If all members are skipped, one that is there says more than one that is not.
         let is_there = |member: &&Member| state(member) != State::Unsupported;
         let chosen = members.iter().find(decides).or(tightest);
         let chosen = chosen.or_else(|| members.iter().find(is_there)).or(members.first());

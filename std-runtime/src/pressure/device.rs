@@ -7,7 +7,7 @@ use crate::config::ConfigError;
 /// Which device a source reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Card {
-    /// The one that has the source's number among those that this process may use.
+    /// The device that has the source's number among those that this process may use.
     #[default]
     Numbered,
     Uuid(String),
@@ -23,7 +23,7 @@ pub(super) struct Address {
     function: u8,
 }
 
-/// What a driver says of one of its devices.
+/// What a driver says about one of its devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) uuid: String,
@@ -33,9 +33,9 @@ pub(super) struct Identity {
 /// Which device was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// By the driver's own number.
+    /// A device, by the driver's own number.
     Index(u32),
-    /// An instance that a device is cut in, which has no number.
+    /// An instance of a device that is split, which has no number.
     Instance(String),
 }
 
@@ -118,7 +118,7 @@ impl Visibility {
         Self { devices, by_bus: order == Some("PCI_BUS_ID") }
     }
 
-    /// Whether the driver's numbers are this process's.
+    /// Returns whether the driver's numbers are this process's.
     pub(super) fn is_all(&self) -> bool {
         self.devices.is_none()
     }
@@ -126,7 +126,7 @@ impl Visibility {
     /// Finds the device that this process calls `number`.
     fn find(&self, number: u32, devices: &[Identity]) -> Result<Found, Failure> {
         let Some(list) = &self.devices else { return by_number(number, devices) };
-        // The first entry that is none ends the list.
+        // The first entry that names no device ends the list.
         for place in 0..=number {
             let entry = list.split(',').nth(place as usize).map_or("", str::trim);
             let found = self.entry(entry, devices).map_err(|failure| {
@@ -148,7 +148,7 @@ impl Visibility {
             return Err(absent(format_args!("{entry:?} is no device")));
         };
         if devices.len() > 1 && !self.by_bus {
-            // CUDA puts the fastest device first, and the driver goes by the bus.
+            // CUDA puts the fastest device first, and the driver orders by the bus.
             let detail = format!(
                 "which device CUDA calls {number} is not known: set {ORDER}=PCI_BUS_ID, or name it \
                  by its UUID"
@@ -162,7 +162,7 @@ impl Visibility {
     pub(super) fn count(&self, devices: &[Identity]) -> u32 {
         let Some(list) = &self.devices else { return devices.len() as u32 };
         let most = list.split(',').count() as u32;
-        // One that is there and cannot be told counts.
+        // A device that is there and cannot be identified counts.
         let is_there = |number: &u32| {
             self.find(*number, devices).map_or_else(|error| error.why == Unknown::Denied, |_| true)
         };

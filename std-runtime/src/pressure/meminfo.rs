@@ -6,12 +6,13 @@ use super::{Sample, Source, Unknown};
 const PATH: &str = "/proc/meminfo";
 const ARC: &str = "/proc/spl/kstat/zfs/arcstats";
 
-/// Reads what the machine has and what is left of it: `MemTotal` and `MemAvailable` (Linux 3.14). In a container
-/// that is the host's, whatever the container may use: see [`Cgroup`](super::Cgroup).
+/// Reads what the machine has and what is left of it: `MemTotal` and `MemAvailable` (Linux 3.14).
+/// In a container the figures are the host's, whatever the container may use: see
+/// [`Cgroup`](super::Cgroup).
 ///
-/// Reserved huge pages (`Hugetlb`) are no part of the total: the kernel counts them as used, and nothing that is
-/// evicted makes them free. ZFS keeps its cache (ARC) outside of `MemAvailable`: what it holds above its minimum counts
-/// as free.
+/// Reserved huge pages (`Hugetlb`) are no part of the total: the kernel counts them as used, and no
+/// eviction makes them free. ZFS keeps its cache (ARC) outside of `MemAvailable`: the part above
+/// its minimum counts as free.
 #[derive(Clone, Debug, Default)]
 pub struct Meminfo {
     root: Root,
@@ -20,11 +21,11 @@ pub struct Meminfo {
 /// How much memory a machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Memory {
-    /// All that there is.
+    /// All memory that there is.
     pub(super) installed: u64,
-    /// Without huge pages that are reserved.
+    /// All memory except reserved huge pages.
     pub(super) total: u64,
-    /// Without what can be had by giving up caches.
+    /// The part of `total` that is used, except what can be had by giving up caches.
     pub(super) used: u64,
     /// What could not be read, and is not credited.
     note: Option<String>,
@@ -37,8 +38,8 @@ impl Meminfo {
     }
 }
 
-/// Huge pages that are reserved, used or not. `Hugetlb` says so for all sizes (Linux 4.20); before that, the other two
-/// fields do for the default size.
+/// Returns the bytes of huge pages that are reserved, used or not. `Hugetlb` counts all sizes
+/// (Linux 4.20). Before that, the other two fields count the default size.
 fn huge_pages(text: &str) -> Result<u64, Failure> {
     if let Some(bytes) = field_if_there(text, "Hugetlb", PATH)? {
         return Ok(bytes);
@@ -65,7 +66,7 @@ fn parse(text: &str) -> Result<Memory, Failure> {
     Ok(Memory { installed, total, used, note: None })
 }
 
-/// What ZFS's cache holds above its minimum, from lines `name type value`.
+/// Returns what ZFS's cache holds above its minimum, from lines `name type value`.
 fn reclaimable_arc(text: &str) -> Result<u64, Failure> {
     let value = |name: &str| {
         let mut lines = text.lines().map(|line| line.split_ascii_whitespace());

@@ -1,4 +1,4 @@
-//! Memory pressure: what there is to be read on this machine, and caches that give way to it.
+//! Memory pressure: the sources on this machine, and caches that give up entries.
 //!
 //! | source | reads |
 //! |---|---|
@@ -11,10 +11,10 @@
 //! | [`max_of`] | the tightest of several; [`any_of`] is its other name |
 //! | [`Noop`] | nothing |
 //!
-//! What a source cannot read is [`Unknown`], and why: never 0, and never *no pressure*.
+//! A source that cannot be read is [`Unknown`], with the reason: never 0, and never *no pressure*.
 //!
-//! A [`Pressure`] samples a source on a thread that may hang without stopping anything else, and has a
-//! [`Pool`] of caches give up what the [`Controller`] asks for.
+//! A [`Pressure`] samples a source on a thread that may hang without stopping anything else. It
+//! evicts from a [`Pool`] of caches what the [`Controller`] asks for.
 
 mod alarm;
 mod cgroup;
@@ -64,7 +64,7 @@ pub enum Medium {
     /// The machine's memory.
     #[default]
     Host,
-    /// The memory of an accelerator, by the number that sources and caches of this process call it.
+    /// The memory of an accelerator, by the number that sources and caches of this process give it.
     Device(u32),
 }
 
@@ -74,20 +74,22 @@ pub enum Measure {
     /// Bytes.
     #[default]
     Bytes,
-    /// Parts of something else, of time for instance: of what can be evicted, the same part is.
+    /// Parts of something else, of time for instance. The same part of what can be evicted is asked
+    /// for.
     Share,
 }
 
-/// What a source says.
+/// The answer of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// How much is used of how much.
     pub reading: Reading,
-    /// Of what.
+    /// What the reading counts.
     pub measure: Measure,
-    /// Where that comes from, or why it is not known: for people.
+    /// Where the reading comes from, or why it is unknown: for people.
     pub detail: String,
-    /// How long it takes until this shows what an eviction did: for so long at least, none follows.
+    /// How long it takes until the source shows what an eviction did. At least for this long, no
+    /// other eviction follows.
     pub lag: Duration,
     /// What each member of a source made of several said; empty for any other source.
     pub members: Vec<Member>,
@@ -96,24 +98,24 @@ pub struct Sample {
 /// What a member of a source made of several said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// What it is called.
+    /// The name of the member.
     pub source: String,
-    /// What it said.
+    /// The answer of the member.
     pub sample: Sample,
 }
 
 impl Sample {
-    /// So many bytes of so many.
+    /// Creates a sample of `used` bytes of `total`.
     pub fn bytes(used: u64, total: u64, detail: impl Into<String>) -> Self {
         Self::of(Reading::new(used, total), Measure::Bytes, detail)
     }
 
-    /// A part, in parts per million.
+    /// Creates a sample of a part, in parts per million.
     pub fn share(parts: u32, detail: impl Into<String>) -> Self {
         Self::of(Reading::new(parts.into(), 1_000_000), Measure::Share, detail)
     }
 
-    /// It is not known.
+    /// Creates a sample that is unknown.
     pub fn unknown(why: Unknown, detail: impl Into<String>) -> Self {
         Self::of(Reading::Unknown(why), Measure::Bytes, detail)
     }
@@ -122,15 +124,15 @@ impl Sample {
         Self { reading, measure, detail: detail.into(), lag: Duration::ZERO, members: Vec::new() }
     }
 
-    /// So many bytes of a bound that may be exceeded.
+    /// Creates a sample of `used` bytes of a bound that may be exceeded.
     fn beside(used: u64, total: u64, detail: impl Into<String>) -> Self {
-        // Of nothing it is no part.
+        // There is no part of nothing.
         let reading =
             if total == 0 { Reading::new(used, total) } else { Reading::Known { used, total } };
         Self::of(reading, Measure::Bytes, detail)
     }
 
-    /// In what state its source is.
+    /// Returns the state of the sample's source.
     pub fn state(&self) -> State {
         match self.reading {
             Reading::Known { .. } => State::Available,
@@ -141,16 +143,16 @@ impl Sample {
     }
 }
 
-/// In what state a source is.
+/// The state of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// It was read.
+    /// The source was read.
     Available,
-    /// There is one, and this process may not read it.
+    /// There is such a source, but this process may not read it.
     Denied,
-    /// There is none here, or none that can be understood.
+    /// There is no such source here, or none that can be understood.
     Unsupported,
-    /// It has no answer now: it failed, was too late, or said what cannot be.
+    /// The source has no answer now: it failed, was too late, or gave impossible figures.
     Stale,
 }
 
@@ -165,20 +167,20 @@ impl fmt::Display for State {
     }
 }
 
-/// Something that says how much memory is used.
+/// A source that says how much memory is used.
 ///
-/// It is asked on a thread of its own: it may take its time, fail, and even panic or hang, and all that is
-/// lost is its reading.
+/// It is asked on a thread of its own. It may take its time, fail, and even panic or hang: only its
+/// reading is lost.
 pub trait Source: Send {
-    /// What it is called.
+    /// Returns the name of the source.
     fn name(&self) -> String;
 
-    /// What it measures: only what is held there is evicted for it.
+    /// Returns the medium that it measures: only what is held there is evicted for it.
     fn medium(&self) -> Medium {
         Medium::Host
     }
 
-    /// How it is now.
+    /// Returns the use of memory at this moment.
     fn sample(&mut self) -> Sample;
 }
 
@@ -196,8 +198,8 @@ impl<T: Source + ?Sized> Source for Box<T> {
     }
 }
 
-/// Returns every source that there may be on this machine, readable or not: what `tidegate pressure` shows. The first
-/// is the tightest of the control group's limit and the machine's memory.
+/// Returns every source that there may be on this machine, readable or not, as `tidegate pressure`
+/// shows them. The first is the tightest of the control group's limit and the machine's memory.
 pub fn survey(root: &Root) -> Vec<Box<dyn Source>> {
     let memory: Vec<Box<dyn Source>> =
         vec![Box::new(Cgroup::new(root.clone())), Box::new(Meminfo::new(root.clone()))];
@@ -214,8 +216,8 @@ pub fn survey(root: &Root) -> Vec<Box<dyn Source>> {
     sources
 }
 
-/// Gives what is free in the heap back to the system, where the allocator is one that can be told to:
-/// glibc's. Takes each of its arenas for a while, milliseconds for a gigabyte.
+/// Gives free memory of the heap back to the system, if the allocator is glibc's. The call holds
+/// each of its arenas for a while, milliseconds for a gigabyte.
 pub fn release_free_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: takes a number; it locks what it touches.

@@ -1,4 +1,4 @@
-//! The thread that samples a source and has caches give way.
+//! The thread that samples a source and evicts from caches.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -23,22 +23,23 @@ use crate::runtime::schedule::Schedule;
 use crate::runtime::status::{Health, Metrics};
 use crate::runtime::task::{Output, RunError, Step, Task};
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Check {
     /// Entries were evicted.
     Evicted {
-        /// So many.
+        /// How many entries.
         entries: u64,
-        /// And of so many bytes.
+        /// How many bytes they had.
         bytes: u64,
-        /// So many were asked for.
+        /// How many bytes were asked for.
         target: u64,
-        /// So many less than that: the rest is pinned, held elsewhere, or not there.
+        /// How many bytes less than that were evicted: the rest is pinned, held elsewhere, or not
+        /// there.
         shortfall: u64,
     },
-    /// None were.
+    /// No entries were evicted.
     Skipped(Skip),
 }
 
@@ -63,48 +64,53 @@ impl fmt::Display for Check {
     }
 }
 
-/// How a [`Pressure`] stands. The figures count since it was made.
+/// The state of a [`Pressure`]. The figures count since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Whether it evicts.
     pub is_enabled: bool,
-    /// What its source is called.
+    /// The name of its source.
     pub source: String,
-    /// The rules it goes by.
+    /// The rules it follows.
     pub rules: Rules,
     /// How often it checks.
     pub interval: Duration,
-    /// What the source said last, with what each [member](Sample::members) said if it is made of several.
+    /// What the source said last, with what each [member](Sample::members) said if it is made of
+    /// several.
     pub sample: Option<Sample>,
-    /// When, by the [clock of the process](crate::clock()).
+    /// When that was, by the [clock of the process](crate::clock()).
     pub sampled_at: Option<Instant>,
-    /// What the last check came to.
+    /// The result of the last check.
     pub check: Option<Check>,
-    /// How many bytes the last eviction came to, if there was one.
+    /// How many bytes the last eviction removed, if there was one.
     pub last_evicted_bytes: u64,
     /// When that was.
     pub last_evicted_at: Option<Instant>,
-    /// Checks.
+    /// How many checks there were.
     pub checks: u64,
-    /// Those that evicted something.
+    /// How many checks evicted something.
     pub evictions: u64,
-    /// Entries evicted.
+    /// How many entries were evicted.
     pub evicted_entries: u64,
-    /// Bytes evicted.
+    /// How many bytes were evicted.
     pub evicted_bytes: u64,
-    /// Samples that were not known.
+    /// How many samples were unknown.
     pub unknown: u64,
-    /// Checks that evicted nothing, for it would not help.
+    /// How many checks evicted nothing because it would not help.
     pub ineffective: u64,
 }
 
-/// Samples a source, and has caches give way where it says that memory is short: made by
-/// [`Runtime::pressure`]. Clones are the same; dropping them all leaves it to the runtime.
+/// Samples a source, and evicts from caches where it says that memory is short.
+/// [`Runtime::pressure`] makes it.
 ///
-/// Every setting can be changed while it runs, from any thread; a check under way ends with those it began
-/// with. A source that fails, panics or hangs is [visible](Self::status), and stops nothing: what is not known is no
-/// reason to evict. To try it out, [set a source](Self::set_source) that says what you like
-/// ([`from_fn`](super::from_fn)), and [force a check](Self::force_check).
+/// Clones are handles of the same monitor. When all are dropped, the monitor stays with the
+/// runtime.
+///
+/// Every setting can be changed while it runs, from any thread. A check in progress ends with the
+/// settings that it began with. A source that fails, panics or hangs is [visible](Self::status),
+/// and stops nothing: an unknown reading is no reason to evict. To try it out, [set a
+/// source](Self::set_source) that says what you like ([`from_fn`](super::from_fn)), and [force a
+/// check](Self::force_check).
 #[derive(Clone)]
 pub struct Pressure {
     shared: Arc<Shared<Check>>,
@@ -117,11 +123,11 @@ pub struct Pressure {
 struct Live {
     settings: ArcSwap<Settings>,
     sampler: ArcSwap<Sampler>,
-    /// But for the settings, which are those of the moment.
+    /// The status, except for the settings, which are those of the moment.
     status: ArcSwap<Status>,
     pool: Pool,
     clock: SharedClock,
-    /// Where it is seen that it is to stop.
+    /// Where a check sees that it is to stop.
     engine: OnceLock<Weak<Shared<Check>>>,
 }
 
@@ -133,7 +139,7 @@ struct Settings {
     gives_back: bool,
 }
 
-/// What a [`Pressure`] is to be like: [`Pressure::builder`].
+/// Builds a [`Pressure`]. [`Pressure::builder`] creates it.
 #[must_use = "a builder builds nothing until it is given to a runtime"]
 pub struct Builder {
     source: Box<dyn Source>,
@@ -144,7 +150,7 @@ pub struct Builder {
     after_evicting: Option<Hook>,
 }
 
-/// What is run after an eviction.
+/// The code that runs after an eviction.
 type Hook = Box<dyn FnMut(Check) + Send>;
 
 impl fmt::Debug for Builder {
@@ -154,27 +160,28 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// Where eviction begins and ends, and what bounds it: [from 85 % to 75 %](Rules::default) until set.
+    /// Sets where eviction begins and ends, and what bounds it. The default is [from 85 % to 75
+    /// %](Rules::default).
     pub fn rules(mut self, rules: Rules) -> Self {
         self.settings.rules = rules;
         self
     }
 
-    /// How often to check: every five seconds until set.
+    /// Sets how often to check. The default is every five seconds.
     ///
     /// # Errors
     ///
-    /// If it is below 100 us, or above 366 days.
+    /// Fails if the interval is below 100 us, or above 366 days.
     pub fn interval(mut self, interval: Duration) -> Result<Self, ConfigError> {
         self.schedule.interval = config::interval(interval)?;
         Ok(self)
     }
 
-    /// How long to wait for the source: a second until set.
+    /// Sets how long to wait for the source. The default is a second.
     ///
     /// # Errors
     ///
-    /// If it is zero.
+    /// Fails if the timeout is zero.
     pub fn timeout(mut self, timeout: Duration) -> Result<Self, ConfigError> {
         if timeout.is_zero() {
             return Err(ConfigError::new("timeout", "must be longer than zero"));
@@ -183,35 +190,39 @@ impl Builder {
         Ok(self)
     }
 
-    /// Whether it evicts; until set, it does.
+    /// Sets whether it evicts. The default is that it does.
     pub fn enabled(mut self, is_enabled: bool) -> Self {
         self.settings.is_enabled = is_enabled;
         self
     }
 
-    /// Whether [free memory is given back](release_free_memory) to the system after an eviction; until set,
-    /// it is.
+    /// Sets whether [free memory is given back](release_free_memory) to the system after an
+    /// eviction. The default is that it is.
     pub fn gives_back(mut self, gives_back: bool) -> Self {
         self.settings.gives_back = gives_back;
         self
     }
 
-    /// Runs `hook` after each check that evicted something, on the thread of the check and before the next reading: to
-    /// have an allocator give back what was freed. It is called after the eviction is in the [status](Pressure::status),
-    /// and after [`release_free_memory`] where that is not [switched off](Self::gives_back).
+    /// Runs `hook` after each check that evicted something, on the thread of the check and before
+    /// the next reading. The hook can make an allocator give back what was freed. It is called
+    /// after the eviction is in the [status](Pressure::status), and after [`release_free_memory`]
+    /// where that is not [switched off](Self::gives_back).
     ///
-    /// The hook is part of the check: one that waits for a check of the same [`Pressure`] waits for itself. A hook that
-    /// panics fails that check, and is called again after the next.
+    /// The hook is part of the check: a hook that waits for a check of the same [`Pressure`] waits
+    /// for itself. A hook that panics fails that check, and is called again after the next.
     ///
-    /// * jemalloc gives back all unused dirty pages by the call `arena.<i>.purge` with `MALLCTL_ARENAS_ALL` (4096) for
-    ///   all arenas: `tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0)`.
-    /// * mimalloc does by `mi_collect`: `libmimalloc_sys::mi_collect(true)`. It takes the calling thread's heap and what
-    ///   ended threads left; other threads give theirs back as they allocate.
+    /// * jemalloc gives back all unused dirty pages by `mallctl` with the name `arena.<i>.purge`
+    ///   and no other arguments. `MALLCTL_ARENAS_ALL` (4096) in it stands for all arenas:
+    ///   `mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0)` of
+    ///   `tikv_jemalloc_sys`.
+    /// * mimalloc does so by `mi_collect`: `libmimalloc_sys::mi_collect(true)`. It takes the
+    ///   calling thread's heap and what ended threads left. Other threads give theirs back as they
+    ///   allocate.
     ///
     /// ```
     /// use tidegate::pressure::{Check, Noop, Pool, Pressure};
     ///
-    /// /// Calls the allocator, as above.
+    /// /// Calls the allocator.
     /// fn purge() {}
     ///
     /// let builder = Pressure::builder(Noop::default(), &Pool::new())
@@ -229,7 +240,7 @@ impl Builder {
         self
     }
 
-    /// Checks also whenever this goes off.
+    /// Checks also whenever this alarm goes off.
     pub fn alarm(mut self, alarm: Alarm) -> Self {
         self.alarms.push(alarm);
         self
@@ -237,7 +248,7 @@ impl Builder {
 }
 
 impl Pressure {
-    /// One that samples `source` and has the caches of `pool` give way, to be described further.
+    /// Creates a builder for a monitor that samples `source` and evicts from the caches of `pool`.
     pub fn builder(source: impl Source + 'static, pool: &Pool) -> Builder {
         let settings = Settings {
             rules: Rules::default(),
@@ -250,44 +261,45 @@ impl Pressure {
         Builder { source, pool, schedule, settings, alarms: Vec::new(), after_evicting: None }
     }
 
-    /// Switches evicting on or off. Off, its source is not sampled either, but by [`sample`](Self::sample).
+    /// Switches evicting on or off. While it is off, only [`sample`](Self::sample) asks the source.
     pub fn enable(&self, is_enabled: bool) {
         self.live.change(|settings| settings.is_enabled = is_enabled);
     }
 
-    /// Another source, from the next check on; what was learned of the last one's is forgotten. Caches give
-    /// way only in what it measures.
+    /// Sets another source, from the next check on, and forgets what was learned of the last one.
+    /// Only what is held in the medium that it measures is evicted.
     ///
     /// # Errors
     ///
-    /// If the system cannot start a thread for it, or it panics when it is asked for its name and medium; then
-    /// nothing is changed.
+    /// Fails if the system cannot start a thread for the source, or the source panics when it is
+    /// asked for its name and medium. Then nothing is changed.
     pub fn set_source(&self, source: impl Source + 'static) -> std::io::Result<()> {
         self.live.sampler.store(Arc::new(Sampler::start(source)?));
         Ok(())
     }
 
-    /// Other watermarks, from the next check on.
+    /// Sets the watermarks, from the next check on.
     pub fn set_watermarks(&self, marks: Watermarks) {
         self.live.change(|settings| settings.rules = settings.rules.watermarks(marks));
     }
 
-    /// Other rules, from the next check on.
+    /// Sets the rules, from the next check on.
     pub fn set_rules(&self, rules: Rules) {
         self.live.change(|settings| settings.rules = rules);
     }
 
-    /// From now on, at every such interval.
+    /// Sets the interval of the checks, from now on.
     ///
     /// # Errors
     ///
-    /// If it is below 100 us, or above 366 days.
+    /// Fails if the interval is below 100 us, or above 366 days.
     pub fn set_interval(&self, interval: Duration) -> Result<(), ConfigError> {
         self.shared.set_interval(&self.task, config::interval(interval)?);
         Ok(())
     }
 
-    /// Asks the source, and remembers what it says; evicts nothing, and works also if it is disabled.
+    /// Asks the source, and remembers its answer. It evicts nothing, and works even if evicting is
+    /// switched off.
     pub fn sample(&self) -> Sample {
         let sampler = self.live.sampler.load_full();
         let sample = sampler.sample(self.live.settings.load().timeout, || true);
@@ -295,18 +307,21 @@ impl Pressure {
         sample
     }
 
-    /// Checks now, on this thread, whether the runtime is started or not; or, if a check is under way, waits for
-    /// that.
+    /// Checks now, on this thread, whether the runtime is started or not. If a check is in
+    /// progress, the call waits for that instead.
     ///
     /// # Errors
     ///
-    /// [`RunError::Failed`] if a cache's listener, a value's destructor or the [hook](Builder::after_evicting) panicked:
-    /// what was evicted all the same is in the [status](Self::status). [`RunError::Stopping`], [`RunError::Reentrant`].
+    /// * [`RunError::Failed`]: a cache's listener, a value's destructor or the
+    ///   [hook](Builder::after_evicting) panicked. What was evicted all the same is in the
+    ///   [status](Self::status).
+    /// * [`RunError::Stopping`]: the runtime is being stopped.
+    /// * [`RunError::Reentrant`]: the caller is itself called by a run, and could wait for itself.
     pub fn force_check(&self) -> Result<Check, RunError> {
         self.shared.trigger(&self.task, true)
     }
 
-    /// How it stands.
+    /// Returns the state of the monitor.
     pub fn status(&self) -> Status {
         let settings = **self.live.settings.load();
         let mut status = (**self.live.status.load()).clone();
@@ -317,7 +332,7 @@ impl Pressure {
         status
     }
 
-    /// How its thread is faring.
+    /// Returns the health of its thread.
     pub fn health(&self) -> Health {
         if !self.live.settings.load().is_enabled {
             return Health::Disabled;
@@ -325,7 +340,7 @@ impl Pressure {
         self.shared.health(&self.task, self.stalled_after)
     }
 
-    /// What its thread has done: runs are checks, and what is removed are entries.
+    /// Returns the metrics of its thread: its runs are checks, and its removals are entries.
     pub fn metrics(&self) -> Metrics {
         self.task.metrics()
     }
@@ -338,12 +353,12 @@ impl fmt::Debug for Pressure {
 }
 
 impl Runtime {
-    /// Has caches give way to memory pressure, on a thread of its own; at once if the runtime is started.
-    /// Stays until the runtime is dropped.
+    /// Evicts from caches under memory pressure, on a thread of its own. The thread runs at once if
+    /// the runtime is started. The monitor stays until the runtime is dropped.
     ///
     /// # Errors
     ///
-    /// If the name cannot be or is taken, or the system cannot start a thread.
+    /// Fails if the name is not allowed or is taken, or the system cannot start a thread.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -400,7 +415,7 @@ impl Runtime {
         for alarm in alarms {
             let checks = pressure.clone();
             threads.push(Arc::new(AlarmThread::new(alarm, move || {
-                // What it came to is in the status.
+                // Its result is in the status.
                 _ = checks.force_check();
             })));
         }
@@ -409,7 +424,7 @@ impl Runtime {
     }
 }
 
-/// The work of a check: to ask the source, and then to evict, a part at a step.
+/// Returns the work of a check: it asks the source, and then evicts, a part at a step.
 fn checking(name: String, live: Arc<Live>, mut hook: Option<Hook>) -> Step<Check> {
     let mut controller = Controller::default();
     let mut asked: Option<Arc<Sampler>> = None;
@@ -417,7 +432,8 @@ fn checking(name: String, live: Arc<Live>, mut hook: Option<Hook>) -> Step<Check
     Box::new(move || {
         let settings = **live.settings.load();
         let mut ours = match request.take() {
-            // Given up in the middle, long ago: what was done was done, and the rest is another's.
+            // It was given up in the middle, long ago: what it has done is done, and the rest is
+            // another check's.
             Some(old) if old.began.elapsed() > TOO_OLD => {
                 return live.conclude(&name, &mut controller, &settings, &old, hook.as_mut());
             }
@@ -442,25 +458,26 @@ fn checking(name: String, live: Arc<Live>, mut hook: Option<Hook>) -> Step<Check
     })
 }
 
-/// So much is evicted at a step, and then freed: what waits to be freed is still held.
+/// How much is evicted at a step, and then freed, because what waits to be freed is still held.
 const AT_A_STEP: u64 = 16 << 20;
 
-/// A request that was not seen to for so long is out of date.
+/// A request that was not continued for this long is out of date.
 const TOO_OLD: Duration = Duration::from_secs(10);
 
-/// What is to be evicted, and was.
+/// What is to be evicted, and what was.
 struct Request {
     medium: Medium,
     /// In bytes.
     target: u64,
     done: Shed,
     began: std::time::Instant,
-    /// Of a reading that counts something else: in parts per million of what was held, of so many bytes.
+    /// For a reading that does not count bytes: how many bytes were held, of which it asks a part,
+    /// in parts per million.
     share_of: Option<u64>,
 }
 
 impl Request {
-    /// So many bytes, as the reading counts.
+    /// Converts bytes to what the reading counts.
     fn in_its_measure(&self, bytes: u64) -> u64 {
         let share =
             |held: u64| (u128::from(bytes) * 1_000_000 / u128::from(held.max(1))).max(1) as u64;
@@ -482,7 +499,7 @@ impl Live {
         engine.is_none_or(|engine| !engine.is_stopping())
     }
 
-    /// What the source says, and what is to be done about it.
+    /// Asks the source, and returns its answer and what is to be done about it.
     fn ask(
         &self,
         controller: &mut Controller,
@@ -497,7 +514,7 @@ impl Live {
         let sample = sampler.sample(settings.timeout, || self.goes_on());
         self.sampled(&sample);
         let rests = rules.cooldown(rules.rest().max(sample.lag));
-        // A part of something else is asked of what is held.
+        // If the reading counts something else, the same part of what is held is asked for.
         let (reading, share_of) = match (sample.measure, sample.reading.share()) {
             (Measure::Share, Some(share)) => {
                 controller.set_rules(rests.in_parts());
@@ -521,7 +538,7 @@ impl Live {
         Ok(Request { medium, target, done, began, share_of })
     }
 
-    /// Evicts a part of what is asked for; whether there is more to be evicted.
+    /// Evicts a part of what is asked for. Returns whether there is more to be evicted.
     fn evict(&self, request: &mut Request) -> bool {
         let left = request.target.saturating_sub(request.done.bytes);
         let part = left.min(AT_A_STEP);
@@ -529,11 +546,11 @@ impl Live {
         request.done.entries = request.done.entries.saturating_add(shed.entries);
         request.done.bytes = request.done.bytes.saturating_add(shed.bytes);
         request.done.panicked |= shed.panicked;
-        // Where it comes to less, there is nothing else.
+        // If fewer bytes were evicted, there is nothing else.
         shed.bytes >= part && left > part
     }
 
-    /// Ends a request: what it came to.
+    /// Ends a request, and returns its result.
     fn conclude(
         &self,
         name: &str,
@@ -592,7 +609,7 @@ impl Live {
             after
         });
         let sample = self.status.load().sample.clone();
-        // Whoever collects is somebody else's code: what was evicted is evicted.
+        // The collector is code of the user's: if it panics, what was evicted is evicted.
         _ = contained(|| super::observe::checked(name, check, sample.as_ref()));
         check
     }

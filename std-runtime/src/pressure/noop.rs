@@ -2,8 +2,8 @@
 
 use super::{Medium, Sample, Source};
 
-/// Says that nothing is used of one byte, always: for configurations that have to name a source and want no eviction.
-/// Sources that cannot be read say so instead.
+/// Says that nothing is used of one byte, always: for configurations that have to name a source and
+/// want no eviction. Sources that cannot be read say so instead.
 ///
 /// ```
 /// use tidegate::pressure::{Noop, Reading, Source};

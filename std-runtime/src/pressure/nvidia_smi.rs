@@ -10,16 +10,16 @@ use super::{Medium, Sample, Source, Unknown};
 use crate::config::ConfigError;
 
 const PROGRAM: &str = "nvidia-smi";
-/// It takes a second to start a driver that nobody uses.
+/// Starting a driver that no program uses takes a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reads the memory of one device by running `nvidia-smi`: tens of milliseconds of a processor each time. It is never
-/// the sum of several devices, which hides the one that is full.
+/// Reads the memory of one device by running `nvidia-smi`: tens of milliseconds of a processor each
+/// time. It is never the sum of several devices, which hides the one that is full.
 ///
-/// A device is named by its number among those that this process may use, or by its [UUID](Self::uuid) or
-/// [place](Self::pci). `CUDA_VISIBLE_DEVICES`, as it was when the source was made, is honoured; where the list has
-/// numbers and CUDA's order is not the driver's, the source says so ([`Unknown::Denied`]). Instances of devices (MIG)
-/// are not among what `nvidia-smi` lists.
+/// A device is named by its number among those that this process may use, or by its
+/// [UUID](Self::uuid) or [place](Self::pci). `CUDA_VISIBLE_DEVICES`, as it was when the source was
+/// made, is honoured. Where the list has numbers and CUDA's order is not the driver's, the source
+/// says so ([`Unknown::Denied`]). `nvidia-smi` does not list instances of devices (MIG).
 #[derive(Clone, Debug)]
 pub struct NvidiaSmi {
     device: u32,
@@ -28,16 +28,18 @@ pub struct NvidiaSmi {
 }
 
 impl NvidiaSmi {
-    /// Creates a source for the device of this number, which is [`Medium::Device`] of the same.
+    /// Creates a source for the device of this number, which measures [`Medium::Device`] of the
+    /// same number.
     pub fn new(device: u32) -> Self {
         Self { device, card: Card::default(), visibility: Visibility::of_process() }
     }
 
-    /// Reads the device that has this UUID, as `nvidia-smi -L` prints it; the number stays what the process calls it.
+    /// Reads the device that has this UUID, as `nvidia-smi -L` prints it; the number stays what the
+    /// process calls it.
     ///
     /// # Errors
     ///
-    /// If it begins with neither `GPU-` nor `MIG-`, or has a space.
+    /// Fails if `uuid` begins with neither `GPU-` nor `MIG-`, or has a space.
     pub fn uuid(mut self, uuid: &str) -> Result<Self, ConfigError> {
         self.card = Card::uuid(uuid)?;
         Ok(self)
@@ -47,7 +49,7 @@ impl NvidiaSmi {
     ///
     /// # Errors
     ///
-    /// If it is not like `0000:65:00.0`, in hexadecimal digits.
+    /// Fails if `address` is not like `0000:65:00.0`, in hexadecimal digits.
     pub fn pci(mut self, address: &str) -> Result<Self, ConfigError> {
         self.card = Card::pci(address)?;
         Ok(self)
@@ -84,7 +86,7 @@ fn line(line: &str) -> Result<(u64, u64), Failure> {
     let garbage = || Failure::new(Unknown::Stale, says());
     let mut words = line.split(',');
     let (used, total) = words.next().zip(words.next()).ok_or_else(garbage)?;
-    // With its unit or without.
+    // The figure has its unit or not.
     let mib = |text: &str| {
         let number = text.trim().strip_suffix("MiB").unwrap_or(text).trim();
         number.parse::<u64>().ok()?.checked_mul(1 << 20)
@@ -93,7 +95,7 @@ fn line(line: &str) -> Result<(u64, u64), Failure> {
     if total == 0 || used > total { Err(garbage()) } else { Ok((used, total)) }
 }
 
-/// Runs it, and ends it if it takes too long.
+/// Runs `nvidia-smi`, and ends it if it takes too long.
 fn run() -> Result<String, Failure> {
     let query =
         ["--query-gpu=memory.used,memory.total,uuid,pci.bus_id", "--format=csv,noheader,nounits"];
@@ -126,7 +128,7 @@ fn run() -> Result<String, Failure> {
     if status.success() {
         return Ok(text);
     }
-    // It says why where it says what it found.
+    // It says why where it otherwise says what it found.
     let says = text.lines().next().unwrap_or("nothing");
     Err(Failure::new(Unknown::Unsupported, format!("{PROGRAM} ({status}) says: {says}")))
 }

@@ -1,5 +1,5 @@
-//! The memory of NVIDIA's devices, by the driver's own library: loaded when it is first asked for, and not
-//! linked.
+//! The memory of NVIDIA's devices, by the driver's own library. It is loaded when it is first
+//! needed, and not linked.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -16,16 +16,20 @@ use crate::config::ConfigError;
 /// Loading the library is not tried more often than this.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Reads the memory of one device. Where the library or the driver is missing, and where memory is the machine's
-/// own, that is said ([`Unknown::Unsupported`]); where the device is cut in instances (MIG) and this process
-/// may not see the whole, too ([`Unknown::Denied`]).
+/// Reads the memory of one device.
 ///
-/// A device is named by its number among those that this process may use, or by its [UUID](Self::uuid) or
-/// [place](Self::pci). `CUDA_VISIBLE_DEVICES`, as it was when the source was made, is honoured: under it number 0 is the
-/// first device of that list. Where the list has numbers and CUDA's order is not the driver's, the source says so
-/// ([`Unknown::Denied`]) and reads nobody else's device.
+/// The reading is [`Unknown::Unsupported`] where the library or the driver is missing, and where
+/// the device's memory is the machine's own. It is [`Unknown::Denied`] where the device is split
+/// into instances (MIG) and this process may not see the whole.
 ///
-/// A driver may hang in a call, with nothing to be done about it: this source then says nothing any more.
+/// A device is named by its number among those that this process may use, or by its
+/// [UUID](Self::uuid) or [place](Self::pci). `CUDA_VISIBLE_DEVICES`, as it was when the source was
+/// made, is honoured: under it number 0 is the first device of that list. Where the list has
+/// numbers and CUDA's order is not the driver's, the source says so ([`Unknown::Denied`]) and reads
+/// no other device.
+///
+/// A driver may hang in a call, and nothing can be done about it: this source then has no answer
+/// any more.
 #[derive(Debug)]
 pub struct Gpu {
     device: u32,
@@ -38,24 +42,26 @@ pub struct Gpu {
 #[derive(Debug)]
 enum Loaded {
     NotYet,
-    /// When it was tried, and why it came to nothing.
+    /// When loading was tried, and why it failed.
     Failed(Instant, Failure),
     Yes(Arc<Nvml>),
 }
 
 impl Gpu {
-    /// Creates a source for the device of this number, which is [`Medium::Device`] of the same.
+    /// Creates a source for the device of this number, which measures [`Medium::Device`] of the
+    /// same number.
     pub fn new(device: u32) -> Self {
         let (card, visibility) = (Card::default(), Visibility::of_process());
         Self { device, card, visibility, library: None, loaded: Loaded::NotYet }
     }
 
-    /// Reads the device that has this UUID, as `nvidia-smi -L` prints it; the number stays what the process calls it. An
-    /// instance (`MIG-..`) can be named, too, and a part of a UUID that only one device has.
+    /// Reads the device that has this UUID, as `nvidia-smi -L` prints it; the number stays what the
+    /// process calls it. The UUID may also be that of an instance (`MIG-..`), or a part that only
+    /// one device has.
     ///
     /// # Errors
     ///
-    /// If it begins with neither `GPU-` nor `MIG-`, or has a space.
+    /// Fails if `uuid` begins with neither `GPU-` nor `MIG-`, or has a space.
     ///
     /// ```
     /// use tidegate::pressure::{Gpu, Medium, Source};
@@ -73,7 +79,7 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// If it is not like `0000:65:00.0`, in hexadecimal digits.
+    /// Fails if `address` is not like `0000:65:00.0`, in hexadecimal digits.
     pub fn pci(mut self, address: &str) -> Result<Self, ConfigError> {
         self.card = Card::pci(address)?;
         Ok(self)
@@ -112,7 +118,7 @@ impl Gpu {
         let answer = found.and_then(|found| memory(&nvml, &found).map_err(|error| failure(&error)));
         answer.inspect_err(|failure| {
             if failure.why == Unknown::Stale {
-                // It may be the library that is out of order: load it anew, later.
+                // The library itself may be out of order: load it anew, later.
                 self.loaded = Loaded::Failed(Instant::now(), failure.clone());
             }
         })
@@ -128,7 +134,7 @@ impl Gpu {
     }
 }
 
-/// What the driver says of each device; one that does not answer has no identity.
+/// Returns what the driver says of each device; one that does not answer has no identity.
 fn identities(nvml: &Nvml) -> Result<Vec<Identity>, Failure> {
     let count = nvml.device_count().map_err(|error| failure(&error))?;
     let identity = |index| {
@@ -164,7 +170,7 @@ fn memory(nvml: &Nvml, found: &Found) -> Result<(u64, u64, String), NvmlError> {
     let used = memory.total.saturating_sub(memory.free);
     let is_possible = memory.free <= memory.total && memory.used <= memory.total;
     let name = device.name().unwrap_or_default();
-    // Of no memory, or more than there is, `Sample` makes what it is: not known.
+    // `Sample` makes a total of 0, or more used than there is, unknown.
     Ok((if is_possible { used } else { u64::MAX }, memory.total, name))
 }
 
@@ -176,7 +182,7 @@ fn failure(error: &NvmlError) -> Failure {
     Failure::new(why(error), says(error))
 }
 
-/// Whether it may not be said, cannot be said here, or is not said now.
+/// Returns whether the figure may not be read, cannot be read here, or cannot be read now.
 fn why(error: &NvmlError) -> Unknown {
     match error {
         NvmlError::NoPermission | NvmlError::OperatingSystem => Unknown::Denied,

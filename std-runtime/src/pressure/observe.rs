@@ -1,11 +1,11 @@
-//! What a look at a source came to, for the program that collects it: by the `metrics` facade and by `tracing`,
-//! each behind a feature of its name. Names are Prometheus's; keys never become labels.
+//! The result of a check, for the program that collects it: by the `metrics` facade and by
+//! `tracing`, each behind a feature of its name. Names are Prometheus's; keys never become labels.
 
 use super::{Check, Sample};
 #[cfg(feature = "metrics")]
 use super::{Measure, Reading};
 
-/// A source was sampled, and something done about it.
+/// Reports that a source was sampled, and what was done about it.
 #[cfg_attr(
     not(any(feature = "metrics", feature = "tracing")),
     expect(unused_variables, reason = "for those who collect")

@@ -1,4 +1,4 @@
-//! Caches that give way when memory is short.
+//! Caches that give up entries when memory is short.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -12,14 +12,17 @@ use super::{Medium, Sample, Source};
 use crate::config::{self, ConfigError};
 use crate::panics::{Foreign, caught_here, contained};
 
-/// Who gives way first: the lowest.
+/// Which caches give up entries first: those of the lowest priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(pub u8);
 
-/// Caches that give up entries when memory is short: the lowest priority first, and of one priority each in
-/// proportion to what it holds. Clones are the same pool.
+/// Caches that give up entries when memory is short.
 ///
-/// A limiter's buckets and a registry's leases are never given up for memory, so there is no way to add them.
+/// Caches of the lowest priority come first, and those of one priority give up entries in
+/// proportion to what each holds. Clones are the same pool.
+///
+/// A limiter's buckets and a registry's leases are never given up for memory, so there is no way to
+/// add them.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -54,15 +57,15 @@ struct Member {
     evictor: Mutex<Evictor>,
 }
 
-/// What a member is evicted with.
+/// What evicts from a member.
 struct Evictor {
     worker: Worker,
-    /// Something that was evicted may not be freed yet.
+    /// Whether something that was evicted may not be freed yet.
     owes: bool,
 }
 
-/// What gives way: of a cache, what is in some of its tiers. Asked without a lock, for listeners and destructors
-/// may ask, too.
+/// A part of a cache that gives up entries: what is in some of its tiers. It is asked without a
+/// lock, because listeners and destructors may ask, too.
 trait Part: Send + Sync {
     fn held(&self) -> Usage;
     fn evict(&self, bytes: u64, now: Instant, guard: &Guard) -> Evicted;
@@ -118,18 +121,20 @@ where
 pub(super) struct Shed {
     pub(super) entries: u64,
     pub(super) bytes: u64,
-    /// A listener or a destructor did.
+    /// Whether a listener or a destructor panicked.
     pub(super) panicked: bool,
 }
 
-/// So long what was evicted is waited for at a time: the domain may have more to free than that.
+/// How long to wait at a time until what was evicted is freed. The domain may have more to free
+/// than that.
 const TO_FREE: Duration = Duration::from_millis(20);
 
-/// So many times in a row nothing could be freed: somebody reads what was evicted.
+/// After how many times in a row without anything freed to stop waiting: a reader has what was
+/// evicted.
 const IN_VAIN: u32 = 8;
 
 impl Evictor {
-    /// Frees what was removed, but for what is being read.
+    /// Frees what was removed, except what is being read.
     fn free(&mut self, now: Instant) {
         let (start, mut in_vain) = (std::time::Instant::now(), 0);
         while in_vain < IN_VAIN && start.elapsed() < TO_FREE {
@@ -140,22 +145,23 @@ impl Evictor {
 }
 
 impl Pool {
-    /// Nobody yet.
+    /// Creates an empty pool.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds what a cache holds in some of its tiers, and says where that is: it is given up for a source that
-    /// measures that medium, and for no other. What the weigher says is taken for bytes: without one an entry
-    /// counts as one, and what weighs nothing is left alone.
+    /// Adds what a cache holds in some of its tiers, and says in which medium that is. It is given
+    /// up for a source that measures that medium, and for no other. The weigher's figures count as
+    /// bytes. Without a weigher an entry counts as one, and an entry that weighs nothing is left
+    /// alone.
     ///
-    /// Pressure evicts nothing while the cache holds no more than `floor` bytes in these tiers: a cache that is not the
-    /// cause of the pressure keeps that much. An eviction ends below the floor by less than its last entry. With a floor
-    /// of 0 pressure may take all.
+    /// Pressure evicts nothing while the cache holds no more than `floor` bytes in these tiers. So
+    /// a cache that is not the cause of the pressure keeps that much. An eviction ends below the
+    /// floor by less than its last entry. With a floor of 0 pressure may take all.
     ///
     /// # Errors
     ///
-    /// If the name is taken, empty, longer than 64 bytes, or has control characters.
+    /// Fails if the name is taken, empty, longer than 64 bytes, or has control characters.
     pub fn cache<K, V, E, S>(
         &self,
         name: &str,
@@ -175,9 +181,10 @@ impl Pool {
         self.enter(name, Box::new(Tiered { cache, tiers }), worker, medium, priority, floor)
     }
 
-    /// Adds a [`Cache`](crate::Cache), all of which is in the machine's memory. The pool holds a handle of the cache
-    /// until it is [removed](Self::remove). Without a weigher an entry counts as one byte. Eviction and `floor` are
-    /// as [`cache`](Self::cache) describes, which adds a cache of the engine.
+    /// Adds a [`Cache`](crate::Cache), all of which is in the machine's memory. The pool holds a
+    /// handle of the cache until it is [removed](Self::remove). Without a weigher an entry counts
+    /// as one byte. Eviction and `floor` are as [`cache`](Self::cache) describes, which adds a
+    /// cache of the engine.
     ///
     /// # Errors
     ///
@@ -228,19 +235,19 @@ impl Pool {
         }
         let member = Member { name: name.to_owned(), medium, priority, floor, part, evictor };
         members.push(Arc::new(Foreign::new(member)));
-        // Stable: of one priority in the order in which they came.
+        // Stable: members of one priority keep the order in which they were added.
         members.sort_by_key(|member| member.priority);
         Ok(())
     }
 
-    /// Takes a cache out; whether it was there.
+    /// Removes a cache. Returns whether it was there.
     pub fn remove(&self, name: &str) -> bool {
         let mut members = self.members();
         let Some(index) = members.iter().position(|member| member.name == name) else {
             return false;
         };
         let gone = members.remove(index);
-        // The last handle of a cache may go with it: not under the lock.
+        // The last handle of a cache may be dropped with it: not under the lock.
         drop(members);
         drop(gone);
         true
@@ -250,7 +257,7 @@ impl Pool {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is held in a medium.
+    /// Returns how many bytes are held in a medium.
     pub fn bytes(&self, medium: Medium) -> u64 {
         let members = self.members().clone();
         members
@@ -260,31 +267,34 @@ impl Pool {
             .fold(0, u64::saturating_add)
     }
 
-    /// A source that reads what the caches hold in a medium beside a budget that they share: with a
-    /// [`Pressure`](super::Pressure) of this pool, they are kept within it, as of every check.
+    /// Creates a source that reads what the caches hold in a medium, beside a budget that they
+    /// share. With a [`Pressure`](super::Pressure) of this pool, they are kept within it, as of
+    /// every check.
     pub fn budget(&self, medium: Medium, bytes: u64) -> PoolBudget {
         PoolBudget { pool: self.clone(), medium, bytes }
     }
 
-    /// Frees what was evicted of a medium and could not be freed then: else it would be asked for again.
+    /// Frees what was evicted of a medium and could not be freed then. Otherwise it would be asked
+    /// for again.
     pub(super) fn free(&self, medium: Medium, now: Instant) {
         let members = self.members().clone();
         for member in members.iter().filter(|member| member.medium == medium) {
             let Some(mut evictor) = member.free_evictor() else { continue };
             if std::mem::take(&mut evictor.owes) {
-                // A destructor that panics is somebody else's; what it belonged to is freed.
+                // A destructor that panics is code of the user's; the entry it belonged to is
+                // freed.
                 _ = contained(|| evictor.free(now));
             }
         }
     }
 
-    /// Has those of a medium give up so many bytes.
+    /// Makes the members of a medium give up this many bytes.
     pub(super) fn shed(&self, medium: Medium, bytes: u64, now: Instant) -> Shed {
         let members = self.members().clone();
         let of_medium: Vec<_> = members.iter().filter(|member| member.medium == medium).collect();
         let mut done = Shed::default();
         for equals in of_medium.chunk_by(|a, b| a.priority == b.priority) {
-            // Once each its part, and then whoever has something left.
+            // Each member gives up its part once, and then any that has something left.
             let held: Vec<_> = equals.iter().map(|member| member.above_its_floor()).collect();
             let sum = held.iter().map(|&bytes| u128::from(bytes)).sum::<u128>().max(1);
             let wanted = bytes.saturating_sub(done.bytes);
@@ -305,7 +315,7 @@ impl Member {
         self.part.held().bytes.saturating_sub(self.floor)
     }
 
-    /// Takes the evictor; `None` while another check has it.
+    /// Takes the evictor, or returns `None` while another check has it.
     fn free_evictor(&self) -> Option<MutexGuard<'_, Evictor>> {
         match self.evictor.try_lock() {
             Ok(evictor) => Some(evictor),
@@ -316,7 +326,7 @@ impl Member {
 
     fn shed(&self, bytes: u64, now: Instant, done: &mut Shed) {
         let before = self.part.held();
-        // What weighs nothing gives nothing.
+        // A cache that weighs nothing gives nothing.
         let bytes = bytes.min(before.bytes.saturating_sub(self.floor));
         if bytes == 0 {
             return;
@@ -327,11 +337,12 @@ impl Member {
         let caught = caught_here();
         let evicted = contained(|| self.part.evict(bytes, now, &evictor.worker.pin()));
         contained(|| evictor.free(now));
-        // Also those that were contained where the cache called its listener, or the domain a destructor.
+        // Panics count also if they were contained where the cache called its listener, or the
+        // domain a destructor.
         done.panicked |= caught_here() != caught;
         let (entries, bytes) = match evicted {
             Some(evicted) => (evicted.entries, evicted.bytes),
-            // As far as can be seen: others insert and evict meanwhile.
+            // As far as can be seen: other threads insert and evict meanwhile.
             None => {
                 let after = self.part.held();
                 let less = |of: fn(Usage) -> u64| of(before).saturating_sub(of(after));
@@ -351,7 +362,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// What the caches of a pool hold, beside a budget that they share: [`Pool::budget`].
+/// What the caches of a pool hold, beside a budget that they share. [`Pool::budget`] makes it.
 #[derive(Clone, Debug)]
 pub struct PoolBudget {
     pool: Pool,
@@ -369,7 +380,7 @@ impl Source for PoolBudget {
     }
 
     fn sample(&mut self) -> Sample {
-        // It may be exceeded.
+        // The budget may be exceeded.
         let held = self.pool.bytes(self.medium);
         Sample::beside(held, self.bytes, "what the caches hold, by their weighers")
     }

@@ -6,7 +6,7 @@ use super::cgroup::{Directory, Version, directory};
 use super::root::{Failure, Root};
 use super::{Measure, Sample, Source, Unknown};
 
-/// Who waits.
+/// Which tasks wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
     /// At least one task.
@@ -15,7 +15,7 @@ pub enum Stall {
     Full,
 }
 
-/// Over what the time is averaged.
+/// The time over which the average is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// Ten seconds.
@@ -26,9 +26,11 @@ pub enum Window {
     FiveMinutes,
 }
 
-/// The part of the time in which tasks waited for memory. Says how much it hurts, not how much there is; for
-/// what is evicted for it see [`Measure::Share`]. Without swap it rises late: what is held by a process is
-/// waited for by nobody until there is nothing left to give. Let it stand beside a source that counts bytes
+/// Reads the part of the time in which tasks waited for memory.
+///
+/// It says how much a shortage hurts, not how much memory there is. For what is evicted, see
+/// [`Measure::Share`]. Without swap it rises late: no task waits for memory that processes hold
+/// until there is nothing left to give. Use it beside a source that counts bytes
 /// ([`max_of`](super::max_of)), not in its place.
 #[derive(Clone, Debug)]
 pub struct Psi {
@@ -41,12 +43,12 @@ pub struct Psi {
 pub(super) const MACHINE: &str = "/proc/pressure/memory";
 
 impl Psi {
-    /// Of all tasks of the machine.
+    /// Creates a source for all tasks of the machine.
     pub fn of_machine(root: Root, stall: Stall, window: Window) -> Self {
         Self { root, of_cgroup: false, stall, window }
     }
 
-    /// Of those in the process's control group: version 2.
+    /// Creates a source for the tasks of the process's control group, in version 2.
     pub fn of_cgroup(root: Root, stall: Stall, window: Window) -> Self {
         Self { root, of_cgroup: true, stall, window }
     }
@@ -60,7 +62,7 @@ impl Psi {
     }
 }
 
-/// The file of the process's group.
+/// Returns the file of the process's group.
 pub(super) fn of_group(root: &Root) -> Result<String, Failure> {
     match directory(root)? {
         Directory { version: Version::Two, mount, below } => {
@@ -73,7 +75,7 @@ pub(super) fn of_group(root: &Root) -> Result<String, Failure> {
     }
 }
 
-/// The average that is asked for, in parts per million of the time.
+/// Returns the average that is asked for, in parts per million of the time.
 fn average(text: &str, stall: Stall, window: Window) -> Option<u32> {
     let name = match stall {
         Stall::Some => "some ",
@@ -86,7 +88,7 @@ fn average(text: &str, stall: Stall, window: Window) -> Option<u32> {
     };
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let percent = line.split_ascii_whitespace().find_map(|word| word.strip_prefix(key))?;
-    // In hundredths of a per cent.
+    // The figure is in hundredths of a per cent.
     let (whole, hundredths) = percent.split_once('.')?;
     if hundredths.len() != 2 {
         return None;

@@ -6,7 +6,8 @@ use super::{Sample, Source};
 
 const PATH: &str = "/proc/self/status";
 
-/// Reads the process's own resident bytes, beside a budget; without one, beside what the machine has.
+/// Reads the process's own resident bytes, beside a budget; without one, beside what the machine
+/// has.
 #[derive(Clone, Debug, Default)]
 pub struct Resident {
     root: Root,

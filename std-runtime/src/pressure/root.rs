@@ -8,11 +8,11 @@ use super::{Sample, Unknown};
 /// No file that is read here is longer.
 const LONGEST: u64 = 16 << 20;
 
-/// Where `/proc` and what is mounted are: `/`, or a copy of it.
+/// The place of `/proc` and of what is mounted: `/`, or a copy of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root(PathBuf);
 
-/// A file that says nothing: why.
+/// Why a file gave no figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) why: Unknown,
@@ -30,12 +30,12 @@ impl Failure {
         Self { why, detail: detail.into() }
     }
 
-    /// A file says what cannot be: `what`.
+    /// Makes the failure of a file that says something impossible.
     pub(super) fn impossible(path: &str, what: impl std::fmt::Display) -> Self {
         Self::new(Unknown::Stale, format!("{path}: {what}"))
     }
 
-    /// What a file says is not understood.
+    /// Makes the failure of a file that is not understood.
     pub(super) fn garbage(path: &str) -> Self {
         Self::new(Unknown::Stale, format!("{path}: not understood"))
     }
@@ -46,7 +46,8 @@ impl Failure {
                 Unknown::Unsupported
             }
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Unknown::Denied,
-            // EOPNOTSUPP has a kind of its own; a control group without what is asked for says EINVAL.
+            // EOPNOTSUPP has a kind of its own; a control group without what is asked for says
+            // EINVAL.
             _ => Unknown::Stale,
         };
         Self::new(why, format!("{path}: {error}"))
@@ -54,17 +55,17 @@ impl Failure {
 }
 
 impl Root {
-    /// That of the machine.
+    /// Returns the root of the machine.
     pub fn system() -> Self {
         Self(PathBuf::from("/"))
     }
 
-    /// A copy.
+    /// Returns a root that is a copy.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// Where an absolute path is.
+    /// Returns the path below this root for an absolute path.
     pub(super) fn path(&self, absolute: &str) -> PathBuf {
         self.0.join(Path::new(absolute.trim_start_matches('/')))
     }
@@ -78,7 +79,7 @@ impl Root {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The same; `None` if there is no such file.
+    /// Reads a file as [`read`](Self::read) does, or returns `None` if there is no such file.
     pub(super) fn read_if_there(&self, absolute: &str) -> Result<Option<String>, Failure> {
         match self.read(absolute) {
             Ok(text) => Ok(Some(text)),
@@ -94,13 +95,14 @@ impl Default for Root {
     }
 }
 
-/// Returns the value of a field: `MemTotal:   16 kB` in `/proc`, `inactive_file 16` in a control group. What is in kB
-/// is returned in bytes. `None` if there is no such field, or its value is not understood.
+/// Returns the value of a field: `MemTotal:   16 kB` in `/proc`, `inactive_file 16` in a control
+/// group. A value in kB is returned in bytes. Returns `None` if there is no such field, or its
+/// value is not understood.
 pub(super) fn field(text: &str, name: &str) -> Option<u64> {
     value(line(text, name)?)
 }
 
-/// Returns the value of a field that not every kernel has; `None` if there is no such field.
+/// Returns the value of a field that not every kernel has, or `None` if there is no such field.
 pub(super) fn field_if_there(text: &str, name: &str, path: &str) -> Result<Option<u64>, Failure> {
     let Some(line) = line(text, name) else { return Ok(None) };
     let garbage = || Failure::new(Unknown::Stale, format!("{path}: {name} is not understood"));

@@ -1,4 +1,4 @@
-//! A thread that asks a source, so that it may hang.
+//! A thread that asks a source, so that only this thread hangs if the source does.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::{Medium, Sample, Source, Unknown};
 use crate::panics::{Foreign, contained};
 
-/// Asks one source. Dropping it does not wait for an answer: a thread that hangs ends when its source does.
+/// Asks one source. Dropping it does not wait for an answer: a thread that hangs ends when its
+/// source does.
 pub(super) struct Sampler {
     channel: Arc<Channel>,
     name: String,
@@ -20,10 +21,10 @@ struct Channel {
 
 #[derive(Default)]
 struct State {
-    /// So many times it was to be asked, and so many times it was.
+    /// How many times the source was to be asked, and how many times it was.
     asked: u64,
     answered: u64,
-    /// Nobody waits for the answer any more: when it comes, it is of another time.
+    /// Whether no caller waits for the answer any more: when it comes, it is of another time.
     is_late: bool,
     sample: Option<Sample>,
     is_closed: bool,
@@ -34,7 +35,7 @@ impl Channel {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// False once nobody will ask any more.
+    /// Waits until the source is to be asked. Returns `false` once no caller will ask any more.
     fn wait_until_asked(&self) -> bool {
         let mut state = self.state();
         while state.asked == state.answered && !state.is_closed {
@@ -57,7 +58,7 @@ impl Sampler {
     pub(super) fn start(source: impl Source + 'static) -> std::io::Result<Self> {
         let channel =
             Arc::new(Channel { state: Mutex::new(State::default()), changed: Condvar::new() });
-        // These are its code, too, and so is its destructor, wherever it is dropped.
+        // These run the source's code, too, and so does its destructor, wherever it is dropped.
         let mut source = Foreign::new(source);
         let named = contained(|| (source.name(), source.medium()));
         let panicked = || std::io::Error::other("the source panicked when asked what it measures");
@@ -81,8 +82,8 @@ impl Sampler {
         self.medium
     }
 
-    /// Asks it, and waits for the answer while it goes on. An answer to what was asked before, and not waited
-    /// for to the end, is none: it is asked again.
+    /// Asks the source, and waits for the answer while `goes_on`. An answer to an earlier question
+    /// that was not waited for to the end does not count: the source is asked again.
     pub(super) fn sample(&self, timeout: Duration, goes_on: impl Fn() -> bool) -> Sample {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.channel.state();
@@ -113,21 +114,23 @@ impl Sampler {
     }
 }
 
-/// How often whoever waits looks whether it goes on.
+/// How often a waiting caller looks whether to continue.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A source that answers in time: [`within`].
+/// A source that answers in time. [`within`] makes it.
 pub struct Within {
     sampler: Sampler,
     timeout: Duration,
 }
 
-/// Has a source asked on a thread of its own, and waits for it no longer than this; then its reading is not
-/// known. A [`Pressure`](super::Pressure) does that with its source in any case.
+/// Makes a source that is asked on a thread of its own, and waited for no longer than `timeout`.
+/// After that its reading is unknown. A [`Pressure`](super::Pressure) does that with its source in
+/// any case.
 ///
 /// # Errors
 ///
-/// If the system cannot start a thread, or the source panics when it is asked for its name and medium.
+/// Fails if the system cannot start a thread, or the source panics when it is asked for its name
+/// and medium.
 ///
 /// ```
 /// use std::time::Duration;

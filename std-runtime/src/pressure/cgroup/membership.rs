@@ -10,8 +10,8 @@ pub(crate) enum Version {
     Two,
 }
 
-/// The directory of a group: where its hierarchy is mounted, and where it is below that, as far as that can
-/// be seen.
+/// The directory of a group: where its hierarchy is mounted, and where it is below that, as far as
+/// that can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directory {
     pub(crate) version: Version,
@@ -23,7 +23,7 @@ pub(crate) struct Directory {
 const MEMBERSHIP: &str = "/proc/self/cgroup";
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// The group that accounts for the process's memory.
+/// Returns the group that accounts for the process's memory.
 pub(crate) fn directory(root: &Root) -> Result<Directory, Failure> {
     let text = root.read(MEMBERSHIP)?;
     let (version, path) = membership(&text)?;
@@ -33,13 +33,13 @@ pub(crate) fn directory(root: &Root) -> Result<Directory, Failure> {
     match is_there.map_err(|error| Failure::of(&path, &error)) {
         Ok(true) => {}
         Err(failure) if failure.why != Unknown::Unsupported => return Err(failure),
-        // Outside of what is mounted here: all that can be seen is the mount.
+        // The group is outside of what is mounted here: all that can be seen is the mount.
         Ok(false) | Err(_) => directory.below = String::new(),
     }
     Ok(directory)
 }
 
-/// The version and the path of the group.
+/// Returns the version and the path of the group.
 fn membership(text: &str) -> Result<(Version, &str), Failure> {
     let mut two = None;
     for line in text.lines() {
@@ -59,7 +59,7 @@ fn membership(text: &str) -> Result<(Version, &str), Failure> {
     })
 }
 
-/// The controllers and the path of a line `id:controllers:path`.
+/// Returns the controllers and the path of a line `id:controllers:path`.
 fn entry(line: &str) -> Option<(&str, &str)> {
     // A path may have a colon.
     let mut parts = line.splitn(3, ':').skip(1);
@@ -67,7 +67,7 @@ fn entry(line: &str) -> Option<(&str, &str)> {
     Some((controllers, path.strip_suffix(" (deleted)").unwrap_or(path)))
 }
 
-/// Where the group is, by the mounts of its version.
+/// Returns where the group is, by the mounts of its version.
 fn mounted(version: Version, path: &str, mounts: &str) -> Result<Directory, Failure> {
     let mut found: Option<(bool, Directory)> = None;
     for mount in mounts.lines().filter_map(Mount::parse) {
@@ -103,7 +103,7 @@ struct Mount {
 }
 
 impl Mount {
-    /// From `id parent device root point options [fields] - type source options`.
+    /// Reads a line `id parent device root point options [fields] - type source options`.
     fn parse(line: &str) -> Option<Self> {
         let (before, after) = line.split_once(" - ")?;
         let mut before = before.split(' ').skip(3);
@@ -117,7 +117,7 @@ impl Mount {
         Some(Self { version, root: unescaped(root), point: unescaped(point) })
     }
 
-    /// Where a group is below this mount, if it is.
+    /// Returns where a group is below this mount, if it is.
     fn below(&self, path: &str) -> Option<String> {
         if path.split('/').any(|name| name == "..") {
             return None;
@@ -130,7 +130,7 @@ impl Mount {
     }
 }
 
-/// A path with `\040` for a space, and so on.
+/// Returns a path in which `\040` stood for a space, and so on.
 fn unescaped(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();

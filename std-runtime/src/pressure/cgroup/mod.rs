@@ -10,18 +10,22 @@ use super::{Sample, Source, Unknown};
 pub(super) use self::membership::{Directory, Version, directory};
 pub use self::usage::Reckoning;
 
-/// Reads the tightest limit of the process's control group and of all above it that can be seen: the one of which the
-/// largest part is used. A limit above what the machine has counts as that.
+/// Reads the tightest limit of the process's control group and of the groups above it that can be
+/// seen.
 ///
-/// What the kernel would give back does not count as used: see [`Reckoning`]. In version 2 a limit is `memory.max` or
-/// `memory.high`, whichever is lower; in version 1 it is `memory.limit_in_bytes` and what `hierarchical_memory_limit`
-/// says of groups that cannot be seen. All of it is read anew each time: limits may be changed, and processes moved.
+/// The tightest limit is the one of which the largest part is used. A limit above what the machine
+/// has counts as that. What the kernel would give back does not count as used: see [`Reckoning`].
+///
+/// In version 2 a limit is `memory.max` or `memory.high`, whichever is lower. In version 1 it is
+/// `memory.limit_in_bytes`, and for groups that cannot be seen `hierarchical_memory_limit`. All
+/// files are read anew each time, because limits may be changed, and processes moved.
 ///
 /// # Errors
 ///
-/// A group without a limit is [`Unknown::Unsupported`]. A limit that exists and cannot be read, or a figure that cannot
-/// be, makes the reading unknown and is named in the detail. What can be read is still used: where one of the two limits
-/// of a group can be read it counts, and without `memory.stat` all that the group holds does; the detail says so.
+/// A group without a limit is [`Unknown::Unsupported`]. A limit that exists and cannot be read, or
+/// an impossible figure, makes the reading unknown, and the detail names it. What can be read is
+/// still used, and the detail says so. If one of the two limits of a group can be read, it counts.
+/// Without `memory.stat`, everything that the group holds counts as used.
 #[derive(Clone, Debug, Default)]
 pub struct Cgroup {
     root: Root,
@@ -67,11 +71,11 @@ struct Level {
     detail: String,
 }
 
-/// From here on version 1 means "none": it says so by the largest multiple of a page, or by the largest
-/// number, of which kernels have used several.
+/// From here on version 1 means "none". It says so by the largest multiple of a page, or by the
+/// largest number, and kernels have used several.
 const NO_LIMIT: u64 = 1 << 62;
 
-/// A limit as a file gives it; `None` for none.
+/// Reads a limit as a file gives it; `None` for none.
 fn limit(text: &str, path: &str) -> Result<Option<u64>, Failure> {
     match text.trim() {
         "max" => Ok(None),
@@ -123,7 +127,7 @@ impl Group<'_> {
         limits
     }
 
-    /// Reads what the group uses of its limit; `None` if it has none.
+    /// Reads what the group uses of its limit, or `None` if it has none.
     fn level(
         &self,
         machine: Option<&Memory>,
@@ -177,7 +181,7 @@ impl Group<'_> {
             Version::Two => "memory.current",
         });
         let text = self.root.read(&path).map_err(|failure| match failure.why {
-            // The group is there: its figure is not known, and not absent.
+            // The group is there: its figure is unknown, and not absent.
             Unknown::Unsupported => Failure { why: Unknown::Stale, ..failure },
             _ => failure,
         })?;
@@ -200,7 +204,7 @@ impl Limits {
 }
 
 impl Level {
-    /// Whether a larger part of it is used; of equal parts, whether there is less.
+    /// Returns whether a larger part of this limit is used; of equal parts, whether there is less.
     fn is_tighter_than(&self, other: &Self) -> bool {
         let part = |of: &Self, beside: &Self| u128::from(of.used) * u128::from(beside.total);
         let parts = part(self, other).cmp(&part(other, self));
@@ -208,7 +212,7 @@ impl Level {
     }
 }
 
-/// The directories from a mount down.
+/// Returns the directories from a mount down.
 fn levels(mount: &str, below: &str) -> Vec<String> {
     let mut at = mount.trim_end_matches('/').to_owned();
     let mut levels = vec![at.clone()];

@@ -6,12 +6,12 @@ use super::membership::Version;
 /// How a [`Cgroup`](super::Cgroup) counts what its group holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reckoning {
-    /// As the kernel counts `MemAvailable`: pages of files that are clean and slabs that can be reclaimed do not count,
-    /// but for as much of the files as the kernel keeps in reserve.
+    /// As the kernel counts `MemAvailable`. Clean pages of files and slabs that can be reclaimed do
+    /// not count, except as much of the files as the kernel keeps in reserve.
     #[default]
     Available,
-    /// As the kubelet counts the working set: only inactive pages of files do not count. It evicts pods by this figure,
-    /// which takes files that were read twice for used.
+    /// As the kubelet counts the working set: only inactive pages of files do not count. It evicts
+    /// pods by this figure, which counts files that were read twice as used.
     WorkingSet,
 }
 
@@ -21,7 +21,7 @@ struct Names {
     active_file: &'static str,
     dirty: &'static str,
     writeback: &'static str,
-    /// Version 1 does not say.
+    /// The name of the slabs that can be reclaimed; version 1 has none.
     slab: Option<&'static str>,
 }
 
@@ -41,10 +41,11 @@ const TWO: Names = Names {
     slab: Some("slab_reclaimable"),
 };
 
-/// What the kernel keeps free of this much memory: its low watermark, in bytes. It gives up caches below that.
+/// Returns what the kernel keeps free of this much memory: its low watermark, in bytes. The kernel
+/// gives up caches below that.
 ///
-/// As it does, from the square root of 16 times the memory in kB, which is at most 256 MiB; a quarter more, or a
-/// thousandth of the memory if that is more.
+/// As in the kernel, the base is the square root of 16 times the memory in kB, and at most 256 MiB.
+/// The watermark is a quarter more than that, or a thousandth of the memory more if that is larger.
 fn low_watermark(total: u64) -> u64 {
     let total = total / 1_024;
     let least = total.saturating_mul(16).isqrt().min(256 << 10);
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn the_low_watermark_is_the_kernels() {
-        // A machine of 64 GiB has min_free_kbytes of 32768, and a thousandth of it is more than a quarter.
+        // A machine of 64 GiB has min_free_kbytes of 32768, and a thousandth of it is more than a
+        // quarter.
         assert_eq!(low_watermark(64 << 30), (32_768 + 67_108) * 1_024);
         assert_eq!(low_watermark(256 << 20), (2_048 + 512) * 1_024);
         assert_eq!(low_watermark(0), 0);
