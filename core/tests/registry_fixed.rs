@@ -37,8 +37,8 @@ fn m_c5_m_c7_m_c8_entries_come_and_go() {
     assert_eq!(it.advertise_for("z", 1, Duration::ZERO, NOW).expect("room").displaced, None);
     assert_eq!(it.resolve("z", NOW), None, "M-C7");
     let mut gone = Vec::new();
-    assert_eq!(it.prune(NOW, |id, value| gone.push((id.to_owned(), value))), 1);
-    assert_eq!((gone, it.prune(NOW, |_, _| ())), (vec![("z".to_owned(), 1)], 0));
+    assert_eq!(it.prune(|id, value| gone.push((id.to_owned(), value)), NOW), 1);
+    assert_eq!((gone, it.prune(|_, _| (), NOW)), (vec![("z".to_owned(), 1)], 0));
 }
 
 /// M1: a renewal is in time or it is none.

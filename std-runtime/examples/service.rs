@@ -75,10 +75,14 @@ impl Service {
         if self.registry.services().resolve("pages", now, &pin()).is_none() {
             return;
         }
-        let made = self.pages.get_or_load(&page, &clock(), |&page| {
-            // Comes from a database, perhaps.
-            Ok(vec![page as u8; 1_000 + (page % 50_000) as usize].into())
-        });
+        let made = self.pages.get_or_load(
+            &page,
+            |&page| {
+                // Comes from a database, perhaps.
+                Ok(vec![page as u8; 1_000 + (page % 50_000) as usize].into())
+            },
+            &clock(),
+        );
         if made.is_ok() {
             self.served.fetch_add(1, Ordering::Relaxed);
         }

@@ -70,7 +70,7 @@ fn load(cache: &Arc<Pages>, threads: u64, time: Duration) -> isize {
             scope.spawn(move || {
                 let mut key = thread << 32;
                 while !over.load(Ordering::Relaxed) {
-                    let loaded = cache.get_or_load(&key, &clock(), |_| Ok(vec![1; PAGE]));
+                    let loaded = cache.get_or_load(&key, |_| Ok(vec![1; PAGE]), &clock());
                     assert!(loaded.is_ok());
                     key += 1;
                 }

@@ -22,7 +22,7 @@ fn a_hit_and_a_valid_token_allocate_nothing() {
     let from_async = Refresher::from_async(move || std::future::ready(mint()));
     let from_async = wait::block_on(from_async.build()).expect("a token");
     let ask = || {
-        assert_eq!(pages.get_or_load(&1, &clock(), |_| Ok(10)), Ok(10));
+        assert_eq!(pages.get_or_load(&1, |_| Ok(10), &clock()), Ok(10));
         assert_eq!(token.get().map(|value| *value), Ok(7));
         let mut context = Context::from_waker(Waker::noop());
         let served = pin!(from_async.get_async()).poll(&mut context);
@@ -38,6 +38,6 @@ fn a_hit_and_a_valid_token_allocate_nothing() {
 
     // And it would be noticed: a task that waits for a miss allocates.
     let load = |_| std::future::ready(Ok(20));
-    assert_eq!(wait::block_on(pages.get_or_load_async(&2, &clock(), load)), Ok(20));
+    assert_eq!(wait::block_on(pages.get_or_load_async(&2, load, &clock())), Ok(20));
     assert!(allocations() > before);
 }

@@ -36,11 +36,15 @@ fn i_c7_of_many_callers_one_loads_and_all_have_its_value() {
         .map(|_| {
             let (pages, gate, loads) = (Arc::clone(&pages), Arc::clone(&gate), Arc::clone(&loads));
             std::thread::spawn(move || {
-                pages.get_or_load(&7, &clock(), |key| {
-                    loads.fetch_add(1, Ordering::SeqCst);
-                    gate.pass();
-                    Ok(key * 10)
-                })
+                pages.get_or_load(
+                    &7,
+                    |key| {
+                        loads.fetch_add(1, Ordering::SeqCst);
+                        gate.pass();
+                        Ok(key * 10)
+                    },
+                    &clock(),
+                )
             })
         })
         .collect();
@@ -63,16 +67,20 @@ fn a_loader_that_fails_or_panics_is_an_error_to_all_who_wait() {
         let leader = std::thread::spawn({
             let (pages, gate) = (Arc::clone(&pages), Arc::clone(&gate));
             move || {
-                pages.get_or_load(&7, &clock(), |_| {
-                    gate.pass();
-                    if panics { panic!("on purpose") } else { Err("on purpose".to_owned()) }
-                })
+                pages.get_or_load(
+                    &7,
+                    |_| {
+                        gate.pass();
+                        if panics { panic!("on purpose") } else { Err("on purpose".to_owned()) }
+                    },
+                    &clock(),
+                )
             }
         });
         gate.wait_for(1);
         let follower = std::thread::spawn({
             let pages = Arc::clone(&pages);
-            move || pages.get_or_load(&7, &clock(), |_| Ok(8))
+            move || pages.get_or_load(&7, |_| Ok(8), &clock())
         });
         std::thread::sleep(Duration::from_millis(50));
         gate.open();
@@ -85,7 +93,7 @@ fn a_loader_that_fails_or_panics_is_an_error_to_all_who_wait() {
         assert!(tidegate::caught_panics() > before || !panics);
         assert_eq!(pages.loading(), 0);
         // Nothing is cached of it.
-        assert!(pages.get_or_load(&7, &clock(), |_| Ok(9)).is_ok());
+        assert!(pages.get_or_load(&7, |_| Ok(9), &clock()).is_ok());
     }
 }
 
@@ -95,16 +103,20 @@ fn i5_a_caller_waits_no_longer_than_it_would_and_leaves_the_leader_alone() {
     let leader = std::thread::spawn({
         let (pages, gate) = (Arc::clone(&pages), Arc::clone(&gate));
         move || {
-            pages.get_or_load(&7, &clock(), |key| {
-                gate.pass();
-                Ok(*key)
-            })
+            pages.get_or_load(
+                &7,
+                |key| {
+                    gate.pass();
+                    Ok(*key)
+                },
+                &clock(),
+            )
         }
     });
     gate.wait_for(1);
     let start = std::time::Instant::now();
     let short = Duration::from_millis(20);
-    let timed_out = pages.get_or_load_within(&7, short, &clock(), |_| Ok(1));
+    let timed_out = pages.get_or_load_within(&7, short, |_| Ok(1), &clock());
     assert_eq!(timed_out, Err(LoadError::TimedOut));
     assert!(start.elapsed() >= short);
     gate.open();
@@ -115,32 +127,42 @@ fn i5_a_caller_waits_no_longer_than_it_would_and_leaves_the_leader_alone() {
 #[test]
 fn i9_a_loader_that_asks_for_its_own_key_is_told_so() {
     let pages = pages();
-    let nested = pages.get_or_load(&1, &clock(), |_| {
-        pages
-            .get_or_load(&2, &clock(), |_| match pages.get_or_load(&1, &clock(), |_| Ok(0)) {
-                Err(LoadError::Reentrant) => Ok(2),
-                other => panic!("{other:?}"),
-            })
-            .map_err(|error| error.to_string())
-    });
+    let nested = pages.get_or_load(
+        &1,
+        |_| {
+            pages
+                .get_or_load(
+                    &2,
+                    |_| match pages.get_or_load(&1, |_| Ok(0), &clock()) {
+                        Err(LoadError::Reentrant) => Ok(2),
+                        other => panic!("{other:?}"),
+                    },
+                    &clock(),
+                )
+                .map_err(|error| error.to_string())
+        },
+        &clock(),
+    );
     assert_eq!(nested, Ok(2));
 
-    let own = async |key: u32| match pages.get_or_load_async(&key, &clock(), async |_| Ok(0)).await
+    let own = async |key: u32| match pages.get_or_load_async(&key, async |_| Ok(0), &clock()).await
     {
         Err(LoadError::Reentrant) => Ok(3),
         other => panic!("{other:?}"),
     };
-    assert_eq!(block_on(pages.get_or_load_async(&3, &clock(), own)), Ok(3));
+    assert_eq!(block_on(pages.get_or_load_async(&3, own, &clock())), Ok(3));
 }
 
 #[test]
 fn tasks_on_one_thread_wait_for_each_other_and_are_not_taken_for_one() {
     let (pages, time) = (pages(), clock());
-    let mut loading = Box::pin(pages.get_or_load_async(&7, &time, async |_| {
-        std::future::pending::<Result<u32, String>>().await
-    }));
+    let mut loading = Box::pin(pages.get_or_load_async(
+        &7,
+        async |_| std::future::pending::<Result<u32, String>>().await,
+        &time,
+    ));
     assert_eq!(block_for(loading.as_mut(), Duration::from_millis(1)), Err(TimedOut));
-    let mut waiting = Box::pin(pages.get_or_load_async(&7, &time, async |_| Ok(8)));
+    let mut waiting = Box::pin(pages.get_or_load_async(&7, async |_| Ok(8), &time));
     assert_eq!(block_for(waiting.as_mut(), Duration::from_millis(1)), Err(TimedOut));
     // I-C11: the one who loads is gone; the one who waits does it.
     drop(loading);
@@ -159,14 +181,14 @@ fn i9_loads_side_by_side_are_not_taken_for_one() {
                 yields().await;
                 Ok(3)
             };
-            pages.get_or_load_async(&3, time, pause).await.map_err(|error| error.to_string())
+            pages.get_or_load_async(&3, pause, time).await.map_err(|error| error.to_string())
         };
-        let one = pages.get_or_load_async(&1, time, async |_| three().await);
-        let two = pages.get_or_load_async(&2, time, async |_| three().await);
+        let one = pages.get_or_load_async(&1, async |_| three().await, time);
+        let two = pages.get_or_load_async(&2, async |_| three().await, time);
         let (one, two) = joined(one, two).await;
         Ok(one.map_err(|error| error.to_string())? + two.map_err(|error| error.to_string())?)
     };
-    assert_eq!(block_on(pages.get_or_load_async(&0, &time, both)), Ok(6));
+    assert_eq!(block_on(pages.get_or_load_async(&0, both, &time)), Ok(6));
 }
 
 /// Pending once.
@@ -208,7 +230,7 @@ fn what_is_awaited_can_be_moved_between_threads() {
     }
     let (pages, time) = (pages(), clock());
     let load = |_| std::future::ready(Ok(1));
-    assert_eq!(block_on(moves(pages.get_or_load_async(&1, &time, load))), Ok(1));
+    assert_eq!(block_on(moves(pages.get_or_load_async(&1, load, &time))), Ok(1));
     let mint = || Ok::<_, String>(Minted { value: 1, ttl: Duration::from_secs(9).into() });
     let token = Refresher::builder(mint).build().expect("a token");
     let mint = || std::future::ready(Ok(Minted { value: 2, ttl: Duration::from_secs(9).into() }));
@@ -221,14 +243,14 @@ fn i13_a_stale_value_is_judged_when_the_load_has_ended() {
     let (time, second) = (ManualClock::new(), Duration::from_secs(1));
     let builder = usual().time_to_live(second * 10).stale_while_revalidate(second * 100);
     let pages: Pages = builder.build().expect("memory");
-    assert_eq!(pages.get_or_load(&1, &time, |_| Ok(10)), Ok(10));
+    assert_eq!(pages.get_or_load(&1, |_| Ok(10), &time), Ok(10));
     time.advance(second * 20);
     let takes_long = |_: &u32| {
         time.advance(second * 1_000);
         Err("on purpose".to_owned())
     };
     let failed = Err(LoadError::Failed("on purpose".to_owned()));
-    assert_eq!(pages.get_or_load(&1, &time, takes_long), failed);
+    assert_eq!(pages.get_or_load(&1, takes_long, &time), failed);
 }
 
 #[test]
@@ -238,7 +260,7 @@ fn a_task_whose_loader_panics_is_an_error_and_the_runtime_lives() {
         std::future::ready(()).await;
         panic!("on purpose")
     };
-    assert_eq!(block_on(pages.get_or_load_async(&7, &clock(), broken)), Err(LoadError::Panicked));
+    assert_eq!(block_on(pages.get_or_load_async(&7, broken, &clock())), Err(LoadError::Panicked));
     assert_eq!(pages.loading(), 0);
 }
 
@@ -250,16 +272,16 @@ fn a_stale_value_stands_in_while_another_is_loaded_and_when_that_fails() {
         .stale_while_revalidate(second * 100)
         .build()
         .expect("memory");
-    assert_eq!(pages.get_or_load(&1, &time, |_| Ok(10)), Ok(10));
+    assert_eq!(pages.get_or_load(&1, |_| Ok(10), &time), Ok(10));
     time.advance(second * 20);
     let inner = |_: &u32| {
         // Whoever comes meanwhile has the old one.
-        assert_eq!(pages.get_or_load(&1, &time, |_| Ok(0)), Ok(10));
+        assert_eq!(pages.get_or_load(&1, |_| Ok(0), &time), Ok(10));
         Err("on purpose".to_owned())
     };
-    assert_eq!(pages.get_or_load(&1, &time, inner), Ok(10));
-    assert_eq!(pages.get_or_load(&1, &time, |_| panic!("on purpose")), Ok(10));
-    assert_eq!(pages.get_or_load(&1, &time, |_| Ok(11)), Ok(11));
+    assert_eq!(pages.get_or_load(&1, inner, &time), Ok(10));
+    assert_eq!(pages.get_or_load(&1, |_| panic!("on purpose"), &time), Ok(10));
+    assert_eq!(pages.get_or_load(&1, |_| Ok(11), &time), Ok(11));
     assert_eq!(pages.get(&1, time.now(), &pin()), Some(&11));
 }
 
@@ -272,14 +294,18 @@ fn i7_whoever_waits_takes_over_when_the_lease_ends() {
     let hung = std::thread::spawn({
         let (pages, gate) = (Arc::clone(&pages), Arc::clone(&gate));
         move || {
-            pages.get_or_load(&7, &clock(), |_| {
-                gate.pass();
-                Ok(1)
-            })
+            pages.get_or_load(
+                &7,
+                |_| {
+                    gate.pass();
+                    Ok(1)
+                },
+                &clock(),
+            )
         }
     });
     gate.wait_for(1);
-    assert_eq!(pages.get_or_load(&7, &clock(), |_| Ok(2)), Ok(2));
+    assert_eq!(pages.get_or_load(&7, |_| Ok(2), &clock()), Ok(2));
     gate.open();
     assert_eq!(hung.join().unwrap(), Ok(1), "its own caller has its value");
     assert_eq!(pages.get(&7, clock().now(), &pin()), Some(&2), "nobody else");
@@ -353,7 +379,7 @@ fn a_listener_that_asks_for_what_was_loaded_has_it() {
     let (asked, told, time) = (Arc::clone(&place), Arc::clone(&answers), Arc::clone(&clock));
     let listener = move |key: &u32, _: &u32, cause: RemovalCause| {
         if let Some(pages) = asked.get() {
-            let answer = pages.get_or_load(key, &*time, |_| Ok(0));
+            let answer = pages.get_or_load(key, |_| Ok(0), &*time);
             told.lock().unwrap().push((cause, answer));
         }
     };
@@ -363,9 +389,9 @@ fn a_listener_that_asks_for_what_was_loaded_has_it() {
         .listener(listener);
     let pages: Arc<Pages> = Arc::new(pages.build().expect("memory"));
     assert!(place.set(Arc::clone(&pages)).is_ok());
-    assert_eq!(pages.get_or_load(&1, &*clock, |_| Ok(10)), Ok(10));
+    assert_eq!(pages.get_or_load(&1, |_| Ok(10), &*clock), Ok(10));
     clock.set(tidegate::Instant::from_secs(5));
-    assert_eq!(pages.get_or_load(&1, &*clock, |_| Ok(20)), Ok(20));
+    assert_eq!(pages.get_or_load(&1, |_| Ok(20), &*clock), Ok(20));
     let answers = std::mem::take(&mut *answers.lock().unwrap());
     assert_eq!(answers, [(RemovalCause::Expired, Ok(20))]);
 }
@@ -376,7 +402,7 @@ fn a_future_is_dropped_as_part_of_its_load() {
     struct Asks(Arc<Pages>, Arc<Mutex<Answer>>);
     impl Drop for Asks {
         fn drop(&mut self) {
-            *self.1.lock().unwrap() = Some(self.0.get_or_load(&7, &clock(), |_| Ok(0)));
+            *self.1.lock().unwrap() = Some(self.0.get_or_load(&7, |_| Ok(0), &clock()));
         }
     }
 
@@ -384,13 +410,17 @@ fn a_future_is_dropped_as_part_of_its_load() {
     let (pages, answer) = (pages(), Arc::default());
     let asks = Asks(Arc::clone(&pages), Arc::clone(&answer));
     let time = clock();
-    let never = pages.get_or_load_async(&7, &time, |_| async move {
-        let _asks = asks;
-        std::future::pending().await
-    });
+    let never = pages.get_or_load_async(
+        &7,
+        |_| async move {
+            let _asks = asks;
+            std::future::pending().await
+        },
+        &time,
+    );
     assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOut));
     assert_eq!(answer.lock().unwrap().take(), Some(Err(LoadError::Reentrant)));
-    assert_eq!(pages.get_or_load(&7, &clock(), |_| Ok(70)), Ok(70));
+    assert_eq!(pages.get_or_load(&7, |_| Ok(70), &clock()), Ok(70));
 }
 
 /// Polls once, with a waker that does nothing.
@@ -414,17 +444,22 @@ fn wakers_that_panic_take_no_result_from_the_leader() {
         let (pages, time) = (pages(), clock());
         let waker = Waker::from(Arc::new(Panicking));
         let mut waiting = Vec::new();
-        let result = pages.get_or_load(&7, &clock(), |_| {
-            for _ in 0..3 {
-                let mut follower =
-                    Box::pin(async { pages.get_or_load_async(&7, &time, async |_| Ok(8)).await });
-                // As tasks of others', on this thread.
-                let poll = follower.as_mut().poll(&mut Context::from_waker(&waker));
-                assert_eq!(poll, Poll::Pending);
-                waiting.push(follower);
-            }
-            if fails { Err("on purpose".to_owned()) } else { Ok(70) }
-        });
+        let result = pages.get_or_load(
+            &7,
+            |_| {
+                for _ in 0..3 {
+                    let mut follower = Box::pin(async {
+                        pages.get_or_load_async(&7, async |_| Ok(8), &time).await
+                    });
+                    // As tasks of others', on this thread.
+                    let poll = follower.as_mut().poll(&mut Context::from_waker(&waker));
+                    assert_eq!(poll, Poll::Pending);
+                    waiting.push(follower);
+                }
+                if fails { Err("on purpose".to_owned()) } else { Ok(70) }
+            },
+            &clock(),
+        );
         let expected = if fails { Err(LoadError::Failed("on purpose".to_owned())) } else { Ok(70) };
         assert_eq!((result, pages.loading()), (expected.clone(), 0));
         for follower in waiting {
@@ -438,7 +473,7 @@ fn a_listener_that_panics_takes_no_result_from_the_leader() {
     let listener = |_: &u32, _: &u32, _: RemovalCause| panic!("on purpose");
     let pages: Pages = usual().max_entries(2).listener(listener).build().expect("memory");
     for key in 0..10 {
-        assert_eq!(pages.get_or_load(&key, &clock(), |key| Ok(key * 10)), Ok(key * 10));
+        assert_eq!(pages.get_or_load(&key, |key| Ok(key * 10), &clock()), Ok(key * 10));
         assert_eq!(pages.get(&key, clock().now(), &pin()), Some(&(key * 10)));
     }
     assert_eq!((pages.loading(), pages.counters().evicted), (0, 8));
@@ -494,7 +529,7 @@ fn a_copy_that_panics_is_an_error_to_the_caller_that_would_have_it() {
     let now = time.now();
     rows.insert(1, Slow(1, Arc::clone(&time), Duration::MAX), now, &pin()).ok().expect("room");
     let never = |_: &u32| panic!("it is cached");
-    let result = rows.get_or_load(&1, &*time, never).map(|row| row.0);
+    let result = rows.get_or_load(&1, never, &*time).map(|row| row.0);
     assert_eq!(result, Err(LoadError::Panicked));
 }
 
@@ -506,7 +541,7 @@ fn a_load_is_not_taken_for_a_caller_of_the_user_s() {
         panic!("nobody else loads");
     };
     for _ in 0..20_000 {
-        let waiting = std::pin::pin!(pages.get_or_load_async(&7, &time, async |_| Ok(8)));
+        let waiting = std::pin::pin!(pages.get_or_load_async(&7, async |_| Ok(8), &time));
         assert_eq!(poll_once(waiting), Poll::Pending, "a stranger can wait");
     }
     assert_eq!(loading.complete(7, time.now(), &pin()), Ok(7));
@@ -518,18 +553,22 @@ fn a_load_is_not_taken_for_a_caller_of_the_user_s() {
 fn a_task_on_the_thread_of_a_loader_is_not_taken_for_it() {
     let _watched = watchdog("a task on the thread of a loader");
     let (pages, time) = (pages(), clock());
-    let mut stranger = Box::pin(pages.get_or_load_async(&7, &time, async |_| Ok(8)));
-    let loaded = pages.get_or_load(&7, &clock(), |_| {
-        let own = pages.get_or_load_async(&7, &time, async |_| Ok(9));
-        assert_eq!(block_on(own), Err(LoadError::Reentrant));
-        let nested = pages.get_or_load(&7, &clock(), |_| Ok(9));
-        assert_eq!(nested, Err(LoadError::Reentrant), "to block here is to wait for itself");
-        block_on(std::future::poll_fn(|_| {
-            assert_eq!(poll_once(stranger.as_mut()), Poll::Pending, "it can wait");
-            Poll::Ready(())
-        }));
-        Ok(70)
-    });
+    let mut stranger = Box::pin(pages.get_or_load_async(&7, async |_| Ok(8), &time));
+    let loaded = pages.get_or_load(
+        &7,
+        |_| {
+            let own = pages.get_or_load_async(&7, async |_| Ok(9), &time);
+            assert_eq!(block_on(own), Err(LoadError::Reentrant));
+            let nested = pages.get_or_load(&7, |_| Ok(9), &clock());
+            assert_eq!(nested, Err(LoadError::Reentrant), "to block here is to wait for itself");
+            block_on(std::future::poll_fn(|_| {
+                assert_eq!(poll_once(stranger.as_mut()), Poll::Pending, "it can wait");
+                Poll::Ready(())
+            }));
+            Ok(70)
+        },
+        &clock(),
+    );
     assert_eq!((loaded, block_on(stranger)), (Ok(70), Ok(70)));
 }
 
@@ -539,15 +578,19 @@ fn a_task_that_is_polled_late_does_not_get_what_has_ended() {
     let (time, second) = (ManualClock::new(), Duration::from_secs(1));
     let pages: Pages = usual().time_to_live(second * 10).build().expect("memory");
     let mut waiting = Vec::new();
-    let loaded = pages.get_or_load(&7, &time, |_| {
-        waiting = (0..2)
-            .map(|_| Box::pin(pages.get_or_load_async(&7, &time, async |_| Ok(71))))
-            .collect();
-        for follower in &mut waiting {
-            assert_eq!(poll_once(follower.as_mut()), Poll::Pending);
-        }
-        Ok(70)
-    });
+    let loaded = pages.get_or_load(
+        &7,
+        |_| {
+            waiting = (0..2)
+                .map(|_| Box::pin(pages.get_or_load_async(&7, async |_| Ok(71), &time)))
+                .collect();
+            for follower in &mut waiting {
+                assert_eq!(poll_once(follower.as_mut()), Poll::Pending);
+            }
+            Ok(70)
+        },
+        &time,
+    );
     assert_eq!(loaded, Ok(70));
     let late = waiting.pop().expect("two");
     time.advance(second * 9);
@@ -577,7 +620,7 @@ fn a_value_that_ends_while_it_is_copied_is_loaded_anew() {
             };
             drop(loading);
         }
-        let result = rows.get_or_load(&1, &time, |_| Ok(row(2, Duration::ZERO)));
+        let result = rows.get_or_load(&1, |_| Ok(row(2, Duration::ZERO)), &time);
         assert_eq!(result.map(|row| row.0), Ok(2), "stale {stale}");
     }
 }
@@ -589,21 +632,25 @@ fn what_was_read_before_a_write_is_not_kept_after_it() {
     let loader = std::thread::spawn({
         let (pages, gate) = (Arc::clone(&pages), Arc::clone(&gate));
         move || {
-            pages.get_or_load(&7, &clock(), |_| {
-                gate.pass();
-                Ok(1)
-            })
+            pages.get_or_load(
+                &7,
+                |_| {
+                    gate.pass();
+                    Ok(1)
+                },
+                &clock(),
+            )
         }
     });
     gate.wait_for(1);
     let mut waiting = Box::pin(async {
         let time = clock();
-        pages.get_or_load_async(&7, &time, async |_| Ok(3)).await
+        pages.get_or_load_async(&7, async |_| Ok(3), &time).await
     });
     assert_eq!(poll_once(waiting.as_mut()), Poll::Pending);
     assert_eq!(pages.invalidate(&7, clock().now(), &pin()), None);
     let patience = Duration::from_secs(20);
-    let after = pages.get_or_load_within(&7, patience, &clock(), |_| Ok(2));
+    let after = pages.get_or_load_within(&7, patience, |_| Ok(2), &clock());
     assert_eq!(after, Ok(2), "begins after the write");
     gate.open();
     assert_eq!(loader.join().unwrap(), Ok(1));
@@ -622,7 +669,7 @@ fn a_stale_value_is_had_within_the_bound_while_the_load_goes_on() {
     let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
     let (pages, gate, short) = (refreshed(second), Gate::new(), Duration::from_millis(20));
     let on_a_thread = |load: tidegate::LoadTask| _ = std::thread::spawn(move || load.run());
-    let first = pages.get_or_refresh(&7, second * 60, &time, |_| Ok(1), on_a_thread);
+    let first = pages.get_or_refresh(&7, second * 60, |_| Ok(1), on_a_thread, &time);
     assert_eq!(first, Ok(1));
     time.advance(second * 20);
     let held = Arc::clone(&gate);
@@ -631,12 +678,12 @@ fn a_stale_value_is_had_within_the_bound_while_the_load_goes_on() {
         Ok(2)
     };
     let start = std::time::Instant::now();
-    assert_eq!(pages.get_or_refresh(&7, short, &time, load, on_a_thread), Ok(1));
+    assert_eq!(pages.get_or_refresh(&7, short, load, on_a_thread, &time), Ok(1));
     assert!(start.elapsed() < second * 10 && start.elapsed() >= short, "{:?}", start.elapsed());
     assert_eq!(pages.loading(), 1, "it goes on");
     // Others have the stale one at once, and load nothing.
     let never = |_: &u32| panic!("another loads");
-    assert_eq!(pages.get_or_refresh(&7, short, &time, never, on_a_thread), Ok(1));
+    assert_eq!(pages.get_or_refresh(&7, short, never, on_a_thread, &time), Ok(1));
     gate.wait_for(1);
     gate.open();
     wait_until(|| pages.loading() == 0);
@@ -650,10 +697,10 @@ fn a_stale_value_is_had_within_the_bound_while_the_load_goes_on() {
         held.pass();
         Ok(3)
     };
-    let late = pages.get_or_refresh(&7, short, &time, load, on_a_thread);
+    let late = pages.get_or_refresh(&7, short, load, on_a_thread, &time);
     assert_eq!(late, Err(LoadError::TimedOut));
     gate.open();
-    assert_eq!(pages.get_or_refresh(&7, second * 60, &time, |_| Ok(4), on_a_thread), Ok(3));
+    assert_eq!(pages.get_or_refresh(&7, second * 60, |_| Ok(4), on_a_thread, &time), Ok(3));
 }
 
 /// A load that is dropped, or fails, leaves a stale value to its caller and the claim to the next.
@@ -661,20 +708,20 @@ fn a_stale_value_is_had_within_the_bound_while_the_load_goes_on() {
 fn a_load_that_is_dropped_leaves_loading_to_the_next() {
     let (time, second) = (Arc::new(ManualClock::new()), Duration::from_secs(1));
     let pages = refreshed(second);
-    let nothing = pages.get_or_refresh(&7, second, &time, |_| Ok(1), drop);
+    let nothing = pages.get_or_refresh(&7, second, |_| Ok(1), drop, &time);
     assert_eq!((nothing, pages.loading()), (Err(LoadError::Abandoned), 0));
     let here = |load: tidegate::LoadTask| load.run();
-    assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(1), here), Ok(1));
+    assert_eq!(pages.get_or_refresh(&7, second, |_| Ok(1), here, &time), Ok(1));
     time.advance(second * 20);
-    assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(2), drop), Ok(1));
+    assert_eq!(pages.get_or_refresh(&7, second, |_| Ok(2), drop, &time), Ok(1));
     let panics = |_| panic!("on purpose");
-    assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(2), panics), Ok(1));
+    assert_eq!(pages.get_or_refresh(&7, second, |_| Ok(2), panics, &time), Ok(1));
     let fails = |_: &u32| Err("on purpose".to_owned());
-    assert_eq!(pages.get_or_refresh(&7, second, &time, fails, here), Ok(1));
+    assert_eq!(pages.get_or_refresh(&7, second, fails, here, &time), Ok(1));
     let panics = |_: &u32| panic!("on purpose");
-    assert_eq!(pages.get_or_refresh(&7, second, &time, panics, here), Ok(1));
+    assert_eq!(pages.get_or_refresh(&7, second, panics, here, &time), Ok(1));
     assert_eq!(pages.loading(), 0);
-    assert_eq!(pages.get_or_refresh(&7, second, &time, |_| Ok(2), here), Ok(2));
+    assert_eq!(pages.get_or_refresh(&7, second, |_| Ok(2), here, &time), Ok(2));
 }
 
 #[test]
@@ -686,7 +733,7 @@ fn a_task_has_a_stale_value_when_its_timer_ends_and_the_load_goes_on() {
     {
         let spawn = |load| spawned.push(load);
         let mut first =
-            Box::pin(pages.get_or_refresh_async(&7, never(), &time, async |_| Ok(1), spawn));
+            Box::pin(pages.get_or_refresh_async(&7, never(), async |_| Ok(1), spawn, &time));
         assert_eq!(poll_once(first.as_mut()), Poll::Pending);
         // Dropped, it leaves the load alone.
     }
@@ -696,7 +743,7 @@ fn a_task_has_a_stale_value_when_its_timer_ends_and_the_load_goes_on() {
     time.advance(second * 20);
     let soon = async { yields().await };
     let spawn = |load| spawned.push(load);
-    let stale = pages.get_or_refresh_async(&7, soon, &time, async |_| Ok(2), spawn);
+    let stale = pages.get_or_refresh_async(&7, soon, async |_| Ok(2), spawn, &time);
     assert_eq!((block_on(stale), pages.loading()), (Ok(1), 1));
     block_on(spawned.pop().expect("the load"));
     assert_eq!(pages.get(&7, time.now(), &pin()), Some(&2));
@@ -729,7 +776,7 @@ fn a_write_during_the_spawn_detaches_the_load() {
             write(3);
             load.run();
         };
-        assert_eq!(pages.get_or_refresh(&7, second * 60, &time, old, here), Ok(2));
+        assert_eq!(pages.get_or_refresh(&7, second * 60, old, here, &time), Ok(2));
         assert_eq!((stored(), pages.loading()), (there(3), 0));
         time.advance(second * 20);
         let gate = Gate::new();
@@ -744,7 +791,7 @@ fn a_write_during_the_spawn_detaches_the_load() {
             held.pass();
             Ok(2)
         };
-        assert_eq!(pages.get_or_refresh(&7, second * 60, &time, load, elsewhere), Ok(2));
+        assert_eq!(pages.get_or_refresh(&7, second * 60, load, elsewhere, &time), Ok(2));
         wait_until(|| pages.loading() == 0);
         assert_eq!(stored(), there(4));
 
@@ -755,7 +802,7 @@ fn a_write_during_the_spawn_detaches_the_load() {
             write(5);
             drop(load);
         };
-        let answer = pages.get_or_refresh(&7, second * 60, &time, old, dropped);
+        let answer = pages.get_or_refresh(&7, second * 60, old, dropped, &time);
         let expected = if inserts { Ok(4) } else { Err(LoadError::Abandoned) };
         assert_eq!((answer, stored(), pages.loading()), (expected, there(5), 0));
         time.advance(second * 20);
@@ -764,11 +811,11 @@ fn a_write_during_the_spawn_detaches_the_load() {
             write(6);
             kept = Some(load);
         };
-        let answer = pages.get_or_refresh(&7, second / 50, &time, old, keeps);
+        let answer = pages.get_or_refresh(&7, second / 50, old, keeps, &time);
         let expected = if inserts { Ok(5) } else { Err(LoadError::TimedOut) };
         assert_eq!((answer, stored(), pages.loading()), (expected, there(6), 1));
         // The next caller does not wait for it.
-        let next = pages.get_or_refresh(&7, second * 60, &time, |_| Ok(8), tidegate::LoadTask::run);
+        let next = pages.get_or_refresh(&7, second * 60, |_| Ok(8), tidegate::LoadTask::run, &time);
         assert_eq!(next, Ok(there(6).unwrap_or(8)));
         kept.expect("the load").run();
         assert_eq!((stored(), pages.loading()), (Some(there(6).unwrap_or(8)), 0));
@@ -792,14 +839,14 @@ fn a_write_during_the_spawn_of_a_task_detaches_the_load() {
             kept = Some(load);
         };
         let soon = async { yields().await };
-        let answer = pages.get_or_refresh_async(&7, soon, &time, async |_| Ok(2), spawn);
+        let answer = pages.get_or_refresh_async(&7, soon, async |_| Ok(2), spawn, &time);
         let expected = if has_stale { Ok(1) } else { Err(LoadError::TimedOut) };
         assert_eq!((block_on(answer), pages.loading()), (expected, 1));
         let never = std::future::pending::<()>;
         let mut next: Option<LoadFuture> = None;
         {
             let spawn = |load| next = Some(load);
-            let answer = pages.get_or_refresh_async(&7, never(), &time, async |_| Ok(8), spawn);
+            let answer = pages.get_or_refresh_async(&7, never(), async |_| Ok(8), spawn, &time);
             let mut answer = Box::pin(answer);
             assert_eq!(poll_once(answer.as_mut()), Poll::Pending, "another load, of its own");
         }

@@ -77,12 +77,12 @@ fn e2_a_token_or_a_cached_value_that_ended_while_suspended_is_not_handed_out() {
         .time_to_live(Duration::from_secs(600))
         .build()
         .expect("memory");
-    assert_eq!(pages.get_or_load(&1, &clock(), |_| Ok(10)), Ok(10));
+    assert_eq!(pages.get_or_load(&1, |_| Ok(10), &clock()), Ok(10));
     assert_eq!((token.get().as_deref(), token.current().as_deref()), (Ok(&0), Some(&0)));
     suspend(601);
     assert_eq!(token.current(), None);
     assert_eq!(token.get().as_deref(), Ok(&1));
-    assert_eq!(pages.get_or_load(&1, &clock(), |_| Ok(11)), Ok(11));
+    assert_eq!(pages.get_or_load(&1, |_| Ok(11), &clock()), Ok(11));
 }
 
 /// A sandbox may refuse the clock, from the start or later.

@@ -33,7 +33,7 @@ use crate::time::{Instant, Ttl};
 /// services.renew(&lease, now + Duration::from_secs(200))?;
 /// let end = now + Duration::from_secs(500);
 /// assert!(services.resolve("double", end).is_none());
-/// assert_eq!(services.prune(end, |_, _| ()), 1);
+/// assert_eq!(services.prune(|_, _| (), end), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -247,7 +247,7 @@ impl<V, const N: usize, const ID: usize> FixedRegistry<V, N, ID> {
 
     /// Removes the entries that have ended, hands each to `gone`, and returns how many there were.
     /// The call looks at all `N` entries for each one that it removes.
-    pub fn prune(&mut self, now: Instant, mut gone: impl FnMut(&str, V)) -> usize {
+    pub fn prune(&mut self, mut gone: impl FnMut(&str, V), now: Instant) -> usize {
         let mut pruned = 0;
         while let Some((id, _)) = self.entries.iter().find(|(_, leased)| leased.is_past(now)) {
             let id = id.clone();

@@ -239,7 +239,7 @@ where
         };
         let shared = &*self.shared;
         let result =
-            caught(|| blocking(&shared.engine, key, None, &shared.clock, load, is_for::<E>));
+            caught(|| blocking(&shared.engine, key, None, load, is_for::<E>, &shared.clock));
         resume(payload);
         match (result, init) {
             // There is no room for a load that others could join: this caller has its own.
@@ -264,7 +264,7 @@ where
         let result = {
             let polled = &mut polled;
             let load = move |_: K| polled;
-            loading(&shared.engine, key, &shared.clock, load, is_for::<E>).await
+            loading(&shared.engine, key, load, is_for::<E>, &shared.clock).await
         };
         let result = match result {
             Err(LoadError::Refused(_)) => (&mut polled).await.map_err(LoadError::Failed),

@@ -58,9 +58,9 @@ pub trait GetOrRefresh<K, V, E> {
     /// let length = pages.get_or_refresh(
     ///     "home",
     ///     Duration::from_secs(5),
-    ///     &clock(),
     ///     |url: &String| Ok(url.len()), // asks a server, perhaps
     ///     |load| _ = std::thread::spawn(move || load.run()),
+    ///     &clock(),
     /// )?;
     /// assert_eq!(length, 4);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -69,9 +69,9 @@ pub trait GetOrRefresh<K, V, E> {
         &self,
         key: &Q,
         within: Duration,
-        clock: &(impl Clock + Clone + Send + 'static),
         load: impl FnOnce(&K) -> Result<V, E> + Send + 'static,
         spawn: impl FnOnce(LoadTask),
+        clock: &(impl Clock + Clone + Send + 'static),
     ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
@@ -87,9 +87,9 @@ pub trait GetOrRefresh<K, V, E> {
         &self,
         key: &Q,
         within: impl Future<Output = ()>,
-        clock: &(impl Clock + Clone + Send + 'static),
         load: impl FnOnce(K) -> F,
         spawn: impl FnOnce(LoadFuture),
+        clock: &(impl Clock + Clone + Send + 'static),
     ) -> impl Future<Output = Result<V, LoadError<E>>>
     where
         K: Borrow<Q>,
@@ -128,9 +128,9 @@ where
         &self,
         key: &Q,
         within: Duration,
-        clock: &(impl Clock + Clone + Send + 'static),
         load: impl FnOnce(&K) -> Result<V, E> + Send + 'static,
         spawn: impl FnOnce(LoadTask),
+        clock: &(impl Clock + Clone + Send + 'static),
     ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
@@ -171,9 +171,9 @@ where
         &self,
         key: &Q,
         within: impl Future<Output = ()>,
-        clock: &(impl Clock + Clone + Send + 'static),
         load: impl FnOnce(K) -> F,
         spawn: impl FnOnce(LoadFuture),
+        clock: &(impl Clock + Clone + Send + 'static),
     ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,

@@ -110,9 +110,9 @@ impl<E> From<JoinError> for LoadError<E> {
 ///     Cache::builder(domain(), random_state()).max_entries(1_000).build()?;
 ///
 /// let length = |url: &String| Ok(url.len()); // asks a server, perhaps
-/// assert_eq!(pages.get_or_load("home", &clock(), length)?, 4);
+/// assert_eq!(pages.get_or_load("home", length, &clock())?, 4);
 /// let never = |_: &String| panic!("it is cached");
-/// assert_eq!(pages.get_or_load("home", &clock(), never)?, 4);
+/// assert_eq!(pages.get_or_load("home", never, &clock())?, 4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait GetOrLoad<K, V, E> {
@@ -125,8 +125,8 @@ pub trait GetOrLoad<K, V, E> {
     fn get_or_load<Q>(
         &self,
         key: &Q,
-        clock: &(impl Clock + ?Sized),
         load: impl FnOnce(&K) -> Result<V, E>,
+        clock: &(impl Clock + ?Sized),
     ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
@@ -143,8 +143,8 @@ pub trait GetOrLoad<K, V, E> {
         &self,
         key: &Q,
         timeout: Duration,
-        clock: &(impl Clock + ?Sized),
         load: impl FnOnce(&K) -> Result<V, E>,
+        clock: &(impl Clock + ?Sized),
     ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
@@ -165,15 +165,15 @@ pub trait GetOrLoad<K, V, E> {
     /// let squares: Cache<u64, u64, LoadError<String>> =
     ///     Cache::builder(domain(), random_state()).max_entries(1_000).build()?;
     /// let load = async |n: u64| Ok(n * n);
-    /// let square = wait::block_on(squares.get_or_load_async(&7, &clock(), load))?;
+    /// let square = wait::block_on(squares.get_or_load_async(&7, load, &clock()))?;
     /// assert_eq!(square, 49);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn get_or_load_async<Q, F>(
         &self,
         key: &Q,
-        clock: &(impl Clock + ?Sized),
         load: impl FnOnce(K) -> F,
+        clock: &(impl Clock + ?Sized),
     ) -> impl Future<Output = Result<V, LoadError<E>>>
     where
         K: Borrow<Q>,
@@ -191,43 +191,43 @@ where
     fn get_or_load<Q>(
         &self,
         key: &Q,
-        clock: &(impl Clock + ?Sized),
         load: impl FnOnce(&K) -> Result<V, E>,
+        clock: &(impl Clock + ?Sized),
     ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        caught(|| blocking(self, key, None, clock, load, |_| true))
+        caught(|| blocking(self, key, None, load, |_| true, clock))
     }
 
     fn get_or_load_within<Q>(
         &self,
         key: &Q,
         timeout: Duration,
-        clock: &(impl Clock + ?Sized),
         load: impl FnOnce(&K) -> Result<V, E>,
+        clock: &(impl Clock + ?Sized),
     ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let deadline = Instant::now().checked_add(timeout);
-        caught(|| blocking(self, key, deadline, clock, load, |_| true))
+        caught(|| blocking(self, key, deadline, load, |_| true, clock))
     }
 
     async fn get_or_load_async<Q, F>(
         &self,
         key: &Q,
-        clock: &(impl Clock + ?Sized),
         load: impl FnOnce(K) -> F,
+        clock: &(impl Clock + ?Sized),
     ) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>,
     {
-        loading(self, key, clock, load, |_| true).await
+        loading(self, key, load, |_| true, clock).await
     }
 }
 
@@ -333,9 +333,9 @@ where
 pub(crate) async fn loading<K, V, E, S, Q, F>(
     cache: &Cache<K, V, LoadError<E>, S>,
     key: &Q,
-    clock: &(impl Clock + ?Sized),
     load: impl FnOnce(K) -> F,
     is_for: fn(&LoadError<E>) -> bool,
+    clock: &(impl Clock + ?Sized),
 ) -> Result<V, LoadError<E>>
 where
     K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
@@ -378,9 +378,9 @@ pub(crate) fn blocking<K, V, E, S, Q>(
     cache: &Cache<K, V, LoadError<E>, S>,
     key: &Q,
     deadline: Option<Instant>,
-    clock: &(impl Clock + ?Sized),
     load: impl FnOnce(&K) -> Result<V, E>,
     is_for: fn(&LoadError<E>) -> bool,
+    clock: &(impl Clock + ?Sized),
 ) -> Result<V, LoadError<E>>
 where
     K: Hash + Eq + Clone + Send + Sync + Borrow<Q> + 'static,
