@@ -11,13 +11,13 @@ use tidegate_core::flight::{Follower, Group, Joined, Leader};
 use tidegate_core::{Clock, SeededState};
 
 use crate::clock::clock;
-use crate::load::follow::Following;
-use crate::load::{LoadError, caught, caught_some, is_past, polled, wait};
+use crate::load::asking::{followed, wait};
+use crate::load::{LoadError, caught};
 use crate::panics::contained;
 use crate::pin::{domain, pin};
 use crate::random_state;
-use crate::wait::TimedOut;
 use crate::wait::caller::Work;
+use crate::wait::part::polled;
 
 /// The engine's flights in a [`SingleFlight`].
 type Flights<K, V, E> = Group<K, V, LoadError<E>, SeededState>;
@@ -114,8 +114,7 @@ where
                     return caller.run(|| caught(|| end(leader, result)));
                 }
                 Turn::Follow(follower) => {
-                    let followed = Following::new(follower).await;
-                    if let Some(result) = caught_some(|| followed.into_result(&clock())) {
+                    if let Some(result) = followed(follower, |_| true, &clock()).await {
                         return result;
                     }
                 }
@@ -161,15 +160,11 @@ where
                     let result = caller.run(|| contained(work));
                     return caller.run(|| caught(|| end(leader, result)));
                 }
-                Turn::Follow(follower) => match wait(follower, deadline, &clock()) {
-                    Ok(followed) => {
-                        if let Some(result) = followed.into_result(&clock()) {
-                            return result;
-                        }
+                Turn::Follow(follower) => {
+                    if let Some(result) = wait(follower, deadline, |_| true, &clock()) {
+                        return result;
                     }
-                    Err(TimedOut) if is_past(deadline) => return Err(LoadError::TimedOut),
-                    Err(TimedOut) => {}
-                },
+                }
             }
         }
     }

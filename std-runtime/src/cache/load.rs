@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use super::{Cache, Failure};
-use crate::load::{LoadError, blocking, caught, loading};
+use crate::load::LoadError;
+use crate::load::asking::Asking;
 
 /// What a loader panicked with.
 type Payload = Box<dyn Any + Send>;
@@ -238,8 +239,8 @@ where
             }
         };
         let shared = &*self.shared;
-        let result =
-            caught(|| blocking(&shared.engine, key, None, load, is_for::<E>, &shared.clock));
+        let asking = Asking::new(&shared.engine, key, &shared.clock);
+        let result = asking.blocking(None, load, is_for::<E>);
         resume(payload);
         match (result, init) {
             // There is no room for a load that others could join: this caller has its own.
@@ -264,7 +265,7 @@ where
         let result = {
             let polled = &mut polled;
             let load = move |_: K| polled;
-            loading(&shared.engine, key, load, is_for::<E>, &shared.clock).await
+            Asking::new(&shared.engine, key, &shared.clock).loading(load, is_for::<E>).await
         };
         let result = match result {
             Err(LoadError::Refused(_)) => (&mut polled).await.map_err(LoadError::Failed),

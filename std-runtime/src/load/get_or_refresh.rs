@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use tidegate_core::cache::OwnedLoading;
 use tidegate_core::{Cache, Clock};
 
-use crate::load::follow::{Followed, Following};
-use crate::load::{Asked, LoadError, Stale, ask, caught, caught_some, is_past, polled, wait};
+use super::asking::{Asked, Asking, Stale, block, is_past};
+use super::follow::{Followed, Following};
+use super::{LoadError, caught, caught_some};
 use crate::panics::contained;
 use crate::pin as pinned;
 use crate::wait::caller::Work;
+use crate::wait::part::polled;
 
 /// Gets what is cached, or has it loaded by another thread or task, and waits for that no longer than it
 /// would: for a cache in an [`Arc`], whose errors are [`LoadError`]s.
@@ -138,10 +140,10 @@ where
     {
         let deadline = Instant::now().checked_add(within);
         caught(|| {
-            let (work, mut asked) = (Arc::new(Work::new()), false);
-            let mut unspawned = Some((load, spawn));
+            let mut asking = Asking::new(&**self, key, clock);
+            let (work, mut unspawned) = (Arc::new(Work::new()), Some((load, spawn)));
             loop {
-                let (follower, stale) = match ask(self, key, &work, &mut asked, clock)? {
+                let (follower, stale) = match asking.ask(&work)? {
                     Asked::Have(value) => return Ok(value),
                     Asked::Wait(follower) => (follower, None),
                     Asked::Lead(loading, stale) => {
@@ -156,7 +158,7 @@ where
                         (follower, stale)
                     }
                 };
-                let followed = wait(follower, deadline, clock).ok();
+                let followed = block(follower, deadline, clock).ok();
                 if let Some(result) = best(followed, stale, clock) {
                     return result;
                 }
@@ -180,11 +182,11 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let work = Work::of_this_task().await;
-        let (work, mut asked, mut unspawned) = (Arc::new(work), false, Some((load, spawn)));
+        let mut asking = Asking::new(&**self, key, clock);
+        let (work, mut unspawned) = (Arc::new(Work::of_this_task().await), Some((load, spawn)));
         let mut within = pin!(within);
         loop {
-            let (follower, stale) = match caught(|| ask(self, key, &work, &mut asked, clock))? {
+            let (follower, stale) = match caught(|| asking.ask(&work))? {
                 Asked::Have(value) => return Ok(value),
                 Asked::Wait(follower) => (follower, None),
                 Asked::Lead(loading, stale) => {

@@ -11,10 +11,10 @@ use super::breaker::Admitted;
 use super::builder::{BuildError, Builder};
 use super::refresher::{Attended, Ended, Look, Refresher, State, Token};
 use super::{Event, Minted, RefreshError};
-use crate::load::polled;
 use crate::panics::{Foreign, contained, dispose};
 use crate::wait::TimedOut;
 use crate::wait::caller::Work;
+use crate::wait::part::polled;
 use crate::wait::single::{Awaited, Reentrant, Run, Single, Turn};
 
 type Mint<T, E> = Box<dyn Fn() -> Result<Minted<T>, E> + Send + Sync>;

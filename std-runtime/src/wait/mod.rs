@@ -5,6 +5,7 @@
 //! them.
 
 pub(crate) mod caller;
+pub(crate) mod part;
 pub(crate) mod single;
 
 use std::fmt;
