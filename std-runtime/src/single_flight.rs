@@ -1,9 +1,10 @@
-//! Work that callers share: of those that come together one does it.
+//! Work that concurrent callers share: one caller does it, and the other callers wait for its result.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use tidegate_core::{Clock, SeededState};
 
 use crate::clock::clock;
 use crate::load::asking::{followed, wait};
+use crate::load::resume::{Keeping, Kept};
 use crate::load::{LoadError, caught};
 use crate::panics::contained;
 use crate::pin::{domain, pin};
@@ -22,8 +24,10 @@ use crate::wait::part::polled;
 /// The engine's flights in a [`SingleFlight`].
 type Flights<K, V, E> = Group<K, V, LoadError<E>, SeededState>;
 
-/// Does a piece of work once for all callers that come while it is in progress. Nothing is stored: the next caller
-/// after the end does it again. A [`Cache`](crate::Cache) with loads keeps the results, too.
+/// Does a piece of work once for all callers that ask for it while it is in progress.
+///
+/// Nothing is stored: the next caller after the end does the work again. A [`Cache`](crate::Cache) with loads stores
+/// the results, too.
 ///
 /// A clone is a handle of the same flights. It can be stored in a `static`, in a server's state or in a task.
 ///
@@ -49,7 +53,7 @@ where
     V: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Creates flights of which none is in progress.
+    /// Creates a single flight without any work in progress.
     ///
     /// # Panics
     ///
@@ -58,20 +62,37 @@ where
         Self { flights: Arc::new(Group::with(domain(), random_state())) }
     }
 
-    /// Returns what `work` returns: that of this caller, or, if the flight of `key` is in progress, that of the
-    /// caller which leads it.
+    /// Returns what `work` returns. If the flight of `key` is in progress, waits instead, and returns what the work of
+    /// the leading caller returns.
+    ///
+    /// A caller whose leader panicked, or dropped its future, tries again: it joins the next flight, or leads it.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Failed`] with the error of the work; [`LoadError::Panicked`] if it panicked;
-    /// [`LoadError::Reentrant`] if the work asks for its own key; [`LoadError::Refused`] if there is no memory
-    /// for a flight.
+    /// * [`LoadError::Failed`] with the error of the work;
+    /// * [`LoadError::Reentrant`] if the work asks for its own key;
+    /// * [`LoadError::Refused`] if there is no memory for a flight;
+    /// * [`LoadError::Panicked`] if `Hash`, `Eq`, `Clone` or `Drop` of a key, a value or an error panicked.
+    ///
+    /// # Panics
+    ///
+    /// If `work` panics, in the caller whose work that is.
+    ///
+    /// ```
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
+    /// use tidegate::SingleFlight;
+    ///
+    /// let flights: SingleFlight<String, u32, String> = SingleFlight::new();
+    /// let panics = || flights.run("home", || panic!("no page"));
+    /// let payload = catch_unwind(AssertUnwindSafe(panics)).expect_err("the work's own panic");
+    /// assert_eq!(payload.downcast_ref(), Some(&"no page"));
+    /// ```
     pub fn run<Q>(&self, key: &Q, work: impl FnOnce() -> Result<V, E>) -> Result<V, LoadError<E>>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        caught(|| self.blocking(key, None, work))
+        self.blocking(key, None, work)
     }
 
     /// Runs as [`run`](Self::run) does, and waits for another caller's work no longer than `timeout`. Work of its own
@@ -80,6 +101,10 @@ where
     /// # Errors
     ///
     /// Fails as [`run`](Self::run) does, and with [`LoadError::TimedOut`].
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`run`](Self::run) does.
     pub fn run_within<Q>(
         &self,
         key: &Q,
@@ -90,36 +115,36 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let deadline = Instant::now().checked_add(timeout);
-        caught(|| self.blocking(key, deadline, work))
+        self.blocking(key, Instant::now().checked_add(timeout), work)
     }
 
     /// Runs as [`run`](Self::run) does, for a task of any async runtime. A future that is dropped leaves the work to
-    /// one of those that wait. For a deadline, use the runtime's.
+    /// one of the waiters. For a deadline, use the runtime's.
     ///
     /// # Errors
     ///
     /// Fails as [`run`](Self::run) does.
-    pub async fn run_async(
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`run`](Self::run) does.
+    pub async fn run_async<Q>(
         &self,
-        key: &K,
+        key: &Q,
         work: impl Future<Output = Result<V, E>>,
-    ) -> Result<V, LoadError<E>> {
-        let caller = Work::of_this_task().await;
-        loop {
-            match caught(|| self.join(key, &caller))? {
-                Turn::Lead(leader) => {
-                    let caller = Arc::new(caller);
-                    let result = polled(&caller, work).await;
-                    return caller.run(|| caught(|| end(leader, result)));
-                }
-                Turn::Follow(follower) => {
-                    if let Some(result) = followed(follower, |_| true, &clock()).await {
-                        return result;
-                    }
-                }
-            }
-        }
+    ) -> Result<V, LoadError<E>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let kept = Kept::default();
+        let work = Keeping { future: pin!(work), kept: &kept };
+        let result = match caught(|| Ok(key.to_owned())) {
+            Ok(key) => self.flying(&key, work).await,
+            Err(error) => Err(error),
+        };
+        kept.resume();
+        result
     }
 
     /// Detaches the flight of `key`: callers that wait for it get its result, and the next caller does the work anew.
@@ -152,16 +177,43 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let (key, caller) = (key.to_owned(), Work::new());
+        let kept = Kept::default();
+        let result = caught(|| {
+            let (key, caller) = (key.to_owned(), Work::new());
+            loop {
+                match self.join(&key, &caller)? {
+                    Turn::Lead(leader) => {
+                        let caller = Arc::new(caller);
+                        let result = caller.run(|| contained(|| kept.run(work)));
+                        return caller.run(|| caught(|| end(leader, result)));
+                    }
+                    Turn::Follow(follower) => {
+                        if let Some(result) = wait(follower, deadline, is_shared, &clock()) {
+                            return result;
+                        }
+                    }
+                }
+            }
+        });
+        kept.resume();
+        result
+    }
+
+    async fn flying(
+        &self,
+        key: &K,
+        work: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, LoadError<E>> {
+        let caller = Work::of_this_task().await;
         loop {
-            match self.join(&key, &caller)? {
+            match caught(|| self.join(key, &caller))? {
                 Turn::Lead(leader) => {
                     let caller = Arc::new(caller);
-                    let result = caller.run(|| contained(work));
+                    let result = polled(&caller, work).await;
                     return caller.run(|| caught(|| end(leader, result)));
                 }
                 Turn::Follow(follower) => {
-                    if let Some(result) = wait(follower, deadline, |_| true, &clock()) {
+                    if let Some(result) = followed(follower, is_shared, &clock()).await {
                         return result;
                     }
                 }
@@ -181,7 +233,12 @@ where
     }
 }
 
-/// What a caller does.
+/// Returns whether the waiters share a failure. They do not share a panic, but try again.
+fn is_shared<E>(error: &LoadError<E>) -> bool {
+    !matches!(error, LoadError::Panicked)
+}
+
+/// What a caller does next.
 enum Turn<'a, K, V, E>
 where
     K: Send + 'static,
@@ -192,7 +249,7 @@ where
     Follow(Follower<V, LoadError<E>>),
 }
 
-/// Ends a flight as its work did: `None` if that panicked.
+/// Ends a flight with what its work returned, `None` if that panicked.
 fn end<K, V, E>(
     leader: Leader<'_, K, V, LoadError<E>, SeededState>,
     result: Option<Result<V, E>>,
@@ -204,7 +261,7 @@ where
 {
     let failed = match result {
         Some(Ok(value)) => {
-            // The caller's own, whatever panics meanwhile.
+            // The caller gets a copy of its own, whatever panics meanwhile.
             let own = value.clone();
             contained(|| _ = leader.complete(value, &pin()));
             return Ok(own);
@@ -237,7 +294,7 @@ where
 {
 }
 
-// As above.
+// A panic of the caller's code leaves the flights consistent.
 impl<K, V, E> UnwindSafe for SingleFlight<K, V, E>
 where
     K: Send + 'static,

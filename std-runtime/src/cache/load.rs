@@ -3,21 +3,17 @@
 //! The engine's flights have one type of error. Here it is any, behind an `Arc`: a caller that waits takes an error
 //! of its own type, and joins the next load after one of another type.
 
-use std::any::{Any, type_name};
+use std::any::type_name;
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::sync::Arc;
 
 use super::{Cache, Failure};
 use crate::load::LoadError;
 use crate::load::asking::Asking;
-
-/// What a loader panicked with.
-type Payload = Box<dyn Any + Send>;
+use crate::load::resume::{Keeping, Kept};
 
 /// The loader of [`Cache::optionally_get_with`] found no value.
 struct Absent;
@@ -230,18 +226,15 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
-        let (mut init, mut payload) = (Some(init), None);
+        let (mut init, kept) = (Some(init), Kept::default());
         let load = |_: &K| {
             let init = init.take().expect("a caller loads once");
-            match catch_unwind(AssertUnwindSafe(init)) {
-                Ok(loaded) => loaded.map_err(|error| Failure(Arc::new(error))),
-                Err(panic) => fail_with(panic, &mut payload),
-            }
+            kept.run(init).map_err(|error| Failure(Arc::new(error)))
         };
         let shared = &*self.shared;
         let asking = Asking::new(&shared.engine, key, &shared.clock);
         let result = asking.blocking(None, load, is_for::<E>);
-        resume(payload);
+        kept.resume();
         match (result, init) {
             // There is no room for a load that others could join: this caller has its own.
             (Err(LoadError::Refused(_)), Some(init)) => {
@@ -259,57 +252,24 @@ where
     where
         E: Send + Sync + 'static,
     {
-        let payload = Mutex::new(None);
-        let mut polled = Polled { init: pin!(init), payload: &payload };
+        let kept = Kept::default();
+        let mut init = Keeping { future: pin!(init), kept: &kept };
         let shared = &*self.shared;
         let result = {
-            let polled = &mut polled;
-            let load = move |_: K| polled;
+            let init = &mut init;
+            let load =
+                move |_: K| async move { init.await.map_err(|error| Failure(Arc::new(error))) };
             Asking::new(&shared.engine, key, &shared.clock).loading(load, is_for::<E>).await
         };
         let result = match result {
-            Err(LoadError::Refused(_)) => (&mut polled).await.map_err(LoadError::Failed),
-            result => result,
-        };
-        resume(payload.lock().unwrap_or_else(PoisonError::into_inner).take());
-        result.map_err(typed)
-    }
-}
-
-/// A loader's future, whose panic is kept for [`resume`].
-struct Polled<'a, F> {
-    init: Pin<&'a mut F>,
-    payload: &'a Mutex<Option<Payload>>,
-}
-
-impl<V, E, F> Future for Polled<'_, F>
-where
-    E: Send + Sync + 'static,
-    F: Future<Output = Result<V, E>>,
-{
-    type Output = Result<V, Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { init, payload } = &mut *self;
-        match catch_unwind(AssertUnwindSafe(|| init.as_mut().poll(context))) {
-            Ok(poll) => poll.map_err(|error| Failure(Arc::new(error))),
-            Err(panic) => {
-                fail_with(panic, &mut payload.lock().unwrap_or_else(PoisonError::into_inner))
+            // There is no room for a load that others could join: this caller has its own.
+            Err(LoadError::Refused(_)) => {
+                init.future.await.map_err(|error| LoadError::Failed(Arc::new(error)))
             }
-        }
-    }
-}
-
-/// Keeps what a loader panicked with, for [`resume`], and panics: the load has failed.
-fn fail_with<T>(panic: Payload, payload: &mut Option<Payload>) -> T {
-    *payload = Some(panic);
-    resume_unwind(Box::new("the loader panicked"))
-}
-
-/// Goes on with a loader's panic, in the caller whose loader that was.
-fn resume(payload: Option<Payload>) {
-    if let Some(payload) = payload {
-        resume_unwind(payload);
+            result => result.map_err(typed),
+        };
+        kept.resume();
+        result
     }
 }
 

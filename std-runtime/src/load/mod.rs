@@ -3,6 +3,7 @@
 pub(crate) mod asking;
 pub(crate) mod follow;
 mod get_or_refresh;
+pub(crate) mod resume;
 
 use std::borrow::Borrow;
 use std::fmt;
