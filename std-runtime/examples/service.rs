@@ -120,8 +120,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     runtime.sweep("services", Schedule::for_ttl(TTL), sweep)?;
 
     // What is offered here is advertised again before it ends.
-    let ours = Advertiser::new(Arc::clone(&service.registry), TTL, Duration::from_secs(10));
-    ours.advertise("pages".to_owned(), 80, clock().now())?;
+    let registry = Arc::clone(&service.registry);
+    let ours = Advertiser::over(registry, TTL, Duration::from_secs(10), clock());
+    ours.advertise("pages".to_owned(), 80)?;
     runtime.sweep("advertiser", second, ours.clone())?;
 
     // The cache gives way when memory is short; the limiter and the registry never do.
@@ -166,7 +167,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for worker in workers.into_iter().chain([reporter]) {
         worker.join().map_err(|_| "a thread panicked")?;
     }
-    ours.withdraw(&"pages".to_owned(), clock().now());
+    ours.withdraw(&"pages".to_owned());
     let stop = runtime.stop(Duration::from_secs(5));
     for sweeping in runtime.sweep_handles() {
         let metrics = sweeping.metrics();

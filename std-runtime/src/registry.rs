@@ -147,6 +147,10 @@ where
         Lists { engine: self.shared.engine.subscribers(), clock: &self.shared.clock }
     }
 
+    pub(crate) fn clock(&self) -> &OwnClock {
+        &self.shared.clock
+    }
+
     /// Returns the engine's registry, whose calls take the time and the guard as arguments.
     pub fn lockfree(&self) -> &Engine<K, V, N, P> {
         &self.shared.engine

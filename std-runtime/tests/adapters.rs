@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
+use common::timed::Timed;
 use common::watchdog;
 use tidegate::lockfree::registry::{Registry, Terms};
-use tidegate::{Advertiser, Budget, Instant, SeededState, Sweep, domain, pin, random_state};
+use tidegate::{Budget, Instant, domain, pin, random_state};
 
 type Services = Registry<String, u16, (), ()>;
-type Ours = Advertiser<String, u16, (), (), SeededState>;
+type Ours = Timed<String, u16>;
 
 fn at(secs: u64) -> Instant {
     Instant::from_secs(1_000 + secs)
@@ -22,7 +23,7 @@ fn services(ttl: Duration, most: usize) -> (Arc<Services>, Ours) {
     let terms = Terms::new(ttl).max_entries(most, tidegate::lockfree::registry::WhenFull::Refuse);
     let builder = Registry::builder().services(terms);
     let registry: Arc<Services> = Arc::new(builder.build(domain(), random_state()).expect("ok"));
-    let ours = Advertiser::new(Arc::clone(&registry), ttl, Duration::from_secs(60));
+    let ours = Timed::new(Arc::clone(&registry), ttl, Duration::from_secs(60));
     (registry, ours)
 }
 
@@ -176,8 +177,8 @@ fn m11_no_sooner_than_ten_seconds_or_half_of_a_short_life() {
 
 #[cfg(feature = "flurry")]
 mod flurry_map {
-    use tidegate::Ttl;
     use tidegate::adapters::FlurrySweep;
+    use tidegate::{Sweep, Ttl};
 
     use super::*;
 
@@ -305,7 +306,7 @@ fn a_closure_is_swept_like_anything_else() {
 /// Values whose destructor asks the advertiser that holds them.
 #[test]
 fn a_destructor_of_what_is_advertised_may_ask() {
-    type Asking = Advertiser<u32, Value, (), (), SeededState>;
+    type Asking = Timed<u32, Value>;
     #[derive(Clone)]
     struct Value(Weak<OnceLock<Asking>>);
     impl Drop for Value {

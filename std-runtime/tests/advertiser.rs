@@ -9,19 +9,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
+use common::timed::Timed;
 use common::watchdog;
 use tidegate::lockfree::registry::{Departure, Registry, Terms};
 use tidegate::{
-    Advertiser, Budget, Instant, SeededState, Sweep, caught_panics, domain, pin, random_state,
+    Advertiser, Budget, Instant, ManualClock, Runtime, Schedule, caught_panics, domain, pin,
+    random_state,
 };
 
 const TTL: Duration = Duration::from_secs(300);
 const MARGIN: Duration = Duration::from_secs(60);
 
 type Services<K, V> = Arc<Registry<K, V, (), ()>>;
-type Ours<K, V> = Advertiser<K, V, (), (), SeededState>;
 type Log<T> = Arc<Mutex<Vec<T>>>;
-type Ports<T> = (Services<&'static str, u16>, [Ours<&'static str, u16>; 2], Log<T>);
+type Ports<T> = (Services<&'static str, u16>, [Timed<&'static str, u16>; 2], Log<T>);
 
 fn at(secs: u64) -> Instant {
     Instant::from_secs(1_000 + secs)
@@ -29,14 +30,14 @@ fn at(secs: u64) -> Instant {
 
 fn services<K, V>(
     hook: impl Fn(&K, &V, Departure) + Send + Sync + 'static,
-) -> (Services<K, V>, Ours<K, V>)
+) -> (Services<K, V>, Timed<K, V>)
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     let builder = Registry::builder().services(Terms::new(TTL)).on_service(hook);
     let registry = Arc::new(builder.build(domain(), random_state()).expect("memory"));
-    (Arc::clone(&registry), Advertiser::new(registry, TTL, MARGIN))
+    (Arc::clone(&registry), Timed::new(registry, TTL, MARGIN))
 }
 
 fn taken<T>(log: &Log<T>) -> Vec<T> {
@@ -52,7 +53,7 @@ fn two() -> Ports<String> {
     });
     let instances = ["old", "new"].map(|name| {
         let says = Arc::clone(&log);
-        Advertiser::new(Arc::clone(&registry), TTL, MARGIN).on_lost(move |key, port| {
+        Timed::new(Arc::clone(&registry), TTL, MARGIN).on_lost(move |key, port| {
             says.lock().expect("no panic").push(format!("{name} lost {key} {port}"));
         })
     });
@@ -128,6 +129,37 @@ fn a_service_is_one_however_often_it_is_advertised() {
     assert_eq!(taken(&log), ["mail 3 Withdrawn"], "and nothing is lost");
 }
 
+/// An advertiser in the face's registry reads that registry's clock, whatever time the runtime has.
+#[test]
+fn a_service_of_the_face_s_registry_is_renewed_by_its_clock() {
+    let clock = Arc::new(ManualClock::new());
+    let builder = tidegate::Registry::<&str, u16>::builder().clock(Arc::clone(&clock));
+    let registry = builder.services(Terms::new(TTL)).manual().build();
+    let told = Log::default();
+    let says = Arc::clone(&told);
+    let ours = Advertiser::new(&registry, TTL, MARGIN)
+        .announce(move |key, _| says.lock().expect("no panic").push(*key));
+    ours.advertise("mail", 25).expect("room");
+
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let schedule = Schedule::every(Duration::from_secs(60)).expect("an interval");
+    let sweep = runtime.sweep("services", schedule, ours.clone()).expect("a name");
+    let renewed = || sweep.trigger().expect("a run").visited;
+    clock.set(at(0));
+    assert_eq!(registry.services().resolve("mail"), None, "expired");
+    assert_eq!((renewed(), renewed()), (1, 0), "advertised again");
+    for second in [239, 240, 479, 480, 779] {
+        clock.set(at(second));
+        assert_eq!(renewed(), usize::from(second % 240 == 0 || second == 779), "at {second}");
+        assert_eq!(registry.services().resolve("mail"), Some(25), "at {second}");
+    }
+    assert_eq!(taken(&told), ["mail"; 5]);
+    assert!(ours.withdraw(&"mail") && !ours.withdraw(&"mail"));
+    assert_eq!((registry.services().resolve("mail"), renewed()), (None, 0));
+    let lease = registry.services().advertise("mail", 2525).expect("room");
+    assert!(ours.active().is_empty() && lease.renew().is_ok(), "another caller's");
+}
+
 /// At the end of time everything is due at every moment, and yet a step ends.
 #[test]
 fn a_step_ends_at_the_end_of_time() {
@@ -155,7 +187,7 @@ fn whoever_fights_for_a_key_withdraws_its_own() {
     });
     std::thread::scope(|scope| {
         for thread in 0..3_u32 {
-            let ours = Advertiser::new(Arc::clone(&registry), TTL, MARGIN);
+            let ours = Timed::new(Arc::clone(&registry), TTL, MARGIN);
             scope.spawn(move || {
                 MINE.set(thread);
                 for _ in 0..10_000 {
@@ -266,7 +298,7 @@ fn destructors_that_panic_are_contained() {
 /// Keys whose every call asks the advertiser that holds them.
 #[test]
 fn keys_that_ask_the_advertiser_wait_for_nothing() {
-    struct Key(u32, Weak<OnceLock<Ours<Key, u32>>>);
+    struct Key(u32, Weak<OnceLock<Timed<Key, u32>>>);
     thread_local!(static ASKING: Cell<bool> = const { Cell::new(false) });
     impl Key {
         fn ask(&self) {
