@@ -210,6 +210,35 @@ where
         self.shared.engine.invalidate_all(now, &pin());
     }
 
+    /// Removes every value for which `doomed` returns true, and returns how many. Looks at the whole table, on this
+    /// thread.
+    ///
+    /// A load of such a key that is in progress is not stored. A value that another caller inserts meanwhile may stay.
+    /// `doomed` may be called again for a key whose value another caller replaces meanwhile.
+    ///
+    /// ```
+    /// use tidegate::Cache;
+    ///
+    /// let cache = Cache::new(100);
+    /// cache.insert("a page", 200);
+    /// cache.insert("an error", 503);
+    /// assert_eq!(cache.invalidate_entries_if(|_, status| *status >= 500), 1);
+    /// assert!(cache.contains_key("a page") && !cache.contains_key("an error"));
+    /// ```
+    pub fn invalidate_entries_if(&self, mut doomed: impl FnMut(&K, &V) -> bool) -> u64 {
+        let (now, guard) = (self.shared.clock.now(), pin());
+        let engine = &self.shared.engine;
+        let mut removed = 0;
+        for (key, value) in engine.iter(now, &guard) {
+            // Asked before: `invalidate_if` detaches the load of its key, whatever it is answered.
+            if doomed(key, value) {
+                let is_doomed = |value: &V| doomed(key, value);
+                removed += u64::from(engine.invalidate_if(key, is_doomed, now, &guard).is_some());
+            }
+        }
+        removed
+    }
+
     /// Keeps the entry of `key` in memory until the returned hold is dropped, if its value has not expired.
     ///
     /// ```

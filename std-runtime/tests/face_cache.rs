@@ -1,8 +1,10 @@
 //! The face's cache: its loads and its housekeeping.
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, LazyLock, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tidegate::{Cache, Clock, ManualClock, RemovalCause, Runtime, wait};
@@ -144,6 +146,52 @@ fn it_expires_by_its_own_clock_and_tells_why() {
     assert_eq!(cache.entry_count(), 0);
     assert_eq!(*told.lock().unwrap(), [(1, "one", RemovalCause::Expired)]);
     assert_eq!(clock.now().as_nanos(), 60_000_000_000);
+}
+
+#[test]
+fn entries_are_invalidated_by_what_they_hold() {
+    let removed = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&removed);
+    let cache = Cache::builder()
+        .eviction_listener(move |key: Arc<u32>, value: u32, cause| {
+            told.lock().unwrap().push((*key, value, cause));
+        })
+        .build();
+    for key in 0..6 {
+        cache.insert(key, 10 * key);
+    }
+    let mut loads = Box::pin(cache.get_with_async(7, async {
+        once().await;
+        70
+    }));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(loads.as_mut().poll(&mut context).is_pending());
+    // The value of key 3 is replaced when it was looked at: the new one is none of those that are removed.
+    let number = cache.invalidate_entries_if(|&key, &value| {
+        if (key, value) == (3, 30) {
+            cache.insert(3, 31);
+        }
+        key < 2 || value == 30
+    });
+    assert_eq!(number, 2);
+    let mut left: Vec<_> = cache.iter().map(|(key, value)| (*key, value)).collect();
+    left.sort_unstable();
+    assert_eq!(left, [(2, 20), (3, 31), (4, 40), (5, 50)]);
+    let mut told = std::mem::take(&mut *removed.lock().unwrap());
+    told.sort_unstable_by_key(|(key, ..)| *key);
+    let [explicit, replaced] = [RemovalCause::Explicit, RemovalCause::Replaced];
+    assert_eq!(told, [(0, 0, explicit), (1, 10, explicit), (3, 30, replaced)]);
+    assert_eq!(loads.as_mut().poll(&mut context), Poll::Ready(70));
+    assert_eq!(cache.get(&7), Some(70), "a load of a key that is not removed is stored");
+}
+
+/// Is pending once.
+async fn once() {
+    let mut is_over = false;
+    poll_fn(
+        |_| if std::mem::replace(&mut is_over, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
 }
 
 #[test]
