@@ -1,4 +1,4 @@
-//! Keeps pages for a minute, at most a mebibyte of them, and tells why a page was removed.
+//! Keeps pages for a minute, at most a mebibyte of them, and prints why a page was removed.
 //!
 //! ```sh
 //! cargo run --release -p tidegate --example cache

@@ -125,7 +125,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ours.advertise("pages".to_owned(), 80)?;
     runtime.sweep("advertiser", second, ours.clone())?;
 
-    // The cache gives way when memory is short; the limiter and the registry never do.
+    // The cache is evicted when memory is short. The limiter and the registry never are.
     let pool = Pool::new();
     pool.cache("pages", Arc::clone(&service.pages), Tiers::ALL, Medium::Host, Priority(0), 0)?;
     let root = Root::system();

@@ -23,20 +23,20 @@ use crate::housekeeping::Kept;
 use crate::load::LoadError;
 use crate::pin::{domain, pin};
 
-/// What a failed load hands to the callers that wait for it: an error of whichever type the loader has.
+/// Holds the error of a failed load, of any type, for the callers that wait for it.
 #[derive(Clone)]
 pub struct Failure(Arc<dyn Any + Send + Sync>);
 
 /// The engine's cache in a [`Cache`].
 pub(crate) type Loads<K, V> = tidegate_core::Cache<K, V, LoadError<Failure>, SeededState>;
 
-/// A concurrent cache: values with a time to live, within bounds, loaded by one caller at a time.
+/// Caches values, with a time to live and within bounds, and has one caller at a time load a value.
 ///
 /// A clone is a handle of the same cache. It can be stored in a `static`, in a server's state or in a task. No
 /// call takes a lock. [`get`](Self::get) returns a clone of the value, so anything heavy belongs in an `Arc`.
 ///
-/// What has expired is never returned, and the cache never holds more than its capacity. A thread of the process
-/// frees expired entries; it starts with the first cache and ends with the last.
+/// An expired value is never returned, and the cache never holds more than its capacity. A thread of the process frees
+/// expired entries. The thread starts with the first cache and ends with the last.
 ///
 /// Names, arguments and results are those of `moka::sync::Cache` where the meaning is the same.
 ///
@@ -70,7 +70,7 @@ where
     policy: Policy,
 }
 
-/// The bounds of a [`Cache`]: see [`Cache::policy`].
+/// Shows the bounds of a [`Cache`]: see [`Cache::policy`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     max_capacity: Option<u64>,
@@ -78,21 +78,20 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Returns how many entries the cache holds at most, or of which weight if it has a weigher; `None` if it is
-    /// unbounded.
+    /// Returns the maximum of the entries, or of their weight if the cache has a weigher; `None` if it is unbounded.
     pub fn max_capacity(&self) -> Option<u64> {
         self.max_capacity
     }
 
-    /// Returns how long a value is returned after it was inserted; `None` if that is for ever.
+    /// Returns the time to live of a value; `None` if values do not expire.
     pub fn time_to_live(&self) -> Option<Duration> {
         self.time_to_live
     }
 }
 
-/// An entry that is kept in memory and from being evicted until this is dropped.
+/// Keeps an entry in memory, and from being evicted, until it is dropped.
 ///
-/// It borrows nothing: it can be kept across an `await` and sent to another thread, and it outlives the cache. A
+/// A hold borrows nothing: it can be kept across an `await` and sent to another thread, and it outlives the cache. A
 /// value must not own a hold of an entry of its own cache: neither would ever be dropped.
 pub type Hold<K, V> = OwnedHeldEntry<K, V>;
 
@@ -110,7 +109,7 @@ where
         Self::builder().max_capacity(max_capacity).build()
     }
 
-    /// Returns a builder of a cache without bounds and times.
+    /// Returns a builder of a cache that has no bounds and no time to live until they are set.
     pub fn builder() -> CacheBuilder<K, V> {
         CacheBuilder::new()
     }
@@ -122,7 +121,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// Returns a clone of the value of `key`, if there is one that has not expired.
-    // A clock's read, a pin and the engine's call, which is one that is not inlined.
+    // This is a read of the clock, a pin and the engine's call. Only the engine's call is not inlined.
     #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
@@ -133,8 +132,8 @@ where
         engine.get(key, clock.now(), &pin()).cloned()
     }
 
-    /// Returns whether there is a value of `key` that has not expired. Leaves no trace: the entry is not marked as
-    /// read, and nothing is counted.
+    /// Returns whether there is a value of `key` that has not expired, without marking the entry as read or counting a hit
+    /// or miss.
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -147,8 +146,8 @@ where
     /// Inserts a value, in place of the value of `key` if there is one. Evicts entries to make room. A load of the
     /// key that is in progress is not stored.
     ///
-    /// A value that cannot be kept, for it weighs more than the whole cache or everything else is held, is dropped,
-    /// and the old value is removed: [`try_insert`](Self::try_insert) returns it.
+    /// A value that weighs more than the whole cache, or finds every other entry held, is dropped, and the old value is
+    /// removed. [`try_insert`](Self::try_insert) returns such a value.
     pub fn insert(&self, key: K, value: V) {
         _ = self.try_insert(key, value);
     }
@@ -260,8 +259,8 @@ where
         Some(self.shared.engine.hold(key, now, &guard)?.into_owned())
     }
 
-    /// Returns clones of the entries that have not expired, in no order. Looks at the whole table, and holds back
-    /// the memory of what is removed meanwhile.
+    /// Returns clones of the entries that have not expired, in no order. Looks at the whole table. Entries that are
+    /// removed meanwhile stay in memory until the call returns.
     pub fn iter(&self) -> std::vec::IntoIter<(Arc<K>, V)> {
         let now = self.shared.clock.now();
         let guard = pin();
@@ -271,7 +270,7 @@ where
         entries.into_iter()
     }
 
-    /// Frees what has expired, on this thread. Looks at the whole table.
+    /// Frees expired entries, on this thread. Looks at the whole table.
     pub fn run_pending_tasks(&self) {
         let mut pass = CachePass::new(domain().worker());
         while !self.shared.step(&mut pass, Budget::entries(4_096)).wrapped {}
@@ -295,7 +294,7 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Evicts entries of about so many bytes for a pool, by the cache's own clock.
+    /// Evicts entries of about `bytes` bytes for a pool, by the cache's own clock.
     pub(crate) fn evict_bytes(&self, bytes: u64, guard: &Guard) -> Evicted {
         self.shared.engine.evict_bytes(bytes, Tiers::ALL, self.shared.clock.now(), guard)
     }
@@ -316,7 +315,7 @@ where
         self.shared.policy
     }
 
-    /// Returns how many entries there are. Expired entries count until they are freed.
+    /// Returns the number of entries. Expired entries count until they are freed.
     pub fn entry_count(&self) -> u64 {
         self.usage().entries
     }
@@ -331,7 +330,7 @@ where
         self.shared.engine.usage()
     }
 
-    /// Returns what has happened since the cache was made.
+    /// Returns the counts of hits, misses, insertions and removals since the cache was built.
     pub fn counters(&self) -> Counters {
         self.shared.engine.counters()
     }
@@ -350,7 +349,7 @@ where
 {
 }
 
-// As above.
+// A panic of the caller's code leaves the cache consistent.
 impl<K, V> UnwindSafe for Cache<K, V>
 where
     K: Send + 'static,

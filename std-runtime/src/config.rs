@@ -1,9 +1,9 @@
-//! Settings that cannot be.
+//! Checks of settings.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A setting was refused: which, and why.
+/// Names the setting that was refused, and says why.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,7 +24,7 @@ impl ConfigError {
         Self { field, reason: reason.into() }
     }
 
-    /// The setting.
+    /// Returns the name of the setting.
     pub fn field(&self) -> &'static str {
         self.field
     }
@@ -38,13 +38,13 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A thread that slept for less would not sleep at all.
+/// The shortest interval: a thread that slept for less would not sleep at all.
 const SHORTEST: Duration = Duration::from_micros(100);
 
-/// Nothing is done more seldom than this.
+/// The longest interval.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
-/// An interval at which something can be done.
+/// Checks an interval between two runs.
 pub(crate) fn interval(interval: Duration) -> Result<Duration, ConfigError> {
     if interval < SHORTEST {
         return Err(ConfigError::new("interval", "must be at least 100 microseconds"));
@@ -55,7 +55,7 @@ pub(crate) fn interval(interval: Duration) -> Result<Duration, ConfigError> {
     Ok(interval)
 }
 
-/// A name that says something, and fits into a line.
+/// Checks that a name is not empty, and fits into a line.
 pub(crate) fn name(name: &str) -> Result<(), ConfigError> {
     if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
         let reason = "must have 1 to 64 bytes, and no control characters";

@@ -39,7 +39,7 @@ pub use runtime::{
     Schedule, StartError, Stop, SweepHandle,
 };
 pub use single_flight::SingleFlight;
-/// The engine: every structure with the time and the guard as arguments, for loops that read the clock and pin
+/// Exports the engine, whose structures take the time and the guard as arguments: for loops that read the clock and pin
 /// once a burst.
 pub use tidegate_core as lockfree;
 pub use tidegate_core::{
@@ -49,7 +49,7 @@ pub use tidegate_core::{
 };
 pub use wait::caller::caller;
 
-/// A hasher seeded at random, anew at each call: what a table on a server wants.
+/// Creates a hasher with a random seed, a new one at each call, as a table on a server needs it.
 ///
 /// ```
 /// use tidegate::lockfree::BucketTable;

@@ -22,12 +22,12 @@ type Table = BucketTable<Box<[Set]>, SeededState>;
 /// Limits how often each key may do something: a GCRA bucket a key, in a table of fixed size.
 ///
 /// A clone is a handle of the same limiter. It can be stored in a `static`, in a server's state or in a task.
-/// A check takes no lock and allocates nothing. The table needs no housekeeping: it reclaims a slot when a new
-/// key comes and a bucket is full again.
+/// A check takes no lock and allocates nothing. The table needs no housekeeping: when a new key needs a slot, the table
+/// reclaims the slot of a bucket that is full again.
 ///
-/// Keys are told apart by a 32-bit fingerprint within their set, as the engine's
-/// [`BucketTable`](crate::lockfree::BucketTable) describes. Where each key must have a bucket of its own for
-/// certain, use an [`ExactRateLimiter`](crate::ExactRateLimiter).
+/// A key is identified by a 32-bit fingerprint within its set, as the engine's
+/// [`BucketTable`](crate::lockfree::BucketTable) describes. If two keys must never share a bucket, use an
+/// [`ExactRateLimiter`](crate::ExactRateLimiter).
 ///
 /// ```
 /// use tidegate::{Quota, RateLimiter};
@@ -98,7 +98,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     }
 
     /// Charges one cell to the bucket of `key` if the limiter's quota admits it.
-    // As the engine's: a call would copy the decision, which is large.
+    // Inlined as the engine's `check` is: a call would copy the decision, which is large.
     #[inline(always)]
     pub fn check(&self, key: &K) -> Decision {
         let Shared { table, plan, clock } = &*self.shared;
@@ -153,13 +153,13 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
         self.shared.table.plan(quota)
     }
 
-    /// Returns what [`check`](Self::check) would answer now, and charges nothing.
+    /// Returns the answer that [`check`](Self::check) would give now, and charges nothing.
     pub fn peek(&self, key: &K) -> Decision {
         self.shared.table.peek(key, &self.shared.plan, self.shared.clock.now())
     }
 
-    /// Gives back up to `cells` cells that `decision` charged to the bucket of `key`: as many as have not flowed
-    /// back by themselves. Refund a decision once: a limiter does not notice a second refund.
+    /// Gives back up to `cells` cells that `decision` charged to the bucket of `key`, less those that have flowed back by
+    /// themselves. Refund a decision once: a limiter does not notice a second refund.
     pub fn refund(&self, key: &K, decision: &Decision, cells: u64) {
         self.shared.table.refund(key, decision, cells, self.shared.clock.now());
     }
@@ -169,7 +169,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
         self.shared.table.reset(key, self.shared.clock.now());
     }
 
-    /// Moves the bucket of `key` from the plan `old` to the plan `new`, and keeps what `keep` says.
+    /// Moves the bucket of `key` from the plan `old` to the plan `new`. `keep` says what the bucket keeps.
     pub fn convert(&self, key: &K, old: &Plan, new: &Plan, keep: Keep) {
         self.shared.table.convert(key, old, new, keep, self.shared.clock.now());
     }
@@ -184,7 +184,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
         self.shared.table.is_empty()
     }
 
-    /// Returns what happened to keys that found the table full, and how many buckets were reclaimed.
+    /// Returns the counts of keys for which the table was full, and of reclaimed buckets.
     pub fn counters(&self) -> Counters {
         self.shared.table.counters()
     }
@@ -196,7 +196,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
 }
 
 impl RateLimiter<()> {
-    /// Creates a limiter of one bucket, for what has no keys: `limiter.check(&())`.
+    /// Creates a limiter of one bucket, which is checked by `limiter.check(&())`.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -217,26 +217,25 @@ impl RateLimiter<()> {
 }
 
 impl<K: Hash + ?Sized> RateLimiterBuilder<K> {
-    /// Sets for about how many keys at a time there is room.
+    /// Sets the number of keys for which there is room at a time, approximately.
     pub fn keys(mut self, keys: usize) -> Self {
         self.keys = keys;
         self
     }
 
-    /// Names another quota that [`RateLimiter::plan`] will be asked for, so that the limiter's unit of time
-    /// suits that, too.
+    /// Adds a quota for a later call of [`RateLimiter::plan`], so that the limiter's unit of time can represent it, too.
     pub fn also(mut self, quota: Quota) -> Self {
         self.also.push(quota);
         self
     }
 
-    /// Sets what a new key is answered that finds its part of the table full. [`OnFull::Deny`] by default.
+    /// Sets how a new key is answered whose part of the table is full. [`OnFull::Deny`] by default.
     pub fn on_full(mut self, policy: OnFull) -> Self {
         self.on_full = policy;
         self
     }
 
-    /// Sets how far apart the clocks of two threads may be. 10 ms by default.
+    /// Sets the largest difference between the clocks of two threads. 10 ms by default.
     pub fn grace(mut self, skew: Duration) -> Self {
         self.grace = Some(skew);
         self

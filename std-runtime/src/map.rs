@@ -1,4 +1,4 @@
-//! A map for servers: the engine's map with its guards and its housekeeping inside.
+//! A map for servers: the engine's map, with its guards and its housekeeping.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::runtime::{Runtime, Schedule};
 /// The engine's map in a [`Map`].
 type Engine<K, V> = tidegate_core::Map<K, V, SeededState>;
 
-/// A concurrent hash map without locks.
+/// Maps keys to values, concurrently and without locks.
 ///
 /// A clone is a handle of the same map. It can be stored in a `static`, in a server's state or in a task. Calls of
 /// the map return clones of values; [`pin`](Self::pin) gives references to them.
@@ -67,7 +67,7 @@ where
         Self { engine: Arc::new(Engine::with(domain(), random_state())), _kept: None }
     }
 
-    /// Returns a builder of a map from which a thread of the process removes what is stale.
+    /// Returns a builder of a map from which a thread of the process removes stale entries.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -84,8 +84,8 @@ where
         MapBuilder { sweep: None, housekeeper: Housekeeper::default() }
     }
 
-    /// Pins this thread, and returns the map as it is read and changed by reference. What is removed meanwhile
-    /// stays in memory: do not keep it for long, and not across an `await`.
+    /// Pins this thread, and returns a view of the map whose calls return references. Entries that are removed meanwhile
+    /// stay in memory: do not keep the view for long, and not across an `await`.
     pub fn pin(&self) -> PinnedMap<'_, K, V> {
         PinnedMap { engine: &self.engine, guard: pin() }
     }
@@ -138,7 +138,7 @@ where
     }
 
     /// Returns a clone of the value of `key`, after inserting what `make` returns if there is none. If another caller
-    /// inserts one meanwhile, that one is returned, and what was made is dropped.
+    /// inserts a value meanwhile, that value is returned, and the made one is dropped.
     ///
     /// # Panics
     ///
@@ -153,8 +153,8 @@ where
         }
     }
 
-    /// Replaces the value of `key` by what `change` makes of it, and returns a clone of the new one; `None` if there
-    /// is none. `change` is called again if another caller has changed the value meanwhile.
+    /// Replaces the value of `key` by what `change` returns for it, and returns a clone of the new value; `None` if there
+    /// is no value. `change` is called again if another caller has changed the value meanwhile.
     ///
     /// # Panics
     ///
@@ -182,8 +182,8 @@ where
         enough(self.engine.remove(key, &pin()).map(Option::<&V>::cloned))
     }
 
-    /// Removes every entry for which `keep` returns false. Looks at the whole table, in steps; what is inserted
-    /// meanwhile may be looked at or not.
+    /// Removes every entry for which `keep` returns false. Looks at the whole table, in steps. Entries that are inserted
+    /// meanwhile may be passed over.
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let stale = |key: &K, value: &V, _| !keep(key, value);
         let mut pass = MapPass::new(domain().worker(), stale);
@@ -216,12 +216,12 @@ where
     K: Send + 'static,
     V: Send + 'static,
 {
-    /// Returns how many entries there are; of a number that changes meanwhile, about as many.
+    /// Returns the number of entries, approximately while other threads change it.
     pub fn len(&self) -> usize {
         self.engine.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the map has no entries.
     pub fn is_empty(&self) -> bool {
         self.engine.is_empty()
     }
@@ -232,7 +232,7 @@ where
     }
 }
 
-/// A [`Map`] under a guard: reads and changes return references. Made by [`Map::pin`].
+/// Reads and changes a [`Map`] under a guard, and returns references: see [`Map::pin`].
 pub struct PinnedMap<'m, K, V>
 where
     K: Send + 'static,
@@ -278,7 +278,7 @@ where
         self.engine.remove(key, &self.guard)
     }
 
-    /// Visits the entries, in no order. Each that is there throughout is visited once.
+    /// Visits the entries, in no order. An entry that is in the map throughout is visited once.
     pub fn iter(&self) -> Iter<'_, K, V, SeededState> {
         self.engine.iter(&self.guard)
     }
@@ -289,9 +289,9 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Has what is `stale` removed every `interval`. `stale` should not block: it is called by the thread that sweeps
-    /// every structure of the process. It may change the map, but a handle of the map that it owns keeps the map for
-    /// ever.
+    /// Removes the entries for which `stale` returns true, every `interval`. `stale` should not block: the thread that
+    /// sweeps every structure of the process calls it. It may change the map, but if it owns a handle of the map, the map
+    /// is never dropped.
     pub fn sweep(
         mut self,
         interval: Duration,
@@ -302,7 +302,7 @@ where
         self
     }
 
-    /// Has a runtime of the caller's remove what is stale, in place of the one of the process.
+    /// Has `runtime` remove the stale entries, in place of the process's thread.
     pub fn runtime(mut self, runtime: &Runtime) -> Self {
         self.housekeeper = Housekeeper::Given(runtime.clone());
         self
@@ -344,7 +344,7 @@ where
 // A panic of the caller's code leaves the map consistent.
 impl<K: Send + 'static, V: Send + 'static> RefUnwindSafe for Map<K, V> {}
 
-// As above.
+// A panic of the caller's code leaves the map consistent.
 impl<K: Send + 'static, V: Send + 'static> UnwindSafe for Map<K, V> {}
 
 impl<K: Send + 'static, V: Send + 'static> Clone for Map<K, V> {

@@ -14,14 +14,16 @@ thread_local! {
     static CAUGHT_HERE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Returns how many panics of other people's code this process has contained: in steps of sweeps, loaders, mints,
-/// sources of pressure, reports, wakers, listeners, copies and destructors, and what a [`Panics`] contains.
+/// Returns how many panics of other people's code this process has contained.
+///
+/// They are panics in steps of sweeps, loaders, mints, sources of pressure, reports, wakers, listeners, copies and
+/// destructors, and those that a [`Panics`] contains.
 pub fn caught_panics() -> u64 {
     // Relaxed, with no partner: a count that hands nothing over.
     CAUGHT.load(Ordering::Relaxed)
 }
 
-/// Returns how many of [them](caught_panics) this thread has contained, also where a domain's structures did.
+/// Returns how many [panics](caught_panics) this thread has contained, those in a domain's structures included.
 pub(crate) fn caught_here() -> u64 {
     CAUGHT_HERE.get()
 }
@@ -46,12 +48,12 @@ pub(crate) fn contained<T>(f: impl FnOnce() -> T) -> Option<T> {
         .ok()
 }
 
-/// Drops a value of other people's, whose destructor may panic.
+/// Drops a value of another crate's type, whose destructor may panic.
 pub(crate) fn dispose<T>(value: T) {
     contained(|| drop(value));
 }
 
-/// Holds a value of other people's, and contains the panic of its destructor.
+/// Holds a value of another crate's type, and contains the panic of its destructor.
 ///
 /// Of two values that are dropped together, the second that panics would end the process. So each value has a
 /// `Foreign` of its own: two captures of a closure, or two fields, never share one.
@@ -90,12 +92,12 @@ impl<T> Drop for Foreign<T> {
     }
 }
 
-/// Counts panics that it kept from going any further. Clones share the count.
+/// Contains panics, and counts them. Clones share the count.
 ///
-/// A listener that panics is contained where it is called, in the [domain of the process](crate::domain) and in
-/// every [server's domain](crate::server_domain), and counted for the process. One that is wrapped by
-/// [`contain`](Self::contain) has a count of its own. In other domains a listener's panic would unwind through
-/// `insert` or a sweep, and in all of them that of a registry's hook would: one that is wrapped cannot.
+/// A listener's panic is contained where the listener is called, and counted for the process, in the [domain of the
+/// process](crate::domain) and in every [server's domain](crate::server_domain). In other domains it unwinds through
+/// `insert` or a sweep, and the panic of a registry's hook does so in every domain. A listener or hook that
+/// [`contain`](Self::contain) has wrapped cannot unwind, and has a count of its own.
 ///
 /// ```
 /// use tidegate::lockfree::Cache;
@@ -126,7 +128,7 @@ impl Panics {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Runs `f`, and returns `None` if it panicked, which is counted.
+    /// Runs `f`, and returns `None` if it panicked. The panic is counted.
     pub fn catch<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
         let result = contained(f);
         if result.is_none() {
@@ -136,7 +138,7 @@ impl Panics {
         result
     }
 
-    /// Wraps a listener of a cache, or a hook of a registry, in one that never panics.
+    /// Wraps a listener of a cache, or a hook of a registry, so that it never panics.
     pub fn contain<K, V, C>(
         &self,
         told: impl Fn(&K, &V, C) + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! A registry for servers: the engine's registry with its clock, its guards and its housekeeping inside.
+//! A registry for servers: the engine's registry, with its clock, its guards and its housekeeping.
 //!
 //! [`Registry`] holds three namespaces: local services under leases, lists of the providers of services elsewhere,
 //! and lists of the subscribers of topics.
@@ -32,15 +32,15 @@ use crate::pin::pin;
 /// The engine's registry in a [`Registry`].
 type Engine<K, V, N, P> = tidegate_core::Registry<K, V, N, P, SeededState>;
 
-/// A concurrent registry: services that are found by name for as long as their leases are renewed, and what is known
-/// of the providers and subscribers elsewhere.
+/// Registers services, which are found by name for as long as their leases are renewed. Keeps lists of the providers of
+/// services elsewhere, and of the subscribers of topics, too.
 ///
 /// A clone is a handle of the same registry. It can be stored in a `static`, in a server's state or in a task. No
 /// call takes a lock. [`resolve`](Services::resolve) returns a clone of the service, which is usually a function or an
-/// `Arc`. Services and topics are known by `K`; a peer is known by its node `N`, and `P` is what is known of it.
+/// `Arc`. A key `K` names a service or a topic, a node `N` identifies a peer, and `P` holds the data of a peer.
 ///
-/// What has expired is never returned. A thread of the process frees expired entries; it starts with the first such
-/// structure and ends with the last.
+/// An expired entry is never returned. A thread of the process frees expired entries. The thread starts with the first
+/// such structure and ends with the last.
 ///
 /// ```
 /// use tidegate::Registry;
@@ -49,7 +49,7 @@ type Engine<K, V, N, P> = tidegate_core::Registry<K, V, N, P, SeededState>;
 /// let lease = registry.services().advertise("double".to_owned(), |x| 2 * x)?;
 /// assert_eq!(registry.services().resolve("double").map(|double| double(21)), Some(42));
 ///
-/// lease.renew()?; // at times, for as long as the service is there
+/// lease.renew()?; // again and again, for as long as the service runs
 /// registry.services().withdraw(lease);
 /// assert!(registry.services().resolve("double").is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -83,8 +83,8 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Creates a registry whose services live for 300 seconds, and whose lists live for 60, unless it is said
-    /// otherwise. For nodes of another type than `u64`, and terms of its own, see [`builder`](Self::builder).
+    /// Creates a registry whose services live for 300 seconds, and whose lists live for 60, unless a call says otherwise.
+    /// For other terms, or nodes of another type than `u64`, see [`builder`](Self::builder).
     ///
     /// # Panics
     ///
@@ -119,7 +119,7 @@ where
         RegistryBuilder::new()
     }
 
-    /// Removes everything that has ended, on this thread, and returns how much. Looks at all tables whole.
+    /// Removes all expired services and lists, on this thread, and returns how many. Looks at the whole of each table.
     pub fn prune_all(&self) -> Pruned {
         self.shared.engine.prune_all(self.shared.clock.now(), &pin())
     }
@@ -192,7 +192,7 @@ where
 {
 }
 
-// As above.
+// A panic of the caller's code leaves the registry consistent.
 impl<K, V, N, P> UnwindSafe for Registry<K, V, N, P>
 where
     K: Send + 'static,

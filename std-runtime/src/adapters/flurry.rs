@@ -15,17 +15,15 @@ type Hook<K, V> = Box<dyn FnMut(&K, &V) + Send>;
 /// Removes from a [`flurry::HashMap`] the values that have lived for their time to live, by a timestamp that each
 /// value carries.
 ///
-/// A step removes the value that was seen to be stale, never one that has taken its place meanwhile. But one that
-/// did is replaced by its clone, for that map knows no other way to leave it: what is changed in place meanwhile,
-/// by an atomic in the value, may be lost. The hook is told of each value that is removed, exactly once, when
-/// nothing is held that others could wait for.
+/// A step removes the value that was seen to be stale, never a value that has replaced it meanwhile. Such a value is
+/// replaced by its clone, since that map has no other way to keep it: a concurrent change in place, by an atomic in the
+/// value, may be lost. The hook is called with each removed value, exactly once, while no lock is held.
 ///
 /// Panics of the hook, the timestamp and the map's keys and values are [contained](crate::caught_panics). A value
 /// whose timestamp panics stays, and keeps no other from being removed.
 ///
-/// An iterator of that map lives as long as its guard, which must not be kept, so it cannot be gone on with: a
-/// step looks at the whole map. The budget bounds the removals of a step, and the next step begins at the
-/// front.
+/// An iterator of that map lives as long as its guard, which must not be kept between steps. So each step looks at the
+/// whole map. The budget bounds the removals of a step, and the next step begins at the front.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -62,7 +60,7 @@ impl<K, V, S> FlurrySweep<K, V, S> {
         Self { map: Foreign::new(map), ttl: ttl.into(), timestamp, hook: None }
     }
 
-    /// Sets the hook that is told of each value that is removed.
+    /// Sets the hook that is called with each removed value.
     #[must_use]
     pub fn on_removal(mut self, hook: impl FnMut(&K, &V) + Send + 'static) -> Self {
         self.hook = Some(Foreign::new(Box::new(hook)));
@@ -101,7 +99,7 @@ where
                 break;
             }
             let mut is_gone = false;
-            // The map calls its keys and values. Once it was told that the value goes, it calls destructors only.
+            // The map calls methods of its keys and values. After the closure has returned `None`, it calls destructors only.
             contained(|| {
                 map.compute_if_present(
                     key,

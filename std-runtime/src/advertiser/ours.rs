@@ -1,4 +1,4 @@
-//! What an advertiser advertises, and when each service is due.
+//! The services of an advertiser, and when each is due.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tidegate_core::registry::Lease;
 
 use crate::panics::Foreign;
 
-/// Tells an advertisement from every other: another value of a key is another. Found by the hash of the key.
+/// Identifies an advertisement. Another value of the same key has another identity. Found by the hash of the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
     hash: u64,
@@ -19,7 +19,7 @@ pub(super) struct Id {
 pub(super) struct Service<K, V> {
     pub(super) key: Foreign<Arc<K>>,
     pub(super) value: Foreign<Arc<V>>,
-    /// Of what is in the registry for it; `None` until something is.
+    /// The lease of its entry in the registry; `None` until it is entered.
     pub(super) lease: Option<Lease<K, V>>,
     /// When it is due.
     at: Instant,
@@ -27,7 +27,7 @@ pub(super) struct Service<K, V> {
     entering: usize,
 }
 
-/// One that is due.
+/// A service that is due.
 pub(super) struct Due<K, V> {
     pub(super) id: Id,
     pub(super) key: Foreign<Arc<K>>,
@@ -39,16 +39,16 @@ pub(super) struct Due<K, V> {
 pub(super) enum Standing {
     /// Its lease was renewed.
     Renewed,
-    /// Its lease has lapsed. The thread that is told so is counted as one that enters it.
+    /// Its lease has lapsed. The thread that gets this answer is counted as one that enters it.
     Lapsed,
     /// Another thread is entering it.
     Entering,
 }
 
-/// All that is advertised.
+/// All services of an advertiser.
 ///
-/// Its methods run under a lock, so they call nothing of other people's: keys are hashed and compared by the
-/// caller, before, and what they return is dropped by the caller, after.
+/// Its methods run under a lock, so they call no code of other people. The caller hashes and compares keys before, and
+/// drops what they return after.
 pub(super) struct Ours<K, V> {
     services: BTreeMap<Id, Service<K, V>>,
     due: BTreeSet<(Instant, Id)>,
@@ -72,13 +72,13 @@ impl<K, V> Ours<K, V> {
         self.services.get(&id).map(|service| service.value.clone())
     }
 
-    /// Returns those whose keys have this hash.
+    /// Returns the services whose keys have this hash.
     pub(super) fn alike(&self, hash: u64) -> Vec<(Id, Foreign<Arc<K>>)> {
         let alike = self.of_hash(hash);
         alike.map(|(id, service)| (*id, service.key.clone())).collect()
     }
 
-    /// Returns whether those whose keys have this hash are still the same.
+    /// Returns whether the services whose keys have this hash are still those of `before`.
     pub(super) fn are_alike(&self, hash: u64, before: &[(Id, Foreign<Arc<K>>)]) -> bool {
         self.of_hash(hash).map(|(id, _)| id).eq(before.iter().map(|(id, _)| id))
     }
@@ -119,16 +119,16 @@ impl<K, V> Ours<K, V> {
         Some(Arc::clone(&service.value))
     }
 
-    /// The caller has not entered a service after all.
+    /// Counts the caller no more as one that enters a service.
     pub(super) fn leave(&mut self, id: Id) {
         if let Some(service) = self.services.get_mut(&id) {
             service.entering -= 1;
         }
     }
 
-    /// The caller has entered a service, and has its lease. Of two leases the one that lives is held: of the
-    /// threads that enter one service each replaces what the one before has entered. Returns the other, or the
-    /// caller's if the service was removed meanwhile.
+    /// Keeps the lease of a service that the caller has entered. Threads that enter one service replace each other's
+    /// entries, and of their leases the one that has not lapsed is kept. Returns the other lease, or the caller's if the
+    /// service was removed meanwhile.
     pub(super) fn hold(
         &mut self,
         id: Id,
@@ -141,8 +141,8 @@ impl<K, V> Ours<K, V> {
         Ok(if is_held { Some(lease) } else { service.lease.replace(lease) })
     }
 
-    /// The caller could not enter a service: its key is another's. Removes the service, unless it is in the
-    /// registry by now, or on its way there.
+    /// Removes a service that the caller could not enter, because its key stands for another. The service stays if another
+    /// thread has entered it, or is entering it.
     pub(super) fn lose(&mut self, id: Id, now: Instant) -> Option<Service<K, V>> {
         let service = self.services.get_mut(&id)?;
         service.entering -= 1;
@@ -150,7 +150,7 @@ impl<K, V> Ours<K, V> {
         if is_held || service.entering > 0 { None } else { self.forget(id) }
     }
 
-    /// Renews one that is due, which is from then on due `after` later.
+    /// Renews a service that is due. It is due again `after` later.
     pub(super) fn take_due(&mut self, now: Instant, after: Duration) -> Option<Due<K, V>> {
         let &(at, id) = self.due.first()?;
         if at > now {

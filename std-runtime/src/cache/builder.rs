@@ -1,4 +1,4 @@
-//! How a cache is described.
+//! The builder of a cache.
 
 use std::fmt;
 use std::hash::Hash;
@@ -15,7 +15,7 @@ use crate::pin::domain;
 use crate::random_state;
 use crate::runtime::{Runtime, Schedule};
 
-/// How often a cache is swept whose entries do not expire: for loads that were abandoned.
+/// The interval at which a cache without a time to live is swept, to remove abandoned loads.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Builds a [`Cache`]: see [`Cache::builder`].
@@ -53,15 +53,15 @@ where
         self
     }
 
-    /// Sets how many entries the cache holds at most, or of which weight if it has a
-    /// [weigher](Self::weigher). Unbounded by default.
+    /// Sets the maximum of the entries, or of their weight if the cache has a [weigher](Self::weigher). Unbounded by
+    /// default.
     pub fn max_capacity(mut self, capacity: u64) -> Self {
         self.policy.max_capacity = Some(capacity);
         self
     }
 
-    /// Sets what an entry weighs, in whichever unit the [capacity](Self::max_capacity) is given. An entry that
-    /// weighs 0 takes no room.
+    /// Sets a function that weighs an entry, in the unit of the [capacity](Self::max_capacity). An entry of weight 0 takes
+    /// no room.
     pub fn weigher<W: Into<u64>>(
         mut self,
         weigher: impl Fn(&K, &V) -> W + Send + Sync + 'static,
@@ -71,7 +71,7 @@ where
         self
     }
 
-    /// Sets how long a value is returned after it was inserted. For ever by default.
+    /// Sets the time to live of a value. Values do not expire by default.
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.engine = self.engine.time_to_live(ttl);
         self.policy.time_to_live = Some(ttl);
@@ -111,13 +111,13 @@ where
         self
     }
 
-    /// Has a runtime of the caller's free what has expired, in place of the one of the process.
+    /// Has `runtime` free expired entries, in place of the process's thread.
     pub fn runtime(mut self, runtime: &Runtime) -> Self {
         self.housekeeper = Housekeeper::Given(runtime.clone());
         self
     }
 
-    /// Leaves freeing what has expired to calls of [`run_pending_tasks`](Cache::run_pending_tasks).
+    /// Leaves freeing expired entries to calls of [`run_pending_tasks`](Cache::run_pending_tasks).
     pub fn manual(mut self) -> Self {
         self.housekeeper = Housekeeper::Manual;
         self

@@ -1,7 +1,7 @@
-//! Loads: what the cache does not have is loaded by one caller, and the others wait for it.
+//! Loads of missing values: one caller loads, and the other callers wait.
 //!
-//! The engine's flights have one type of error. Here it is any, behind an `Arc`: a caller that waits takes an error
-//! of its own type, and joins the next load after one of another type.
+//! The engine's flights have one type of error. Here it is any type, behind an `Arc`. A waiter takes an error of its own
+//! type, and joins the next load after an error of another type.
 
 use std::any::type_name;
 use std::borrow::Borrow;
@@ -23,12 +23,13 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Returns the value of `key`; has `init` make it if there is none. Of callers that come together one makes the
+    /// Returns the value of `key`, and has `init` make it if there is none. One of several concurrent callers makes the
     /// value, and the others wait for it.
     ///
     /// # Panics
     ///
-    /// If `init` panics, in the caller whose `init` that is; the others try again. If `init` asks for its own key.
+    /// If `init` panics, in the caller whose `init` that is; the other callers try again. Also if `init` asks for its own
+    /// key.
     pub fn get_with(&self, key: K, init: impl FnOnce() -> V) -> V {
         self.get_with_by_ref(&key, init)
     }
@@ -49,14 +50,14 @@ where
         }
     }
 
-    /// Returns the value of `key`; has `init` load it if there is none. Of callers that come together one loads, and
+    /// Returns the value of `key`, and has `init` load it if there is none. One of several concurrent callers loads, and
     /// the others wait for its value, or for its error. Errors are not stored.
     ///
-    /// Callers of one key may have loaders with different types of error: a caller that has waited for a load which
-    /// failed with another type tries again, with its own loader if no other is faster.
+    /// Callers of one key may have loaders with different types of error. If a load fails with another type, a waiter
+    /// tries again, and runs its own loader if no other load has begun.
     ///
-    /// A loader may load other keys, in one order everywhere: two callers whose loaders wait for the key that the other
-    /// caller loads wait for ever.
+    /// A loader may load other keys. All loaders must do so in one order: two loaders that wait for each other's keys wait
+    /// for ever.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -71,7 +72,7 @@ where
     ///
     /// # Errors
     ///
-    /// That of the loader: an `Arc`, for the callers that waited have the same.
+    /// Returns the loader's error, in an `Arc` that the loading caller and the waiters share.
     ///
     /// # Panics
     ///
@@ -105,7 +106,7 @@ where
         own_error::<K, V, E>(self.load(key, init))
     }
 
-    /// Returns the value of `key`; has `init` look for it if there is none. `None` if that finds none, which is not
+    /// Returns the value of `key`, and has `init` look for it if there is none. A `None` of `init` is returned and not
     /// stored.
     ///
     /// # Panics
@@ -133,8 +134,7 @@ where
         own_error::<K, V, Absent>(self.load(key, || init().ok_or(Absent))).ok()
     }
 
-    /// Gets or loads a value as [`try_get_with`](Self::try_get_with) does, and tells each way apart in which there is
-    /// none. Panics only if `init` does.
+    /// Gets or loads a value as [`try_get_with`](Self::try_get_with) does, and returns every failure as an error.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ where
     }
 
     /// Gets or makes a value as [`get_with`](Self::get_with) does, for a task of any async runtime. A future that is
-    /// dropped leaves making the value to one of those that wait.
+    /// dropped leaves making the value to one of the waiters.
     ///
     /// # Panics
     ///
@@ -172,7 +172,7 @@ where
     }
 
     /// Gets or loads a value as [`try_get_with`](Self::try_get_with) does, for a task of any async runtime. A future
-    /// that is dropped leaves loading to one of those that wait.
+    /// that is dropped leaves loading to one of the waiters.
     ///
     /// ```
     /// use tidegate::{Cache, wait};
@@ -202,7 +202,7 @@ where
     }
 
     /// Gets or looks for a value as [`optionally_get_with`](Self::optionally_get_with) does, for a task of any async
-    /// runtime. A future that is dropped leaves looking to one of those that wait.
+    /// runtime. A future that is dropped leaves looking to one of the waiters.
     ///
     /// # Panics
     ///
@@ -236,7 +236,7 @@ where
         let result = asking.blocking(None, load, is_for::<E>);
         kept.resume();
         match (result, init) {
-            // There is no room for a load that others could join: this caller has its own.
+            // There is no room for a load that other callers could join, so this caller runs its own.
             (Err(LoadError::Refused(_)), Some(init)) => {
                 init().map_err(|error| LoadError::Failed(Arc::new(error)))
             }
@@ -262,7 +262,7 @@ where
             Asking::new(&shared.engine, key, &shared.clock).loading(load, is_for::<E>).await
         };
         let result = match result {
-            // There is no room for a load that others could join: this caller has its own.
+            // There is no room for a load that other callers could join, so this caller runs its own.
             Err(LoadError::Refused(_)) => {
                 init.future.await.map_err(|error| LoadError::Failed(Arc::new(error)))
             }
@@ -273,7 +273,7 @@ where
     }
 }
 
-/// Whether the failure of another caller's load is one for a caller whose errors are `E`s.
+/// Returns whether a caller whose errors are `E`s returns this failure of another caller's load.
 fn is_for<E: 'static>(error: &LoadError<Failure>) -> bool {
     match error {
         LoadError::Failed(Failure(error)) => error.is::<E>(),
@@ -282,12 +282,12 @@ fn is_for<E: 'static>(error: &LoadError<Failure>) -> bool {
     }
 }
 
-/// The failure with its error's type, which it is known to have.
+/// Returns the failure with the type of its error, which the caller knows.
 fn typed<E: Send + Sync + 'static>(error: LoadError<Failure>) -> LoadError<Arc<E>> {
     match error {
         LoadError::Failed(Failure(error)) => match error.downcast() {
             Ok(error) => LoadError::Failed(error),
-            // Not seen: only failures for which `is_for` is true are returned.
+            // Unreachable: only failures for which `is_for` is true are returned.
             Err(_) => LoadError::Abandoned,
         },
         LoadError::Panicked => LoadError::Panicked,
@@ -298,7 +298,7 @@ fn typed<E: Send + Sync + 'static>(error: LoadError<Failure>) -> LoadError<Arc<E
     }
 }
 
-/// The error of the caller's own loader; panics if there is another reason.
+/// Returns the error of the loader, and panics on any other failure.
 fn own_error<K, V, E>(result: Result<V, LoadError<Arc<E>>>) -> Result<V, Arc<E>> {
     match result {
         Ok(value) => Ok(value),

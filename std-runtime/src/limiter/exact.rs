@@ -18,12 +18,12 @@ use crate::runtime::{Runtime, Schedule};
 /// The engine's buckets in an [`ExactRateLimiter`].
 type Buckets<K> = BucketMap<K, SeededState>;
 
-/// Limits how often each key may do something, as a [`RateLimiter`](crate::RateLimiter) does, with a bucket for
-/// each key itself: two keys never share one.
+/// Limits how often each key may do something, as a [`RateLimiter`](crate::RateLimiter) does, with exact keys: two keys
+/// never share a bucket.
 ///
-/// Its memory grows with the keys, up to [`max_keys`](ExactRateLimiterBuilder::max_keys), and shrinks as buckets
-/// are full again. A thread of the process frees those; it starts with the first such structure and ends with the
-/// last.
+/// The memory grows with the keys, up to [`max_keys`](ExactRateLimiterBuilder::max_keys), and shrinks when buckets are
+/// full again. A thread of the process frees full buckets. The thread starts with the first such structure and ends
+/// with the last.
 ///
 /// A clone is a handle of the same limiter.
 ///
@@ -147,7 +147,7 @@ where
         self.shared.buckets.plan(quota)
     }
 
-    /// Returns what [`check`](Self::check) would answer now, and charges nothing.
+    /// Returns the answer that [`check`](Self::check) would give now, and charges nothing.
     pub fn peek<Q>(&self, key: &Q) -> Decision
     where
         K: Borrow<Q>,
@@ -157,8 +157,8 @@ where
         buckets.peek(key, plan, clock.now(), &pin())
     }
 
-    /// Gives back up to `cells` cells that `decision` charged to the bucket of `key`: as many as have not flowed
-    /// back by themselves. Refund a decision once: a limiter does not notice a second refund.
+    /// Gives back up to `cells` cells that `decision` charged to the bucket of `key`, less those that have flowed back by
+    /// themselves. Refund a decision once: a limiter does not notice a second refund.
     pub fn refund<Q>(&self, key: &Q, decision: &Decision, cells: u64)
     where
         K: Borrow<Q>,
@@ -178,7 +178,7 @@ where
         buckets.reset(key, clock.now(), &pin());
     }
 
-    /// Moves the bucket of `key` from the plan `old` to the plan `new`, and keeps what `keep` says.
+    /// Moves the bucket of `key` from the plan `old` to the plan `new`. `keep` says what the bucket keeps.
     pub fn convert<Q>(&self, key: &Q, old: &Plan, new: &Plan, keep: Keep)
     where
         K: Borrow<Q>,
@@ -198,7 +198,7 @@ where
         self.shared.buckets.is_empty()
     }
 
-    /// Returns what happened to keys beyond the bound, and how many buckets were reclaimed.
+    /// Returns the counts of keys beyond the bound, and of reclaimed buckets.
     pub fn counters(&self) -> Counters {
         self.shared.buckets.counters()
     }
@@ -210,26 +210,26 @@ where
 }
 
 impl ExactRateLimiterBuilder {
-    /// Sets how many keys have a bucket at most, exactly. Unbounded by default.
+    /// Sets the exact maximum of keys that have a bucket. Unbounded by default.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = Some(keys);
         self
     }
 
-    /// Names another quota that [`ExactRateLimiter::plan`] will be asked for, so that the limiter's unit of time
-    /// suits that, too.
+    /// Adds a quota for a later call of [`ExactRateLimiter::plan`], so that the limiter's unit of time can represent it,
+    /// too.
     pub fn also(mut self, quota: Quota) -> Self {
         self.also.push(quota);
         self
     }
 
-    /// Sets what a new key beyond the bound is answered. [`OnFull::Deny`] by default.
+    /// Sets how a new key beyond the bound is answered. [`OnFull::Deny`] by default.
     pub fn on_full(mut self, policy: OnFull) -> Self {
         self.on_full = policy;
         self
     }
 
-    /// Sets how far apart the clocks of two threads may be. 10 ms by default.
+    /// Sets the largest difference between the clocks of two threads. 10 ms by default.
     pub fn grace(mut self, skew: Duration) -> Self {
         self.grace = Some(skew);
         self
@@ -241,7 +241,7 @@ impl ExactRateLimiterBuilder {
         self
     }
 
-    /// Has a runtime of the caller's free the buckets that are full again, in place of the one of the process.
+    /// Has `runtime` free the buckets that are full again, in place of the process's thread.
     pub fn runtime(mut self, runtime: &Runtime) -> Self {
         self.housekeeper = Housekeeper::Given(runtime.clone());
         self
@@ -284,11 +284,11 @@ impl ExactRateLimiterBuilder {
     }
 }
 
-/// How long an empty bucket takes to fill: a sweep finds nothing more often.
+/// Returns how long an empty bucket takes to fill. A sweep at shorter intervals would find nothing.
 fn fills_in(quota: Quota) -> Duration {
     let nanos = quota.period().as_nanos().saturating_mul(u128::from(quota.burst_cells()));
     let nanos = nanos.checked_div(u128::from(quota.cells())).unwrap_or(0);
-    // Not below a second: what is gained by more is little memory.
+    // At least a second: sweeps at shorter intervals would free little memory.
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).max(Duration::from_secs(1))
 }
 

@@ -9,22 +9,22 @@ use tidegate_core::flight::{FollowError, Follower};
 
 use crate::panics::contained;
 
-/// What a load came to for one that followed it.
+/// The result of a load, for a caller that has followed it.
 pub(crate) enum Followed<V, E> {
-    /// A value, and from when on it is not to be handed out.
+    /// A value, and the time from which on it is not to be returned.
     Value(V, Option<Instant>),
     /// The load failed.
     Failed(E),
-    /// There is no result: the follower asks again.
+    /// There is no result, and the follower asks again.
     Again,
-    /// To copy the value, or the error, panicked.
+    /// `Clone` of the value, or of the error, panicked.
     Panicked,
 }
 
-/// A [`Follower`] of which no panic comes out: neither here, nor where its waker is called.
+/// A [`Follower`] that contains panics, here and where its waker is called.
 pub(crate) struct Following<V, E> {
     follower: Follower<V, E>,
-    /// The waker of the task, and the one that is left in its place.
+    /// The waker of the task, and the waker that is left in its place.
     waker: Option<(Waker, Waker)>,
 }
 
@@ -58,8 +58,7 @@ impl<V: Clone, E: Clone> Future for Following<V, E> {
     }
 }
 
-/// Calls another waker, and contains its panics: the leader that calls this has a load to end, and others
-/// to wake.
+/// Calls another waker, and contains its panics: the leader that calls this has a load to end, and other callers to wake.
 struct Contains(Option<Waker>);
 
 impl Wake for Contains {

@@ -1,4 +1,4 @@
-//! Loads that another thread or a task does, for callers that would not wait for them.
+//! Loads that another thread or a task runs, for callers that do not wait until the end.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -20,30 +20,30 @@ use crate::pin as pinned;
 use crate::wait::caller::Work;
 use crate::wait::part::polled;
 
-/// Gets what is cached, or has it loaded by another thread or task, and waits for that no longer than it
-/// would: for a cache in an [`Arc`], whose errors are [`LoadError`]s.
+/// Gets what an engine's cache holds, or has another thread or task load it, and waits for that within a bound. The
+/// cache must be in an [`Arc`], and its third type parameter must be a [`LoadError`].
 ///
-/// A value past its time is good enough within [its
-/// window](crate::lockfree::cache::Builder::stale_while_revalidate). [`get_or_load`](crate::GetOrLoad::get_or_load) loads
-/// another on the thread of the first caller that finds it, which waits as long as that takes. Here the load is
-/// handed to `spawn`, with the claim on it, and the caller waits within its bound only: then it has the stale
-/// value, and the load goes on. The claim is the load's own. A caller that goes leaves it alone; a load that is
-/// dropped before its end, by a runtime that shuts down for instance, leaves loading to the next caller.
+/// An expired value is still served within [its
+/// window](crate::lockfree::cache::Builder::stale_while_revalidate).
+/// [`get_or_load`](crate::GetOrLoad::get_or_load) loads a new value on the thread of the first caller that finds an
+/// expired one, and that caller waits until the end. Here `spawn` gets the load, and the caller waits within its bound
+/// only. After that it returns the expired value, and the load continues. A caller that leaves does not end the load.
+/// A load that is dropped before its end, by a runtime that shuts down for instance, leaves loading to the next caller.
 ///
-/// In all else these calls are as those of [`GetOrLoad`](crate::GetOrLoad). A hit spawns nothing.
+/// Otherwise these calls behave as those of [`GetOrLoad`](crate::GetOrLoad). A hit spawns nothing.
 ///
 /// # Panics
 ///
 /// All calls, if the cache is in another domain.
 pub trait GetOrRefresh<K, V, E> {
-    /// Returns the value of a key, or, if that is not loaded within `within`, one that is good enough. `spawn`
-    /// is given the load at most once, and must have it run elsewhere; a bounded pool of threads bounds how many
-    /// loads there are at a time.
+    /// Returns the value of a key. If no value is loaded within `within`, returns an expired value that can still be
+    /// served. `spawn` gets the load at most once, and must have it run elsewhere. A bounded pool of threads bounds the
+    /// number of concurrent loads.
     ///
     /// # Errors
     ///
-    /// Those of [`GetOrLoad`](crate::GetOrLoad); [`LoadError::TimedOut`] if nothing is good enough, and
-    /// [`LoadError::Abandoned`] if the load was dropped.
+    /// Fails as [`GetOrLoad::get_or_load`](crate::GetOrLoad::get_or_load) does, with [`LoadError::TimedOut`] if there is
+    /// no value in time, and with [`LoadError::Abandoned`] if the load was dropped.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -79,12 +79,12 @@ pub trait GetOrRefresh<K, V, E> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
 
-    /// Gets or refreshes as [`get_or_refresh`](Self::get_or_refresh) does, for a task of any async runtime:
-    /// `within` is a timer of its own, and `spawn` its way to begin a task.
+    /// Gets or refreshes as [`get_or_refresh`](Self::get_or_refresh) does, for a task of any async runtime. `within` is a
+    /// timer of that runtime, and `spawn` begins a task.
     ///
     /// # Errors
     ///
-    /// Those of [`get_or_refresh`](Self::get_or_refresh).
+    /// Fails as [`get_or_refresh`](Self::get_or_refresh) does.
     fn get_or_refresh_async<Q, F>(
         &self,
         key: &Q,
@@ -99,15 +99,15 @@ pub trait GetOrRefresh<K, V, E> {
         F: Future<Output = Result<V, E>> + Send + 'static;
 }
 
-/// A load that another thread is to do: see [`GetOrRefresh::get_or_refresh`].
+/// Runs a load on another thread: see [`GetOrRefresh::get_or_refresh`].
 #[must_use = "a load that is dropped is left to the next caller"]
 pub struct LoadTask(Box<dyn FnOnce() + Send>);
 
-/// A load that another task is to do: see [`GetOrRefresh::get_or_refresh_async`].
+/// Runs a load in another task: see [`GetOrRefresh::get_or_refresh_async`].
 pub type LoadFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl LoadTask {
-    /// Does the load, puts the value into the cache and wakes the waiters. Never panics.
+    /// Runs the load, puts the value into the cache and wakes the waiters. Never panics.
     pub fn run(self) {
         (self.0)();
     }
@@ -224,8 +224,8 @@ where
     }
 }
 
-/// What a caller gets that has waited: the value that it waited for, if that came in time; else the stale one,
-/// if that is still good enough; else the error. `None` if there is nothing of that.
+/// Returns what a caller gets that has waited: the new value if it came in time, or else the expired value if it can
+/// still be served, or else the error. `None` if there is none of these.
 fn best<V, E>(
     followed: Option<Followed<V, LoadError<E>>>,
     stale: Option<Stale<V>>,
@@ -237,7 +237,7 @@ fn best<V, E>(
     }
 }
 
-/// Ends a load as its loader did: `None` if that panicked. The waiters get what it came to.
+/// Ends a load with what its loader returned, `None` if that panicked. The waiters get the result.
 fn finish<K, V, E, S>(
     loading: OwnedLoading<K, V, LoadError<E>, S>,
     result: Option<Result<V, E>>,

@@ -19,7 +19,7 @@ use crate::wait::single::{Awaited, Reentrant, Run, Single, Turn};
 
 type Mint<T, E> = Box<dyn Fn() -> Result<Minted<T>, E> + Send + Sync>;
 
-/// Values are made by a function that blocks: [`Refresher::builder`].
+/// Makes values by a function that blocks: see [`Refresher::builder`].
 pub struct Blocking<T, E> {
     mint: Foreign<Mint<T, E>>,
     /// Keeps the last failure.
@@ -37,8 +37,8 @@ where
     T: Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Builds the refresher, and makes the first value on this thread. Where the program has to
-    /// start though the provider may be down, use [`lazy`](Self::lazy).
+    /// Builds the refresher, and makes the first value on this thread. If the program has to start while the provider is
+    /// down, use [`lazy`](Self::lazy).
     ///
     /// # Errors
     ///
@@ -77,8 +77,8 @@ where
     T: Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Describes a refresher of the values that `mint` makes. `mint` may block the thread that calls
-    /// it. Where values are made by a future, use [`from_async`](Refresher::from_async).
+    /// Returns a builder of a refresher of the values that `mint` makes. `mint` may block the thread that calls it. If a
+    /// future makes the values, use [`from_async`](Refresher::from_async).
     pub fn builder(
         mint: impl Fn() -> Result<Minted<T>, E> + Send + Sync + 'static,
     ) -> Builder<T, E> {
@@ -88,15 +88,15 @@ where
         })
     }
 
-    /// Returns the value. Where it is due for renewal, one caller renews it on its thread, unless [a
-    /// thread](crate::Runtime::refresh) does; the other callers get the valid one at once. Where it
-    /// has ended, they wait for the one that renews.
+    /// Returns the value. If it is due for renewal, one caller renews it on its own thread, unless [a
+    /// thread](crate::Runtime::refresh) does, and the other callers get the valid value at once. If it has expired, the
+    /// other callers wait for the renewal.
     ///
     /// A call renews the value once at most.
     ///
     /// # Errors
     ///
-    /// If there is no valid value, and the renewal failed, or none is tried.
+    /// If there is no valid value, and the renewal failed or none is tried.
     pub fn get(&self) -> Result<Arc<T>, RefreshError<E>> {
         self.blocking(|awaited| Ok(awaited.wait()))
     }
@@ -142,12 +142,11 @@ where
         work.run(|| renewal.end(minted))
     }
 
-    /// Returns the value as [`get`](Self::get) does, for a task. The task makes the value with a
-    /// future of its own in place of the function that this was built with. Where all tasks make it
-    /// alike, use [`from_async`](Refresher::from_async).
+    /// Returns the value as [`get`](Self::get) does, for a task. The task makes the value with a future of its own in
+    /// place of the refresher's function. If all tasks make it alike, use [`from_async`](Refresher::from_async).
     ///
-    /// Dropped at any time, the future leaves renewing to the next caller. Kept without being polled,
-    /// it keeps the others from renewing: they get the value while it is valid, and then wait.
+    /// A future that is dropped leaves renewing to the next caller. A future that is kept without being polled keeps the
+    /// other callers from renewing: they get the value while it is valid, and then wait.
     ///
     /// # Errors
     ///

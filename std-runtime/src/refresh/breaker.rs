@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tidegate_core::Instant;
 
-/// Whether renewals are tried.
+/// Says whether renewals are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breaker {
-    /// Renewals are tried. This many have failed in a row.
+    /// Renewals are tried. This many renewals have failed in a row.
     Closed(u32),
     /// No renewal is tried before this instant.
     Open(Instant),
-    /// One renewal is being tried. No other is, until it has ended.
+    /// One renewal is being tried. No other is tried until it has ended.
     HalfOpen,
 }
 

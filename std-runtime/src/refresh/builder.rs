@@ -1,4 +1,4 @@
-//! What a refresher is to be like.
+//! The settings of a refresher, and their builder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::{Blocking, Event, RefreshError};
 use crate::config::ConfigError;
 use crate::panics::Foreign;
 
-/// Describes a [`Refresher`]: made by [`Refresher::builder`] and [`Refresher::from_async`].
-#[must_use = "a builder builds nothing until it is told to"]
+/// Builds a [`Refresher`]: see [`Refresher::builder`] and [`Refresher::from_async`].
+#[must_use = "a builder does nothing until it builds"]
 pub struct Builder<T, E, M = Blocking<T, E>> {
     pub(super) mint: M,
     rules: Rules,
@@ -37,87 +37,80 @@ impl<T, E, M> Builder<T, E, M> {
         Self { mint, rules, made: std::marker::PhantomData }
     }
 
-    /// Sets the part of its life at which a value is renewed, in parts per million: 800,000 until
-    /// set.
+    /// Sets the part of its life at which a value is renewed, in parts per million. 800,000 by default.
     pub fn refresh_at(mut self, parts: u32) -> Self {
         self.rules.early.part = parts;
         self
     }
 
-    /// Renews each value earlier by a random part of its life, up to this many parts per million, so
-    /// that many processes do not renew together: 0 until set.
+    /// Renews each value earlier by a random part of its life, up to this many parts per million, so that many processes
+    /// do not renew together. 0 by default.
     pub fn jitter(mut self, parts: u32) -> Self {
         self.rules.early.jitter = parts;
         self
     }
 
-    /// Sets the margin: a value is renewed at the latest this long before its end, 30 seconds until
-    /// set. The margin is capped at half the life of the value, so that a value with a short life is
-    /// not renewed again and again.
+    /// Sets the margin: a value is renewed at the latest this long before it expires. 30 seconds by default. The margin is
+    /// capped at half the life of the value, so that a value with a short life is not renewed again and again.
     pub fn floor(mut self, floor: Duration) -> Self {
         self.rules.early.floor = floor;
         self
     }
 
-    /// Opens the breaker after `threshold` failures in a row: then no renewal is tried for
-    /// `cooldown`, and after that a single one. Each one that fails doubles the pause, up to the
-    /// longest of [`spacing`](Self::spacing). 5 failures and 2 seconds until set.
+    /// Opens the breaker after `threshold` failures in a row. No renewal is tried for `cooldown` then, and after that a
+    /// single one. Each further failure doubles the pause, up to the longest of [`spacing`](Self::spacing). 5 failures
+    /// and 2 seconds by default.
     ///
-    /// Tries that fail are [spaced](Self::spacing), so failures have to last for a while to open the
-    /// breaker. A pause that begins while the value is valid ends with the value at the latest, and
-    /// the next pause is a first one again.
+    /// Failed renewals are [spaced](Self::spacing), so failures have to last for a while to open the breaker. A pause that
+    /// begins while the value is valid ends with the value at the latest. The next pause is as short as the first one.
     pub fn breaker(mut self, threshold: u32, cooldown: Duration) -> Self {
         (self.rules.fuse.threshold, self.rules.fuse.cooldown) = (threshold, cooldown);
         self
     }
 
-    /// Spaces renewals: a second, and a minute at the longest, until set.
+    /// Spaces renewals. A second, and a minute at the longest, by default.
     ///
-    /// * While the value is valid, renewals begin at least `spacing` apart. After failures in a row
-    ///   they are twice, four times as far apart and so on, but no further than `longest`.
-    /// * Once the value has ended, a renewal that fails is followed by another after `spacing`, and
-    ///   once [the breaker](Self::breaker) opens, after its pauses, up to `longest`. Calls in between
-    ///   get the last failure at once.
-    /// * After a value was [rejected](Refresher::reject), the next is made `spacing` after the
-    ///   making of the rejected one began, and after rejections in a row twice as far apart, four
-    ///   times and so on, but no further than `longest`.
+    /// * While the value is valid, renewals begin at least `spacing` apart. The distance doubles with each failure in a
+    ///   row, up to `longest`.
+    /// * Once the value has expired, a failed renewal is followed by another after `spacing`. When [the
+    ///   breaker](Self::breaker) opens, the next follows after its pause, of up to `longest`. Calls in between get the last
+    ///   failure at once.
+    /// * After a value was [rejected](Refresher::reject), the next is made `spacing` after the making of the rejected one
+    ///   began. The distance doubles with each rejection in a row, up to `longest`.
     pub fn spacing(mut self, spacing: Duration, longest: Duration) -> Self {
         (self.rules.spacing, self.rules.longest) = (spacing, longest);
         self.rules.fuse.longest = longest;
         self
     }
 
-    /// Sets how long after its end a value is still handed out where no other can be made: never
-    /// until set.
+    /// Sets how long an expired value is still returned while no other can be made. Zero by default.
     ///
-    /// For services that accept a credential for a while after its end, or that are better asked in
-    /// vain than not at all. A caller gets the ended value if the renewal failed, if none is tried
-    /// yet, or if the caller has waited for long enough. A value that has ended when it is made is
-    /// refused all the same, and a [rejected](Refresher::reject) one is never handed out again.
+    /// Some services accept a credential for a while after it has expired, and some are better asked in vain than not at
+    /// all. A caller gets the expired value if the renewal failed, if no renewal is tried yet, or if the caller has waited
+    /// for long enough. A value that has expired when it is made is refused all the same, and a
+    /// [rejected](Refresher::reject) value is never returned again.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.rules.on_error = window;
         self
     }
 
-    /// Sets the clock: [the clock of the process](crate::clock()) until set.
+    /// Sets the clock. [The clock of the process](crate::clock()) by default.
     ///
-    /// Whoever issued the value decided when it ends, so the clock has to go on while the machine is
+    /// The issuer of a value decides when it expires, so the clock has to count the time for which the machine is
     /// suspended. The clock of the process does, as every [`BootClock`](crate::BootClock). With a
-    /// [`MonotonicClock`](crate::MonotonicClock) a laptop that wakes up hands out tokens that ended
-    /// while it was asleep.
+    /// [`MonotonicClock`](crate::MonotonicClock) a laptop that wakes up would return tokens that expired while it was
+    /// asleep.
     pub fn clock(mut self, clock: Arc<dyn Clock + Send + Sync>) -> Self {
         self.rules.clock = Foreign::new(clock);
         self
     }
 
-    /// Has a function told what happens, by the thread or task that renews. If the function panics,
-    /// the panic is caught.
+    /// Sets a function that is called with each [`Event`], by the thread or task that renews. Its panics are caught.
     ///
-    /// Events of one renewal are told in order: that it was let try again, before it is made; how it
-    /// ended, once it is over. Events of two renewals in a row may be told at the same time, and in
-    /// either order. The function may ask for the value, and gets
-    /// [`RefreshError::Reentrant`] where it would wait for itself. It must not wait for another
-    /// thread that asks for the value.
+    /// The events of one renewal come in order: that the breaker lets it be tried, before the value is made, and how it
+    /// ended, once it is over. Events of two renewals in a row may be reported at the same time, and in either order. The
+    /// function may ask for the value, and gets [`RefreshError::Reentrant`] where it would wait for itself. It must not
+    /// wait for another thread that asks for the value.
     pub fn report(mut self, report: impl Fn(Event) + Send + Sync + 'static) -> Self {
         self.rules.report = Some(Foreign::new(Box::new(report)));
         self
@@ -126,8 +119,8 @@ impl<T, E, M> Builder<T, E, M> {
     /// Builds a refresher that has no value yet. The first caller makes one, or the thread of a
     /// [`Runtime`](crate::Runtime::refresh).
     ///
-    /// For programs that start while the provider is down: the refresher is there, and each call
-    /// tries again, as [spaced](Self::spacing) as after the end of a value.
+    /// A program can so start while the provider is down. Each call tries again, [spaced](Self::spacing) as after a value
+    /// has expired.
     ///
     /// # Errors
     ///
@@ -164,7 +157,7 @@ impl<T, E, M> Builder<T, E, M> {
     }
 }
 
-/// Why there is no [`Refresher`].
+/// Says why a [`Refresher`] was not built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError<E> {

@@ -1,8 +1,7 @@
-//! What must be renewed before it ends: credentials, tokens, keys.
+//! Values that must be renewed before they expire: credentials, tokens, keys.
 //!
-//! A [`Refresher`] holds one value with an end. It has the value renewed early, by one caller, by a
-//! thread of a [`Runtime`](crate::Runtime) or by an executor. All other callers get the valid value
-//! meanwhile, without a lock.
+//! A [`Refresher`] holds one value that expires. One caller, a thread of a [`Runtime`](crate::Runtime) or an executor
+//! renews the value early. All other callers get the valid value meanwhile, without a lock.
 //!
 //! | values are made by | built with | asked with |
 //! |---|---|---|
@@ -32,38 +31,38 @@ pub use self::tasks::{Async, Drive};
 
 use crate::wait::TimedOut;
 
-/// A new value, and how long it is valid.
+/// Holds a new value and its time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Minted<T> {
     /// The value.
     pub value: T,
-    /// How long the value is valid, counted from the moment at which its making began.
+    /// The time for which the value is valid, counted from the moment at which its making began.
     pub ttl: Ttl,
 }
 
-/// Why there is no value.
+/// Says why a refresher returned no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefreshError<E> {
-    /// The renewal failed. Until the next one is tried, all callers get this failure.
+    /// The renewal failed. All callers get this failure until the next renewal is tried.
     Failed(E),
-    /// Making the value panicked, or the clock did, or copying the failure.
+    /// The function that makes values panicked, or the clock, or `Clone` of the failure.
     Panicked,
-    /// The new value had ended already when it came, or before it could be handed out.
+    /// The new value had expired when it was made, or before it could be returned.
     AlreadyExpired,
-    /// The last value was [rejected](Refresher::reject), soon after it had been made.
+    /// The last value was [rejected](Refresher::reject) soon after it had been made.
     Rejected {
         /// No renewal is tried before this.
         until: Instant,
     },
-    /// Too many renewals failed. The breaker is open, and none is tried.
+    /// Too many renewals failed. The breaker is open, and no renewal is tried.
     BreakerOpen {
-        /// No renewal is tried before this; `None` while one is being tried.
+        /// No renewal is tried before this; `None` while a renewal is in progress.
         until: Option<Instant>,
     },
-    /// The caller is part of the renewal, and would wait for itself.
+    /// The caller is a part of the renewal, and would wait for itself.
     Reentrant,
-    /// A renewal is in progress, and takes longer than the caller would wait, or longer than [its
+    /// A renewal is in progress that takes longer than the caller would wait, or longer than [its
     /// lease](Builder::mint_lease).
     TimedOut,
 }
@@ -73,9 +72,9 @@ impl<E: fmt::Display> fmt::Display for RefreshError<E> {
         match self {
             Self::Failed(error) => error.fmt(f),
             Self::Panicked => f.write_str("making the value panicked"),
-            Self::AlreadyExpired => f.write_str("the new value had ended already"),
+            Self::AlreadyExpired => f.write_str("the new value had expired already"),
             Self::Rejected { until } => {
-                write!(f, "the value was rejected; the next is made at {until}")
+                write!(f, "the value was rejected; no other is made until {until}")
             }
             Self::BreakerOpen { until: Some(until) } => {
                 write!(f, "too many renewals failed; none is tried until {until}")
@@ -91,34 +90,34 @@ impl<E: fmt::Display> fmt::Display for RefreshError<E> {
 
 impl<E: fmt::Debug + fmt::Display> std::error::Error for RefreshError<E> {}
 
-/// Something that happened to a [`Refresher`].
+/// Describes a change of a [`Refresher`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// There is a new value, valid for this long; `None`: for ever.
+    /// There is a new value. It is valid for this long, or for ever if this is `None`.
     Renewed(Option<Duration>),
     /// A renewal failed. The old value is valid for this long.
     Failed(Duration),
     /// The value was [rejected](Refresher::reject).
     Rejected,
-    /// The breaker changed, otherwise than in its count of failures.
+    /// The breaker changed its state, not only its count of failures.
     Breaker(Breaker),
 }
 
-/// How a [`Refresher`] is faring.
+/// Shows the state and the counts of a [`Refresher`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefreshStatus {
-    /// When the value ends; `None` if it never does, or if there is no value.
+    /// The time at which the value expires; `None` if it never does, or if there is no value.
     pub expires: Option<Instant>,
-    /// When the value is due for renewal; `None` if it never is, or if there is no value.
+    /// The time at which the value is due for renewal; `None` if it never is, or if there is no value.
     pub due: Option<Instant>,
-    /// Whether renewals are tried.
+    /// The state of the breaker, which says whether renewals are tried.
     pub breaker: Breaker,
-    /// How many renewals succeeded, the first one included.
+    /// The number of renewals that succeeded, the first one included.
     pub renewed: u64,
-    /// How many renewals failed.
+    /// The number of renewals that failed.
     pub failed: u64,
-    /// How many values were [rejected](Refresher::reject).
+    /// The number of values that were [rejected](Refresher::reject).
     pub rejected: u64,
 }

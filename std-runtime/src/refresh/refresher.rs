@@ -1,4 +1,4 @@
-//! The value, whether it may be handed out, and what becomes of it when a renewal ends.
+//! The value, whether it may be returned, and what happens to it when a renewal ends.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,20 +15,20 @@ use super::rules::Rules;
 use super::{Blocking, Event, Minted, RefreshError, RefreshStatus};
 use crate::panics::{contained, dispose};
 
-/// Holds a value with an end, and renews it.
+/// Holds a value that expires, and renews it.
 ///
 /// # Guarantees
 ///
-/// * A value that has ended is not handed out, unless [that is asked for](super::Builder::stale_if_error).
-///   The clock is read after every wait, and after the last call of other people's code.
+/// * An expired value is not returned, unless [a setting](super::Builder::stale_if_error) permits it. The clock is read
+///   after every wait, and after the last call of other people's code.
 /// * At most one renewal is in progress. Callers that wait for it get its result, or its failure.
-/// * A valid value is handed out whatever becomes of its renewal.
-/// * Renewals are [spaced](super::Builder::spacing), those that fail also after the end of the
-///   value. After failures in a row [the breaker](super::Builder::breaker) opens, and its pauses grow.
-///   After an outage of the provider the first value comes within as long again, or within the
-///   spacing if that is longer, and no later than the longest pause.
-/// * What panics of other people's code is caught: making the value, reports, wakers, destructors,
-///   copies of failures, the clock. None of it runs while anything is held that it could wait for.
+/// * A valid value is returned even if its renewal fails.
+/// * Renewals are [spaced](super::Builder::spacing), failed ones also after the value has expired. After failures in a
+///   row [the breaker](super::Builder::breaker) opens, and its pauses grow. After an outage of the provider the first
+///   value is made within the duration of the outage, or within the spacing if that is longer, and no later than the
+///   longest pause.
+/// * Panics of other people's code are caught: of the function that makes values, reports, wakers, destructors, copies of
+///   failures and the clock. No such code runs while a lock is held that it could wait for.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ use crate::panics::{contained, dispose};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A value that the other side refuses is [rejected](Self::reject), and the next call makes another:
+/// A value that the server refuses is [rejected](Self::reject), and the next call makes another:
 ///
 /// ```
 /// use std::time::Duration;
@@ -72,18 +72,17 @@ impl<T, E, M> Refresher<T, E, M> {
         self.state.valid(self.state.now()?)
     }
 
-    /// Rejects a value that was handed out, because the other side refuses it though it has not
-    /// ended: revoked, or answered with 401. Returns whether it was the current one.
+    /// Rejects a value that the server refuses though it has not expired: one that was revoked, or answered with 401.
+    /// Returns whether it was the current value.
     ///
-    /// A rejected value is not handed out any more. The next call makes another, after [the
-    /// spacing](super::Builder::spacing) if the rejected one has just been made. Goes by identity:
-    /// where several callers reject one value, or a newer one has come meanwhile, that newer one
-    /// stays.
+    /// A rejected value is not returned again. The next call makes another, after [the
+    /// spacing](super::Builder::spacing) if the rejected one has just been made. Values are compared by identity: a newer
+    /// value stays, even if several callers reject the old one.
     pub fn reject(&self, value: &Arc<T>) -> bool {
         self.state.reject(value)
     }
 
-    /// Returns how the refresher is faring.
+    /// Returns the state and the counts of the refresher.
     pub fn status(&self) -> RefreshStatus {
         let token = self.state.token.load();
         let (expires, due) =
@@ -101,8 +100,8 @@ impl<T, E, M> fmt::Debug for Refresher<T, E, M> {
     }
 }
 
-/// A refresher that a thread of a [`Runtime`](crate::Runtime::refresh) can look after: every
-/// [`Refresher`]. Not to be implemented elsewhere.
+/// Lets a thread of a [`Runtime`](crate::Runtime::refresh) renew a value. Every [`Refresher`] implements this trait, and
+/// no other type can.
 pub trait Attended: Send + Sync + private::Sealed + 'static {
     /// Renews the value if it is due, on behalf of callers. They leave that to this thread until it
     /// has been late twice: the next call follows after `until_next`.
@@ -286,12 +285,12 @@ impl<T, E> State<T, E> {
         self.book().refusal(now)
     }
 
-    /// Admits a renewal, or says why none is tried now; and what is to be told of that.
+    /// Admits a renewal, or says why none is tried now. Returns the event to report, too.
     pub(super) fn admit(&self, now: Instant) -> (Result<Admitted, Failure<E>>, Option<Event>) {
         self.change(|book| book.admit(now))
     }
 
-    /// Changes the book, and returns what is to be told if that changes the breaker.
+    /// Changes the book, and returns the event to report if that changes the breaker.
     fn change<R>(&self, change: impl FnOnce(&mut Book<E>) -> R) -> (R, Option<Event>) {
         let mut book = self.book();
         let before = book.breaker();
@@ -311,7 +310,7 @@ impl<T, E> State<T, E> {
         self.not_before.store(until.as_nanos(), Ordering::Relaxed);
     }
 
-    /// Tells what happened. Not while anything is held that a report might ask for.
+    /// Reports events. No lock is held that the report might wait for.
     pub(super) fn tell(&self, events: impl IntoIterator<Item = Event>) {
         if let Some(report) = &self.rules.report {
             events.into_iter().for_each(|event| _ = contained(|| report(event)));
@@ -440,7 +439,7 @@ impl<T, E> Drop for State<T, E> {
 }
 
 /// What is left to be done once a renewal is over: other people's code to be called.
-#[must_use = "events are to be told"]
+#[must_use = "events are to be reported"]
 pub(super) struct Aftermath<T, E> {
     events: [Option<Event>; 2],
     token: Option<Arc<Token<T>>>,
@@ -449,7 +448,7 @@ pub(super) struct Aftermath<T, E> {
 }
 
 impl<T, E> Aftermath<T, E> {
-    /// Tells the events, and drops what the renewal has replaced.
+    /// Reports the events, and drops the values that the renewal has replaced.
     pub(super) fn handle(self, state: &State<T, E>) {
         let Self { events, token, unfit, failure } = self;
         state.tell(events.into_iter().flatten());

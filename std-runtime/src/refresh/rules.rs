@@ -1,4 +1,4 @@
-//! What a refresher's settings come to.
+//! The settings of a refresher, checked.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::panics::Foreign;
 /// Receives what happens to a refresher.
 pub(super) type Report = Box<dyn Fn(Event) + Send + Sync>;
 
-/// What the settings of a [`Builder`](super::Builder) come to.
+/// The settings of a [`Builder`](super::Builder).
 pub(super) struct Rules {
     pub(super) clock: Foreign<SharedClock>,
     pub(super) early: Early,
     pub(super) fuse: Fuse,
     pub(super) spacing: Duration,
     pub(super) longest: Duration,
-    /// How long an ended value stands in for one that cannot be made.
+    /// How long an expired value is served while no other can be made.
     pub(super) on_error: Duration,
     pub(super) report: Option<Foreign<Report>>,
 }

@@ -21,7 +21,7 @@ use crate::wait::caller::Work;
 type Mint<T, E> = Box<dyn Fn() -> Making<T, E> + Send + Sync>;
 type Spawn = Box<dyn Fn(Drive) + Send + Sync>;
 
-/// Values are made by a future: [`Refresher::from_async`].
+/// Makes values by a future: see [`Refresher::from_async`].
 pub struct Async<T, E> {
     mint: Foreign<Mint<T, E>>,
     spawn: Option<Foreign<Spawn>>,
@@ -42,8 +42,8 @@ impl<T, E> fmt::Debug for Async<T, E> {
     }
 }
 
-/// One renewal, to be carried out by an executor: see [`Builder::spawn_with`]. Ready once the renewal
-/// is over, however it ended.
+/// Runs one renewal on an executor: see [`Builder::spawn_with`]. The future is ready once the renewal is over, however
+/// it ended.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Drive(Pin<Box<dyn Future<Output = ()> + Send>>);
 
@@ -66,12 +66,12 @@ where
     T: Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Has an executor carry out the renewals: `spawn` is given the future of each. No caller of a
-    /// valid value waits for its renewal then, and the future is polled by that executor only.
+    /// Has an executor run the renewals: `spawn` gets the future of each. Then no caller of a valid value waits for its
+    /// renewal, and only that executor polls the future.
     ///
-    /// With tokio: `.spawn_with(|renewal| drop(tokio::spawn(renewal)))`; or with a handle of the
-    /// runtime, where calls come from threads outside of it. Where `spawn` panics or drops the
-    /// future, the tasks that wait for the renewal carry it out.
+    /// With tokio, say `.spawn_with(|renewal| drop(tokio::spawn(renewal)))`, or use a handle of the runtime if threads
+    /// outside of it call the refresher. If `spawn` panics or drops the future, the tasks that wait for the renewal poll
+    /// it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -90,18 +90,17 @@ where
         self
     }
 
-    /// Sets how long a renewal may take: a minute until set. One that takes longer is dropped by the
-    /// next call that would wait for it, and has failed with [`RefreshError::TimedOut`].
+    /// Sets how long a renewal may take. A minute by default. The next call that would wait for a renewal which takes
+    /// longer drops it, and the renewal has failed with [`RefreshError::TimedOut`].
     ///
-    /// Nothing watches the time: the end of the lease is seen by the next call, or by the thread of a
-    /// [`Runtime`](crate::Runtime::refresh).
+    /// The end of the lease is noticed by the next call, or by the thread of a [`Runtime`](crate::Runtime::refresh).
     pub fn mint_lease(mut self, lease: Duration) -> Self {
         self.mint.lease = lease;
         self
     }
 
-    /// Builds the refresher, and makes the first value. Where the program has to start though the
-    /// provider may be down, use [`lazy`](Self::lazy).
+    /// Builds the refresher, and makes the first value. If the program has to start while the provider is down, use
+    /// [`lazy`](Self::lazy).
     ///
     /// # Errors
     ///
@@ -134,18 +133,17 @@ where
     T: Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Describes a refresher of the values that the futures of `mint` make, for tasks of any async
-    /// runtime. No thread is blocked, and none is started.
+    /// Returns a builder of a refresher of the values that the futures of `mint` make, for tasks of any async runtime. No
+    /// thread is blocked, and none is started.
     ///
-    /// All tasks that wait for a renewal poll its future, in turn. So one that is dropped, or kept
-    /// without being polled, holds up no other. When the last is dropped, so is the future. [An
+    /// All tasks that wait for a renewal poll its future, in turn. So a task that is dropped, or kept without being
+    /// polled, delays no other task. The future is dropped with the last task that waits. [An
     /// executor](Builder::spawn_with) may poll it instead.
     ///
-    /// A thread outside of the runtime may wait with
-    /// [`block_on(token.get_async())`](crate::wait::block_on). Many futures need the runtime that
-    /// they were written for: then say `spawn_with`, with a handle of that runtime. On the one thread
-    /// of a runtime, never block: nothing would be left to poll what is waited for. There
-    /// [`current`](Self::current) hands out a valid value at once.
+    /// A thread outside of the runtime may wait with [`block_on(token.get_async())`](crate::wait::block_on). Many futures
+    /// need the runtime that they were written for: use `spawn_with` then, with a handle of that runtime. Never block the
+    /// only thread of a runtime, since no other thread could poll the future. There [`current`](Self::current) returns a
+    /// valid value at once.
     ///
     /// ```
     /// use std::time::Duration;
@@ -175,15 +173,15 @@ where
         })
     }
 
-    /// Returns the value. Where it is due for renewal, one task renews it, unless [an
-    /// executor](Builder::spawn_with) or [a thread](crate::Runtime::refresh) does; the other tasks
-    /// get the valid one at once. Where it has ended, all tasks that ask wait for one renewal.
+    /// Returns the value. If it is due for renewal, one task renews it, unless [an executor](Builder::spawn_with) or [a
+    /// thread](crate::Runtime::refresh) does, and the other tasks get the valid value at once. If it has expired, all
+    /// callers wait for one renewal.
     ///
     /// The future may be dropped at any time. A call renews the value once at most.
     ///
     /// # Errors
     ///
-    /// If there is no valid value, and the renewal failed, or none is tried.
+    /// If there is no valid value, and the renewal failed or none is tried.
     pub async fn get_async(&self) -> Result<Arc<T>, RefreshError<E>> {
         loop {
             match self.decide(Work::of_this_task().await) {

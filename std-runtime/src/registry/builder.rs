@@ -1,4 +1,4 @@
-//! How a registry is described.
+//! The builder of a registry.
 
 use std::fmt;
 use std::hash::Hash;
@@ -56,14 +56,15 @@ where
         self
     }
 
-    /// Has `hook` called with each service that is removed, and why. It is called where the service is removed: it
-    /// should not block. Its panics are [contained](crate::caught_panics).
+    /// Sets a function that is called with each service that is removed, and why. The thread that removes the service
+    /// calls it, so it should not block. Its panics are [contained](crate::caught_panics).
     pub fn on_service(mut self, hook: impl Fn(&K, &V, Departure) + Send + Sync + 'static) -> Self {
         self.engine = self.engine.on_service(containing(hook));
         self
     }
 
-    /// Has `hook` called as [`on_service`](Self::on_service) does, with each list of providers that is removed.
+    /// Sets a function that is called with each list of providers that is removed, as
+    /// [`on_service`](Self::on_service) does for services.
     pub fn on_discovered(
         mut self,
         hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
@@ -72,7 +73,8 @@ where
         self
     }
 
-    /// Has `hook` called as [`on_service`](Self::on_service) does, with each list of subscribers that is removed.
+    /// Sets a function that is called with each list of subscribers that is removed, as
+    /// [`on_service`](Self::on_service) does for services.
     pub fn on_subscribers(
         mut self,
         hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
@@ -87,13 +89,14 @@ where
         self
     }
 
-    /// Has a runtime of the caller's free what has expired, in place of the one of the process.
+    /// Has `runtime` free expired entries, in place of the process's thread.
     pub fn runtime(mut self, runtime: &Runtime) -> Self {
         self.housekeeper = Housekeeper::Given(runtime.clone());
         self
     }
 
-    /// Leaves freeing what has expired to calls of [`prune_all`](Registry::prune_all), several in each time to live.
+    /// Leaves freeing expired entries to calls of [`prune_all`](Registry::prune_all). Call it several times in each time
+    /// to live.
     pub fn manual(mut self) -> Self {
         self.housekeeper = Housekeeper::Manual;
         self
@@ -128,7 +131,7 @@ where
     }
 }
 
-/// A hook whose panics go no further: the engine would have them unwind through the call that removes an entry.
+/// Wraps a hook, and contains its panics. In the engine they would unwind through the call that removes an entry.
 fn containing<K, V: ?Sized>(
     hook: impl Fn(&K, &V, Departure) + Send + Sync + 'static,
 ) -> impl Fn(&K, &V, Departure) + Send + Sync + 'static {

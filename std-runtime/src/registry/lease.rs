@@ -1,4 +1,4 @@
-//! Leases that know their clock.
+//! Leases, with their clock.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -9,16 +9,16 @@ use tidegate_core::registry::{self as engine, LapsedError};
 
 use crate::clock::OwnClock;
 
-/// The right to renew one service, and to withdraw it: the very one that it was given for, whatever its key stands
-/// for later.
+/// Renews one service, and withdraws it. A lease acts on the service for which it was made, even if its key stands for
+/// another service later.
 ///
-/// A lease borrows nothing: it can be stored, sent to another thread and moved into a task. It keeps its own service
-/// in memory and nothing else: when the registry is dropped, the lease has lapsed. A service must not own its own
+/// A lease borrows nothing: it can be stored, sent to another thread and moved into a task. It keeps its own service in
+/// memory, and not the registry: when the registry is dropped, the lease has lapsed. A service must not own its own
 /// lease: neither would ever be dropped.
 ///
-/// When a lease is dropped, its service stays until it expires, or is withdrawn if the lease was
-/// [told to](Self::withdraw_on_drop). [`Services::withdraw`](super::Services::withdraw) withdraws it at once, with its
-/// room.
+/// When a lease is dropped, its service stays until it expires. With [`withdraw_on_drop`](Self::withdraw_on_drop) it is
+/// withdrawn then. [`Services::withdraw`](super::Services::withdraw) withdraws a service at once, and gives its room
+/// back.
 ///
 /// ```
 /// use tidegate::Registry;
@@ -39,13 +39,13 @@ pub struct Lease<K, V> {
 }
 
 impl<K, V> Lease<K, V> {
-    /// Returns whether the service took the place of one that had not expired.
+    /// Returns whether the service has replaced another that had not expired.
     pub fn has_replaced(&self) -> bool {
         self.engine.has_replaced()
     }
 
-    /// Has the service withdrawn when the lease is dropped. Its room is given back by the next call that prunes,
-    /// sweeps or advertises its key.
+    /// Makes dropping the lease withdraw its service. The next call that prunes, sweeps or advertises the key gives its
+    /// room back.
     pub fn withdraw_on_drop(self) -> Self {
         Self { engine: self.engine.withdraw_on_drop(), ..self }
     }
@@ -60,12 +60,12 @@ impl<K, V> Lease<K, V> {
         self.engine.value()
     }
 
-    /// Renews the service for as long as it was to live at first.
+    /// Renews the service for its whole time to live.
     ///
     /// # Errors
     ///
-    /// [`LapsedError`], if the service has expired, was withdrawn or replaced, or its registry was dropped: a renewal
-    /// brings nothing back.
+    /// [`LapsedError`], if the service has expired, was withdrawn or replaced, or its registry was dropped. A renewal
+    /// restores no service.
     pub fn renew(&self) -> Result<(), LapsedError> {
         self.engine.renew(self.clock.now())
     }
@@ -79,7 +79,7 @@ impl<K, V> Lease<K, V> {
 // A panic of the caller's code leaves the entry consistent.
 impl<K, V> RefUnwindSafe for Lease<K, V> {}
 
-// As above.
+// A panic of the caller's code leaves the entry consistent.
 impl<K, V> UnwindSafe for Lease<K, V> {}
 
 impl<K: fmt::Debug, V> fmt::Debug for Lease<K, V> {

@@ -1,4 +1,4 @@
-//! The lists of a registry: peers as they were heard of elsewhere.
+//! The lists of a registry: peers on other machines.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -11,8 +11,9 @@ use tidegate_core::{Clock, SeededState, Ttl};
 use crate::clock::OwnClock;
 use crate::pin::pin;
 
-/// The lists of a registry, of the providers of services ([`Registry::discovered`](super::Registry::discovered)) or
-/// of the subscribers of topics ([`Registry::subscribers`](super::Registry::subscribers)), by key.
+/// Reads and changes the lists of a registry, by key. The lists are those of the providers of services
+/// ([`Registry::discovered`](super::Registry::discovered)), or of the subscribers of topics
+/// ([`Registry::subscribers`](super::Registry::subscribers)).
 pub struct Lists<'a, K, N, P>
 where
     K: Send + 'static,
@@ -23,13 +24,13 @@ where
     pub(super) clock: &'a Arc<OwnClock>,
 }
 
-/// What is known of the peers of a key.
+/// Answers whether the peers of a key are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Discovered<N, P> {
-    /// These. If a list of none was cached, these are none: it is known that there are no peers.
+    /// The peers are known. An empty list says that there are no peers.
     Hit(Vec<Peer<N, P>>),
-    /// Nothing that is fresh, or that was wanted: ask, and [cache](Lists::cache) the answer. With the last peers that
-    /// were known, if those are [kept](super::Terms::keep_last_known) or still fresh.
+    /// No fresh list is known, or the call did not want it: ask, and [cache](Lists::cache) the answer. Holds the last
+    /// peers that were known, if those are [kept](super::Terms::keep_last_known) or still fresh.
     Miss(Option<Vec<Peer<N, P>>>),
 }
 
@@ -41,9 +42,9 @@ where
     N: Send + Sync + 'static,
     P: Send + Sync + 'static,
 {
-    /// Keeps the list of a key, in place of the one that was known, for `ttl` or the usual time. Returns whether one
-    /// was known. An empty list says that there are no peers, and is kept as long; any other ends with the last of
-    /// its peers.
+    /// Stores the list of a key for `ttl`, or the usual time, in place of the list that was known. Returns whether a list
+    /// was known. An empty list says that there are no peers, and is kept as long. Any other list expires with the last
+    /// of its peers, too.
     ///
     /// # Errors
     ///
@@ -52,7 +53,7 @@ where
         self.engine.cache(key, peers, ttl, self.clock.now(), &pin())
     }
 
-    /// Forgets the list of a key. Returns `false` if none was known.
+    /// Forgets the list of a key. Returns whether a list was known.
     pub fn forget<Q>(self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -66,18 +67,18 @@ where
         self.engine.clear(self.clock.now(), &pin())
     }
 
-    /// Removes the lists that have ended, on this thread, and returns how many. Looks at the whole table.
+    /// Removes the expired lists, on this thread, and returns how many. Looks at the whole table.
     pub fn prune(self) -> usize {
         self.engine.prune(self.clock.now(), &pin())
     }
 
-    /// Returns how many lists there are, including those ended that were not freed.
-    #[expect(clippy::len_without_is_empty, reason = "what counts may have ended")]
+    /// Returns the number of lists, including expired ones that were not freed.
+    #[expect(clippy::len_without_is_empty, reason = "expired lists count")]
     pub fn len(self) -> usize {
         self.engine.len()
     }
 
-    /// Returns how the lists' time stands.
+    /// Returns the state of the lists' effective clock.
     pub fn time(self) -> TimeStatus {
         self.engine.time()
     }
@@ -89,7 +90,7 @@ where
     N: Clone + Send + Sync + 'static,
     P: Clone + Send + Sync + 'static,
 {
-    /// Returns clones of the peers of a key, and on a miss of the last that were known.
+    /// Returns clones of the peers of a key, or on a miss of the last peers that were known.
     ///
     /// ```
     /// use tidegate::Registry;
@@ -123,8 +124,8 @@ where
         self.engine.get(key, self.clock.now(), &pin()).map(cloned)
     }
 
-    /// Returns clones of the last peers that were known of a key, as they were just before their list ended, if that
-    /// was no longer ago than the terms [say](super::Terms::keep_last_known).
+    /// Returns clones of the last peers that were known of a key, as they were just before their list expired. `None` if
+    /// that is longer ago than the terms [permit](super::Terms::keep_last_known).
     pub fn last_known<Q>(self, key: &Q) -> Option<Vec<Peer<N, P>>>
     where
         K: Borrow<Q>,
@@ -133,8 +134,8 @@ where
         self.engine.last_known(key, self.clock.now(), &pin()).map(cloned)
     }
 
-    /// Adds to the list of a key: each newcomer takes the place of the peer of the same node, and the other peers
-    /// stay, so that one answer that is out of date hides no peer. The list begins anew with the usual time.
+    /// Adds peers to the list of a key. Each newcomer replaces the peer of the same node, and the other peers stay, so that
+    /// an outdated answer hides no peer. The list then lives for the usual time again.
     ///
     /// # Errors
     ///

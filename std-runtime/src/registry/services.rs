@@ -12,7 +12,8 @@ use super::Lease;
 use crate::clock::OwnClock;
 use crate::pin::pin;
 
-/// The local services of a registry: [`Registry::services`](super::Registry::services).
+/// Advertises, finds and withdraws the local services of a registry: see
+/// [`Registry::services`](super::Registry::services).
 pub struct Services<'a, K: Send + 'static, V: Send + 'static> {
     pub(super) engine: engine::Services<'a, K, V, SeededState>,
     pub(super) clock: &'a Arc<OwnClock>,
@@ -25,7 +26,7 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Offers a service, in place of the one that the key stands for if there is one, for the usual time.
+    /// Advertises a service for the usual time, in place of the service that the key stands for, if there is one.
     ///
     /// # Errors
     ///
@@ -35,7 +36,7 @@ where
         self.leased(offered)
     }
 
-    /// Offers a service as [`advertise`](Self::advertise) does, for `ttl`.
+    /// Advertises a service as [`advertise`](Self::advertise) does, for `ttl`.
     ///
     /// # Errors
     ///
@@ -45,7 +46,7 @@ where
         self.leased(offered)
     }
 
-    /// Offers a service for `ttl`, or the usual time, if its key stands for none that has not expired.
+    /// Advertises a service for `ttl`, or the usual time, unless its key stands for a service that has not expired.
     ///
     /// # Errors
     ///
@@ -83,17 +84,17 @@ where
     }
 
     /// Withdraws the service of a lease, and gives its room back at once. Returns whether the service had not
-    /// expired. Another service that has taken the key meanwhile stays.
+    /// expired. Another service that has replaced it meanwhile stays.
     pub fn withdraw(self, lease: Lease<K, V>) -> bool {
         self.engine.withdraw(lease.engine, self.clock.now(), &pin())
     }
 
-    /// Renews the service that a key stands for now, whichever caller advertised it. [`Lease::renew`] renews what this
-    /// caller has advertised.
+    /// Renews the service that a key stands for now, whichever caller advertised it. [`Lease::renew`] renews the service of
+    /// one lease.
     ///
     /// # Errors
     ///
-    /// [`LapsedError`], also if the key stands for none.
+    /// [`LapsedError`], also if the key stands for no service.
     pub fn renew_any<Q>(self, key: &Q) -> Result<(), LapsedError>
     where
         K: Borrow<Q>,
@@ -103,7 +104,7 @@ where
     }
 
     /// Removes the service that a key stands for now, whichever caller advertised it, and returns a clone of it.
-    /// [`withdraw`](Self::withdraw) removes what this caller has advertised.
+    /// [`withdraw`](Self::withdraw) removes the service of one lease.
     pub fn withdraw_any<Q>(self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -113,8 +114,8 @@ where
         self.engine.withdraw_any(key, self.clock.now(), &pin()).cloned()
     }
 
-    /// Returns clones of the services, in no order. Looks at the whole table, and holds back the memory of what is
-    /// removed meanwhile.
+    /// Returns clones of the services, in no order. Looks at the whole table. Services that are removed meanwhile stay in
+    /// memory until the call returns.
     pub fn iter(self) -> std::vec::IntoIter<(K, V)>
     where
         K: Clone,
@@ -132,13 +133,13 @@ where
         self.engine.prune(self.clock.now(), &pin())
     }
 
-    /// Returns how many services there are, including those expired or withdrawn that were not freed.
-    #[expect(clippy::len_without_is_empty, reason = "what counts may have expired")]
+    /// Returns the number of services, including expired or withdrawn ones that were not freed.
+    #[expect(clippy::len_without_is_empty, reason = "expired services count")]
     pub fn len(self) -> usize {
         self.engine.len()
     }
 
-    /// Returns how the services' time stands.
+    /// Returns the state of the services' effective clock.
     pub fn time(self) -> TimeStatus {
         self.engine.time()
     }

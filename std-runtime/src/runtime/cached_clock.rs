@@ -39,7 +39,7 @@ impl CachedClock {
     }
 }
 
-/// Keeps a [`CachedClock`] fresh for as long as it lives.
+/// Keeps a [`CachedClock`] fresh until this handle is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it stops the clock"]
 pub struct ClockHandle(Engine<()>);

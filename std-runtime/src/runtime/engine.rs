@@ -21,19 +21,19 @@ pub(crate) const ON_DROP: Duration = Duration::from_secs(1);
 /// deadlines do: after a suspend, the thread is late by as much at most.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// What stopping came to.
+/// Says whether a runtime has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a step may still be in progress"]
 pub enum Stop {
-    /// No step runs, and none will until it is asked for. (A source of pressure that has not answered in time
-    /// may still be in progress, on its own thread.)
+    /// No step runs, and none will run until the runtime is started or a target triggered. (A source of pressure that
+    /// has not answered in time may still be in progress, on its own thread.)
     Stopped,
-    /// A step is still in progress. The runtime is stopped as soon as that has ended; asking again waits for it
+    /// A step is still in progress. The runtime has stopped as soon as the step has ended; another call waits for it
     /// again.
     TimedOut,
 }
 
-/// Why a runtime was not started.
+/// Says why a runtime was not started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -41,7 +41,7 @@ pub enum StartError {
     Stopping,
     /// The system cannot start a thread.
     Thread(std::io::Error),
-    /// A setting of what was to be started was refused.
+    /// A setting of a target was refused.
     Config(ConfigError),
 }
 
@@ -54,7 +54,9 @@ impl From<ConfigError> for StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stopping => f.write_str("it is being stopped, and a step is still in progress"),
+            Self::Stopping => {
+                f.write_str("the runtime is being stopped, and a step is still in progress")
+            }
             Self::Thread(error) => write!(f, "the system cannot start a thread: {error}"),
             Self::Config(error) => error.fmt(f),
         }

@@ -1,4 +1,4 @@
-//! Handles of what a runtime does.
+//! Handles of a runtime's targets and refreshers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ impl Output for Swept {
     }
 }
 
-/// A handle of a target that a [`Runtime`](crate::Runtime) sweeps. Clones are handles of the same target. Dropping
-/// them leaves the target to the runtime.
+/// Controls a target that a [`Runtime`](crate::Runtime) sweeps.
 ///
-/// A run is one pass over the target, in steps within a budget; between two steps other targets have their turn.
-/// At most one run is in progress, on the runtime's thread or on that of a caller that [triggers](Self::trigger)
-/// it.
+/// A clone is a handle of the same target. Dropping the handles leaves the target to the runtime.
+///
+/// A run is one pass over the target, in steps within a budget. Between two steps other targets take their turn. At
+/// most one run is in progress, on the runtime's thread or on that of a caller that [triggers](Self::trigger) it.
 #[derive(Clone)]
 pub struct SweepHandle {
     shared: Arc<Shared<Swept>>,
@@ -47,9 +47,10 @@ impl SweepHandle {
         self.task.name()
     }
 
-    /// Sweeps the target now, on this thread, whether the runtime is started and the target enabled or not; or
-    /// waits for the run in progress. The answer is that of a run that ended after this call began, never of an
-    /// earlier one. Callers that come together share a run.
+    /// Sweeps the target now, on this thread, or waits for the run in progress. The runtime need not be started, nor the
+    /// target enabled.
+    ///
+    /// The answer is that of a run that ended after this call began. Concurrent callers share a run.
     ///
     /// # Errors
     ///
@@ -59,8 +60,8 @@ impl SweepHandle {
         self.shared.trigger(&self.task, true)
     }
 
-    /// Sweeps the target as [`trigger`](Self::trigger) does, but by a run that begins after this call did, so that
-    /// it sees everything that was stale by then. A run in progress is ended first.
+    /// Sweeps the target as [`trigger`](Self::trigger) does, but by a run that begins after this call began. So the run
+    /// sees every entry that was stale by then. A run in progress is ended first.
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl SweepHandle {
         self.shared.health(&self.task, self.stalled_after)
     }
 
-    /// Returns what the target has done.
+    /// Returns the figures of the target's runs.
     pub fn metrics(&self) -> Metrics {
         self.task.metrics()
     }
@@ -89,12 +90,12 @@ impl SweepHandle {
         self.shared.enable(&self.task, is_enabled);
     }
 
-    /// Returns when the target is swept, and how much at a time.
+    /// Returns the schedule of the target.
     pub fn schedule(&self) -> Schedule {
         self.task.schedule()
     }
 
-    /// Changes the interval. The next run comes no later than it would have.
+    /// Changes the interval. The next run is due no later than it would have been.
     ///
     /// # Errors
     ///
@@ -118,7 +119,8 @@ impl fmt::Debug for SweepHandle {
     }
 }
 
-/// A handle of a [`Refresher`](crate::Refresher) that a [`Runtime`](crate::Runtime) renews. Dropping it changes nothing.
+/// Shows the state of a [`Refresher`](crate::Refresher) that a [`Runtime`](crate::Runtime) renews. Dropping the handle
+/// changes nothing.
 #[derive(Clone)]
 pub struct RefreshHandle {
     shared: Arc<Shared<()>>,
@@ -131,12 +133,12 @@ impl RefreshHandle {
         Self { shared, task, stalled_after }
     }
 
-    /// Returns its health: degraded while renewals fail, or there is no valid token.
+    /// Returns the refresher's health, which is degraded while renewals fail or there is no valid value.
     pub fn health(&self) -> Health {
         self.shared.health(&self.task, self.stalled_after)
     }
 
-    /// Returns what was done. A run is a look at whether a renewal is due.
+    /// Returns the figures of the thread's runs. A run checks whether a renewal is due, and makes it.
     pub fn metrics(&self) -> Metrics {
         self.task.metrics()
     }
@@ -149,7 +151,7 @@ impl fmt::Debug for RefreshHandle {
     }
 }
 
-/// The work of sweeping a target once: its steps add up to a run.
+/// Returns the work of sweeping a target once, whose steps add up to a run.
 pub(crate) fn work(
     clock: Foreign<SharedClock>,
     budget: Budget,
@@ -159,7 +161,7 @@ pub(crate) fn work(
     Box::new(move || {
         let step = step(clock.now(), budget)?;
         total.add(step);
-        // A target that did nothing and is not done would keep the thread busy for ever.
+        // A target that does nothing and is never done would keep the thread busy for ever.
         let is_done = step.wrapped || (step.visited, step.removed, step.freed) == (0, 0, 0);
         Ok(is_done.then(|| Swept { wrapped: true, ..std::mem::take(&mut total) }))
     })

@@ -31,27 +31,28 @@ use crate::panics::Foreign;
 use crate::refresh::Attended;
 use crate::sync::{Mutex, MutexGuard};
 
-/// Runs work that recurs: sweeps on one thread, and pressure and refreshers on threads of their own. Clones are
-/// handles of the same runtime. Dropping the last handle stops it, and waits for a step in progress for a second
-/// at most.
+/// Runs recurring work: sweeps on one thread, and pressure and refreshers on threads of their own.
+///
+/// A clone is a handle of the same runtime. Dropping the last handle stops the runtime, and waits for a step in
+/// progress for a second at most.
 ///
 /// # Guarantees
 ///
-/// * A target is swept at every deadline of its cadence, the k-th at the start and k intervals, and never before
-///   it; deadlines that pass while it is being swept are skipped and counted. Targets are swept in turns, step by
-///   step, so one that takes long does not keep the others waiting.
-/// * A thread that has just been awake may let a run be late by a hundredth of its interval, 10 ms at most, so
-///   that runs which are due at about the same time share a wake. Adding and removing a target, and finding the
-///   next that is due, take a number of steps that grows as the logarithm of the number of targets;
-///   [`health`](Self::health) and [`sweep_handles`](Self::sweep_handles) look at each.
+/// * A target is swept at every deadline of its cadence, and never before it. The k-th deadline is k intervals after
+///   the start. Deadlines that pass while the target is being swept are skipped and counted. Targets take turns, step
+///   by step, so a target that takes long does not keep the others waiting.
+/// * A thread that has just been awake may delay a run by a hundredth of its interval, 10 ms at most. So runs that are
+///   due at about the same time share a wake.
+/// * Adding and removing a target, and finding the next due target, take O(log n) comparisons for n targets.
+///   [`health`](Self::health) and [`sweep_handles`](Self::sweep_handles) look at each target.
 /// * [`stop`](Self::stop) wakes a thread that sleeps at once, and waits for a step in progress. After
 ///   [`Stop::Stopped`] no step runs until the runtime is started or a target triggered.
 /// * There is never more than one thread of a kind, however starting and stopping race.
-/// * A target that panics or fails is counted and run again; after the n-th failure in a row it skips
-///   2^(n-1) - 1 deadlines, 15 at most.
+/// * A failure or a panic of a target is counted, and the target is run again. After the n-th failure in a row the
+///   target skips 2^(n-1) - 1 deadlines, 15 at most.
 /// * A panic of a target's destructor, or of the clock's, is [contained](crate::caught_panics). Targets are dropped
-///   while nothing is held, and after the runtime has stopped: where the last handle is dropped, or by the step
-///   that it did not wait for.
+///   after the runtime has stopped, while no lock is held: by the thread that drops the last handle, or by the step for
+///   which that thread did not wait.
 ///
 /// # Examples
 ///
@@ -142,8 +143,8 @@ impl RuntimeBuilder {
         Ok(Runtime::new(self.settings))
     }
 
-    /// Returns the runtime of this name in this process: another handle of it if there is one, or else a new
-    /// runtime. It exists for as long as it has handles.
+    /// Returns the runtime of this name in this process: another handle of it if there is one, or else a new runtime.
+    /// A runtime exists for as long as it has handles.
     ///
     /// # Errors
     ///
@@ -171,7 +172,7 @@ impl RuntimeBuilder {
             shared.insert(name, Arc::downgrade(&runtime.inner));
             return Ok(runtime);
         };
-        // Dropped without the lock, should it be the last handle by now.
+        // The lock is released first, since this handle may be the last one by now.
         drop(shared);
         let runtime = Runtime { inner };
         runtime.inner.settings.must_equal(&self.settings)?;
@@ -249,7 +250,7 @@ impl Runtime {
         self.inner.settings.stalled_after
     }
 
-    /// Adds a target, which is swept from now on if the runtime is started. Share what it sweeps through an `Arc`.
+    /// Adds a target, which is swept from now on if the runtime is started. Share the swept structure through an `Arc`.
     ///
     /// # Errors
     ///
@@ -264,8 +265,8 @@ impl Runtime {
         self.add(name, schedule, move |now, budget| Ok(target.sweep(now, budget)))
     }
 
-    /// Adds a closure as a target. Each call is a step, and returns what it did, or why it failed. A run is over
-    /// when a step has `wrapped`, or has done nothing at all.
+    /// Adds a closure as a target. Each call is a step, and returns its figures or its error. A run is over when a step
+    /// has `wrapped`, or has done nothing at all.
     ///
     /// # Errors
     ///
@@ -327,12 +328,14 @@ impl Runtime {
         shared.tasks().iter().map(handle).collect()
     }
 
-    /// Adds a [`Refresher`](crate::Refresher), which a thread of its own renews when that is due. The thread looks every `interval`.
-    /// Callers of the refresher then do not have to renew early themselves, and the token is fresh though none
-    /// asks. The refresher stays until the runtime is dropped.
+    /// Adds a [`Refresher`](crate::Refresher), whose value a thread of its own renews when it is due. The thread looks
+    /// every `interval`.
     ///
-    /// Of a refresher [from futures](crate::Refresher::from_async) the thread polls the future, or waits
-    /// for [the executor](crate::refresh::Builder::spawn_with) that does.
+    /// Callers of the refresher then do not renew early themselves, and the value is fresh even if no caller asks. The
+    /// refresher stays until the runtime is dropped.
+    ///
+    /// Where values are made [by futures](crate::Refresher::from_async), the thread polls the future, or waits for [the
+    /// executor](crate::refresh::Builder::spawn_with) that does.
     ///
     /// # Errors
     ///
@@ -416,10 +419,10 @@ impl Runtime {
     }
 
     /// Stops the threads: wakes those that sleep, and waits for steps in progress, but no longer than `timeout`.
-    /// Runs that were triggered end after their step, too, with [`RunError::Stopping`](crate::RunError).
+    /// Triggered runs end after their step, too, with [`RunError::Stopping`](crate::RunError).
     ///
-    /// What steps have put into thread-local variables is dropped a moment later. A caller that is itself called by
-    /// a step, of any runtime, does not wait, and is answered [`Stop::TimedOut`].
+    /// Values that steps have put into thread-local variables are dropped a moment later. A caller that is itself called
+    /// by a step, of any runtime, does not wait, and gets [`Stop::TimedOut`].
     pub fn stop(&self, timeout: Duration) -> Stop {
         let deadline = deadline(timeout);
         let mut threads = self.threads();
@@ -430,12 +433,12 @@ impl Runtime {
         self.inner.wait_until_stopped(&others, deadline)
     }
 
-    /// Returns whether the runtime was started, and not stopped since.
+    /// Returns whether the runtime was started and has not been stopped since.
     pub fn is_started(&self) -> bool {
         self.threads().is_started
     }
 
-    /// Returns the worst health of all its targets, pressures and refreshers. Looks at each.
+    /// Returns the worst health of all targets, pressures and refreshers of the runtime. Looks at each.
     pub fn health(&self) -> Health {
         let stalled_after = self.stalled_after();
         let threads = self.threads();
@@ -469,11 +472,11 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // All are asked before any is waited for.
+        // All threads are asked to stop before the first is waited for.
         let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
         let others = std::mem::take(&mut threads.others);
         self.ask_to_stop(&others);
-        // What they hold is dropped here, or by the last step if that has not ended.
+        // The targets are dropped here, or by the last step if that has not ended.
         _ = self.wait_until_stopped(&others, deadline(ON_DROP));
     }
 }

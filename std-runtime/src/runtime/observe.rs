@@ -1,13 +1,13 @@
-//! What a run came to, for the program that collects it: by the `metrics` facade and by `tracing`, each behind
-//! a feature of its name. Names are Prometheus's; keys never become labels.
+//! The figures of a run, for collectors: the `metrics` facade and `tracing`, each behind a feature of its name. Names
+//! follow Prometheus; keys never become labels.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-/// A run has ended.
+/// Reports a run that has ended.
 #[cfg_attr(
     not(any(feature = "metrics", feature = "tracing")),
-    expect(unused_variables, reason = "for those who collect")
+    expect(unused_variables, reason = "used by the collectors")
 )]
 pub(super) fn ran(task: &str, removed: Result<u64, &impl Display>, took: Duration, overruns: u64) {
     #[cfg(feature = "metrics")]

@@ -6,10 +6,10 @@ use tidegate_core::{Budget, Cadence};
 
 use crate::config::{self, ConfigError};
 
-/// When a target is due, and how much of it is done at a time. Plain data.
+/// Says when a target is due, and how much of it is swept at a time.
 ///
-/// Deadlines are absolute: the k-th is at the start and k intervals. Deadlines that pass while the work of an
-/// earlier one is in progress are skipped, and counted.
+/// Deadlines are absolute: the k-th deadline is k intervals after the start. Deadlines that pass while an earlier run
+/// is in progress are skipped, and counted.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Schedule {
     pub(crate) is_enabled: bool,
 }
 
-/// When the first run is due.
+/// Says when the first run is due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum First {
     /// At the start.
@@ -57,7 +57,7 @@ impl Schedule {
 
     /// Creates a schedule of an interval that was checked.
     pub(crate) const fn checked(interval: Duration) -> Self {
-        // Some tens of microseconds.
+        // A step of this budget takes some tens of microseconds.
         let budget = Budget::entries(4_096);
         Self { interval, first: First::AtOnce, budget, is_enabled: true }
     }
@@ -69,8 +69,8 @@ impl Schedule {
         self
     }
 
-    /// Sets how much is done in a step, at least one entry. Between two steps other targets have their turn, and
-    /// the thread can be stopped. 4,096 entries by default.
+    /// Sets the budget of a step, which is at least one entry. Between two steps other targets take their turn, and the
+    /// thread can be stopped. 4,096 entries by default.
     #[must_use]
     pub const fn budget(mut self, budget: Budget) -> Self {
         self.budget = if budget.get() == 0 { Budget::entries(1) } else { budget };

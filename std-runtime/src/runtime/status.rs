@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tidegate_core::Instant;
 
-/// The health of a target, or of a runtime: the worst of its targets.
+/// Shows the health of a target, or of a runtime, which is that of its worst target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// The target is switched off.
     Disabled,
     /// The runtime was not started, or was stopped.
     Stopped,
-    /// No run is overdue, and the last did not fail.
+    /// No run is overdue, and the last run did not fail.
     Healthy,
     /// The last runs failed.
     Degraded {
@@ -28,7 +28,7 @@ pub enum Health {
 }
 
 impl Health {
-    /// Its rank: a runtime shows the worst of its targets.
+    /// Returns the rank of a health: a runtime shows the worst of its targets.
     pub(crate) fn badness(self) -> u8 {
         match self {
             Self::Disabled => 0,
@@ -41,8 +41,8 @@ impl Health {
     }
 }
 
-/// What a target has done since it was added, or since its metrics were reset. All figures are of one moment: that
-/// at which a run ended.
+/// Counts the runs of a target since it was added, or since its metrics were reset. All figures are of one moment, at
+/// which a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
     /// Runs that ended well.
@@ -53,11 +53,11 @@ pub struct Metrics {
     pub panics: u64,
     /// How many of the last runs failed in a row.
     pub consecutive_errors: u32,
-    /// Entries removed. Those that a run removed before it failed count with the next run that ends well.
+    /// Entries removed. The entries that a run removed before it failed count with the next run that ends well.
     pub removed: u64,
     /// Entries removed by the last run that ended well.
     pub removed_last: u64,
-    /// How long the steps took of the last run that ended well.
+    /// The duration of the last run that ended well, which is that of its steps.
     pub duration_last: Duration,
     /// The longest duration of a run that ended well.
     pub duration_max: Duration,
@@ -67,7 +67,7 @@ pub struct Metrics {
     pub overruns: u64,
     /// Deadlines that were skipped because runs had failed.
     pub backed_off: u64,
-    /// When the last run ended that ended well, by [the clock of the process](crate::clock()), whatever the
+    /// The end of the last run that ended well, by [the clock of the process](crate::clock()), whatever the
     /// runtime's is.
     pub last_success: Option<Instant>,
 }

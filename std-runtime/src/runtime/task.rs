@@ -21,8 +21,8 @@ use crate::wait::single::{Reentrant, Run, Single, Turn};
 /// After n failures in a row, 2^(n-1) - 1 deadlines are skipped, but no more than this.
 const MOST_SKIPPED: u32 = 15;
 
-/// A thread that was awake just now may let a run be late by a hundredth of its interval, but not by more than this,
-/// so that runs that are due at about the same time take one wake.
+/// A thread that was awake just now may delay a run by a hundredth of its interval, but not by more than this. So runs
+/// that are due at about the same time share a wake.
 const LONGEST_SLACK: Duration = Duration::from_millis(10);
 
 thread_local! {
@@ -39,7 +39,7 @@ pub(crate) fn is_in_a_run() -> bool {
     RUNNING.with(Cell::get)
 }
 
-/// Runs `f` as a step: what it calls is told that it may not wait for a run.
+/// Runs `f` as a step: code that it calls may not wait for a run.
 pub(crate) fn as_step<T>(f: impl FnOnce() -> T) -> T {
     struct Back(bool);
     impl Drop for Back {
@@ -69,17 +69,17 @@ impl Output for () {
     }
 }
 
-/// Why a run failed.
+/// Says why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A step failed, for this reason.
+    /// A step failed, with this message.
     Failed(String),
     /// A step panicked.
     Panicked,
     /// The runtime is being stopped.
     Stopping,
-    /// The caller is itself called by a run, and could wait for itself.
+    /// The caller is itself called by a run, and might wait for itself.
     Reentrant,
     /// The target was removed.
     Removed,
@@ -89,10 +89,10 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(reason) => f.write_str(reason),
-            Self::Panicked => f.write_str("it panicked"),
+            Self::Panicked => f.write_str("the target panicked"),
             Self::Stopping => f.write_str("the runtime is being stopped"),
             Self::Reentrant => f.write_str("a run may not ask for a run"),
-            Self::Removed => f.write_str("it was removed"),
+            Self::Removed => f.write_str("the target was removed"),
         }
     }
 }
@@ -168,7 +168,7 @@ impl<O: Output> Task<O> {
         }
     }
 
-    /// Tells collectors nothing of it: it runs too often.
+    /// Keeps its runs from collectors, since it runs too often.
     pub(crate) fn untold(mut self) -> Self {
         self.is_told = false;
         self
@@ -221,7 +221,7 @@ impl<O: Output> Task<O> {
         }
         timetable.schedule.interval = interval;
         if let Some(cadence) = &timetable.cadence {
-            // Not put off by being told often.
+            // Frequent changes of the interval do not put the run off.
             let next = cadence.next_due().min(now + interval);
             timetable.cadence = Some(Cadence::new(next, interval));
         }

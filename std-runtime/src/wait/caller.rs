@@ -1,4 +1,4 @@
-//! Who asks: identities by which a caller that would wait for itself is recognised.
+//! Identities of callers, by which a caller that would wait for itself is recognised.
 //!
 //! An identity belongs to a piece of work, a load or a renewal, not to a thread. Whatever a piece of work
 //! asks for is asked on its behalf. A call that blocks is part of the work that its thread is at, as it
@@ -20,7 +20,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 static NEXT_THREAD: AtomicU32 = AtomicU32::new(THREADS);
 const THREADS: u32 = 1 << 31;
 
-/// So many identities a thread takes at a time: they are taken at every load, also of what is there.
+/// The number of identities that a thread takes at a time. Every load takes one, hits included.
 const BLOCK: u64 = 1_024;
 
 thread_local! {
@@ -52,7 +52,7 @@ struct At {
     task: Option<Task>,
 }
 
-/// Tells tasks apart, while they are being polled: as [`Waker::will_wake`].
+/// Identifies a task while it is being polled, as [`Waker::will_wake`] does.
 #[derive(Clone, Copy)]
 struct Task {
     data: *const (),
@@ -146,7 +146,7 @@ fn be_at<T>(now: Option<At>, f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// An identity that nobody had before.
+/// Returns an identity that no caller has had before.
 fn fresh() -> CallerId {
     let (next, left) = match BLOCKS.get() {
         // Relaxed: a number.
@@ -157,11 +157,11 @@ fn fresh() -> CallerId {
     CallerId::of_runtime(next)
 }
 
-/// Returns the identity of this thread, for its life: for code that joins flights or claims slots
-/// itself.
+/// Returns the identity of this thread, for code that joins flights or claims slots itself. A thread keeps its
+/// identity.
 ///
-/// It is a number from 2^31 on, so that it differs from those that you choose below. Where a thread serves
-/// several tasks, each needs one of its own.
+/// The identity is a number from 2^31 on, so that it differs from numbers that you choose below. If a thread serves
+/// several tasks, each task needs an identity of its own.
 ///
 /// ```
 /// assert_eq!(tidegate::caller(), tidegate::caller());

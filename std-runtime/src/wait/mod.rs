@@ -1,8 +1,7 @@
 //! Waiting for a future on a thread.
 //!
-//! A [`Follower`](crate::lockfree::flight::Follower) and a [`Freed`](crate::lockfree::flight::Freed) are futures, which any async
-//! runtime can poll. These functions wait for one of them, or for any other future, with the thread that calls
-//! them.
+//! A [`Follower`](crate::lockfree::flight::Follower) and a [`Freed`](crate::lockfree::flight::Freed) are futures, which
+//! any async runtime can poll. These functions block the calling thread until such a future, or any other, is ready.
 
 pub(crate) mod caller;
 pub(crate) mod part;
@@ -19,20 +18,21 @@ use self::caller::waits;
 use crate::panics::contained;
 use crate::sync::{AtomicBool, thread};
 
-/// The future took longer than the caller would wait.
+/// Says that a future took longer than the caller would wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
 impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it took longer than the caller would wait")
+        f.write_str("the result took longer than the caller would wait")
     }
 }
 
 impl std::error::Error for TimedOut {}
 
-/// Waits for a future, and returns its output. A panic of the future's `poll` reaches the caller; one of its
-/// destructor is [contained](crate::caught_panics).
+/// Waits for a future, and returns its output.
+///
+/// A panic of the future's `poll` reaches the caller. A panic of its destructor is [contained](crate::caught_panics).
 ///
 /// ```
 /// use tidegate::lockfree::flight::{Caller, ClaimError, Slot};
@@ -59,7 +59,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Waits for a future as [`block_on`] does, but no longer than this, and then drops it.
+/// Waits for a future as [`block_on`] does, but no longer than `timeout`, and then drops it.
 ///
 /// # Errors
 ///
@@ -73,11 +73,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 /// assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOut));
 /// ```
 pub fn block_for<F: Future>(future: F, timeout: Duration) -> Result<F::Output, TimedOut> {
-    // A deadline that is too far away to be said never comes.
+    // A deadline that is too far away to be represented never comes.
     wait(future, Instant::now().checked_add(timeout))
 }
 
-/// Between two polls of a future that asks for the next at once; longer each time, up to a millisecond.
+/// The pause between two polls of a future that asks to be polled again at once. It grows, up to a millisecond.
 const PAUSE: Duration = Duration::from_micros(50);
 
 fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, TimedOut> {

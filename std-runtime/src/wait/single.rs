@@ -1,4 +1,4 @@
-//! One run at a time of one piece of work; callers that come meanwhile have its result.
+//! One run at a time of one piece of work. Callers that ask meanwhile get its result.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
