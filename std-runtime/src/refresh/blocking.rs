@@ -88,9 +88,9 @@ where
         })
     }
 
-    /// Returns the value. If it is due for renewal, one caller renews it on its own thread, unless [a
-    /// thread](crate::Runtime::refresh) does, and the other callers get the valid value at once. If it has expired, the
-    /// other callers wait for the renewal.
+    /// Returns the value. If it is due for renewal, one caller renews it on its own thread, or [a
+    /// thread](crate::Runtime::refresh) does. The other callers get the valid value at once. If the value has expired, they
+    /// wait for the renewal.
     ///
     /// A call renews the value once at most.
     ///

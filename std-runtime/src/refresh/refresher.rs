@@ -24,9 +24,9 @@ use crate::panics::{contained, dispose};
 /// * At most one renewal is in progress. Callers that wait for it get its result, or its failure.
 /// * A valid value is returned even if its renewal fails.
 /// * Renewals are [spaced](super::Builder::spacing), failed ones also after the value has expired. After failures in a
-///   row [the breaker](super::Builder::breaker) opens, and its pauses grow. After an outage of the provider the first
-///   value is made within the duration of the outage, or within the spacing if that is longer, and no later than the
-///   longest pause.
+///   row [the breaker](super::Builder::breaker) opens, and its pauses grow. After an outage of the
+///   provider, the first value comes no later than the outage lasted, or than the spacing if that is longer. It never
+///   comes later than the longest pause.
 /// * Panics of other people's code are caught: of the function that makes values, reports, wakers, destructors, copies of
 ///   failures and the clock. No such code runs while a lock is held that it could wait for.
 ///

@@ -173,8 +173,8 @@ where
         })
     }
 
-    /// Returns the value. If it is due for renewal, one task renews it, unless [an executor](Builder::spawn_with) or [a
-    /// thread](crate::Runtime::refresh) does, and the other tasks get the valid value at once. If it has expired, all
+    /// Returns the value. If it is due for renewal, one task renews it, or [an executor](Builder::spawn_with) or [a
+    /// thread](crate::Runtime::refresh) does. The other tasks get the valid value at once. If the value has expired, all
     /// callers wait for one renewal.
     ///
     /// The future may be dropped at any time. A call renews the value once at most.
