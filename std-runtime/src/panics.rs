@@ -94,8 +94,8 @@ impl<T> Drop for Foreign<T> {
 
 /// Contains panics, and counts them. Clones share the count.
 ///
-/// A listener's panic is contained where the listener is called, and counted for the process, in the [domain of the
-/// process](crate::domain) and in every [server's domain](crate::server_domain). In other domains it unwinds through
+/// In the [domain of the process](crate::domain) and in every [server's domain](crate::server_domain), a listener's
+/// panic is contained where the listener is called, and counted for the process. In other domains it unwinds through
 /// `insert` or a sweep, and the panic of a registry's hook does so in every domain. A listener or hook that
 /// [`contain`](Self::contain) has wrapped cannot unwind, and has a count of its own.
 ///

@@ -27,20 +27,20 @@ type Hook<K, V> = Arc<dyn Fn(&K, &V) + Send + Sync>;
 /// An advertiser is a [`Sweep`], to be given to a [`Runtime`](crate::Runtime), whose steps renew the services that
 /// are due. It reads the clock of its registry, whatever time the runtime has. Clones share the services.
 ///
-/// A service is renewed a margin before it would expire, but no sooner than ten seconds, or half its time to live,
-/// after it was renewed last. A function that tells other machines ([`announce`](Self::announce)) is called at each
+/// A service is renewed a margin before it would expire. Two renewals are at least ten seconds apart, or half the time
+/// to live if that is shorter. A function that tells other machines ([`announce`](Self::announce)) is called at each
 /// renewal, so that the service expires there no sooner than here.
 ///
 /// An advertiser acts on what it has advertised, by its lease, and never on another service of the same key. A
-/// service that was removed, or has expired because nothing renewed it, is advertised again when it is due, if its key
-/// stands for no other service by then. A service whose key another caller has taken is lost: it is advertised no
+/// service that was removed, or has expired, is advertised again when it is due. It is not if its key stands for another
+/// service by then. A service whose key another caller has taken is lost: it is advertised no
 /// longer, and [`on_lost`](Self::on_lost) is called. When all clones are dropped, the services stay until they
 /// expire.
 ///
 /// # Panics
 ///
-/// A panic of `Hash`, `Eq` or `Clone` of a key or a value leaves the call in which it came up, and the services stay as
-/// they were. In a step of a sweep such a panic is contained, and the other services of the step are renewed all the
+/// A panic of `Hash`, `Eq` or `Clone` of a key or a value unwinds through the call, and the services stay as they
+/// were. In a step of a sweep such a panic is contained, and the other services of the step are renewed all the
 /// same. Panics of destructors, of `announce` and of the registry's hook are contained in every call.
 ///
 /// All calls panic if a registry of the engine is not in [the domain of the process](crate::domain).

@@ -79,22 +79,23 @@ where
         self
     }
 
-    /// Sets for how long after its end a value is still returned while one caller loads another.
+    /// Sets how long an expired value is still returned while one caller loads a new one. Zero by default.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.engine = self.engine.stale_while_revalidate(window);
         self
     }
 
-    /// Sets for how long after its end a value stands in for one whose load fails.
+    /// Sets how long an expired value is still returned while loads of a new one fail. Zero by default.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.engine = self.engine.stale_if_error(window);
         self
     }
 
-    /// Has `listener` called with each entry that is removed, and why. It gets clones, and is called where the
-    /// entry is removed: it should not block. Its panics are [contained](crate::caught_panics). It may change the cache,
-    /// but an insertion for each entry that is evicted would never end, and a handle of the cache that it owns keeps the
-    /// cache for ever.
+    /// Sets a function that is called with clones of each entry that is removed, and why. The thread that removes the
+    /// entry calls it, so it should not block. Its panics are [contained](crate::caught_panics).
+    ///
+    /// The function may change the cache, but an insertion for each evicted entry would never end. If it owns a handle of
+    /// the cache, the cache is never dropped.
     pub fn eviction_listener(
         mut self,
         listener: impl Fn(Arc<K>, V, RemovalCause) + Send + Sync + 'static,

@@ -73,8 +73,8 @@ impl<E> From<JoinError> for LoadError<E> {
 /// caller gets the old one at once. The caller that loads waits for its own load, unless [another thread or a task
 /// runs it](crate::GetOrRefresh).
 ///
-/// A result is ordered against writes. If the key is inserted or invalidated while a load of it is in progress, the
-/// callers that already wait get the loaded value, the value is not stored, and the next caller loads anew. An
+/// A result is ordered against writes. An insertion or invalidation of a key detaches the load of it that is in
+/// progress: the waiters get the loaded value, the value is not stored, and the next caller loads anew. An
 /// expired value is not returned, however late a task is polled: the clock is read after everything else. The one
 /// exception is the caller's own load, whose value it always gets.
 ///

@@ -3,8 +3,9 @@
 //! An identity belongs to a piece of work, a load or a renewal, not to a thread. Whatever a piece of work
 //! asks for is asked on its behalf. A call that blocks is part of the work that its thread is at, as it
 //! keeps that from going on. A future is part of the work that awaits it: of the work whose own task, by
-//! its waker, polls it. So a stranger's task, polled on a thread that waits in the middle of
-//! some work ([`block_on`](crate::wait::block_on) in a loader, say), is not taken for that work.
+//! its waker, polls it. A thread may wait in the middle of some work, by
+//! [`block_on`](crate::wait::block_on) in a loader for instance. An unrelated task that is polled there is no part of
+//! that work.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
