@@ -1,6 +1,7 @@
 //! Rate limiters for servers: a bucket table or a bucket map with its clock and its plan inside.
 
 mod exact;
+mod limits;
 
 use std::fmt;
 use std::hash::Hash;
@@ -8,9 +9,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::bucket::{Counters, Keep, Set, Unit};
+use tidegate_core::bucket::{Counters, Keep, Set};
 use tidegate_core::{BucketTable, Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState};
 
+use self::limits::Limits;
 use crate::clock::OwnClock;
 use crate::random_state;
 
@@ -50,12 +52,8 @@ struct Shared {
 /// Builds a [`RateLimiter`]: see [`RateLimiter::builder`].
 #[must_use = "a builder does nothing until it builds"]
 pub struct RateLimiterBuilder<K: ?Sized> {
-    quota: Quota,
-    also: Vec<Quota>,
+    limits: Limits,
     keys: usize,
-    on_full: OnFull,
-    grace: Option<Duration>,
-    clock: OwnClock,
     kind: PhantomData<fn(&K)>,
 }
 
@@ -86,15 +84,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     /// # Ok::<(), tidegate::QuotaError>(())
     /// ```
     pub fn builder(quota: Quota) -> RateLimiterBuilder<K> {
-        RateLimiterBuilder {
-            quota,
-            also: Vec::new(),
-            keys: 10_000,
-            on_full: OnFull::Deny,
-            grace: None,
-            clock: OwnClock::default(),
-            kind: PhantomData,
-        }
+        RateLimiterBuilder { limits: Limits::new(quota), keys: 10_000, kind: PhantomData }
     }
 
     /// Charges one cell to the bucket of `key` if the limiter's quota admits it.
@@ -225,25 +215,25 @@ impl<K: Hash + ?Sized> RateLimiterBuilder<K> {
 
     /// Adds a quota for a later call of [`RateLimiter::plan`], so that the limiter's unit of time can represent it, too.
     pub fn also(mut self, quota: Quota) -> Self {
-        self.also.push(quota);
+        self.limits.quotas.push(quota);
         self
     }
 
     /// Sets how a new key is answered whose part of the table is full. [`OnFull::Deny`] by default.
     pub fn on_full(mut self, policy: OnFull) -> Self {
-        self.on_full = policy;
+        self.limits.on_full = policy;
         self
     }
 
     /// Sets the largest difference between the clocks of two threads. 10 ms by default.
     pub fn grace(mut self, skew: Duration) -> Self {
-        self.grace = Some(skew);
+        self.limits.grace = Some(skew);
         self
     }
 
     /// Sets the clock. [That of the process](crate::clock()) by default.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
-        self.clock = OwnClock::given(clock);
+        self.limits.clock = OwnClock::given(clock);
         self
     }
 
@@ -254,9 +244,9 @@ impl<K: Hash + ?Sized> RateLimiterBuilder<K> {
     /// If the quotas cannot be represented in one unit of time. The program ends if there is no memory for the
     /// table.
     pub fn build(self) -> Result<RateLimiter<K>, QuotaError> {
-        let Self { quota, mut also, keys, on_full, grace, clock, .. } = self;
-        also.push(quota);
-        let unit = Unit::for_quotas(&also)?;
+        let Self { limits, keys, .. } = self;
+        let unit = limits.unit()?;
+        let Limits { quota, on_full, grace, clock, .. } = limits;
         let sets = (0..Set::for_keys(keys)).map(|_| Set::new()).collect();
         let table = Table::over(sets, unit, random_state()).on_full(on_full);
         let table = grace.into_iter().fold(table, BucketTable::grace);
@@ -283,11 +273,7 @@ impl<K: ?Sized> fmt::Debug for RateLimiter<K> {
 
 impl<K: ?Sized> fmt::Debug for RateLimiterBuilder<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { quota, keys, on_full, .. } = self;
-        let mut f = f.debug_struct("RateLimiterBuilder");
-        f.field("quota", quota)
-            .field("keys", keys)
-            .field("on_full", on_full)
-            .finish_non_exhaustive()
+        let Self { limits, keys, .. } = self;
+        limits.show(f.debug_struct("RateLimiterBuilder").field("keys", keys))
     }
 }

@@ -6,9 +6,10 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::bucket::{BucketMap, BucketPass, Counters, Keep, Unit};
+use tidegate_core::bucket::{BucketMap, BucketPass, Counters, Keep};
 use tidegate_core::{Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState};
 
+use super::limits::Limits;
 use crate::clock::OwnClock;
 use crate::housekeeping::{Housekeeper, Kept};
 use crate::pin::{domain, pin};
@@ -49,12 +50,8 @@ struct Shared<K: Send + 'static> {
 /// Builds an [`ExactRateLimiter`]: see [`ExactRateLimiter::builder`].
 #[must_use = "a builder does nothing until it builds"]
 pub struct ExactRateLimiterBuilder {
-    quota: Quota,
-    also: Vec<Quota>,
+    limits: Limits,
     max_keys: Option<usize>,
-    on_full: OnFull,
-    grace: Option<Duration>,
-    clock: OwnClock,
     housekeeper: Housekeeper,
 }
 
@@ -78,12 +75,8 @@ where
     /// Returns a builder of a limiter without a bound on its keys.
     pub fn builder(quota: Quota) -> ExactRateLimiterBuilder {
         ExactRateLimiterBuilder {
-            quota,
-            also: Vec::new(),
+            limits: Limits::new(quota),
             max_keys: None,
-            on_full: OnFull::Deny,
-            grace: None,
-            clock: OwnClock::default(),
             housekeeper: Housekeeper::default(),
         }
     }
@@ -219,25 +212,25 @@ impl ExactRateLimiterBuilder {
     /// Adds a quota for a later call of [`ExactRateLimiter::plan`], so that the limiter's unit of time can represent it,
     /// too.
     pub fn also(mut self, quota: Quota) -> Self {
-        self.also.push(quota);
+        self.limits.quotas.push(quota);
         self
     }
 
     /// Sets how a new key beyond the bound is answered. [`OnFull::Deny`] by default.
     pub fn on_full(mut self, policy: OnFull) -> Self {
-        self.on_full = policy;
+        self.limits.on_full = policy;
         self
     }
 
     /// Sets the largest difference between the clocks of two threads. 10 ms by default.
     pub fn grace(mut self, skew: Duration) -> Self {
-        self.grace = Some(skew);
+        self.limits.grace = Some(skew);
         self
     }
 
     /// Sets the clock. [That of the process](crate::clock()) by default.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
-        self.clock = OwnClock::given(clock);
+        self.limits.clock = OwnClock::given(clock);
         self
     }
 
@@ -266,9 +259,9 @@ impl ExactRateLimiterBuilder {
     where
         K: Hash + Eq + Clone + Send + Sync + 'static,
     {
-        let Self { quota, mut also, max_keys, on_full, grace, clock, housekeeper } = self;
-        also.push(quota);
-        let unit = Unit::for_quotas(&also)?;
+        let Self { limits, max_keys, housekeeper } = self;
+        let (unit, fills_in) = (limits.unit()?, limits.fills_in());
+        let Limits { quota, on_full, grace, clock, .. } = limits;
         let buckets = Buckets::in_unit(domain(), unit, random_state()).on_full(on_full);
         let buckets = max_keys.into_iter().fold(buckets, Buckets::max_keys);
         let buckets = grace.into_iter().fold(buckets, Buckets::grace);
@@ -278,18 +271,10 @@ impl ExactRateLimiterBuilder {
         let step = move |shared: &Shared<K>, budget| {
             pass.step(&shared.buckets, shared.clock.now(), budget)
         };
-        let schedule = Schedule::for_ttl(fills_in(quota));
+        let schedule = Schedule::for_ttl(fills_in);
         let kept = housekeeper.keep("limiter", schedule, &shared, step);
         Ok(ExactRateLimiter { shared, _kept: kept })
     }
-}
-
-/// Returns how long an empty bucket takes to fill. A sweep at shorter intervals would find nothing.
-fn fills_in(quota: Quota) -> Duration {
-    let nanos = quota.period().as_nanos().saturating_mul(u128::from(quota.burst_cells()));
-    let nanos = nanos.checked_div(u128::from(quota.cells())).unwrap_or(0);
-    // At least a second: sweeps at shorter intervals would free little memory.
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).max(Duration::from_secs(1))
 }
 
 impl<K: Send + 'static> Clone for ExactRateLimiter<K> {
@@ -307,11 +292,7 @@ impl<K: Send + 'static> fmt::Debug for ExactRateLimiter<K> {
 
 impl fmt::Debug for ExactRateLimiterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { quota, max_keys, on_full, .. } = self;
-        let mut f = f.debug_struct("ExactRateLimiterBuilder");
-        f.field("quota", quota)
-            .field("max_keys", max_keys)
-            .field("on_full", on_full)
-            .finish_non_exhaustive()
+        let Self { limits, max_keys, .. } = self;
+        limits.show(f.debug_struct("ExactRateLimiterBuilder").field("max_keys", max_keys))
     }
 }
