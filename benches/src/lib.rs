@@ -1,13 +1,15 @@
 //! tidegate beside its rivals, in the same run on the same machine.
 //!
 //! One module a module of the core, plus [`measure`], which times, [`workload`], which makes keys, [`face`],
-//! which sets the face beside the engine, and [`plot`], which draws charts of the rows.
+//! which sets the face beside the engine, [`crowd`], which sets a cache beside thousands of idle ones, and
+//! [`plot`], which draws charts of the rows.
 //! `cargo run --release -p tidegate-benches -- bucket` prints the table of the buckets, `-- map`, `-- cache`,
-//! `-- flight`, `-- registry`, `-- runtime` and `-- face` those of the others.
+//! `-- flight`, `-- registry`, `-- runtime`, `-- face` and `-- crowd` those of the others.
 //! `--bin soak` keeps a cache within a control group's limit.
 
 pub mod bucket;
 pub mod cache;
+pub mod crowd;
 pub mod face;
 pub mod flight;
 pub mod map;

@@ -10,7 +10,7 @@ use tidegate::pressure::{Meminfo, Pool, Pressure, Root};
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::{Clock, First, Quota, Runtime, Schedule, Stop, Swept, clock};
 
-use crate::measure::{Row, median, thread_time};
+use crate::measure::{Row, median, process_time, thread_time};
 use crate::workload::{Spread, keys, sequence};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -208,13 +208,4 @@ fn many(show: &mut impl FnMut(Row)) {
         show(row("idle targets of a second each, of a processor", targets, 1, share, 4.0, "%"));
         show(row("adding them", targets, 1, adding, 100.0, "ms"));
     }
-}
-
-/// What the process has had of its processors.
-fn process_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to `time`, which outlives the call.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    assert!(failed == 0, "no clock of the process's time");
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

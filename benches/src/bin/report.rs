@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tidegate_benches::measure::{Counting, Row};
-use tidegate_benches::{bucket, cache, face, flight, map, plot, registry, runtime};
+use tidegate_benches::{bucket, cache, crowd, face, flight, map, plot, registry, runtime};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -105,6 +105,11 @@ enum Bench {
         #[command(flatten)]
         options: Options,
     },
+    /// A cache beside thousands of idle ones, in one process. Takes a minute.
+    Crowd {
+        #[command(flatten)]
+        options: Options,
+    },
     /// The runtime beside what was aimed for: stopping, cadence, sweeping, idling. Takes two minutes.
     Runtime {
         #[command(flatten)]
@@ -135,6 +140,7 @@ impl Bench {
             | Self::Flight { options }
             | Self::Registry { options }
             | Self::Face { options }
+            | Self::Crowd { options }
             | Self::Runtime { options } => options,
         }
     }
@@ -148,6 +154,7 @@ impl Bench {
             Self::Flight { .. } => flight::run(turns, row),
             Self::Registry { .. } => registry::run(turns, row),
             Self::Face { .. } => face::run(turns, row),
+            Self::Crowd { .. } => crowd::run(turns, row),
             Self::Runtime { .. } => runtime::run(turns, row),
         }
     }
