@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::cache::{CachePass, Counters, Insert, OwnedHeldEntry, StoreError, Usage};
-use tidegate_core::{Budget, Clock, SeededState, Swept};
+use tidegate_core::{Budget, Clock, SeededState, Swept, Worker};
 #[cfg(target_os = "linux")]
 use tidegate_core::{Guard, Tiers, cache::Evicted};
 
@@ -21,7 +21,7 @@ pub use self::builder::CacheBuilder;
 use crate::clock::OwnClock;
 use crate::housekeeping::Kept;
 use crate::load::LoadError;
-use crate::pin::{domain, pin};
+use crate::pin::{pin, with_worker};
 
 /// Holds the error of a failed load, of any type, for the callers that wait for it.
 #[derive(Clone)]
@@ -272,8 +272,10 @@ where
 
     /// Frees expired entries, on this thread. Looks at the whole table.
     pub fn run_pending_tasks(&self) {
-        let mut pass = CachePass::new(domain().worker());
-        while !self.shared.step(&mut pass, Budget::entries(4_096)).wrapped {}
+        let mut pass = CachePass::new();
+        with_worker(
+            |worker| while !self.shared.step(&mut pass, worker, Budget::entries(4_096)).wrapped {},
+        );
     }
 }
 
@@ -283,8 +285,8 @@ where
     V: Send + Sync + 'static,
 {
     /// One step of a sweep, by the cache's own clock.
-    fn step(&self, pass: &mut CachePass, budget: Budget) -> Swept {
-        pass.step(&self.engine, self.clock.now(), budget)
+    fn step(&self, pass: &mut CachePass, worker: &mut Worker, budget: Budget) -> Swept {
+        pass.step(&self.engine, worker, self.clock.now(), budget)
     }
 }
 

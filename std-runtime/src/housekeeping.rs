@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_core::{Budget, Swept};
+use tidegate_core::{Budget, Swept, Worker};
 
+use crate::pin::with_worker;
 use crate::runtime::{Runtime, Schedule, SweepHandle};
 
 /// The name of the runtime that sweeps structures for which no other was named.
@@ -29,8 +30,9 @@ pub(crate) struct Kept {
 }
 
 impl Housekeeper {
-    /// Has `step` called with the structure at every deadline of the schedule, until the returned value is dropped.
-    /// Between the steps the structure is not kept alive. `None` if the user sweeps.
+    /// Has `step` called with the structure and a worker of the [process's domain](crate::domain) at every deadline of
+    /// the schedule, until the returned value is dropped. Between the steps the structure is not kept alive, and has no
+    /// worker. `None` if the user sweeps.
     ///
     /// Where the system cannot start a thread now, the first structure for which it can has this one swept, too.
     pub(crate) fn keep<T: Send + Sync + 'static>(
@@ -38,7 +40,7 @@ impl Housekeeper {
         kind: &str,
         schedule: Schedule,
         structure: &Arc<T>,
-        mut step: impl FnMut(&T, Budget) -> Swept + Send + 'static,
+        mut step: impl FnMut(&T, &mut Worker, Budget) -> Swept + Send + 'static,
     ) -> Option<Arc<Kept>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -57,7 +59,9 @@ impl Housekeeper {
         let structure = Arc::downgrade(structure);
         let step = move |_now, budget| {
             let gone = Swept { wrapped: true, ..Swept::default() };
-            let swept = structure.upgrade().map_or(gone, |structure| step(&structure, budget));
+            let swept = structure
+                .upgrade()
+                .map_or(gone, |structure| with_worker(|worker| step(&structure, worker, budget)));
             Ok::<_, std::convert::Infallible>(swept)
         };
         let target = runtime.task(&name, schedule, step).ok()?;

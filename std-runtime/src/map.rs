@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tidegate_core::map::{InsertError, Iter, MapPass};
 use tidegate_core::reclaim::Pinned;
-use tidegate_core::{Instant, MapError, SeededState};
+use tidegate_core::{Instant, MapError, SeededState, Worker};
 
 use crate::config::ConfigError;
 use crate::housekeeping::{Housekeeper, Kept};
 use crate::panics::Foreign;
-use crate::pin::{domain, pin};
+use crate::pin::{domain, pin, with_worker};
 use crate::random_state;
 use crate::runtime::{Runtime, Schedule};
 
@@ -186,11 +186,11 @@ where
     /// meanwhile may be passed over.
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let stale = |key: &K, value: &V, _| !keep(key, value);
-        let mut pass = MapPass::new(domain().worker(), stale);
-        while !pass
-            .step(&self.engine, Instant::ORIGIN, tidegate_core::Budget::entries(4_096))
-            .wrapped
-        {}
+        let mut pass = MapPass::new(stale);
+        let mut step = |worker: &mut Worker| {
+            pass.step(&self.engine, worker, Instant::ORIGIN, tidegate_core::Budget::entries(4_096))
+        };
+        with_worker(|worker| while !step(worker).wrapped {});
     }
 
     /// Returns clones of the entries, in no order. Looks at the whole table; [`pin`](Self::pin) gives an iterator
@@ -323,9 +323,10 @@ where
             return Ok(map);
         };
         let schedule = Schedule::every(interval)?;
-        let mut pass =
-            MapPass::new(domain().worker(), move |key: &K, value: &V, _| stale(key, value));
-        let step = move |engine: &Engine<K, V>, budget| pass.step(engine, Instant::ORIGIN, budget);
+        let mut pass = MapPass::new(move |key: &K, value: &V, _| stale(key, value));
+        let step = move |engine: &Engine<K, V>, worker: &mut Worker, budget| {
+            pass.step(engine, worker, Instant::ORIGIN, budget)
+        };
         let kept = self.housekeeper.keep("map", schedule, &map.engine, step);
         Ok(Map { _kept: kept, ..map })
     }

@@ -46,8 +46,9 @@ fn contain(free: &mut dyn FnMut()) {
     }
 }
 
-/// Workers of threads that have ended. A worker that a thread has pinned is never freed, so that its
-/// guards may outlive the thread's own variables; there are as many as there were threads at a time.
+/// Workers of threads that have ended and of sweeps' steps, not pinned. A worker that a thread has pinned is
+/// never freed, so that its guards may outlive the thread's own variables. There are as many as there were
+/// threads and steps at a time.
 static IDLE: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -66,7 +67,7 @@ impl Drop for Return {
             if !unsafe { worker.as_ref() }.is_pinned() {
                 // SAFETY: made by a box, and nothing refers to it: nothing is pinned.
                 let worker = unsafe { Box::from_raw(worker.as_ptr()) };
-                IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(*worker);
+                give_back(*worker);
             }
         }
     }
@@ -111,13 +112,30 @@ pub fn pin() -> Pinned<'static> {
 #[cold]
 #[inline(never)]
 fn lend() -> NonNull<Worker> {
-    let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let worker = Box::new(idle.unwrap_or_else(|| DOMAIN.worker()));
-    let worker = NonNull::from(Box::leak(worker));
+    let worker = NonNull::from(Box::leak(Box::new(idle())));
     WORKER.set(Some(worker));
     // From the first use on, its destructor runs at the thread's end; not if that has come.
     _ = RETURN.try_with(|_| ());
     worker
+}
+
+/// Calls `f`, a step of a sweep, with a worker of the domain of the process that is not this thread's own: what
+/// `f` calls may pin that. A worker with which `f` panics is dropped.
+pub(crate) fn with_worker<R>(f: impl FnOnce(&mut Worker) -> R) -> R {
+    let mut worker = idle();
+    let result = f(&mut worker);
+    give_back(worker);
+    result
+}
+
+/// A worker that is in no other hands.
+fn idle() -> Worker {
+    let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    idle.unwrap_or_else(|| DOMAIN.worker())
+}
+
+fn give_back(worker: Worker) {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
 }
 
 /// A barrier on all threads of the process: `membarrier`, which Linux has since 4.14.

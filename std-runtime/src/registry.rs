@@ -14,7 +14,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use tidegate_core::registry::RegistryPass;
-use tidegate_core::{Budget, Clock, SeededState, Swept};
+use tidegate_core::{Budget, Clock, SeededState, Swept, Worker};
 
 pub use self::builder::RegistryBuilder;
 pub use self::lease::Lease;
@@ -165,8 +165,8 @@ where
     P: Send + Sync + 'static,
 {
     /// One step of a sweep, by the registry's own clock.
-    fn step(&self, pass: &mut RegistryPass, budget: Budget) -> Swept {
-        pass.step(&self.engine, self.clock.now(), budget)
+    fn step(&self, pass: &mut RegistryPass, worker: &mut Worker, budget: Budget) -> Swept {
+        pass.step(&self.engine, worker, self.clock.now(), budget)
     }
 }
 

@@ -35,6 +35,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct CacheSweep<T> {
     cache: T,
+    worker: Worker,
     pass: CachePass,
 }
 
@@ -45,11 +46,11 @@ impl<T> CacheSweep<T> {
     ///
     /// On the first step, if the worker is of another domain.
     pub fn new(cache: T, worker: Worker) -> Self {
-        Self { cache, pass: CachePass::new(worker) }
+        Self { cache, worker: worker.unpin(), pass: CachePass::new() }
     }
 }
 
-/// The state of a [`CacheSweep`] apart from its cache, for a sweep that does not keep the cache alive between
+/// The state of a [`CacheSweep`] apart from its cache and its worker, for a sweep that keeps neither between
 /// its steps.
 ///
 /// ```
@@ -61,8 +62,9 @@ impl<T> CacheSweep<T> {
 /// let cache: Cache<u32, u32> = Cache::builder(&domain, SeededState::new(0x5eed)).build()?;
 /// let (cache, now) = (Arc::new(cache), Instant::from_secs(1));
 ///
-/// let (mut pass, weak) = (CachePass::new(domain.worker()), Arc::downgrade(&cache));
-/// let mut step = || Some(pass.step(&*weak.upgrade()?, now, Budget::entries(256)));
+/// let (mut pass, weak) = (CachePass::new(), Arc::downgrade(&cache));
+/// let mut worker = domain.worker();
+/// let mut step = || Some(pass.step(&*weak.upgrade()?, &mut worker, now, Budget::entries(256)));
 /// assert!(step().is_some());
 /// drop(cache);
 /// assert!(step().is_none());
@@ -76,13 +78,20 @@ pub struct CachePass {
     at_loads: bool,
 }
 
+impl Default for CachePass {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl CachePass {
-    /// Returns a pass that begins at the first entry of a cache in the worker's domain.
-    pub fn new(worker: Worker) -> Self {
-        Self { pass: Pass::new(worker), cursor: Cursor::START, at_loads: false }
+    /// Returns a pass that begins at the first entry of a cache.
+    pub const fn new() -> Self {
+        Self { pass: Pass::new(), cursor: Cursor::START, at_loads: false }
     }
 
-    /// Sweeps a part of the cache, within the budget, and returns what was done.
+    /// Sweeps a part of the cache, within the budget, and returns what was done. The worker is not pinned
+    /// after the step, and frees nothing but by the budget meanwhile. Each step may use another worker.
     ///
     /// # Panics
     ///
@@ -90,6 +99,7 @@ impl CachePass {
     pub fn step<K, V, E, S>(
         &mut self,
         cache: &Cache<K, V, E, S>,
+        worker: &mut Worker,
         now: Instant,
         budget: Budget,
     ) -> Swept
@@ -100,8 +110,10 @@ impl CachePass {
         S: BuildHasher,
     {
         let Self { pass, cursor, at_loads } = self;
-        cache.map.admit_worker(pass.worker());
-        pass.step(now, budget, |worker, budget| cache.step(worker, cursor, at_loads, now, budget))
+        cache.map.admit_worker(worker);
+        pass.step(worker, now, budget, |worker, budget| {
+            cache.step(worker, cursor, at_loads, now, budget)
+        })
     }
 }
 
@@ -175,6 +187,6 @@ where
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
         // Dereferenced once: `T` may answer with another cache the next time.
-        self.pass.step(&*self.cache, now, budget)
+        self.pass.step(&*self.cache, &mut self.worker, now, budget)
     }
 }

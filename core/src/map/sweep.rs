@@ -21,6 +21,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct MapSweep<T, F> {
     map: T,
+    worker: Worker,
     pass: MapPass<F>,
 }
 
@@ -31,11 +32,11 @@ impl<T, F> MapSweep<T, F> {
     ///
     /// Its first step, if the worker is of another domain.
     pub fn new(map: T, worker: Worker, stale: F) -> Self {
-        Self { map, pass: MapPass::new(worker, stale) }
+        Self { map, worker: worker.unpin(), pass: MapPass::new(stale) }
     }
 }
 
-/// The state of a [`MapSweep`] apart from its map, for a sweep that does not keep the map alive between its
+/// The state of a [`MapSweep`] apart from its map and its worker, for a sweep that keeps neither between its
 /// steps.
 ///
 /// ```
@@ -47,8 +48,8 @@ impl<T, F> MapSweep<T, F> {
 /// let now = Instant::from_secs(1);
 /// map.insert("old", 1, domain.worker().quiescent(now))?;
 ///
-/// let mut pass = MapPass::new(domain.worker(), |_: &&str, value: &i32, _| *value < 2);
-/// let step = pass.step(&map, now, Budget::entries(256));
+/// let mut pass = MapPass::new(|_: &&str, value: &i32, _| *value < 2);
+/// let step = pass.step(&map, &mut domain.worker(), now, Budget::entries(256));
 /// assert_eq!((step.removed, step.wrapped), (1, true));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -60,18 +61,25 @@ pub struct MapPass<F> {
 }
 
 impl<F> MapPass<F> {
-    /// Returns a pass that begins at the first bucket of a map in the worker's domain, and removes the entries
-    /// that are `stale`: see [`Map::sweeper`].
-    pub fn new(worker: Worker, stale: F) -> Self {
-        Self { pass: Pass::new(worker), stale, cursor: Cursor::START }
+    /// Returns a pass that begins at the first bucket of a map, and removes the entries that are `stale`:
+    /// see [`Map::sweeper`].
+    pub fn new(stale: F) -> Self {
+        Self { pass: Pass::new(), stale, cursor: Cursor::START }
     }
 
-    /// Sweeps a part of the map, within the budget, and returns what was done.
+    /// Sweeps a part of the map, within the budget, and returns what was done. The worker is not pinned
+    /// after the step, and frees nothing but by the budget meanwhile. Each step may use another worker.
     ///
     /// # Panics
     ///
     /// If the worker is of another domain.
-    pub fn step<K, V, S>(&mut self, map: &Map<K, V, S>, now: Instant, budget: Budget) -> Swept
+    pub fn step<K, V, S>(
+        &mut self,
+        map: &Map<K, V, S>,
+        worker: &mut Worker,
+        now: Instant,
+        budget: Budget,
+    ) -> Swept
     where
         F: FnMut(&K, &V, Instant) -> bool,
         K: Hash + Eq + Send + 'static,
@@ -79,8 +87,10 @@ impl<F> MapPass<F> {
         S: BuildHasher,
     {
         let Self { pass, stale, cursor } = self;
-        map.admit_worker(pass.worker());
-        pass.step(now, budget, |worker, left| step(map, worker, cursor, stale, |_| (), now, left))
+        map.admit_worker(worker);
+        pass.step(worker, now, budget, |worker, left| {
+            step(map, worker, cursor, stale, |_| (), now, left)
+        })
     }
 }
 
@@ -222,7 +232,7 @@ where
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
         // Dereferenced once: `T` may answer with another map the next time.
-        self.pass.step(&*self.map, now, budget)
+        self.pass.step(&*self.map, &mut self.worker, now, budget)
     }
 }
 

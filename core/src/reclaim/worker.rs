@@ -1,7 +1,7 @@
 //! Who reads.
 
 use core::cell::Cell;
-use core::ops::Deref;
+use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
 use crossbeam_epoch as epoch;
@@ -113,11 +113,17 @@ impl Worker {
         }
     }
 
-    /// The worker of a sweep, which frees within its budget and nowhere else; not pinned.
-    pub(crate) fn by_budget(mut self) -> Self {
-        self.by_budget = true;
-        // A guard that stays would hold back everything between the steps.
+    /// Borrows the worker for a step of a sweep: not pinned, and freeing within the step's budget and
+    /// nowhere else.
+    pub(crate) fn sweeping(&mut self) -> Sweeping<'_> {
+        let before = core::mem::replace(&mut self.by_budget, true);
         self.leave();
+        Sweeping { worker: self, before }
+    }
+
+    /// Ends the standing guard, which would hold back everything until the first step of a sweep.
+    pub(crate) fn unpin(mut self) -> Self {
+        drop(self.sweeping());
         self
     }
 
@@ -287,6 +293,33 @@ impl core::fmt::Debug for Worker {
             .field("domain", &self.domain)
             .field("pins", &(self.pins.get() / ONE))
             .finish_non_exhaustive()
+    }
+}
+
+/// A worker in a step of a sweep. It becomes what it was when the step ends, also by a panic.
+pub(crate) struct Sweeping<'w> {
+    worker: &'w mut Worker,
+    /// Whether the worker freed by budget only before the step.
+    before: bool,
+}
+
+impl Deref for Sweeping<'_> {
+    type Target = Worker;
+
+    fn deref(&self) -> &Worker {
+        self.worker
+    }
+}
+
+impl DerefMut for Sweeping<'_> {
+    fn deref_mut(&mut self) -> &mut Worker {
+        self.worker
+    }
+}
+
+impl Drop for Sweeping<'_> {
+    fn drop(&mut self) {
+        self.worker.by_budget = self.before;
     }
 }
 

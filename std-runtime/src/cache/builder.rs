@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::cache::{Builder, CachePass};
-use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState};
+use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState, Worker};
 
 use super::{Cache, Policy, Shared};
 use crate::clock::OwnClock;
@@ -149,8 +149,10 @@ where
                 false => engine.max_entries(capacity),
             });
         let shared = Arc::new(Shared { engine: engine.build()?, clock, is_weighed, name, policy });
-        let mut pass = CachePass::new(domain().worker());
-        let step = move |shared: &Shared<K, V>, budget| shared.step(&mut pass, budget);
+        let mut pass = CachePass::new();
+        let step = move |shared: &Shared<K, V>, worker: &mut Worker, budget| {
+            shared.step(&mut pass, worker, budget)
+        };
         let kept = housekeeper.keep("cache", Schedule::checked(interval), &shared, step);
         Ok(Cache { shared, _kept: kept })
     }

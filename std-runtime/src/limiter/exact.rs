@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::bucket::{BucketMap, BucketPass, Counters, Keep};
-use tidegate_core::{Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState};
+use tidegate_core::{Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState, Worker};
 
 use super::limits::Limits;
 use crate::clock::OwnClock;
@@ -267,9 +267,9 @@ impl ExactRateLimiterBuilder {
         let buckets = grace.into_iter().fold(buckets, Buckets::grace);
         let plan = buckets.plan(quota)?;
         let shared = Arc::new(Shared { buckets, plan, clock });
-        let mut pass = BucketPass::new(domain().worker());
-        let step = move |shared: &Shared<K>, budget| {
-            pass.step(&shared.buckets, shared.clock.now(), budget)
+        let mut pass = BucketPass::new();
+        let step = move |shared: &Shared<K>, worker: &mut Worker, budget| {
+            pass.step(&shared.buckets, worker, shared.clock.now(), budget)
         };
         let schedule = Schedule::for_ttl(fills_in);
         let kept = housekeeper.keep("limiter", schedule, &shared, step);

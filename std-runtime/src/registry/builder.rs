@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use tidegate_core::registry::{Builder, Departure, Peer, RegistryPass, Terms};
-use tidegate_core::{Clock, MapError};
+use tidegate_core::{Clock, MapError, Worker};
 
 use super::{Registry, Shared};
 use crate::clock::OwnClock;
@@ -124,8 +124,10 @@ where
         let engine = engine.build(domain(), random_state())?;
         let schedule = Schedule::checked(engine.sweep_interval());
         let shared = Arc::new(Shared { engine, clock: Arc::new(clock) });
-        let mut pass = RegistryPass::new(domain().worker());
-        let step = move |shared: &Shared<K, V, N, P>, budget| shared.step(&mut pass, budget);
+        let mut pass = RegistryPass::new();
+        let step = move |shared: &Shared<K, V, N, P>, worker: &mut Worker, budget| {
+            shared.step(&mut pass, worker, budget)
+        };
         let kept = housekeeper.keep("registry", schedule, &shared, step);
         Ok(Registry { shared, _kept: kept })
     }

@@ -35,6 +35,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct BucketSweep<T> {
     buckets: T,
+    worker: Worker,
     pass: BucketPass,
 }
 
@@ -45,40 +46,53 @@ impl<T> BucketSweep<T> {
     ///
     /// On the first step, if the worker is of another domain.
     pub fn new(buckets: T, worker: Worker) -> Self {
-        Self { buckets, pass: BucketPass::new(worker) }
+        Self { buckets, worker: worker.unpin(), pass: BucketPass::new() }
     }
 }
 
-/// The state of a [`BucketSweep`] apart from its buckets, for a sweep that does not keep them alive between its
-/// steps.
+/// The state of a [`BucketSweep`] apart from its buckets and its worker, for a sweep that keeps neither between
+/// its steps.
 #[derive(Debug)]
 pub struct BucketPass {
     pass: Pass,
     cursor: Cursor,
 }
 
+impl Default for BucketPass {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl BucketPass {
-    /// Returns a pass that begins at the first bucket of a [`BucketMap`] in the worker's domain.
-    pub fn new(worker: Worker) -> Self {
-        Self { pass: Pass::new(worker), cursor: Cursor::START }
+    /// Returns a pass that begins at the first bucket of a [`BucketMap`].
+    pub const fn new() -> Self {
+        Self { pass: Pass::new(), cursor: Cursor::START }
     }
 
-    /// Sweeps a part of the buckets, within the budget, and returns what was done.
+    /// Sweeps a part of the buckets, within the budget, and returns what was done. The worker is not pinned
+    /// after the step, and frees nothing but by the budget meanwhile. Each step may use another worker.
     ///
     /// # Panics
     ///
     /// If the worker is of another domain.
-    pub fn step<K, S>(&mut self, buckets: &BucketMap<K, S>, now: Instant, budget: Budget) -> Swept
+    pub fn step<K, S>(
+        &mut self,
+        buckets: &BucketMap<K, S>,
+        worker: &mut Worker,
+        now: Instant,
+        budget: Budget,
+    ) -> Swept
     where
         K: Hash + Eq + Send + 'static,
         S: BuildHasher,
     {
         let Self { pass, cursor } = self;
-        buckets.map.admit_worker(pass.worker());
+        buckets.map.admit_worker(worker);
         let units = buckets.unit.scale().units(now.as_nanos());
         let stale = |key: &K, bucket: &Bucket, _| buckets.kill(key, bucket, units);
         let unlinked = |keys| buckets.give_back(keys);
-        pass.step(now, budget, |worker, left| {
+        pass.step(worker, now, budget, |worker, left| {
             step(&buckets.map, worker, cursor, stale, unlinked, now, left)
         })
     }
@@ -136,6 +150,6 @@ where
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
         // Dereferenced once: `T` may answer with other buckets the next time.
-        self.pass.step(&*self.buckets, now, budget)
+        self.pass.step(&*self.buckets, &mut self.worker, now, budget)
     }
 }

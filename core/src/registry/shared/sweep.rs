@@ -32,6 +32,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct RegistrySweep<T> {
     registry: T,
+    worker: Worker,
     pass: RegistryPass,
 }
 
@@ -42,11 +43,11 @@ impl<T> RegistrySweep<T> {
     ///
     /// Each step, before it does anything, if the worker is of another domain than the registry.
     pub fn new(registry: T, worker: Worker) -> Self {
-        Self { registry, pass: RegistryPass::new(worker) }
+        Self { registry, worker: worker.unpin(), pass: RegistryPass::new() }
     }
 }
 
-/// The state of a [`RegistrySweep`] apart from its registry, for a sweep that does not keep the registry alive
+/// The state of a [`RegistrySweep`] apart from its registry and its worker, for a sweep that keeps neither
 /// between its steps.
 #[derive(Debug)]
 pub struct RegistryPass {
@@ -55,13 +56,20 @@ pub struct RegistryPass {
     at: At,
 }
 
+impl Default for RegistryPass {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl RegistryPass {
-    /// Returns a pass that begins with the services of a registry in the worker's domain.
-    pub fn new(worker: Worker) -> Self {
-        Self { pass: Pass::new(worker), cursor: Cursor::START, at: At::Services }
+    /// Returns a pass that begins with the services of a registry.
+    pub const fn new() -> Self {
+        Self { pass: Pass::new(), cursor: Cursor::START, at: At::Services }
     }
 
-    /// Sweeps a part of the registry, within the budget, and returns what was done.
+    /// Sweeps a part of the registry, within the budget, and returns what was done. The worker is not pinned
+    /// after the step, and frees nothing but by the budget meanwhile. Each step may use another worker.
     ///
     /// # Panics
     ///
@@ -69,6 +77,7 @@ impl RegistryPass {
     pub fn step<K, V, N, P, S>(
         &mut self,
         registry: &Registry<K, V, N, P, S>,
+        worker: &mut Worker,
         now: Instant,
         budget: Budget,
     ) -> Swept
@@ -80,8 +89,10 @@ impl RegistryPass {
         S: BuildHasher,
     {
         let Self { pass, cursor, at } = self;
-        registry.services.admit_worker(pass.worker());
-        pass.step(now, budget, |worker, budget| registry.step(worker, cursor, at, now, budget))
+        registry.services.admit_worker(worker);
+        pass.step(worker, now, budget, |worker, budget| {
+            registry.step(worker, cursor, at, now, budget)
+        })
     }
 }
 
@@ -147,6 +158,6 @@ where
 {
     fn sweep(&mut self, now: Instant, budget: Budget) -> Swept {
         // Dereferenced once: `T` may answer with another registry the next time.
-        self.pass.step(&*self.registry, now, budget)
+        self.pass.step(&*self.registry, &mut self.worker, now, budget)
     }
 }
