@@ -97,6 +97,24 @@ pub const MODELS: &[Model] = &[
         run: removed_by_one_and_freed_by_another,
         outcomes: both(&["0 freed", "1 freed"]),
     },
+    Model {
+        name: "r13_removal_races_the_look_for_what_is_held",
+        preemptions: 2,
+        run: removal_races_the_look_for_what_is_held,
+        outcomes: both(&["2 freed"]),
+    },
+    Model {
+        name: "r14_two_maps_begin_and_end",
+        preemptions: 2,
+        run: two_maps_begin_and_end,
+        outcomes: both(&["2 freed"]),
+    },
+    Model {
+        name: "r15_map_ends_late_and_its_record_is_handed_on",
+        preemptions: 4,
+        run: map_ends_late_and_its_record_is_handed_on,
+        outcomes: both(&["1 freed"]),
+    },
 ];
 
 /// What the reader saw last, and how much the remover freed. Whether it freed is up to the steps that
@@ -444,6 +462,76 @@ fn record_is_handed_on_after_the_last_portion() -> String {
     drop(domain);
     assert_eq!((model::live(), DROPPED.get()), (0, 3));
     format!("{} freed", freed[0])
+}
+
+/// The record is empty and still has its mark when a value is retired into it. Steps free that value, whatever
+/// the step did that looked meanwhile.
+fn removal_races_the_look_for_what_is_held() -> String {
+    let (domain, map, mut worker) = start();
+    assert!(map.insert(1, Watched::new(), &worker.pin()).is_ok());
+    while worker.collect(NOW, Budget::UNLIMITED) == 0 {}
+    let (mut other, removing) = (domain.worker(), Arc::clone(&map));
+    race::<()>(vec![
+        Box::new(move || {
+            assert!(removing.remove(&1, &worker.pin()).is_ok_and(|removed| removed.is_some()));
+        }),
+        Box::new(move || _ = other.collect(NOW, Budget::UNLIMITED)),
+    ]);
+    let mut worker = domain.worker();
+    for _ in 0..8 {
+        worker.collect(NOW, Budget::UNLIMITED);
+    }
+    let freed = DROPPED.get();
+    finish(domain, map, worker, 2);
+    format!("{freed} freed")
+}
+
+/// Each of two structures that begin at once has a record of its own, though one place of the page is left.
+fn two_maps_begin_and_end() -> String {
+    model::forget_live();
+    DROPPED.set(0);
+    let domain = Domain::new();
+    let first: Map<u8, Watched, Same> = Map::with(&domain, Same);
+    let begin = || -> Box<dyn FnOnce()> {
+        let (domain, worker) = (domain.clone(), domain.worker());
+        Box::new(move || {
+            let map = Map::with(&domain, Same);
+            assert!(map.insert(1, Watched::new(), &worker.pin()).is_ok());
+            assert!(map.remove(&1, &worker.pin()).is_ok_and(|removed| removed.is_some()));
+        })
+    };
+    race(vec![begin(), begin()]);
+    drop(first);
+    drop(domain);
+    assert_eq!(model::live(), 0);
+    format!("{} freed", DROPPED.get())
+}
+
+/// A step makes the record of a map that ends free before the map's own end looks at it. What the next map
+/// retires there waits for its readers.
+fn map_ends_late_and_its_record_is_handed_on() -> String {
+    model::forget_live();
+    DROPPED.set(0);
+    let domain = Domain::new();
+    let first: Map<u8, Watched, Same> = Map::with(&domain, Same);
+    let (reader, mut collector, again) = (domain.worker(), domain.worker(), domain.clone());
+    race::<()>(vec![
+        Box::new(move || drop(first)),
+        Box::new(move || {
+            collector.collect(NOW, Budget::entries(0));
+            let next = Map::with(&again, Same);
+            let guard = reader.pin();
+            assert!(next.insert(2, Watched::new(), &guard).is_ok());
+            let removed = next.remove(&2, &guard).expect("memory").expect("inserted before");
+            collector.collect(NOW, Budget::UNLIMITED);
+            // Looked at first: loom gives up on an access to freed memory.
+            assert_eq!(DROPPED.get(), 0, "freed under a guard");
+            assert!(removed.is_alive());
+        }),
+    ]);
+    drop(domain);
+    assert_eq!(model::live(), 0);
+    format!("{} freed", DROPPED.get())
 }
 
 thread_local! {

@@ -96,8 +96,9 @@ impl Inner {
     /// Makes the record of a structure that is gone free at once if it holds nothing; else, or if another
     /// thread holds the lock, a later step does.
     pub(super) fn give_up(&self, record: &Record) {
-        self.garbage.count_closed();
         if let Some(batch) = self.batch.try_lock()
+            // Free, and another structure's, if a step was faster.
+            && record.is_closed()
             && record.is_empty()
         {
             // SAFETY: the lock is held. There is nothing to take, unless a portion is put back now, and
@@ -111,7 +112,7 @@ impl Inner {
     pub(super) fn free(&self, stripe: usize, budget: Budget) -> usize {
         let mut left = budget.get();
         self.garbage.spend(&mut left, |left| {
-            for record in self.records.iter() {
+            for record in self.records.held() {
                 record.free_large(left, &self.garbage);
                 record.free(stripe, left, &self.garbage);
             }
@@ -122,6 +123,6 @@ impl Inner {
     /// Whether a sweep's run should go on only to free: there is more garbage than the domain leaves
     /// alone, and some of it is ripe.
     pub(super) fn is_overdue(&self) -> bool {
-        self.garbage.is_above(1) && self.records.iter().any(Record::is_ripe)
+        self.garbage.is_above(1) && self.records.held().any(Record::is_ripe)
     }
 }

@@ -50,8 +50,8 @@ impl Domain {
         Self(Arc::new(Inner::new(collector, rules)))
     }
 
-    /// Says what the domain holds back at this moment. Looks at every worker and structure: for a
-    /// gauge, not for a hot path.
+    /// Says what the domain holds back at this moment. Looks at every worker, and at every
+    /// structure that retired objects: for a gauge, not for a hot path.
     pub fn gauges(&self, now: Instant) -> Gauges {
         let inner = self.inner();
         // Read first, so that what is freed meanwhile does not exceed what is retired.
@@ -61,7 +61,7 @@ impl Domain {
             retired += objects;
             bytes = bytes.saturating_add(more);
         }
-        let large: usize = inner.records.iter().map(Record::large).sum();
+        let large: usize = inner.records.held().map(Record::large).sum();
         Gauges {
             retired,
             freed,

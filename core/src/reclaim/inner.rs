@@ -6,6 +6,7 @@ use super::batch::Batch;
 use super::garbage::Garbage;
 use super::post::Post;
 use super::record::Record;
+use super::records::Records;
 use super::roll::Roll;
 use super::rules::Rules;
 use crate::sync::{AtomicU64, TimeWord, TryLock};
@@ -15,7 +16,7 @@ pub(super) struct Inner {
     /// `None` in models that keep what is retired in quarantine.
     pub(super) collector: Option<Collector>,
     pub(super) posts: Roll<Post>,
-    pub(super) records: Roll<Record>,
+    pub(super) records: Records,
     pub(super) batch: TryLock<Batch>,
     /// Counts the requests to renew guards that stay.
     pub(super) renewals: AtomicU64,
@@ -29,7 +30,7 @@ impl Inner {
         Self {
             collector,
             posts: Roll::new(),
-            records: Roll::new(),
+            records: Records::new(),
             batch: TryLock::new(Batch::new()),
             renewals: AtomicU64::new(0),
             now: TimeWord::new(0),
@@ -44,10 +45,10 @@ impl Inner {
 
     /// Records of structures that are gone.
     pub(super) fn closed(&self) -> impl Iterator<Item = &Record> + Clone {
-        // Mostly there are none, and the roll may be long.
+        // Mostly there are none.
         self.garbage
             .has_closed()
-            .then(|| self.records.iter())
+            .then(|| self.records.held())
             .into_iter()
             .flatten()
             .filter(|record| record.is_closed())
@@ -62,7 +63,7 @@ impl Drop for Inner {
             // A destructor has dropped the last handle. Its caller contains what follows.
             self.garbage.rules.contain = None;
         }
-        for record in self.records.iter() {
+        for record in self.records.all() {
             // SAFETY: no clone of the domain is left, and so no worker and no structure.
             unsafe { record.free_all(&self.garbage) };
         }

@@ -29,11 +29,7 @@ impl Limbo {
     ///
     /// `kind` must measure and free whatever the structure retires, from any thread, at any later time.
     pub(crate) unsafe fn new(domain: &Domain, kind: Kind) -> Result<Self, OutOfMemory> {
-        let record = domain.inner().records.adopt(Record::claim, || Record::new(kind))?;
-        // SAFETY: the record lives as long as the domain.
-        let owned = unsafe { record.as_ref() };
-        // SAFETY: it was claimed or made for us.
-        unsafe { owned.own(kind) };
+        let record = domain.inner().records.adopt(kind)?;
         Ok(Self { domain: domain.clone(), record, measure: kind.measure })
     }
 
@@ -138,6 +134,7 @@ const LARGE: usize = 64 * 1024;
 
 impl Drop for Limbo {
     fn drop(&mut self) {
+        self.domain.inner().garbage.count_closed();
         self.record().close();
         self.domain.inner().give_up(self.record());
     }

@@ -15,6 +15,7 @@ use crossbeam_utils::CachePadded;
 
 use super::garbage::Garbage;
 use super::header::{Header, Kind, untagged};
+use super::marks::Place;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness};
 
 /// Over how many words retiring is spread: each worker has one of them in every record, so that it mostly
@@ -35,6 +36,8 @@ const PORTION: usize = if cfg!(loom) { 3 } else { 32 };
 /// Outlives its structure for as long as there are retired objects; then it serves the next one.
 pub(super) struct Record {
     state: AtomicUsize,
+    /// Where the record says that it may hold objects.
+    place: Place,
     /// Set by the owner before the first retirement.
     kind: UnsafeCell<Kind>,
     stripes: [CachePadded<AtomicPtr<Header>>; LISTS],
@@ -51,9 +54,9 @@ pub(super) struct Record {
     witness: Witness,
 }
 
-const FREE: usize = 0;
-const OWNED: usize = 1;
-const CLOSED: usize = 2;
+/// Of a structure, or free.
+const OPEN: usize = 0;
+const CLOSED: usize = 1;
 
 /// Stands in a ripe list's place while a portion is cut from it: an address that is no object's.
 const CLAIMED: *mut Header = core::ptr::without_provenance_mut(1);
@@ -72,9 +75,10 @@ unsafe impl Send for Record {}
 unsafe impl Sync for Record {}
 
 impl Record {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind, place: Place) -> Self {
         Self {
-            state: AtomicUsize::new(OWNED),
+            state: AtomicUsize::new(OPEN),
+            place,
             kind: UnsafeCell::new(kind),
             stripes: core::array::from_fn(|_| CachePadded::new(AtomicPtr::new(null_mut()))),
             waiting: UnsafeCell::new(core::array::from_fn(|_| Waiting::NONE)),
@@ -86,17 +90,11 @@ impl Record {
         }
     }
 
-    /// Claims a record that no structure owns.
-    pub(super) fn claim(&self) -> bool {
-        // Acquire: pairs with the collector's giving the record back.
-        self.state.compare_exchange(FREE, OWNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
     /// Makes the record a structure's that retires objects of this kind.
     ///
     /// # Safety
     ///
-    /// The caller has claimed or made the record, and has retired nothing yet.
+    /// The caller has claimed the record, and has retired nothing yet.
     pub(super) unsafe fn own(&self, kind: Kind) {
         // Relaxed: no other thread retires anything here.
         let is_empty = self.stripes.iter().all(|stripe| stripe.load(Ordering::Relaxed).is_null());
@@ -112,12 +110,15 @@ impl Record {
         self.in_use.store(0, Ordering::Relaxed);
         // Release: pairs with the collector's look, which then sees the last retirement.
         self.state.store(CLOSED, Ordering::Release);
+        // After it: a step that takes the mark away looks whether the structure is gone.
+        self.place.mark();
     }
 
     /// Whether the structure is gone.
     pub(super) fn is_closed(&self) -> bool {
-        // Relaxed: a hint.
-        self.state.load(Ordering::Relaxed) == CLOSED
+        // Acquire, beyond loom: pairs with `close`: the last retirement is seen. It takes a record that is
+        // handed on twice while the first structure ends.
+        self.state.load(Ordering::Acquire) == CLOSED
     }
 
     /// Bytes of large objects that are retired and not yet freed.
@@ -153,6 +154,8 @@ impl Record {
             // Release, beyond loom: the step that removed the object, and all reading of it by this
             // thread, come before its being taken; see there. Relaxed: as the load.
             match stripe.compare_exchange(head, first, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) if head.is_null() => return self.place.mark(),
+                // Marked by the thread that pushed first, or about to be.
                 Ok(_) => return,
                 Err(seen) => head = seen,
             }
@@ -222,8 +225,8 @@ impl Record {
         added
     }
 
-    /// Moves what was retired to a grace period of its own. Returns whether there was any. A record
-    /// whose structure is gone and that holds nothing any more becomes free.
+    /// Moves what was retired to a grace period of its own. Returns whether there was any. A record that
+    /// holds nothing any more loses its mark, and becomes free if its structure is gone.
     ///
     /// # Safety
     ///
@@ -253,13 +256,26 @@ impl Record {
             *list = stripe.swap(null_mut(), Ordering::Acquire);
         }
         waiting.number = number;
-        if closed && idle && waiting.is_empty() {
-            // Release, beyond loom: pairs with `claim`. With read-modify-writes for loads, the look at the
-            // state above orders the same; without, it takes more steps than `r04` can afford.
-            self.state.store(FREE, Ordering::Release);
-            garbage.count_free();
+        let holds = !waiting.is_empty();
+        if idle && !holds {
+            if closed {
+                // Relaxed: ordered by the giving back.
+                self.state.store(OPEN, Ordering::Relaxed);
+                self.place.give_back();
+                garbage.count_free();
+            } else {
+                self.rest();
+            }
         }
-        !waiting.is_empty()
+        holds
+    }
+
+    /// Takes the mark off a record that was found empty, unless something has come meanwhile.
+    fn rest(&self) {
+        self.place.unmark();
+        if !self.is_empty() || self.is_closed() {
+            self.place.mark();
+        }
     }
 
     /// Whether nothing is on the stacks, where a structure that is gone puts nothing any more; but a

@@ -28,7 +28,7 @@ impl<T> Roll<T> {
     /// A record that `claim` accepts, or else a new one.
     pub(super) fn adopt(
         &self,
-        claim: impl Fn(&T) -> bool,
+        mut claim: impl FnMut(&T) -> bool,
         new: impl FnOnce() -> T,
     ) -> Result<NonNull<T>, OutOfMemory> {
         if let Some(record) = self.iter().find(|&record| claim(record)) {

@@ -189,8 +189,9 @@ impl Worker {
     ///
     /// Three or four calls bring an object from its retirement to its end, if meanwhile every worker
     /// was quiescent, unpinned or offline, and as many again if earlier objects were on their way; a few
-    /// more in a domain with a barrier, if guards that stay must be taken back. Bounded by the budget, a few exchanges for each structure of the domain,
-    /// and a walk over its workers; waits for no other thread. Several workers may collect at once.
+    /// more in a domain with a barrier, if guards that stay must be taken back. Bounded by the budget, a few
+    /// exchanges for each structure with retired objects, a look for every 64 structures, and a walk over
+    /// the domain's workers; waits for no other thread. Several workers may collect at once.
     /// Allocates about 2 KiB now and then, for crossbeam's queue; aborts if there is no memory.
     ///
     /// # Panics
@@ -209,7 +210,7 @@ impl Worker {
         let Some(pin) = self.handle.as_ref().map(epoch::LocalHandle::pin) else {
             return 0;
         };
-        inner.advance(&pin, inner.records.iter(), Take::All);
+        inner.advance(&pin, inner.records.held(), Take::All);
         // Destructors run under no guard of this call.
         drop(pin);
         inner.free(self.post().debt().stripe(), budget)

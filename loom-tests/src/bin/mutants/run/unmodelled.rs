@@ -33,12 +33,6 @@ pub(super) const UNMODELLED: &[Unmodelled] = &[
     },
     Unmodelled {
         file: "core/src/reclaim/record.rs",
-        function: "is_closed",
-        operation: "load",
-        reason: "a hint of whose garbage a payment frees first; no model pays after a structure's end",
-    },
-    Unmodelled {
-        file: "core/src/reclaim/record.rs",
         function: "is_ripe",
         operation: "load",
         reason: "a hint of whether a sweep goes on to free; no model sweeps above what a domain leaves alone",
