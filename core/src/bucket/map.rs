@@ -12,7 +12,7 @@ use core::time::Duration;
 pub use self::sweep::{BucketPass, BucketSweep};
 
 use self::bucket::{Base, Bucket, Change};
-use self::room::Room;
+use self::room::{Room, Rooms};
 use super::gcra::{self, Charge};
 use super::on_full::{Counters, OnFull};
 use super::overflow::Overflow;
@@ -83,10 +83,7 @@ pub struct BucketMap<K: Send + 'static, S = SeededState> {
     /// How far apart the clocks of two threads may be, in units.
     grace: u64,
     overflow: Overflow,
-    /// The most keys. With `usize::MAX` there is no cap, and `keys` is not kept.
-    cap: usize,
-    /// The keys that have a bucket or are about to have one.
-    keys: AtomicUsize,
+    rooms: Rooms,
     /// Where a new key last looked for room.
     hand: AtomicUsize,
     /// Where the count of a new bucket begins.
@@ -122,15 +119,14 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
 
     fn over(map: Map<K, Bucket, S>, unit: Unit) -> Self {
         let grace = unit.scale().at_least(Self::GRACE);
-        let (keys, hand) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (overflow, base) = (Overflow::new(), Base::new());
-        Self { map, unit, grace, overflow, cap: usize::MAX, keys, hand, base }
+        Self { map, unit, grace, overflow, rooms: Rooms::new(), hand: AtomicUsize::new(0), base }
     }
 
     /// Sets how many keys have a bucket at a time, at most and exactly. By default there is no cap.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
-        self.cap = keys.min(usize::MAX - 1);
+        self.rooms.limit(keys);
         self
     }
 
@@ -416,7 +412,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
             if on(fresh.guess()).is_none() {
                 return (self.overflow.refuse(place, plan, &charge), 0);
             }
-            let room = match Room::take(self, charge.now(), guard) {
+            let room = match self.take_room(charge.now(), guard) {
                 Ok(room) => room,
                 Err(earliest) => {
                     let ready = earliest.saturating_add(self.grace);
@@ -447,6 +443,16 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
                 return verdict(change, &charge);
             }
         }
+    }
+
+    /// Takes a place for a new key, and makes room for it if there is none. Fails with the time at
+    /// which the first of the buckets looked through may be given up.
+    fn take_room(&self, now: u64, guard: &Guard) -> Result<Room<'_>, u64> {
+        if let Some(room) = self.rooms.take() {
+            return Ok(room);
+        }
+        let earliest = self.make_room(now, guard);
+        self.rooms.take().ok_or(earliest)
     }
 
     fn edit<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64, u64) -> Option<u64>)

@@ -45,7 +45,7 @@ pub(crate) use update::Upserted;
 use self::count::Count;
 use self::next::Next;
 use self::node::{Farewell, Free, Leave};
-use self::table::{Head, Table};
+use self::table::{Head, SMALLEST, Table};
 use crate::hash::SeededState;
 use crate::reclaim::{Domain, Guard, Limbo, Worker};
 use crate::sync::{AtomicPtr, Ordering};
@@ -181,7 +181,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         // SAFETY: the kind frees all that the map retires, from any thread at any time, for
         // keys and values are `Send` and borrow nothing.
         let limbo = unsafe { Limbo::new(domain, table::kind::<K, V, F>()) }?;
-        let table = Head::empty(resize::SMALLEST)?;
+        let table = Head::empty(SMALLEST)?;
         Ok(Self {
             head: AtomicPtr::new(table.as_ptr()),
             next: Next::new(None),

@@ -4,12 +4,9 @@ use core::ptr::NonNull;
 
 use super::Map;
 use super::next::{PIECE, Unfinished};
-use super::table::{Head, Table};
+use super::table::{Head, SMALLEST, Table};
 use crate::reclaim::{Guard, OutOfMemory};
 use crate::sync::Ordering;
-
-/// A map has no fewer buckets than this.
-pub(super) const SMALLEST: usize = if cfg!(loom) { 1 } else { 8 };
 
 /// Fewer buckets than this are few.
 const SMALL: usize = 4096;

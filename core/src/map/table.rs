@@ -11,6 +11,9 @@ use super::word::{TABLE, TAGS, Word};
 use crate::reclaim::{Header, Kind, OutOfMemory, allocate};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, init_null};
 
+/// A map has no fewer buckets than this.
+pub(super) const SMALLEST: usize = if cfg!(loom) { 1 } else { 8 };
+
 /// A table that is alive for `'g`, in the form in which it is passed around. Its buckets follow its
 /// head in memory, so a reference to the head would not reach them.
 pub(super) struct Table<'g, K, V>(NonNull<Head<K, V>>, PhantomData<&'g Head<K, V>>);

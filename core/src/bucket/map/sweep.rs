@@ -91,7 +91,7 @@ impl BucketPass {
         buckets.map.admit_worker(worker);
         let units = buckets.unit.scale().units(now.as_nanos());
         let stale = |key: &K, bucket: &Bucket, _| buckets.kill(key, bucket, units);
-        let unlinked = |keys| buckets.give_back(keys);
+        let unlinked = |keys| buckets.rooms.give_back(keys);
         pass.step(worker, now, budget, |worker, left| {
             step(&buckets.map, worker, cursor, stale, unlinked, now, left)
         })
@@ -129,7 +129,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
             };
             // At once: a `Hash` of the caller's that panics must not lose what is gone already.
             let unlinked = |keys| {
-                self.give_back(keys);
+                self.rooms.give_back(keys);
                 self.overflow.count_reclaimed(keys);
                 removed += keys;
             };
