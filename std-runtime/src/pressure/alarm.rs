@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Unknown;
+use tidegate_core::pressure::Unknown;
+
 use super::cgroup::{Directory, Version, directory};
 use super::psi::{self, Stall};
 use super::root::{Failure, Root};

@@ -1,6 +1,8 @@
 //! Sources made of others, and of closures.
 
-use super::{Medium, Member, Sample, Source, State, Unknown};
+use tidegate_core::pressure::Unknown;
+
+use super::source::{Medium, Member, Sample, Source, State};
 use crate::config::ConfigError;
 use crate::panics::{Foreign, contained};
 

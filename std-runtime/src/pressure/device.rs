@@ -1,6 +1,7 @@
 //! Which of the machine's devices a source reads: by number, UUID, or place on the bus.
 
-use super::Unknown;
+use tidegate_core::pressure::Unknown;
+
 use super::root::Failure;
 use crate::config::ConfigError;
 

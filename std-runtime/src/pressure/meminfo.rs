@@ -1,7 +1,9 @@
 //! `/proc/meminfo`, and what ZFS would give back.
 
+use tidegate_core::pressure::Unknown;
+
 use super::root::{Failure, Root, field, field_if_there};
-use super::{Sample, Source, Unknown};
+use super::source::{Sample, Source};
 
 const PATH: &str = "/proc/meminfo";
 const ARC: &str = "/proc/spl/kstat/zfs/arcstats";

@@ -5,15 +5,15 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tidegate_core::pressure::{Controller, Outcome, Reading, Rules, Skip, Watermarks};
 use tidegate_core::{Clock, Instant};
 
 use super::alarm::{Alarm, AlarmThread};
+use super::check::Check;
 use super::pool::{Pool, Shed};
+use super::release_free_memory;
 use super::sampler::Sampler;
-use super::{
-    Controller, Measure, Medium, Outcome, Reading, Rules, Sample, Skip, Source, Watermarks,
-    release_free_memory,
-};
+use super::source::{Measure, Medium, Sample, Source};
 use crate::clock::{SharedClock, clock};
 use crate::config::{self, ConfigError};
 use crate::panics::contained;
@@ -21,48 +21,7 @@ use crate::runtime::Runtime;
 use crate::runtime::engine::{Engine, Shared, StartError, Thread};
 use crate::runtime::schedule::Schedule;
 use crate::runtime::status::{Health, Metrics};
-use crate::runtime::task::{Output, RunError, Step, Task};
-
-/// The result of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Check {
-    /// Entries were evicted.
-    Evicted {
-        /// How many entries.
-        entries: u64,
-        /// How many bytes they had.
-        bytes: u64,
-        /// How many bytes were asked for.
-        target: u64,
-        /// How many bytes less than that were evicted: the rest is pinned, held elsewhere, or not
-        /// there.
-        shortfall: u64,
-    },
-    /// No entries were evicted.
-    Skipped(Skip),
-}
-
-impl Output for Check {
-    fn removed(&self) -> u64 {
-        match *self {
-            Self::Evicted { entries, .. } => entries,
-            Self::Skipped(_) => 0,
-        }
-    }
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Evicted { entries, bytes, target, shortfall } => {
-                write!(f, "evicted {entries} entries, {bytes} bytes of {target}")?;
-                if *shortfall > 0 { write!(f, ", {shortfall} short") } else { Ok(()) }
-            }
-            Self::Skipped(skip) => skip.fmt(f),
-        }
-    }
-}
+use crate::runtime::task::{RunError, Step, Task};
 
 /// The state of a [`Pressure`]. The figures count since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

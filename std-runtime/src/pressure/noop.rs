@@ -1,6 +1,6 @@
 //! A source for configurations that name none.
 
-use super::{Medium, Sample, Source};
+use super::source::{Medium, Sample, Source};
 
 /// Says that nothing is used of one byte, always: for configurations that have to name a source and
 /// want no eviction. Sources that cannot be read say so instead.

@@ -4,9 +4,11 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tidegate_core::pressure::Unknown;
+
 use super::device::{Address, Card, Found, Identity, Visibility};
 use super::root::Failure;
-use super::{Medium, Sample, Source, Unknown};
+use super::source::{Medium, Sample, Source};
 use crate::config::ConfigError;
 
 const PROGRAM: &str = "nvidia-smi";

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 
+use tidegate_core::pressure::Unknown;
+
 use super::device::{Address, Card, Found, Identity, Visibility};
 use super::root::Failure;
-use super::{Medium, Sample, Source, Unknown};
+use super::source::{Medium, Sample, Source};
 use crate::config::ConfigError;
 
 /// Loading the library is not tried more often than this.

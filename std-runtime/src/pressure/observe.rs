@@ -1,9 +1,13 @@
 //! The result of a check, for the program that collects it: by the `metrics` facade and by
 //! `tracing`, each behind a feature of its name. Names are Prometheus's; keys never become labels.
 
-use super::{Check, Sample};
 #[cfg(feature = "metrics")]
-use super::{Measure, Reading};
+use tidegate_core::pressure::Reading;
+
+use super::check::Check;
+#[cfg(feature = "metrics")]
+use super::source::Measure;
+use super::source::Sample;
 
 /// Reports that a source was sampled, and what was done about it.
 #[cfg_attr(

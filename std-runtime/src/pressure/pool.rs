@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidegate_core::cache::{Evicted, Usage};
 use tidegate_core::{Budget, Cache, Guard, Instant, Tier, Tiers, Worker};
 
-use super::{Medium, Sample, Source};
+use super::source::{Medium, Sample, Source};
 use crate::config::{self, ConfigError};
 use crate::panics::{Foreign, caught_here, contained};
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tidegate_core::pressure::Unknown;
+
 use super::cgroup::{Directory, Version, directory};
 use super::root::{Failure, Root};
-use super::{Measure, Sample, Source, Unknown};
+use super::source::{Measure, Sample, Source};
 
 /// Which tasks wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::meminfo;
 use super::root::{Failure, Root, field};
-use super::{Sample, Source};
+use super::source::{Sample, Source};
 
 const PATH: &str = "/proc/self/status";
 

@@ -3,7 +3,9 @@
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Sample, Unknown};
+use tidegate_core::pressure::Unknown;
+
+use super::source::Sample;
 
 /// No file that is read here is longer.
 const LONGEST: u64 = 16 << 20;

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Medium, Sample, Source, Unknown};
+use tidegate_core::pressure::Unknown;
+
+use super::source::{Medium, Sample, Source};
 use crate::panics::{Foreign, contained};
 
 /// Asks one source. Dropping it does not wait for an answer: a thread that hangs ends when its

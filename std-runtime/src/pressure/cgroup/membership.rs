@@ -1,6 +1,7 @@
 //! Which control group the process is in, and where that is.
 
-use super::super::Unknown;
+use tidegate_core::pressure::Unknown;
+
 use super::super::root::{Failure, Root};
 
 /// Of control groups.

@@ -3,9 +3,11 @@
 mod membership;
 mod usage;
 
+use tidegate_core::pressure::Unknown;
+
 use super::meminfo::{self, Memory};
 use super::root::{Failure, Root, field};
-use super::{Sample, Source, Unknown};
+use super::source::{Sample, Source};
 
 pub(super) use self::membership::{Directory, Version, directory};
 pub use self::usage::Reckoning;
