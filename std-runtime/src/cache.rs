@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::cache::{CachePass, Counters, Insert, OwnedHeldEntry, StoreError, Usage};
-use tidegate_core::{Budget, Clock, SeededState, Swept, Worker};
+use tidegate_core::{Budget, Clock, RemovalCause, SeededState, Swept, Worker};
 #[cfg(target_os = "linux")]
 use tidegate_core::{Guard, Tiers, cache::Evicted};
 
@@ -21,6 +21,7 @@ pub use self::builder::CacheBuilder;
 use crate::clock::OwnClock;
 use crate::housekeeping::Kept;
 use crate::load::LoadError;
+use crate::panics::{Foreign, contained};
 use crate::pin::{pin, with_worker};
 
 /// Holds the error of a failed load, of any type, for the callers that wait for it.
@@ -32,8 +33,11 @@ pub(crate) type Loads<K, V> = tidegate_core::Cache<K, V, LoadError<Failure>, See
 
 /// Caches values, with a time to live and within bounds, and has one caller at a time load a value.
 ///
-/// A clone is a handle of the same cache. It can be stored in a `static`, in a server's state or in a task. No
-/// call takes a lock. [`get`](Self::get) returns a clone of the value, so anything heavy belongs in an `Arc`.
+/// A clone is a handle of the same cache. It can be stored in a `static`, in a server's state or in a task.
+/// [`get`](Self::get) returns a clone of the value, so anything heavy belongs in an `Arc`.
+///
+/// Reading, inserting and removing take no lock, except that the first call of a thread takes one for a moment. Loads
+/// lock their own bookkeeping, and a caller that waits for another caller's load sleeps until that ends.
 ///
 /// An expired value is never returned, and the cache never holds more than its capacity. A thread of the process frees
 /// expired entries. The thread starts with the first cache and ends with the last.
@@ -64,11 +68,16 @@ where
     V: Send + Sync + 'static,
 {
     engine: Loads<K, V>,
+    /// Receives the values that `insert` does not keep. The engine has it, too, for what it removes.
+    listener: Option<Listener<K, V>>,
     clock: OwnClock,
     is_weighed: bool,
     name: Option<String>,
     policy: Policy,
 }
+
+/// Receives each entry that is removed, and why.
+type Listener<K, V> = Arc<Foreign<Box<dyn Fn(Arc<K>, V, RemovalCause) + Send + Sync>>>;
 
 /// Shows the bounds of a [`Cache`]: see [`Cache::policy`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +101,7 @@ impl Policy {
 /// Keeps an entry in memory, and from being evicted, until it is dropped.
 ///
 /// A hold borrows nothing: it can be kept across an `await` and sent to another thread, and it outlives the cache. A
-/// value must not own a hold of an entry of its own cache: neither would ever be dropped.
+/// value that owns a hold of its own entry, directly or through the values of other held entries, is never dropped.
 pub type Hold<K, V> = OwnedHeldEntry<K, V>;
 
 impl<K, V> Cache<K, V>
@@ -107,11 +116,6 @@ where
     /// Panics as [`CacheBuilder::build`] does.
     pub fn new(max_capacity: u64) -> Self {
         Self::builder().max_capacity(max_capacity).build()
-    }
-
-    /// Returns a builder of a cache that has no bounds and no time to live until they are set.
-    pub fn builder() -> CacheBuilder<K, V> {
-        CacheBuilder::new()
     }
 }
 
@@ -146,17 +150,22 @@ where
     /// Inserts a value, in place of the value of `key` if there is one. Evicts entries to make room. A load of the
     /// key that is in progress is not stored.
     ///
-    /// A value that weighs more than the whole cache, or finds every other entry held, is dropped, and the old value is
-    /// removed. [`try_insert`](Self::try_insert) returns such a value.
+    /// A value is refused if it weighs more than the whole cache, finds every other entry held, or finds no memory. The
+    /// [listener](CacheBuilder::eviction_listener) gets such a value with [`RemovalCause::Size`], and the old value is
+    /// removed. [`try_insert`](Self::try_insert) returns the value instead.
     pub fn insert(&self, key: K, value: V) {
-        _ = self.try_insert(key, value);
+        if let Err(StoreError { key, value, .. }) = self.try_insert(key, value)
+            && let Some(listener) = &self.shared.listener
+        {
+            contained(|| listener(Arc::new(key), value, RemovalCause::Size));
+        }
     }
 
     /// Inserts a value as [`insert`](Self::insert) does.
     ///
     /// # Errors
     ///
-    /// If the value cannot be kept: returns it with its key, and says why.
+    /// If the value is refused: returns it with its key, and says why. The listener does not get it.
     pub fn try_insert(&self, key: K, value: V) -> Result<(), StoreError<K, V>> {
         self.insert_with(key, value, Insert::new())
     }

@@ -21,7 +21,7 @@ mod sync;
 pub mod wait;
 
 pub use advertiser::Advertiser;
-pub use cache::{Cache, CacheBuilder, Hold, Policy};
+pub use cache::{Cache, CacheBuilder, Failure, Hold, Policy};
 #[doc(inline)]
 pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock, clock};
 pub use config::ConfigError;

@@ -121,6 +121,38 @@ fn without_room_nothing_is_kept() {
     assert!(cache.hold(&1).is_none());
     cache.run_pending_tasks();
     cache.invalidate_all();
+    // The value of `insert`: the other values were handed back, or returned.
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_refused_value_is_passed_to_the_listener_once() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let cache = Cache::builder()
+        .max_capacity(10)
+        .weigher(|_, value: &Arc<u32>| **value)
+        .eviction_listener(move |key: Arc<u32>, value, cause| {
+            tell.lock().unwrap().push((*key, Arc::clone(&value), cause));
+            assert_ne!(*value, 12, "on purpose");
+        })
+        .manual()
+        .build();
+    let take = || std::mem::take(&mut *told.lock().unwrap());
+    let (old, heavy) = (Arc::new(5), Arc::new(11));
+    cache.insert(1, Arc::clone(&old));
+    cache.insert(1, Arc::clone(&heavy));
+    let replaced = (1, Arc::clone(&old), RemovalCause::Replaced);
+    assert_eq!(take(), [replaced, (1, Arc::clone(&heavy), RemovalCause::Size)]);
+    assert_eq!((Arc::strong_count(&heavy), cache.get(&1)), (1, None));
+
+    let refused = cache.try_insert(1, Arc::clone(&heavy)).unwrap_err();
+    assert!(Arc::ptr_eq(&refused.value, &heavy));
+    assert_eq!(*cache.get_with(2, || Arc::clone(&heavy)), 11);
+    assert_eq!(take(), []);
+
+    cache.insert(3, Arc::new(12));
+    assert_eq!(take().len(), 1, "the panic of a listener is contained");
 }
 
 #[test]

@@ -9,8 +9,16 @@ pub enum RemovalCause {
     Explicit,
     /// Another entry was inserted for its key, or was to be and is not kept.
     Replaced,
-    /// Another entry needed its room.
+    /// Another entry needed its room, or there was none for it when it was inserted.
     Size,
     /// [`Cache::evict_bytes`](super::Cache::evict_bytes) was asked for bytes.
     Pressure,
+}
+
+impl RemovalCause {
+    /// Returns whether the cache removed the entry by itself, and not because a caller removed or
+    /// replaced it.
+    pub const fn was_evicted(self) -> bool {
+        matches!(self, Self::Expired | Self::Size | Self::Pressure)
+    }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tidegate_core::cache::{Builder, CachePass};
 use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState, Worker};
 
-use super::{Cache, Policy, Shared};
+use super::{Cache, Listener, Policy, Shared};
 use crate::clock::OwnClock;
 use crate::housekeeping::Housekeeper;
+use crate::panics::Foreign;
 use crate::pin::domain;
 use crate::random_state;
 use crate::runtime::{Runtime, Schedule};
@@ -22,6 +23,7 @@ const IDLE: Duration = Duration::from_secs(60);
 #[must_use = "a builder does nothing until it builds"]
 pub struct CacheBuilder<K, V> {
     engine: Builder<K, V, SeededState>,
+    listener: Option<Listener<K, V>>,
     name: Option<String>,
     policy: Policy,
     is_weighed: bool,
@@ -30,14 +32,16 @@ pub struct CacheBuilder<K, V> {
     housekeeper: Housekeeper,
 }
 
-impl<K, V> CacheBuilder<K, V>
+impl<K, V> Cache<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(super) fn new() -> Self {
-        Self {
+    /// Returns a builder of a cache that has no bounds and no time to live until they are set.
+    pub fn builder() -> CacheBuilder<K, V> {
+        CacheBuilder {
             engine: Engine::builder(domain(), random_state()),
+            listener: None,
             name: None,
             policy: Policy::default(),
             is_weighed: false,
@@ -46,7 +50,13 @@ where
             housekeeper: Housekeeper::default(),
         }
     }
+}
 
+impl<K, V> CacheBuilder<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     /// Gives the cache a name, for logs.
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
@@ -94,12 +104,18 @@ where
     /// Sets a function that is called with clones of each entry that is removed, and why. The thread that removes the
     /// entry calls it, so it should not block. Its panics are [contained](crate::caught_panics).
     ///
+    /// A value that [`insert`](Cache::insert) cannot keep is passed to it, too, with [`RemovalCause::Size`]. A value that a
+    /// call hands back or returns is not.
+    ///
     /// The function may change the cache, but an insertion for each evicted entry would never end. If it owns a handle of
     /// the cache, the cache is never dropped.
     pub fn eviction_listener(
         mut self,
         listener: impl Fn(Arc<K>, V, RemovalCause) + Send + Sync + 'static,
     ) -> Self {
+        let listener: Box<dyn Fn(Arc<K>, V, RemovalCause) + Send + Sync> = Box::new(listener);
+        let listener = Arc::new(Foreign::new(listener));
+        self.listener = Some(Arc::clone(&listener));
         self.engine = self.engine.listener(move |key, value, cause| {
             listener(Arc::new(key.clone()), value.clone(), cause);
         });
@@ -142,13 +158,15 @@ where
     ///
     /// If there is no memory for an empty cache.
     pub fn try_build(self) -> Result<Cache<K, V>, MapError> {
-        let Self { engine, name, policy, is_weighed, interval, clock, housekeeper } = self;
+        let Self { engine, listener, name, policy, is_weighed, interval, clock, housekeeper } =
+            self;
         let engine =
             policy.max_capacity.into_iter().fold(engine, |engine, capacity| match is_weighed {
                 true => engine.max_bytes(capacity),
                 false => engine.max_entries(capacity),
             });
-        let shared = Arc::new(Shared { engine: engine.build()?, clock, is_weighed, name, policy });
+        let engine = engine.build()?;
+        let shared = Arc::new(Shared { engine, listener, clock, is_weighed, name, policy });
         let mut pass = CachePass::new();
         let step = move |shared: &Shared<K, V>, worker: &mut Worker, budget| {
             shared.step(&mut pass, worker, budget)
