@@ -29,7 +29,7 @@ where
     /// # Panics
     ///
     /// If `init` panics, in the caller whose `init` that is; the other callers try again. Also if `init` asks for its own
-    /// key.
+    /// key, directly or through other loaders: [`get_or_load`](Self::get_or_load) returns that as an error.
     pub fn get_with(&self, key: K, init: impl FnOnce() -> V) -> V {
         self.get_with_by_ref(&key, init)
     }
@@ -38,7 +38,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`get_with`](Self::get_with) does.
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
     pub fn get_with_by_ref<Q>(&self, key: &Q, init: impl FnOnce() -> V) -> V
     where
         K: Borrow<Q>,
@@ -76,7 +76,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`get_with`](Self::get_with) does.
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
     pub fn try_get_with<E>(&self, key: K, init: impl FnOnce() -> Result<V, E>) -> Result<V, Arc<E>>
     where
         E: Send + Sync + 'static,
@@ -92,7 +92,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`get_with`](Self::get_with) does.
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
     pub fn try_get_with_by_ref<Q, E>(
         &self,
         key: &Q,
@@ -111,7 +111,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`get_with`](Self::get_with) does.
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
     pub fn optionally_get_with(&self, key: K, init: impl FnOnce() -> Option<V>) -> Option<V> {
         self.optionally_get_with_by_ref(&key, init)
     }
@@ -121,7 +121,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`get_with`](Self::get_with) does.
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
     pub fn optionally_get_with_by_ref<Q>(
         &self,
         key: &Q,
@@ -162,10 +162,23 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`get_with`](Self::get_with) does.
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
     pub async fn get_with_async(&self, key: K, init: impl Future<Output = V>) -> V {
+        self.get_with_by_ref_async(&key, init).await
+    }
+
+    /// Gets or makes a value as [`get_with_async`](Self::get_with_async) does, by a borrowed form of the key.
+    ///
+    /// # Panics
+    ///
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
+    pub async fn get_with_by_ref_async<Q>(&self, key: &Q, init: impl Future<Output = V>) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
         let init = async { Ok::<_, Infallible>(init.await) };
-        match own_error::<K, V, Infallible>(self.load_async(&key, init).await) {
+        match own_error::<K, V, Infallible>(self.load_async(key, init).await) {
             Ok(value) => value,
             Err(never) => match *never {},
         }
@@ -189,7 +202,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`get_with`](Self::get_with) does.
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
     pub async fn try_get_with_async<E>(
         &self,
         key: K,
@@ -198,7 +211,29 @@ where
     where
         E: Send + Sync + 'static,
     {
-        own_error::<K, V, E>(self.load_async(&key, init).await)
+        self.try_get_with_by_ref_async(&key, init).await
+    }
+
+    /// Gets or loads a value as [`try_get_with_async`](Self::try_get_with_async) does, by a borrowed form of the key.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`try_get_with`](Self::try_get_with) does.
+    ///
+    /// # Panics
+    ///
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
+    pub async fn try_get_with_by_ref_async<Q, E>(
+        &self,
+        key: &Q,
+        init: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, Arc<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        own_error::<K, V, E>(self.load_async(key, init).await)
     }
 
     /// Gets or looks for a value as [`optionally_get_with`](Self::optionally_get_with) does, for a task of any async
@@ -206,14 +241,32 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`get_with`](Self::get_with) does.
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
     pub async fn optionally_get_with_async(
         &self,
         key: K,
         init: impl Future<Output = Option<V>>,
     ) -> Option<V> {
+        self.optionally_get_with_by_ref_async(&key, init).await
+    }
+
+    /// Gets or looks for a value as [`optionally_get_with_async`](Self::optionally_get_with_async) does, by a borrowed form
+    /// of the key.
+    ///
+    /// # Panics
+    ///
+    /// If `init` panics or asks for its own key, as [`get_with`](Self::get_with) does.
+    pub async fn optionally_get_with_by_ref_async<Q>(
+        &self,
+        key: &Q,
+        init: impl Future<Output = Option<V>>,
+    ) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
         let init = async { init.await.ok_or(Absent) };
-        own_error::<K, V, Absent>(self.load_async(&key, init).await).ok()
+        own_error::<K, V, Absent>(self.load_async(key, init).await).ok()
     }
 
     fn load<Q, E>(
@@ -244,12 +297,14 @@ where
         }
     }
 
-    async fn load_async<E>(
+    async fn load_async<Q, E>(
         &self,
-        key: &K,
+        key: &Q,
         init: impl Future<Output = Result<V, E>>,
     ) -> Result<V, LoadError<Arc<E>>>
     where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
         let kept = Kept::default();
