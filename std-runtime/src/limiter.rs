@@ -6,6 +6,7 @@ mod limits;
 use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     ///
     /// # Errors
     ///
-    /// If the quota cannot be represented. The program ends if there is no memory for the table.
+    /// If the quota cannot be represented, or if there is no memory for the table ([`QuotaError::TooManyKeys`]).
     pub fn new(quota: Quota, keys: usize) -> Result<Self, QuotaError> {
         Self::builder(quota).keys(keys).build()
     }
@@ -241,19 +242,24 @@ impl<K: Hash + ?Sized> RateLimiterBuilder<K> {
     ///
     /// # Errors
     ///
-    /// If the quotas cannot be represented in one unit of time. The program ends if there is no memory for the
-    /// table.
+    /// If the quotas cannot be represented in one unit of time, or if there is no memory for the table
+    /// ([`QuotaError::TooManyKeys`]).
     pub fn build(self) -> Result<RateLimiter<K>, QuotaError> {
         let Self { limits, keys, .. } = self;
         let unit = limits.unit()?;
         let Limits { quota, on_full, grace, clock, .. } = limits;
-        let sets = (0..Set::for_keys(keys)).map(|_| Set::new()).collect();
-        let table = Table::over(sets, unit, random_state()).on_full(on_full);
+        let table = Table::boxed_in_unit(unit, keys, random_state())?.on_full(on_full);
         let table = grace.into_iter().fold(table, BucketTable::grace);
         let plan = table.plan(quota)?;
         Ok(RateLimiter { shared: Arc::new(Shared { table, plan, clock }), keys: PhantomData })
     }
 }
+
+// A panic of a key's `Hash` or of the clock leaves the table consistent.
+impl<K: ?Sized> RefUnwindSafe for RateLimiter<K> {}
+
+// A panic of a key's `Hash` or of the clock leaves the table consistent.
+impl<K: ?Sized> UnwindSafe for RateLimiter<K> {}
 
 impl<K: ?Sized> Clone for RateLimiter<K> {
     fn clone(&self) -> Self {

@@ -1,9 +1,11 @@
 //! The forms in which the face's calls can be written: types that are named or inferred, borrowed keys, clocks, unwinding.
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use tidegate::{
-    Cache, Failure, LoadError, RemovalCause, SeededState, SingleFlight, lockfree, wait,
+    Cache, ExactRateLimiter, Failure, LoadError, Quota, QuotaError, RateLimiter, RemovalCause,
+    SeededState, SingleFlight, lockfree, wait,
 };
 
 #[test]
@@ -50,4 +52,32 @@ fn causes_tell_what_the_cache_removed_by_itself() {
     use RemovalCause::{Expired, Explicit, Pressure, Replaced, Size};
     let evicted = [Expired, Explicit, Replaced, Size, Pressure].map(RemovalCause::was_evicted);
     assert_eq!(evicted, [true, false, false, true, true]);
+}
+
+#[test]
+fn builders_of_limiters_infer_the_key() {
+    let quota = Quota::per_second(1).unwrap();
+    let exact: ExactRateLimiter<String> =
+        ExactRateLimiter::builder(quota).max_keys(10).manual().build().unwrap();
+    let shared: RateLimiter<str> = RateLimiter::builder(quota).keys(10).build().unwrap();
+    assert!(exact.check("a").is_admitted() && shared.check("a").is_admitted());
+}
+
+#[test]
+fn limiters_can_be_used_across_a_caught_panic() {
+    let quota = Quota::per_second(1).unwrap();
+    let exact = ExactRateLimiter::<String>::builder(quota).manual().build().unwrap();
+    let shared = RateLimiter::<str>::new(quota, 10).unwrap();
+    assert!(catch_unwind(|| exact.check("a").is_admitted()).unwrap());
+    assert!(catch_unwind(|| shared.check("a").is_admitted()).unwrap());
+}
+
+#[test]
+fn a_limiter_of_more_keys_than_memory_is_refused() {
+    let quota = Quota::per_second(1).unwrap();
+    for keys in [usize::MAX, usize::MAX / 2, 1 << 50] {
+        let refused = RateLimiter::<str>::new(quota, keys).unwrap_err();
+        assert_eq!(refused, QuotaError::TooManyKeys { keys });
+        assert!(refused.to_string().starts_with("keys: "), "{refused}");
+    }
 }

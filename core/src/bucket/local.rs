@@ -418,7 +418,7 @@ impl<S: BuildHasher> LocalBucketTable<alloc::boxed::Box<[LocalSet]>, S> {
     /// sized as by [`BucketTable::boxed`](crate::BucketTable::boxed), and fails as that does.
     pub fn boxed(quota: Quota, keys: usize, hasher: S) -> Result<Self, QuotaError> {
         let unit = Unit::for_quota(quota)?;
-        let sets = (0..LocalSet::for_keys(keys)).map(|_| LocalSet::new()).collect();
+        let sets = super::boxed::sets(keys, LocalSet::for_keys(keys), LocalSet::new)?;
         Ok(Self::over(sets, unit, hasher))
     }
 }

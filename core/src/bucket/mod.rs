@@ -12,6 +12,8 @@
 //! `BucketTable` and `BucketMap` need native 64-bit atomics and are absent where the target has
 //! none. Everything else is there on every target.
 
+#[cfg(feature = "alloc")]
+mod boxed;
 mod decision;
 #[cfg(target_has_atomic = "64")]
 mod fresh;

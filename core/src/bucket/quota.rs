@@ -148,7 +148,7 @@ pub(super) const fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// Why a quota is refused: the bound that it breaks.
+/// Why a quota, or a table for it, is refused: the bound that it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QuotaError {
@@ -167,11 +167,16 @@ pub enum QuotaError {
     Horizon,
     /// In the table's unit of time the rate would be off by more than one part in 2^10.
     Coarse,
+    /// There is no memory for a table of this many keys.
+    TooManyKeys {
+        /// The number of keys asked for.
+        keys: usize,
+    },
 }
 
 impl fmt::Display for QuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(match *self {
             Self::ZeroRate => "the rate is 0 cells a period",
             Self::ZeroPeriod => "the period is 0",
             Self::ZeroBurst => "the burst is 0 cells",
@@ -179,6 +184,9 @@ impl fmt::Display for QuotaError {
             Self::TooFast => "the rate is above 2^63 cells a second",
             Self::Horizon => "the burst drains too slowly: time would overflow within 10 years",
             Self::Coarse => "in the table's unit of time the rate is off by more than 1/1024",
+            Self::TooManyKeys { keys } => {
+                return write!(f, "keys: there is no memory for a table of {keys}");
+            }
         })
     }
 }

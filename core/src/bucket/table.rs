@@ -362,21 +362,25 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
 
 #[cfg(feature = "alloc")]
 impl<S: BuildHasher> BucketTable<alloc::boxed::Box<[Set]>, S> {
-    /// A table on the heap for `keys` keys at a time, in the unit that suits `quota`.
+    /// Creates a table on the heap for `keys` keys at a time, in the unit that suits `quota`.
     ///
     /// Allocates once, `128 * Set::for_keys(keys)` bytes.
     ///
     /// # Errors
     ///
-    /// If there is no unit for the quota: see [`Unit::for_quota`].
-    ///
-    /// # Panics
-    ///
-    /// If the memory cannot be had. To handle that, allocate the sets yourself and use
-    /// [`over`](Self::over).
+    /// Fails if there is no unit for the quota (see [`Unit::for_quota`]), or with
+    /// [`QuotaError::TooManyKeys`] if there is no memory.
     pub fn boxed(quota: Quota, keys: usize, hasher: S) -> Result<Self, QuotaError> {
-        let unit = Unit::for_quota(quota)?;
-        let sets = (0..Set::for_keys(keys)).map(|_| Set::new()).collect();
+        Self::boxed_in_unit(Unit::for_quota(quota)?, keys, hasher)
+    }
+
+    /// Creates a table as [`boxed`](Self::boxed) does, in `unit`.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`QuotaError::TooManyKeys`] if there is no memory.
+    pub fn boxed_in_unit(unit: Unit, keys: usize, hasher: S) -> Result<Self, QuotaError> {
+        let sets = super::boxed::sets(keys, Set::for_keys(keys), Set::new)?;
         Ok(Self::over(sets, unit, hasher))
     }
 }

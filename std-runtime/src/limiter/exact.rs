@@ -3,6 +3,8 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
+use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,10 +51,11 @@ struct Shared<K: Send + 'static> {
 
 /// Builds an [`ExactRateLimiter`]: see [`ExactRateLimiter::builder`].
 #[must_use = "a builder does nothing until it builds"]
-pub struct ExactRateLimiterBuilder {
+pub struct ExactRateLimiterBuilder<K> {
     limits: Limits,
     max_keys: Option<usize>,
     housekeeper: Housekeeper,
+    kind: PhantomData<fn(&K)>,
 }
 
 impl<K> ExactRateLimiter<K>
@@ -73,11 +76,22 @@ where
     }
 
     /// Returns a builder of a limiter without a bound on its keys.
-    pub fn builder(quota: Quota) -> ExactRateLimiterBuilder {
+    ///
+    /// ```
+    /// use tidegate::{ExactRateLimiter, Quota};
+    ///
+    /// let quota = Quota::per_minute(60)?;
+    /// let limiter: ExactRateLimiter<String> =
+    ///     ExactRateLimiter::builder(quota).max_keys(1_000).build()?;
+    /// assert!(limiter.check("203.0.113.7").is_admitted());
+    /// # Ok::<(), tidegate::QuotaError>(())
+    /// ```
+    pub fn builder(quota: Quota) -> ExactRateLimiterBuilder<K> {
         ExactRateLimiterBuilder {
             limits: Limits::new(quota),
             max_keys: None,
             housekeeper: Housekeeper::default(),
+            kind: PhantomData,
         }
     }
 
@@ -202,7 +216,10 @@ where
     }
 }
 
-impl ExactRateLimiterBuilder {
+impl<K> ExactRateLimiterBuilder<K>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+{
     /// Sets the exact maximum of keys that have a bucket. Unbounded by default.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = Some(keys);
@@ -255,11 +272,8 @@ impl ExactRateLimiterBuilder {
     /// # Panics
     ///
     /// If there is no memory.
-    pub fn build<K>(self) -> Result<ExactRateLimiter<K>, QuotaError>
-    where
-        K: Hash + Eq + Clone + Send + Sync + 'static,
-    {
-        let Self { limits, max_keys, housekeeper } = self;
+    pub fn build(self) -> Result<ExactRateLimiter<K>, QuotaError> {
+        let Self { limits, max_keys, housekeeper, .. } = self;
         let (unit, fills_in) = (limits.unit()?, limits.fills_in());
         let Limits { quota, on_full, grace, clock, .. } = limits;
         let buckets = Buckets::in_unit(domain(), unit, random_state()).on_full(on_full);
@@ -277,6 +291,12 @@ impl ExactRateLimiterBuilder {
     }
 }
 
+// A panic of a key's code or of the clock leaves the buckets consistent.
+impl<K: Send + 'static> RefUnwindSafe for ExactRateLimiter<K> {}
+
+// A panic of a key's code or of the clock leaves the buckets consistent.
+impl<K: Send + 'static> UnwindSafe for ExactRateLimiter<K> {}
+
 impl<K: Send + 'static> Clone for ExactRateLimiter<K> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), _kept: self._kept.clone() }
@@ -290,7 +310,7 @@ impl<K: Send + 'static> fmt::Debug for ExactRateLimiter<K> {
     }
 }
 
-impl fmt::Debug for ExactRateLimiterBuilder {
+impl<K> fmt::Debug for ExactRateLimiterBuilder<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limits, max_keys, .. } = self;
         limits.show(f.debug_struct("ExactRateLimiterBuilder").field("max_keys", max_keys))
