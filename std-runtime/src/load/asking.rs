@@ -8,8 +8,8 @@ use tidegate_core::cache::{Ask, Load, Loading};
 use tidegate_core::flight::Follower;
 use tidegate_core::{Cache, Clock, Instant};
 
+use super::error::{LoadError, caught, caught_some};
 use super::follow::{Followed, Following};
-use super::{LoadError, caught, caught_some};
 use crate::panics::contained;
 use crate::pin as pinned;
 use crate::wait::caller::Work;

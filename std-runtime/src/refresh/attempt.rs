@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use tidegate_core::Instant;
 
+use super::book::Ended;
 use super::breaker::Admitted;
-use super::refresher::{Ended, State};
+use super::refresher::State;
 use super::{Event, Minted, RefreshError};
 use crate::panics::{contained, dispose};
 use crate::sync::{Mutex, MutexGuard};

@@ -6,31 +6,17 @@ use std::time::Duration;
 
 use tidegate_core::Instant;
 
-use super::book::Failure;
+use super::book::{Ended, Failure};
 use super::breaker::Admitted;
 use super::builder::{BuildError, Builder};
-use super::refresher::{Attended, Ended, Look, Refresher, State, Token};
+use super::mint::Blocking;
+use super::refresher::{Attended, Look, Refresher, State, Token};
 use super::{Event, Minted, RefreshError};
 use crate::panics::{Foreign, contained, dispose};
 use crate::wait::TimedOut;
 use crate::wait::caller::Work;
 use crate::wait::part::polled;
 use crate::wait::single::{Awaited, Reentrant, Run, Single, Turn};
-
-type Mint<T, E> = Box<dyn Fn() -> Result<Minted<T>, E> + Send + Sync>;
-
-/// Makes values by a function that blocks: see [`Refresher::builder`].
-pub struct Blocking<T, E> {
-    mint: Foreign<Mint<T, E>>,
-    /// Keeps the last failure.
-    single: Foreign<Single<Ended<E>>>,
-}
-
-impl<T, E> fmt::Debug for Blocking<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blocking").finish_non_exhaustive()
-    }
-}
 
 impl<T, E> Builder<T, E>
 where

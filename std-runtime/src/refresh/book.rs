@@ -11,6 +11,9 @@ use super::rules::Rules;
 /// A failure as all who wait for it share it. Copying the handle calls none of other people's code.
 pub(super) type Failure<E> = Arc<RefreshError<E>>;
 
+/// How a renewal ended.
+pub(super) type Ended<E> = Result<(), Failure<E>>;
+
 /// What renewals write down, under a lock. Calls none of other people's code: what is to be dropped
 /// is returned.
 pub(super) struct Book<E> {

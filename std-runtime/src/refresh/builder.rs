@@ -8,9 +8,10 @@ use tidegate_core::Clock;
 
 use super::breaker::Fuse;
 use super::due::Early;
+use super::mint::Blocking;
 use super::refresher::{Refresher, State};
 use super::rules::Rules;
-use super::{Blocking, Event, RefreshError};
+use super::{Event, RefreshError};
 use crate::config::ConfigError;
 use crate::panics::Foreign;
 

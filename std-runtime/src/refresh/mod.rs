@@ -14,6 +14,7 @@ mod book;
 mod breaker;
 mod builder;
 mod due;
+mod mint;
 mod refresher;
 mod rules;
 mod tasks;
@@ -23,9 +24,9 @@ use std::time::Duration;
 
 use tidegate_core::{Instant, Ttl};
 
-pub use self::blocking::Blocking;
 pub use self::breaker::Breaker;
 pub use self::builder::{BuildError, Builder};
+pub use self::mint::Blocking;
 pub use self::refresher::{Attended, Refresher};
 pub use self::tasks::{Async, Drive};
 

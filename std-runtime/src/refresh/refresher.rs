@@ -8,11 +8,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tidegate_core::{Instant, Ttl};
 
-use super::book::{Book, Failure};
+use super::book::{Book, Ended, Failure};
 use super::breaker::{Admitted, Breaker, doubled};
 use super::due::WHOLE;
+use super::mint::Blocking;
 use super::rules::Rules;
-use super::{Blocking, Event, Minted, RefreshError, RefreshStatus};
+use super::{Event, Minted, RefreshError, RefreshStatus};
 use crate::panics::{contained, dispose};
 
 /// Holds a value that expires, and renews it.
@@ -117,9 +118,6 @@ mod private {
     pub trait Sealed {}
     impl<T, E, M> Sealed for super::Refresher<T, E, M> {}
 }
-
-/// How a renewal ended.
-pub(super) type Ended<E> = Result<(), Failure<E>>;
 
 /// A value, and when it ends and is due.
 pub(super) struct Token<T> {
