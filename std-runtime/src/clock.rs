@@ -260,6 +260,15 @@ impl std::fmt::Debug for CachedClock {
     }
 }
 
+/// Shares a clock that a builder was given. A clock that is shared by then stays the same one.
+pub(crate) fn shared(clock: impl Clock + Send + Sync + 'static) -> SharedClock {
+    let given: &dyn Any = &clock;
+    if let Some(shared) = given.downcast_ref::<SharedClock>() {
+        return Arc::clone(shared);
+    }
+    Arc::new(clock)
+}
+
 /// The clock of a structure of the face: that of the process, or one that its builder was given.
 pub(crate) enum OwnClock {
     Boot(BootClock),
@@ -278,7 +287,7 @@ impl OwnClock {
         if let Some(clock) = given.downcast_ref::<CachedClock>() {
             return Self::Cached(clock.clone());
         }
-        Self::Given(Foreign::new(Arc::new(clock)))
+        Self::Given(Foreign::new(shared(clock)))
     }
 }
 

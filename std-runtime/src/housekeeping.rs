@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_core::{Budget, Swept, Worker};
 
+use crate::config;
 use crate::pin::with_worker;
 use crate::runtime::{Runtime, Schedule, SweepHandle};
 
@@ -34,10 +35,14 @@ impl Housekeeper {
     /// the schedule, until the returned value is dropped. Between the steps the structure is not kept alive, and has no
     /// worker. `None` if the user sweeps.
     ///
+    /// The target has the structure's name, or a number if it has none or the name is taken. Structures of one name, and
+    /// those of one kind without a name, share a label in metrics.
+    ///
     /// Where the system cannot start a thread now, the first structure for which it can has this one swept, too.
     pub(crate) fn keep<T: Send + Sync + 'static>(
         self,
         kind: &str,
+        name: Option<&str>,
         schedule: Schedule,
         structure: &Arc<T>,
         mut step: impl FnMut(&T, &mut Worker, Budget) -> Swept + Send + 'static,
@@ -54,17 +59,20 @@ impl Housekeeper {
             Self::Given(runtime) => runtime,
             Self::Manual => return None,
         };
+        let name = name.filter(|name| config::name(name).is_ok());
+        let label = name.unwrap_or(kind);
         // Relaxed: a number stands alone.
-        let name = format!("{kind} {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let numbered = || format!("{label} {}", NEXT.fetch_add(1, Ordering::Relaxed));
         let structure = Arc::downgrade(structure);
         let step = move |_now, budget| {
             let gone = Swept { wrapped: true, ..Swept::default() };
             let swept = structure
                 .upgrade()
                 .map_or(gone, |structure| with_worker(|worker| step(&structure, worker, budget)));
-            Ok::<_, std::convert::Infallible>(swept)
+            Ok(swept)
         };
-        let target = runtime.task(&name, schedule, step).ok()?;
+        let name = name.map_or_else(numbered, str::to_owned);
+        let target = runtime.keep(label, name, numbered, schedule, step);
         if is_of_the_process {
             _ = runtime.start();
         }

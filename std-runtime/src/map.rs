@@ -47,6 +47,7 @@ where
 /// Builds a [`Map`] that is swept: see [`Map::builder`].
 #[must_use = "a builder does nothing until it builds"]
 pub struct MapBuilder<K, V> {
+    name: Option<String>,
     sweep: Option<(Duration, Stale<K, V>)>,
     housekeeper: Housekeeper,
 }
@@ -81,7 +82,7 @@ where
     /// # Ok::<(), tidegate::ConfigError>(())
     /// ```
     pub fn builder() -> MapBuilder<K, V> {
-        MapBuilder { sweep: None, housekeeper: Housekeeper::default() }
+        MapBuilder { name: None, sweep: None, housekeeper: Housekeeper::default() }
     }
 
     /// Pins this thread, and returns a view of the map whose calls return references. Entries that are removed meanwhile
@@ -289,7 +290,8 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Removes the entries for which `stale` returns true, every `interval`. `stale` should not block: the thread that
+    /// Removes the entries for which `stale` returns true, every `interval`. A map has no clock: `stale` reads one if
+    /// it needs the time. `stale` should not block: the thread that
     /// sweeps every structure of the process calls it. It may change the map, but if it owns a handle of the map, the map
     /// is never dropped.
     pub fn sweep(
@@ -299,6 +301,19 @@ where
     ) -> Self {
         let stale = Box::new(stale) as Box<dyn FnMut(&K, &V) -> bool + Send>;
         self.sweep = Some((interval, Foreign::new(stale)));
+        self
+    }
+
+    /// Gives the map a name: that of its sweep in the runtime, and its label in metrics. Maps without a name share a label.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Leaves the stale entries to calls of [`retain`](Map::retain): no thread calls the function of
+    /// [`sweep`](Self::sweep).
+    pub fn manual(mut self) -> Self {
+        self.housekeeper = Housekeeper::Manual;
         self
     }
 
@@ -327,7 +342,7 @@ where
         let step = move |engine: &Engine<K, V>, worker: &mut Worker, budget| {
             pass.step(engine, worker, Instant::ORIGIN, budget)
         };
-        let kept = self.housekeeper.keep("map", schedule, &map.engine, step);
+        let kept = self.housekeeper.keep("map", self.name.as_deref(), schedule, &map.engine, step);
         Ok(Map { _kept: kept, ..map })
     }
 }

@@ -101,24 +101,6 @@ where
     N: Eq + Send + Sync + 'static,
     P: Send + Sync + 'static,
 {
-    /// Returns a builder of a registry without bounds.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tidegate::Registry;
-    /// use tidegate::registry::{Terms, WhenFull};
-    ///
-    /// let terms = Terms::new(Duration::from_secs(30)).max_entries(10_000, WhenFull::Refuse);
-    /// let registry: Registry<&str, u16> = Registry::builder()
-    ///     .services(terms)
-    ///     .on_service(|name, port, cause| println!("{name} at {port}: {cause:?}"))
-    ///     .build();
-    /// # _ = registry;
-    /// ```
-    pub fn builder() -> RegistryBuilder<K, V, N, P> {
-        RegistryBuilder::new()
-    }
-
     /// Removes all expired services and lists, on this thread, and returns how many. Looks at the whole of each table.
     pub fn prune_all(&self) -> Pruned {
         self.shared.engine.prune_all(self.shared.clock.now(), &pin())

@@ -29,6 +29,8 @@ type Flights<K, V, E> = Group<K, V, LoadError<E>, SeededState>;
 /// Nothing is stored: the next caller after the end does the work again. A [`Cache`](crate::Cache) with loads stores
 /// the results, too.
 ///
+/// A single flight has no clock: nothing in it expires, and a [time limit](Self::run_within) is one of real time.
+///
 /// A clone is a handle of the same flights. It can be stored in a `static`, in a server's state or in a task.
 ///
 /// ```

@@ -2,10 +2,13 @@
 
 use std::panic::catch_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tidegate::refresh::{Minted, Refresher};
 use tidegate::{
-    Cache, ExactRateLimiter, Failure, LoadError, Quota, QuotaError, RateLimiter, RemovalCause,
-    SeededState, SingleFlight, lockfree, wait,
+    Cache, Clock, ExactRateLimiter, Failure, Instant, LoadError, ManualClock, Map, Quota,
+    QuotaError, RateLimiter, Registry, RemovalCause, Runtime, Schedule, SeededState, SingleFlight,
+    Swept, lockfree, wait,
 };
 
 #[test]
@@ -80,4 +83,89 @@ fn a_limiter_of_more_keys_than_memory_is_refused() {
         assert_eq!(refused, QuotaError::TooManyKeys { keys });
         assert!(refused.to_string().starts_with("keys: "), "{refused}");
     }
+}
+
+#[test]
+fn every_swept_structure_gives_its_sweep_a_name() {
+    let runtime = Runtime::builder().build().unwrap();
+    let quota = Quota::per_second(1).unwrap();
+    let minute = Duration::from_secs(60);
+    let cache: Cache<u32, u32> = Cache::builder().name("pages").runtime(&runtime).build();
+    let exact: ExactRateLimiter<u32> =
+        ExactRateLimiter::builder(quota).name("clients").runtime(&runtime).build().unwrap();
+    let map: Map<u32, u32> = Map::builder()
+        .name("sessions")
+        .sweep(minute, |_, _| true)
+        .runtime(&runtime)
+        .build()
+        .unwrap();
+    let registry: Registry<u32, u32> =
+        Registry::builder().name("services").runtime(&runtime).build();
+    let names = |runtime: &Runtime| {
+        let handles = runtime.sweep_handles();
+        handles.iter().map(|handle| handle.name().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&runtime), ["pages", "clients", "sessions", "services"]);
+    assert_eq!(cache.name(), Some("pages"));
+    drop((cache, exact, map, registry));
+    assert_eq!(names(&runtime), [""; 0]);
+}
+
+#[test]
+fn a_structure_is_swept_though_its_name_is_taken() {
+    let clock = Arc::new(ManualClock::new());
+    let runtime = Runtime::builder().build().unwrap();
+    let hourly = Schedule::every(Duration::from_secs(3_600)).unwrap();
+    let step = |_, _| Ok::<_, String>(Swept { wrapped: true, ..Swept::default() });
+    let mut taken = vec![runtime.task("pages", hourly, step).unwrap()];
+    for number in 1..100 {
+        taken.push(runtime.task(&format!("cache {number}"), hourly, step).unwrap());
+    }
+    let ttl = Duration::from_secs(1);
+    let swept = |name: Option<&str>| {
+        let cache = Cache::builder().time_to_live(ttl).clock(Arc::clone(&clock)).runtime(&runtime);
+        let cache = name.into_iter().fold(cache, |cache, name| cache.name(name)).build();
+        cache.insert(1, 1);
+        cache
+    };
+    // The last name cannot be a target's.
+    let caches = [swept(Some("pages")), swept(Some("pages")), swept(None), swept(Some(""))];
+    assert_eq!(runtime.sweep_handles().len(), taken.len() + caches.len());
+    clock.advance(ttl);
+    for handle in runtime.sweep_handles() {
+        handle.trigger().unwrap();
+    }
+    assert_eq!(caches.map(|cache| cache.entry_count()), [0; 4]);
+}
+
+#[test]
+fn a_map_that_is_manual_leaves_its_entries_to_retain() {
+    let sweep = |_: &u32, value: &u32| *value == 1;
+    let map: Map<u32, u32> =
+        Map::builder().sweep(Duration::from_millis(1), sweep).manual().build().unwrap();
+    map.insert(1, 1);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(map.len(), 1);
+    map.retain(|_, value| *value != 1);
+    assert_eq!(map.len(), 0);
+}
+
+#[test]
+fn builders_take_clocks_by_value_and_shared() {
+    let start = ManualClock::new();
+    start.advance(Duration::from_secs(7));
+    let runtime = Runtime::builder().clock(start).build().unwrap();
+    assert_eq!(runtime.clock().now(), Instant::from_secs(7));
+
+    let shared: Arc<dyn Clock + Send + Sync> = Arc::new(ManualClock::new());
+    let named = || Runtime::builder().name("with a shared clock").clock(Arc::clone(&shared));
+    let (one, same) = (named().shared().unwrap(), named().shared().unwrap());
+    assert!(one.is(&same) && Arc::ptr_eq(&one.clock(), &shared));
+
+    let clock = Arc::new(ManualClock::new());
+    let mint = || Ok::<_, String>(Minted { value: 7, ttl: Duration::from_secs(60).into() });
+    let token = Refresher::builder(mint).clock(Arc::clone(&clock)).build().unwrap();
+    clock.advance(Duration::from_secs(61));
+    assert_eq!((token.status().renewed, token.get().map(|token| *token)), (1, Ok(7)));
+    assert_eq!(token.status().renewed, 2);
 }

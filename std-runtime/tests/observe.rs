@@ -112,3 +112,26 @@ fn are_named_as_prometheus_does(snapshotter: &Snapshotter) {
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(seen, BTreeMap::from(expected));
 }
+
+/// Otherwise each structure that was ever made would be a label of its own.
+#[test]
+fn structures_without_a_name_share_a_label() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let runtime = Runtime::builder().build().expect("a runtime");
+    let named = || tidegate::Cache::<u32, u32>::builder().name("pages").runtime(&runtime).build();
+    let unnamed = || tidegate::Cache::<u32, u32>::builder().runtime(&runtime).build();
+    let caches = [named(), named(), unnamed(), unnamed()];
+    metrics::with_local_recorder(&recorder, || {
+        for handle in runtime.sweep_handles() {
+            handle.trigger().expect("a run");
+        }
+    });
+    let runs = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
+        let label = key.key().labels().next()?.value().to_owned();
+        (key.key().name() == "tidegate_runs_total").then_some((label, value))
+    });
+    let two = |label: &str| (label.to_owned(), DebugValue::Counter(2));
+    assert_eq!(BTreeMap::from_iter(runs), BTreeMap::from([two("cache"), two("pages")]));
+    drop(caches);
+}

@@ -57,7 +57,8 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Gives the cache a name, for logs.
+    /// Gives the cache a name: that of its sweep in the runtime, and its label in metrics. Caches without a name share a
+    /// label.
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
@@ -171,7 +172,8 @@ where
         let step = move |shared: &Shared<K, V>, worker: &mut Worker, budget| {
             shared.step(&mut pass, worker, budget)
         };
-        let kept = housekeeper.keep("cache", Schedule::checked(interval), &shared, step);
+        let schedule = Schedule::checked(interval);
+        let kept = housekeeper.keep("cache", shared.name.as_deref(), schedule, &shared, step);
         Ok(Cache { shared, _kept: kept })
     }
 }

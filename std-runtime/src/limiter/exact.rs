@@ -53,6 +53,7 @@ struct Shared<K: Send + 'static> {
 #[must_use = "a builder does nothing until it builds"]
 pub struct ExactRateLimiterBuilder<K> {
     limits: Limits,
+    name: Option<String>,
     max_keys: Option<usize>,
     housekeeper: Housekeeper,
     kind: PhantomData<fn(&K)>,
@@ -89,6 +90,7 @@ where
     pub fn builder(quota: Quota) -> ExactRateLimiterBuilder<K> {
         ExactRateLimiterBuilder {
             limits: Limits::new(quota),
+            name: None,
             max_keys: None,
             housekeeper: Housekeeper::default(),
             kind: PhantomData,
@@ -220,6 +222,13 @@ impl<K> ExactRateLimiterBuilder<K>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
 {
+    /// Gives the limiter a name: that of its sweep in the runtime, and its label in metrics. Limiters without a name share
+    /// a label.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
     /// Sets the exact maximum of keys that have a bucket. Unbounded by default.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = Some(keys);
@@ -273,7 +282,7 @@ where
     ///
     /// If there is no memory.
     pub fn build(self) -> Result<ExactRateLimiter<K>, QuotaError> {
-        let Self { limits, max_keys, housekeeper, .. } = self;
+        let Self { limits, name, max_keys, housekeeper, .. } = self;
         let (unit, fills_in) = (limits.unit()?, limits.fills_in());
         let Limits { quota, on_full, grace, clock, .. } = limits;
         let buckets = Buckets::in_unit(domain(), unit, random_state()).on_full(on_full);
@@ -286,7 +295,7 @@ where
             pass.step(&shared.buckets, worker, shared.clock.now(), budget)
         };
         let schedule = Schedule::for_ttl(fills_in);
-        let kept = housekeeper.keep("limiter", schedule, &shared, step);
+        let kept = housekeeper.keep("limiter", name.as_deref(), schedule, &shared, step);
         Ok(ExactRateLimiter { shared, _kept: kept })
     }
 }

@@ -101,8 +101,8 @@ impl<T, E, M> Builder<T, E, M> {
     /// suspended. The clock of the process does, as every [`BootClock`](crate::BootClock). With a
     /// [`MonotonicClock`](crate::MonotonicClock) a laptop that wakes up would return tokens that expired while it was
     /// asleep.
-    pub fn clock(mut self, clock: Arc<dyn Clock + Send + Sync>) -> Self {
-        self.rules.clock = Foreign::new(clock);
+    pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
+        self.rules.clock = Foreign::new(crate::clock::shared(clock));
         self
     }
 

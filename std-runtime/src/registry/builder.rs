@@ -19,8 +19,40 @@ use crate::runtime::{Runtime, Schedule};
 #[must_use = "a builder does nothing until it builds"]
 pub struct RegistryBuilder<K, V, N = u64, P = ()> {
     engine: Builder<K, V, N, P>,
+    name: Option<String>,
     clock: OwnClock,
     housekeeper: Housekeeper,
+}
+
+impl<K, V, N, P> Registry<K, V, N, P>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    N: Eq + Send + Sync + 'static,
+    P: Send + Sync + 'static,
+{
+    /// Returns a builder of a registry without bounds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::Registry;
+    /// use tidegate::registry::{Terms, WhenFull};
+    ///
+    /// let terms = Terms::new(Duration::from_secs(30)).max_entries(10_000, WhenFull::Refuse);
+    /// let registry: Registry<&str, u16> = Registry::builder()
+    ///     .services(terms)
+    ///     .on_service(|name, port, cause| println!("{name} at {port}: {cause:?}"))
+    ///     .build();
+    /// # _ = registry;
+    /// ```
+    pub fn builder() -> RegistryBuilder<K, V, N, P> {
+        RegistryBuilder {
+            engine: tidegate_core::Registry::builder(),
+            name: None,
+            clock: OwnClock::default(),
+            housekeeper: Housekeeper::default(),
+        }
+    }
 }
 
 impl<K, V, N, P> RegistryBuilder<K, V, N, P>
@@ -30,12 +62,11 @@ where
     N: Eq + Send + Sync + 'static,
     P: Send + Sync + 'static,
 {
-    pub(super) fn new() -> Self {
-        Self {
-            engine: tidegate_core::Registry::builder(),
-            clock: OwnClock::default(),
-            housekeeper: Housekeeper::default(),
-        }
+    /// Gives the registry a name: that of its sweep in the runtime, and its label in metrics. Registries without a name
+    /// share a label.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
     }
 
     /// Sets the terms of services. For 300 seconds and unbounded by default.
@@ -120,7 +151,7 @@ where
     ///
     /// If there is no memory for an empty registry.
     pub fn try_build(self) -> Result<Registry<K, V, N, P>, MapError> {
-        let Self { engine, clock, housekeeper } = self;
+        let Self { engine, name, clock, housekeeper } = self;
         let engine = engine.build(domain(), random_state())?;
         let schedule = Schedule::checked(engine.sweep_interval());
         let shared = Arc::new(Shared { engine, clock: Arc::new(clock) });
@@ -128,7 +159,7 @@ where
         let step = move |shared: &Shared<K, V, N, P>, worker: &mut Worker, budget| {
             shared.step(&mut pass, worker, budget)
         };
-        let kept = housekeeper.keep("registry", schedule, &shared, step);
+        let kept = housekeeper.keep("registry", name.as_deref(), schedule, &shared, step);
         Ok(Registry { shared, _kept: kept })
     }
 }

@@ -167,13 +167,30 @@ impl<O: Output> Shared<O> {
             drop(control);
             return Err(ConfigError::new("name", format!("'{name}' is taken")));
         }
+        Ok(self.enter(&mut control, task))
+    }
+
+    /// Adds a task, under what `another` returns while its name is taken.
+    pub(crate) fn add_numbered(
+        &self,
+        mut task: Task<O>,
+        mut another: impl FnMut() -> String,
+    ) -> Arc<Task<O>> {
+        let mut control = self.control();
+        while control.numbers.contains_key(task.name()) {
+            task = task.renamed(another());
+        }
+        self.enter(&mut control, task)
+    }
+
+    fn enter(&self, control: &mut Control<O>, task: Task<O>) -> Arc<Task<O>> {
         let task = Arc::clone(control.agenda.add(|number| Arc::new(task.numbered(number))));
-        control.numbers.insert(name, task.number());
+        control.numbers.insert(Arc::clone(task.name()), task.number());
         if control.phase == Phase::Running {
             task.start(clock().now());
         }
-        self.put_in_order(&mut control, &task);
-        Ok(task)
+        self.put_in_order(control, &task);
+        task
     }
 
     pub(crate) fn remove(&self, task: &Arc<Task<O>>) {

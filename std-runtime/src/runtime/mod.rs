@@ -121,8 +121,11 @@ impl RuntimeBuilder {
     /// Sets the clock by which targets are swept and caches evicted. [That of the process](crate::clock()) by
     /// default. Deadlines and health always use the clock of the process; a refresher has [a clock of its
     /// own](crate::refresh::Builder::clock).
-    pub fn clock(mut self, clock: Arc<dyn Clock + Send + Sync>) -> Self {
-        self.settings.clock = Some(Foreign::new(clock));
+    ///
+    /// [`shared`](Self::shared) compares clocks by identity: give each of its builders the same
+    /// `Arc<dyn Clock + Send + Sync>`.
+    pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
+        self.settings.clock = Some(Foreign::new(crate::clock::shared(clock)));
         self
     }
 
@@ -296,6 +299,24 @@ impl Runtime {
         self.add(name, schedule, move |now, budget| {
             step(now, budget).map_err(|error| Foreign::new(error).to_string())
         })
+    }
+
+    /// Adds a step of a structure of the face as a target: under `name`, or under what `numbered` returns while that is
+    /// taken. Its label in metrics is `label`.
+    pub(crate) fn keep(
+        &self,
+        label: &str,
+        name: String,
+        numbered: impl FnMut() -> String,
+        schedule: Schedule,
+        step: impl FnMut(Instant, Budget) -> Result<Swept, String> + Send + 'static,
+    ) -> SweepHandle {
+        let mut step = Foreign::new(step);
+        let step = move |now, budget| step(now, budget);
+        let work = handle::work(Foreign::new(self.clock()), schedule.budget, step);
+        let shared = self.inner.sweeps.shared();
+        let task = shared.add_numbered(Task::new(name, schedule, work).labelled(label), numbered);
+        SweepHandle::new(Arc::clone(shared), task, self.stalled_after())
     }
 
     fn add(

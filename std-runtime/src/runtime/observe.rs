@@ -4,15 +4,22 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-/// Reports a run that has ended.
+/// Reports a run that has ended. Metrics get the label, of which there are no more than a program has names; traces get the
+/// name.
 #[cfg_attr(
     not(any(feature = "metrics", feature = "tracing")),
     expect(unused_variables, reason = "used by the collectors")
 )]
-pub(super) fn ran(task: &str, removed: Result<u64, &impl Display>, took: Duration, overruns: u64) {
+pub(super) fn ran(
+    name: &str,
+    label: &str,
+    removed: Result<u64, &impl Display>,
+    took: Duration,
+    overruns: u64,
+) {
     #[cfg(feature = "metrics")]
     {
-        let task = || task.to_owned();
+        let task = || label.to_owned();
         match removed {
             Ok(removed) => {
                 metrics::counter!("tidegate_runs_total", "task" => task()).increment(1);
@@ -26,7 +33,7 @@ pub(super) fn ran(task: &str, removed: Result<u64, &impl Display>, took: Duratio
     }
     #[cfg(feature = "tracing")]
     match removed {
-        Ok(removed) => tracing::debug!(task, removed, ?took, overruns, "run"),
-        Err(error) => tracing::warn!(task, %error, ?took, overruns, "run failed"),
+        Ok(removed) => tracing::debug!(task = name, removed, ?took, overruns, "run"),
+        Err(error) => tracing::warn!(task = name, %error, ?took, overruns, "run failed"),
     }
 }

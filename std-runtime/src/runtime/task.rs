@@ -101,6 +101,8 @@ impl std::error::Error for RunError {}
 
 pub(crate) struct Task<O> {
     name: Arc<str>,
+    /// Names it in metrics, maybe with others.
+    label: Arc<str>,
     /// Its number in the agenda of its engine.
     number: u64,
     /// Entered by the thread or caller that has the turn.
@@ -156,8 +158,10 @@ impl<O: Output> Task<O> {
             backed_off: 0,
         };
         let step = Foreign::new(step);
+        let name: Arc<str> = name.into();
         Self {
-            name: name.into(),
+            label: Arc::clone(&name),
+            name,
             number: 0,
             work: Mutex::new(Working { step, spent: Duration::ZERO, is_partial: false }),
             single: Single::new(),
@@ -166,6 +170,18 @@ impl<O: Output> Task<O> {
             removed: AtomicBool::new(false),
             is_told: true,
         }
+    }
+
+    /// Names it so in metrics.
+    pub(crate) fn labelled(mut self, label: &str) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Gives it another name, under the same label.
+    pub(crate) fn renamed(mut self, name: String) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Keeps its runs from collectors, since it runs too often.
@@ -332,7 +348,9 @@ impl<O: Output> Task<O> {
         if self.is_told {
             // A collector is other people's code, too.
             let removed = ended.result.as_ref().map(Output::removed);
-            _ = as_step(|| contained(|| super::observe::ran(&self.name, removed, spent, overruns)));
+            let Self { name, label, .. } = self;
+            let report = || super::observe::ran(name, label, removed, spent, overruns);
+            _ = as_step(|| contained(report));
         }
         Some(ended)
     }
