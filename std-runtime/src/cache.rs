@@ -19,10 +19,11 @@ use tidegate_core::{Guard, Tiers, cache::Evicted};
 pub use self::builder::CacheBuilder;
 
 use crate::clock::OwnClock;
+use crate::collected::Collected;
 use crate::housekeeping::Kept;
 use crate::load::LoadError;
 use crate::panics::{Foreign, contained};
-use crate::pin::{pin, with_worker};
+use crate::pin::{collect, pin, with_worker};
 
 /// Holds the error of a failed load, of any type, for the callers that wait for it.
 #[derive(Clone)]
@@ -57,7 +58,7 @@ where
     K: Send + 'static,
     V: Send + Sync + 'static,
 {
-    shared: Arc<Shared<K, V>>,
+    shared: Arc<Collected<Shared<K, V>>>,
     /// Ends the housekeeping with the last handle.
     _kept: Option<Arc<Kept>>,
 }
@@ -132,7 +133,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Shared { engine, clock, .. } = &*self.shared;
+        let Shared { engine, clock, .. } = &**self.shared;
         engine.get(key, clock.now(), &pin()).cloned()
     }
 
@@ -279,12 +280,14 @@ where
         entries.into_iter()
     }
 
-    /// Frees expired entries, on this thread. Looks at the whole table.
+    /// Frees expired entries, on this thread, and what was removed earlier if no thread still reads it. Looks at the whole
+    /// table.
     pub fn run_pending_tasks(&self) {
         let mut pass = CachePass::new();
         with_worker(
             |worker| while !self.shared.step(&mut pass, worker, Budget::entries(4_096)).wrapped {},
         );
+        collect();
     }
 }
 

@@ -4,6 +4,7 @@ pub mod adapters;
 mod advertiser;
 mod cache;
 pub mod clock;
+mod collected;
 mod config;
 mod housekeeping;
 mod limiter;

@@ -11,6 +11,7 @@ use tidegate_core::map::{InsertError, Iter, MapPass};
 use tidegate_core::reclaim::Pinned;
 use tidegate_core::{Instant, MapError, SeededState, Worker};
 
+use crate::collected::Collected;
 use crate::config::ConfigError;
 use crate::housekeeping::{Housekeeper, Kept};
 use crate::panics::Foreign;
@@ -39,7 +40,7 @@ where
     K: Send + 'static,
     V: Send + 'static,
 {
-    engine: Arc<Engine<K, V>>,
+    engine: Arc<Collected<Engine<K, V>>>,
     /// Ends the housekeeping with the last handle.
     _kept: Option<Arc<Kept>>,
 }
@@ -65,7 +66,8 @@ where
     ///
     /// If there is no memory.
     pub fn new() -> Self {
-        Self { engine: Arc::new(Engine::with(domain(), random_state())), _kept: None }
+        let engine = Engine::with(domain(), random_state());
+        Self { engine: Arc::new(Collected::new(engine)), _kept: None }
     }
 
     /// Returns a builder of a map from which a thread of the process removes stale entries.
@@ -339,7 +341,7 @@ where
         };
         let schedule = Schedule::every(interval)?;
         let mut pass = MapPass::new(move |key: &K, value: &V, _| stale(key, value));
-        let step = move |engine: &Engine<K, V>, worker: &mut Worker, budget| {
+        let step = move |engine: &Collected<Engine<K, V>>, worker: &mut Worker, budget| {
             pass.step(engine, worker, Instant::ORIGIN, budget)
         };
         let kept = self.housekeeper.keep("map", self.name.as_deref(), schedule, &map.engine, step);

@@ -5,8 +5,9 @@ use std::ptr::NonNull;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use tidegate_core::reclaim::{Builder, Pinned};
-use tidegate_core::{Domain, Worker};
+use tidegate_core::{Budget, Clock, Domain, Worker};
 
+use crate::clock::clock;
 use crate::panics::contained;
 
 static DOMAIN: LazyLock<Domain> = LazyLock::new(|| {
@@ -136,6 +137,27 @@ fn idle() -> Worker {
 
 fn give_back(worker: Worker) {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+}
+
+/// As many steps bring an object from its removal to its end if no thread can read it any more, also if earlier objects are
+/// on their way and guards that stay must be taken back.
+const STEPS: usize = 12;
+
+/// Frees what was removed from the structures of the domain of the process, within a budget, if no thread can read it any
+/// more. Does nothing within a destructor that it runs itself.
+pub(crate) fn collect() {
+    thread_local! {
+        static COLLECTS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    if !COLLECTS.replace(true) {
+        with_worker(|worker| {
+            for _ in 0..STEPS {
+                worker.collect(clock().now(), Budget::entries(4_096));
+            }
+        });
+        COLLECTS.set(false);
+    }
 }
 
 /// A barrier on all threads of the process: `membarrier`, which Linux has since 4.14.

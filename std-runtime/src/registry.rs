@@ -26,6 +26,7 @@ pub use tidegate_core::registry::{
 };
 
 use crate::clock::OwnClock;
+use crate::collected::Collected;
 use crate::housekeeping::Kept;
 use crate::pin::pin;
 
@@ -61,7 +62,7 @@ where
     N: Send + 'static,
     P: Send + 'static,
 {
-    shared: Arc<Shared<K, V, N, P>>,
+    shared: Arc<Collected<Shared<K, V, N, P>>>,
     /// Ends the housekeeping with the last handle.
     _kept: Option<Arc<Kept>>,
 }

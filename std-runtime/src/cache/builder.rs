@@ -10,6 +10,7 @@ use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState,
 
 use super::{Cache, Listener, Policy, Shared};
 use crate::clock::OwnClock;
+use crate::collected::Collected;
 use crate::housekeeping::Housekeeper;
 use crate::panics::Foreign;
 use crate::pin::domain;
@@ -167,9 +168,10 @@ where
                 false => engine.max_entries(capacity),
             });
         let engine = engine.build()?;
-        let shared = Arc::new(Shared { engine, listener, clock, is_weighed, name, policy });
+        let shared = Shared { engine, listener, clock, is_weighed, name, policy };
+        let shared = Arc::new(Collected::new(shared));
         let mut pass = CachePass::new();
-        let step = move |shared: &Shared<K, V>, worker: &mut Worker, budget| {
+        let step = move |shared: &Collected<Shared<K, V>>, worker: &mut Worker, budget| {
             shared.step(&mut pass, worker, budget)
         };
         let schedule = Schedule::checked(interval);

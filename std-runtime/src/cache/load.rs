@@ -284,7 +284,7 @@ where
             let init = init.take().expect("a caller loads once");
             kept.run(init).map_err(|error| Failure(Arc::new(error)))
         };
-        let shared = &*self.shared;
+        let shared = &**self.shared;
         let asking = Asking::new(&shared.engine, key, &shared.clock);
         let result = asking.blocking(None, load, is_for::<E>);
         kept.resume();
@@ -309,7 +309,7 @@ where
     {
         let kept = Kept::default();
         let mut init = Keeping { future: pin!(init), kept: &kept };
-        let shared = &*self.shared;
+        let shared = &**self.shared;
         let result = {
             let init = &mut init;
             let load =

@@ -13,6 +13,7 @@ use tidegate_core::{Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededStat
 
 use super::limits::Limits;
 use crate::clock::OwnClock;
+use crate::collected::Collected;
 use crate::housekeeping::{Housekeeper, Kept};
 use crate::pin::{domain, pin};
 use crate::random_state;
@@ -38,7 +39,7 @@ type Buckets<K> = BucketMap<K, SeededState>;
 /// # Ok::<(), tidegate::QuotaError>(())
 /// ```
 pub struct ExactRateLimiter<K: Send + 'static> {
-    shared: Arc<Shared<K>>,
+    shared: Arc<Collected<Shared<K>>>,
     /// Ends the housekeeping with the last handle.
     _kept: Option<Arc<Kept>>,
 }
@@ -104,7 +105,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, plan, clock } = &*self.shared;
+        let Shared { buckets, plan, clock } = &**self.shared;
         buckets.check(key, plan, clock.now(), &pin())
     }
 
@@ -128,7 +129,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &*self.shared;
+        let Shared { buckets, clock, .. } = &**self.shared;
         buckets.check(key, plan, clock.now(), &pin())
     }
 
@@ -142,7 +143,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &*self.shared;
+        let Shared { buckets, clock, .. } = &**self.shared;
         buckets.check_n(key, plan, cost, clock.now(), &pin())
     }
 
@@ -162,7 +163,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Shared { buckets, plan, clock } = &*self.shared;
+        let Shared { buckets, plan, clock } = &**self.shared;
         buckets.peek(key, plan, clock.now(), &pin())
     }
 
@@ -173,7 +174,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &*self.shared;
+        let Shared { buckets, clock, .. } = &**self.shared;
         buckets.refund(key, decision, cells, clock.now(), &pin());
     }
 
@@ -183,7 +184,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &*self.shared;
+        let Shared { buckets, clock, .. } = &**self.shared;
         buckets.reset(key, clock.now(), &pin());
     }
 
@@ -193,7 +194,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &*self.shared;
+        let Shared { buckets, clock, .. } = &**self.shared;
         buckets.convert(key, old, new, keep, clock.now(), &pin());
     }
 
@@ -289,9 +290,9 @@ where
         let buckets = max_keys.into_iter().fold(buckets, Buckets::max_keys);
         let buckets = grace.into_iter().fold(buckets, Buckets::grace);
         let plan = buckets.plan(quota)?;
-        let shared = Arc::new(Shared { buckets, plan, clock });
+        let shared = Arc::new(Collected::new(Shared { buckets, plan, clock }));
         let mut pass = BucketPass::new();
-        let step = move |shared: &Shared<K>, worker: &mut Worker, budget| {
+        let step = move |shared: &Collected<Shared<K>>, worker: &mut Worker, budget| {
             pass.step(&shared.buckets, worker, shared.clock.now(), budget)
         };
         let schedule = Schedule::for_ttl(fills_in);

@@ -9,6 +9,7 @@ use tidegate_core::{Clock, MapError, Worker};
 
 use super::{Registry, Shared};
 use crate::clock::OwnClock;
+use crate::collected::Collected;
 use crate::housekeeping::Housekeeper;
 use crate::panics::{Foreign, contained};
 use crate::pin::domain;
@@ -154,9 +155,9 @@ where
         let Self { engine, name, clock, housekeeper } = self;
         let engine = engine.build(domain(), random_state())?;
         let schedule = Schedule::checked(engine.sweep_interval());
-        let shared = Arc::new(Shared { engine, clock: Arc::new(clock) });
+        let shared = Arc::new(Collected::new(Shared { engine, clock: Arc::new(clock) }));
         let mut pass = RegistryPass::new();
-        let step = move |shared: &Shared<K, V, N, P>, worker: &mut Worker, budget| {
+        let step = move |shared: &Collected<Shared<K, V, N, P>>, worker: &mut Worker, budget| {
             shared.step(&mut pass, worker, budget)
         };
         let kept = housekeeper.keep("registry", name.as_deref(), schedule, &shared, step);
