@@ -11,12 +11,13 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::cache::{CachePass, Counters, Insert, OwnedHeldEntry, StoreError, Usage};
+use tidegate_core::cache::{CachePass, Counters, Insert, StoreError, Usage};
 use tidegate_core::{Budget, Clock, RemovalCause, SeededState, Swept, Worker};
 #[cfg(target_os = "linux")]
 use tidegate_core::{Guard, Tiers, cache::Evicted};
 
 pub use self::builder::CacheBuilder;
+pub use tidegate_core::cache::OwnedHeldEntry;
 
 use crate::clock::OwnClock;
 use crate::collected::Collected;
@@ -98,12 +99,6 @@ impl Policy {
         self.time_to_live
     }
 }
-
-/// Keeps an entry in memory, and from being evicted, until it is dropped.
-///
-/// A hold borrows nothing: it can be kept across an `await` and sent to another thread, and it outlives the cache. A
-/// value that owns a hold of its own entry, directly or through the values of other held entries, is never dropped.
-pub type Hold<K, V> = OwnedHeldEntry<K, V>;
 
 impl<K, V> Cache<K, V>
 where
@@ -250,6 +245,9 @@ where
 
     /// Keeps the entry of `key` in memory until the returned hold is dropped, if its value has not expired.
     ///
+    /// A hold borrows nothing: it can be kept across an `await` and sent to another thread, and it outlives the cache. A
+    /// value that owns a hold of its own entry, directly or through the values of other held entries, is never dropped.
+    ///
     /// ```
     /// use tidegate::Cache;
     ///
@@ -259,7 +257,7 @@ where
     /// cache.invalidate("page");
     /// assert_eq!(std::thread::spawn(move || page.len()).join().unwrap(), 12);
     /// ```
-    pub fn hold<Q>(&self, key: &Q) -> Option<Hold<K, V>>
+    pub fn hold<Q>(&self, key: &Q) -> Option<OwnedHeldEntry<K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,

@@ -22,7 +22,7 @@ mod sync;
 pub mod wait;
 
 pub use advertiser::Advertiser;
-pub use cache::{Cache, CacheBuilder, Failure, Hold, Policy};
+pub use cache::{Cache, CacheBuilder, Failure, OwnedHeldEntry, Policy};
 #[doc(inline)]
 pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock, clock};
 pub use config::ConfigError;

@@ -71,6 +71,11 @@ fn a_cache_gives_up_entries() {
 
 #[test]
 fn a_service_answers_within_the_quota() {
-    let (admitted, denied) = ("200 OK: \"the page home\"", "429 Too Many Requests: \"\"");
+    let admitted = "200 OK: \"the page home\"";
+    let denied = "429 Too Many Requests: \"\" retry-after: ";
     shows("axum", &[admitted, admitted, admitted, denied]);
+    // A cell flows in every 10 seconds. The wait is rounded up to whole seconds.
+    let printed = printed("axum");
+    let wait = printed.split_once(denied).and_then(|(_, rest)| rest.lines().next());
+    assert!(wait.is_some_and(|wait| (1..=10).contains(&wait.parse().unwrap_or(0))), "{printed}");
 }

@@ -106,8 +106,10 @@ fn a_lease_acts_on_its_own_service() {
     assert!(new.has_replaced() && old.has_lapsed());
     assert!(!services.withdraw(old));
     assert_eq!(services.resolve("mail"), Some(2525));
-    let taken_already = services.advertise_if_absent("mail", 26, None).unwrap_err();
+    let taken_already = services.advertise_if_absent("mail", 26).unwrap_err();
     assert_eq!((taken_already.error, taken_already.value), (RegistryError::Taken, ("mail", 26)));
+    let taken_already = services.advertise_if_absent_for("mail", 26, TTL).unwrap_err();
+    assert_eq!(taken_already.error, RegistryError::Taken);
     assert_eq!(services.advertise("web", 80).unwrap_err().error, RegistryError::Full);
     assert!(services.withdraw(new));
     drop(services.advertise("web", 80).unwrap().withdraw_on_drop());
@@ -146,13 +148,13 @@ fn lists_are_returned_as_clones() {
     let peer = |node| Peer::new(node, format!("host {node}"));
     let (discovered, subscribers) = (registry.discovered(), registry.subscribers());
     assert_eq!(discovered.discover("dns", Lookup::Known), Discovered::Miss(None));
-    assert_eq!(discovered.cache("dns".to_owned(), vec![peer(1)], None), Ok(false));
+    assert_eq!(discovered.cache("dns".to_owned(), vec![peer(1)]), Ok(false));
     assert_eq!(discovered.merge("dns".to_owned(), vec![peer(2)]), Ok(true));
     let both = || vec![peer(1), peer(2)];
     assert_eq!(discovered.discover("dns", Lookup::Known), Discovered::Hit(both()));
     assert_eq!(discovered.discover("dns", Lookup::Anew), Discovered::Miss(Some(both())));
     assert_eq!((discovered.get("dns"), subscribers.get("dns")), (Some(both()), None));
-    assert_eq!(subscribers.cache("news".to_owned(), vec![peer(3)], Some(TTL.into())), Ok(false));
+    assert_eq!(subscribers.cache_for("news".to_owned(), vec![peer(3)], TTL), Ok(false));
 
     clock.advance(TTL);
     assert_eq!(discovered.get("dns"), None);
@@ -161,7 +163,7 @@ fn lists_are_returned_as_clones() {
     clock.advance(TTL);
     assert_eq!((discovered.last_known("dns"), discovered.len()), (None, 1));
     assert_eq!((discovered.prune(), subscribers.prune()), (1, 1));
-    assert_eq!(discovered.cache("dns".to_owned(), Vec::new(), None), Ok(false));
+    assert_eq!(discovered.cache("dns".to_owned(), Vec::new()), Ok(false));
     assert_eq!(discovered.get("dns"), Some(Vec::new()), "it is known that there are none");
     assert!(discovered.forget("dns") && !discovered.forget("dns"));
     assert_eq!((subscribers.clear(), subscribers.len()), (0, 0));

@@ -616,7 +616,7 @@ fn an_error_that_panics_in_every_way_is_a_run_that_panicked() {
 #[test]
 fn a_future_whose_destructor_panics_takes_nothing_from_its_waiter() {
     use std::future::{pending, ready};
-    use tidegate::wait::{TimedOut, block_for, block_on};
+    use tidegate::wait::{TimedOutError, block_for, block_on};
 
     let gone = Arc::new(AtomicU64::new(0));
     let bomb = || Bomb(Arc::clone(&gone));
@@ -633,7 +633,7 @@ fn a_future_whose_destructor_panics_takes_nothing_from_its_waiter() {
     }
     assert_eq!(block_on(Kept(Box::pin(ready(7)), bomb())), 7);
     let short = Duration::from_millis(1);
-    assert_eq!(block_for(Kept(Box::pin(pending::<()>()), bomb()), short), Err(TimedOut));
+    assert_eq!(block_for(Kept(Box::pin(pending::<()>()), bomb()), short), Err(TimedOutError));
     assert_eq!(gone.load(Ordering::SeqCst), 2);
     // What its poll panics with is the caller's to hear of, whatever its destructor does then.
     let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

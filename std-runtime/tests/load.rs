@@ -13,7 +13,7 @@ use tidegate::lockfree::cache::Builder;
 use tidegate::lockfree::cache::Load;
 use tidegate::lockfree::flight::Caller;
 use tidegate::refresh::{Minted, Refresher};
-use tidegate::wait::{TimedOut, block_for, block_on};
+use tidegate::wait::{TimedOutError, block_for, block_on};
 use tidegate::{
     Clock, GetOrLoad, GetOrRefresh, LoadError, LoadFuture, ManualClock, Panics, RemovalCause,
     SeededState, clock, domain, pin, random_state,
@@ -161,9 +161,9 @@ fn tasks_on_one_thread_wait_for_each_other_and_are_not_taken_for_one() {
         async |_| std::future::pending::<Result<u32, String>>().await,
         &time,
     ));
-    assert_eq!(block_for(loading.as_mut(), Duration::from_millis(1)), Err(TimedOut));
+    assert_eq!(block_for(loading.as_mut(), Duration::from_millis(1)), Err(TimedOutError));
     let mut waiting = Box::pin(pages.get_or_load_async(&7, async |_| Ok(8), &time));
-    assert_eq!(block_for(waiting.as_mut(), Duration::from_millis(1)), Err(TimedOut));
+    assert_eq!(block_for(waiting.as_mut(), Duration::from_millis(1)), Err(TimedOutError));
     // I-C11: the one who loads is gone; the one who waits does it.
     drop(loading);
     assert_eq!(block_on(waiting), Ok(8));
@@ -418,7 +418,7 @@ fn a_future_is_dropped_as_part_of_its_load() {
         },
         &time,
     );
-    assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOut));
+    assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOutError));
     assert_eq!(answer.lock().unwrap().take(), Some(Err(LoadError::Reentrant)));
     assert_eq!(pages.get_or_load(&7, |_| Ok(70), &clock()), Ok(70));
 }

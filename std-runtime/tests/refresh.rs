@@ -172,7 +172,7 @@ fn i_c26_the_next_caller_recovers_from_one_that_is_cancelled() {
     let token = setting.builder(Ok).build().expect("a token");
     setting.at(2_000);
     let never = token.get_async(std::future::pending);
-    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOut));
+    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOutError));
     let start = std::time::Instant::now();
     assert_eq!(get(&token), Ok(2));
     assert!(start.elapsed() < secs(1));
@@ -213,7 +213,7 @@ fn i12_a_probe_that_is_cancelled_opens_the_breaker_again() {
     assert!(get(&token).is_err());
     setting.at(2_060);
     let never = token.get_async(std::future::pending);
-    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOut));
+    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOutError));
     let open = Err(RefreshError::BreakerOpen { until: Some(Instant::from_secs(2_120)) });
     assert_eq!(get(&token), open);
     setting.at(2_120);
@@ -338,9 +338,9 @@ fn tasks_on_one_thread_share_a_renewal() {
         })
     };
     let mut one = Box::pin(token.get_async(slow));
-    assert_eq!(wait::block_for(one.as_mut(), Duration::from_millis(1)), Err(wait::TimedOut));
+    assert_eq!(wait::block_for(one.as_mut(), Duration::from_millis(1)), Err(wait::TimedOutError));
     let mut other = Box::pin(token.get_async(slow));
-    assert_eq!(wait::block_for(other.as_mut(), Duration::from_millis(1)), Err(wait::TimedOut));
+    assert_eq!(wait::block_for(other.as_mut(), Duration::from_millis(1)), Err(wait::TimedOutError));
     gone.set(true);
     assert_eq!(wait::block_on(one).map(|value| *value), Ok(7));
     assert_eq!(wait::block_on(other).map(|value| *value), Ok(7));
@@ -372,7 +372,7 @@ fn i12_a_cancelled_probe_is_told_and_keeps_its_distance() {
     assert!(get(&token).is_err());
     setting.at(2_060);
     let never = token.get_async(std::future::pending);
-    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOut));
+    assert_eq!(wait::block_for(never, Duration::from_millis(5)), Err(wait::TimedOutError));
     let last = *told.lock().unwrap().last().expect("an event");
     assert_eq!(last, Event::Breaker(Breaker::Open(Instant::from_secs(2_120))));
 
@@ -388,7 +388,8 @@ fn i12_a_cancelled_probe_is_told_and_keeps_its_distance() {
         });
         let served = wait::block_for(never, Duration::from_millis(1));
         assert!(
-            served == Err(wait::TimedOut) || served.is_ok_and(|it| it.is_ok_and(|it| *it == 1))
+            served == Err(wait::TimedOutError)
+                || served.is_ok_and(|it| it.is_ok_and(|it| *it == 1))
         );
     }
     assert_eq!(begun.get(), 1);
@@ -1160,7 +1161,7 @@ fn b3_a_token_that_ends_while_that_is_told_or_dropped_is_not_handed_out() {
         })
     };
     let mut leads = Box::pin(token.get_async(mint));
-    assert_eq!(wait::block_for(leads.as_mut(), Duration::from_millis(1)), Err(wait::TimedOut));
+    assert_eq!(wait::block_for(leads.as_mut(), Duration::from_millis(1)), Err(wait::TimedOutError));
     let mut waits = Box::pin(token.get_async(mint));
     let waker = std::task::Waker::from(Arc::new(Slow(Arc::clone(&setting.clock))));
     assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{SetAtTheEnd, wait_until, watchdog};
 use tidegate::refresh::{Async, Builder, Drive, Event, Minted, RefreshError, Refresher};
-use tidegate::wait::{TimedOut, block_for, block_on};
+use tidegate::wait::{TimedOutError, block_for, block_on};
 use tidegate::{Clock, Health, Instant, ManualClock, Runtime};
 
 type Token = Refresher<u64, String, Async<u64, String>>;
@@ -301,7 +301,7 @@ fn of_a_valid_value_one_task_awaits_the_renewal() {
 fn with_the_last_task_the_request_is_dropped_and_the_next_begins_anew() {
     let setting = Setting::default();
     let token = setting.token();
-    assert_eq!(block_for(token.get_async(), SHORT), Err(TimedOut));
+    assert_eq!(block_for(token.get_async(), SHORT), Err(TimedOutError));
     let provider = &setting.provider;
     assert_eq!((provider.asked(), provider.in_progress.load(Ordering::SeqCst)), (1, 0));
     provider.answer(minted(4));

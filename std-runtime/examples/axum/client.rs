@@ -17,6 +17,7 @@ fn once(service: SocketAddr) -> std::io::Result<()> {
     stream.write_all(b"GET /home HTTP/1.0\r\n\r\n")?;
     stream.read_to_string(&mut answer)?;
     let (head, page) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    println!("{}: {page:?}", head.lines().next().unwrap_or_default());
+    let retry = head.lines().find(|line| line.starts_with("retry-after")).unwrap_or_default();
+    println!("{}: {page:?} {retry}", head.lines().next().unwrap_or_default());
     Ok(())
 }

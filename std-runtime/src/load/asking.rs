@@ -14,7 +14,7 @@ use crate::panics::contained;
 use crate::pin as pinned;
 use crate::wait::caller::Work;
 use crate::wait::part::polled;
-use crate::wait::{TimedOut, block_for, block_on};
+use crate::wait::{TimedOutError, block_for, block_on};
 
 /// A caller that asks a cache for the value of a key.
 pub(crate) struct Asking<'a, K, V, E, S, Q: ?Sized, C: ?Sized>
@@ -241,7 +241,7 @@ pub(crate) fn wait<V: Clone, E: Clone>(
 ) -> Option<Result<V, LoadError<E>>> {
     match block(follower, deadline, clock) {
         Ok(followed) => followed.into_result(clock).filter(|result| returns(result, is_for)),
-        Err(TimedOut) => is_past(deadline).then_some(Err(LoadError::TimedOut)),
+        Err(TimedOutError) => is_past(deadline).then_some(Err(LoadError::TimedOut)),
     }
 }
 
@@ -264,7 +264,7 @@ pub(crate) fn block<V: Clone, E: Clone>(
     follower: Follower<V, E>,
     deadline: Option<std::time::Instant>,
     clock: &(impl Clock + ?Sized),
-) -> Result<Followed<V, E>, TimedOut> {
+) -> Result<Followed<V, E>, TimedOutError> {
     let lease = follower.left(clock.now());
     let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
     let following = Following::new(follower);

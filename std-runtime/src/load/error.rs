@@ -6,7 +6,7 @@ use tidegate_core::MapError;
 use tidegate_core::flight::JoinError;
 
 use crate::panics::contained;
-use crate::wait::TimedOut;
+use crate::wait::TimedOutError;
 
 /// Says why a load returned no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl<E: fmt::Display> fmt::Display for LoadError<E> {
             Self::Failed(error) => error.fmt(f),
             Self::Panicked => f.write_str("the loader panicked"),
             Self::Reentrant => JoinError::Reentrant.fmt(f),
-            Self::TimedOut => TimedOut.fmt(f),
+            Self::TimedOut => TimedOutError.fmt(f),
             Self::Refused(error) => error.fmt(f),
             Self::Abandoned => f.write_str("the load was dropped before its end"),
         }

@@ -13,7 +13,7 @@ use super::mint::Blocking;
 use super::refresher::{Attended, Look, Refresher, State, Token};
 use super::{Event, Minted, RefreshError};
 use crate::panics::{Foreign, contained, dispose};
-use crate::wait::TimedOut;
+use crate::wait::TimedOutError;
 use crate::wait::caller::Work;
 use crate::wait::part::polled;
 use crate::wait::single::{Awaited, Reentrant, Run, Single, Turn};
@@ -100,7 +100,7 @@ where
 
     fn blocking(
         &self,
-        wait: impl Fn(Awaited<'_, Ended<E>>) -> Result<Option<Ended<E>>, TimedOut>,
+        wait: impl Fn(Awaited<'_, Ended<E>>) -> Result<Option<Ended<E>>, TimedOutError>,
     ) -> Result<Arc<T>, RefreshError<E>> {
         if let Some(value) = self.state.fresh() {
             return Ok(value);
@@ -112,7 +112,9 @@ where
                 Decision::Again => {}
                 Decision::Refused(failure) => return self.state.settle(failure),
                 Decision::Wait(awaited) => match wait(awaited) {
-                    Err(TimedOut) => return self.state.settle(Arc::new(RefreshError::TimedOut)),
+                    Err(TimedOutError) => {
+                        return self.state.settle(Arc::new(RefreshError::TimedOut));
+                    }
                     Ok(Some(Err(failure))) => return self.state.settle(failure),
                     Ok(Some(Ok(())) | None) => {}
                 },

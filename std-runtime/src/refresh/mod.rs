@@ -30,7 +30,7 @@ pub use self::mint::Blocking;
 pub use self::refresher::{Attended, Refresher};
 pub use self::tasks::{Async, Drive};
 
-use crate::wait::TimedOut;
+use crate::wait::TimedOutError;
 
 /// Holds a new value and its time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl<E: fmt::Display> fmt::Display for RefreshError<E> {
                 f.write_str("too many renewals failed, and one is being tried")
             }
             Self::Reentrant => f.write_str("the renewal asked for its own value"),
-            Self::TimedOut => TimedOut.fmt(f),
+            Self::TimedOut => TimedOutError.fmt(f),
         }
     }
 }

@@ -42,15 +42,24 @@ where
     N: Send + Sync + 'static,
     P: Send + Sync + 'static,
 {
-    /// Stores the list of a key for `ttl`, or the usual time, in place of the list that was known. Returns whether a list
+    /// Stores the list of a key for the usual time, in place of the list that was known. Returns whether a list
     /// was known. An empty list says that there are no peers, and is kept as long. Any other list expires with the last
     /// of its peers, too.
     ///
     /// # Errors
     ///
     /// Any [`RegistryError`](super::RegistryError), with key and list handed back.
-    pub fn cache(self, key: K, peers: Vec<Peer<N, P>>, ttl: Option<Ttl>) -> Answer<K, N, P> {
-        self.engine.cache(key, peers, ttl, self.clock.now(), &pin())
+    pub fn cache(self, key: K, peers: Vec<Peer<N, P>>) -> Answer<K, N, P> {
+        self.engine.cache(key, peers, None, self.clock.now(), &pin())
+    }
+
+    /// Stores the list of a key as [`cache`](Self::cache) does, for `ttl`.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`cache`](Self::cache) does.
+    pub fn cache_for(self, key: K, peers: Vec<Peer<N, P>>, ttl: impl Into<Ttl>) -> Answer<K, N, P> {
+        self.engine.cache(key, peers, Some(ttl.into()), self.clock.now(), &pin())
     }
 
     /// Forgets the list of a key. Returns whether a list was known.

@@ -46,7 +46,7 @@ where
         self.leased(offered)
     }
 
-    /// Advertises a service for `ttl`, or the usual time, unless its key stands for a service that has not expired.
+    /// Advertises a service for the usual time, unless its key stands for a service that has not expired.
     ///
     /// # Errors
     ///
@@ -57,13 +57,26 @@ where
     /// use tidegate::registry::RegistryError;
     ///
     /// let registry = Registry::new();
-    /// let first = registry.services().advertise_if_absent("mail", 25, None)?;
-    /// let second = registry.services().advertise_if_absent("mail", 2525, None);
+    /// let first = registry.services().advertise_if_absent("mail", 25)?;
+    /// let second = registry.services().advertise_if_absent("mail", 2525);
     /// assert_eq!(second.unwrap_err().error, RegistryError::Taken);
     /// assert_eq!(first.renew(), Ok(()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn advertise_if_absent(self, key: K, service: V, ttl: Option<Ttl>) -> Offered<K, V> {
+    pub fn advertise_if_absent(self, key: K, service: V) -> Offered<K, V> {
+        self.advertise_where_absent(key, service, None)
+    }
+
+    /// Advertises a service as [`advertise_if_absent`](Self::advertise_if_absent) does, for `ttl`.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`advertise_if_absent`](Self::advertise_if_absent) does.
+    pub fn advertise_if_absent_for(self, key: K, service: V, ttl: impl Into<Ttl>) -> Offered<K, V> {
+        self.advertise_where_absent(key, service, Some(ttl.into()))
+    }
+
+    fn advertise_where_absent(self, key: K, service: V, ttl: Option<Ttl>) -> Offered<K, V> {
         let now = self.clock.now();
         self.leased(self.engine.advertise_if_absent(key, service, ttl, now, &pin()))
     }

@@ -20,15 +20,15 @@ use crate::sync::{AtomicBool, thread};
 
 /// Says that a future took longer than the caller would wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimedOut;
+pub struct TimedOutError;
 
-impl fmt::Display for TimedOut {
+impl fmt::Display for TimedOutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the result took longer than the caller would wait")
     }
 }
 
-impl std::error::Error for TimedOut {}
+impl std::error::Error for TimedOutError {}
 
 /// Waits for a future, and returns its output.
 ///
@@ -55,7 +55,7 @@ impl std::error::Error for TimedOut {}
 pub fn block_on<F: Future>(future: F) -> F::Output {
     match wait(future, None) {
         Ok(output) => output,
-        Err(TimedOut) => unreachable!("there is no deadline"),
+        Err(TimedOutError) => unreachable!("there is no deadline"),
     }
 }
 
@@ -63,16 +63,16 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 ///
 /// # Errors
 ///
-/// [`TimedOut`] if the future is not ready by then.
+/// [`TimedOutError`] if the future is not ready by then.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidegate::wait::{TimedOut, block_for};
+/// use tidegate::wait::{TimedOutError, block_for};
 ///
 /// let never = std::future::pending::<()>();
-/// assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOut));
+/// assert_eq!(block_for(never, Duration::from_millis(1)), Err(TimedOutError));
 /// ```
-pub fn block_for<F: Future>(future: F, timeout: Duration) -> Result<F::Output, TimedOut> {
+pub fn block_for<F: Future>(future: F, timeout: Duration) -> Result<F::Output, TimedOutError> {
     // A deadline that is too far away to be represented never comes.
     wait(future, Instant::now().checked_add(timeout))
 }
@@ -80,7 +80,7 @@ pub fn block_for<F: Future>(future: F, timeout: Duration) -> Result<F::Output, T
 /// The pause between two polls of a future that asks to be polled again at once. It grows, up to a millisecond.
 const PAUSE: Duration = Duration::from_micros(50);
 
-fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, TimedOut> {
+fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, TimedOutError> {
     let mut future = Polled(pin!(Some(future)));
     let parked = Arc::new(Parked { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&parked));
@@ -100,7 +100,7 @@ fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Ti
         // Acquire: pairs with the Release of waking, so that the poll sees what came before it.
         while !parked.woken.swap(false, Ordering::Acquire) {
             match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return Err(TimedOut),
+                Some(Duration::ZERO) => return Err(TimedOutError),
                 Some(left) => thread::park_timeout(left),
                 None => thread::park(),
             }
@@ -108,7 +108,7 @@ fn wait<F: Future>(future: F, deadline: Option<Instant>) -> Result<F::Output, Ti
         if deadline.is_some_and(|at| at <= Instant::now()) {
             return match waits(&waker, || future.poll(&mut context)) {
                 Poll::Ready(output) => Ok(output),
-                Poll::Pending => Err(TimedOut),
+                Poll::Pending => Err(TimedOutError),
             };
         }
     }

@@ -10,7 +10,7 @@ use tidegate_core::Instant;
 use tidegate_core::flight::{Caller, CallerId, Claim, ClaimError, Freed, Slot};
 
 use super::caller::Work;
-use super::{TimedOut, block_for, block_on};
+use super::{TimedOutError, block_for, block_on};
 use crate::panics::{Foreign, contained};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -156,7 +156,7 @@ impl<R: Clone> Awaited<'_, R> {
     }
 
     /// Waits as [`wait`](Self::wait) does, but no longer than this.
-    pub(crate) fn wait_for(self, timeout: Duration) -> Result<Option<R>, TimedOut> {
+    pub(crate) fn wait_for(self, timeout: Duration) -> Result<Option<R>, TimedOutError> {
         block_for(self, timeout)
     }
 
