@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
-use tidegate::lockfree::BucketTable;
 use tidegate::lockfree::bucket::{Set, Unit};
+use tidegate::lockfree::{BucketTable, LocalBucketTable, LocalSweep};
 use tidegate::{
     BootClock, Budget, CachedClock, Clock, CoarseClock, Decision, Instant, MonotonicClock, Plan,
     Quota, SeededState, Sweep,
 };
 
-use crate::measure::{Contestant, Counting, Row, median, race};
+use crate::measure::{Contestant, Counting, Row, medians, race, thread_time};
 use crate::workload::{Spread, keys, sequence};
 
 /// How much of it to run.
@@ -302,30 +302,57 @@ fn memory(size: usize, row: &mut impl FnMut(Row)) {
     row(figure("unplaced", unplaced, 0.0, 1.0 / unplaced.max(1e-3), "keys in 1,000"));
 }
 
-/// A pass over a table in which nothing is stale, an entry.
+/// A pass over a table in which nothing is stale, an entry, beside governor's and beside reading as
+/// much memory in order.
 fn sweeps(effort: Effort, size: usize, row: &mut impl FnMut(Row)) {
     let plan = plan(Answer::Deny);
     let arena = Arena::new(size, Spread::Uniform, Answer::Deny, &plan);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    let mut sweep = arena.table.sweeper();
-    for _ in 0..effort.turns {
-        let start = std::time::Instant::now();
-        while !sweep.sweep(arena.now, Budget::entries(4_096)).wrapped {}
-        ours.push(start.elapsed().as_nanos() as f64 / size as f64);
-        let start = std::time::Instant::now();
-        arena.governor.retain_recent();
-        theirs.push(start.elapsed().as_nanos() as f64 / size as f64);
+    let quota = Answer::Deny.quota();
+    let mut local = LocalBucketTable::boxed(quota, size, SeededState::new(0x5eed)).expect("a unit");
+    for key in keys(size) {
+        _ = black_box(local.check(&key, &plan, arena.now));
     }
-    let ratio = median(ours.iter().zip(&theirs).map(|(ours, theirs)| theirs / ours).collect());
-    row(Row {
-        bench: "bucket",
-        case: "sweep nothing stale".to_owned(),
-        keys: size,
-        threads: 1,
-        ours_ns: median(ours),
-        rival: "governor",
-        rival_ns: median(theirs),
-        ratio,
-        unit: Some("ns a key, whole pass"),
-    });
+    let memory = vec![1_u64; Set::for_keys(size) * size_of::<Set>() / size_of::<u64>()];
+    let step = Budget::entries(4_096);
+    let (mut sweep, mut local_sweep) = (arena.table.sweeper(), LocalSweep::default());
+    let mut shared = || while !sweep.sweep(arena.now, step).wrapped {};
+    let mut local = || while !local_sweep.step(&mut local, arena.now, step).wrapped {};
+    let mut stream = || {
+        black_box(black_box(&memory).iter().fold(0, |sum: u64, word| sum.wrapping_add(*word)));
+    };
+    let mut governor = || arena.governor.retain_recent();
+    // A pass over few keys is too short to be timed alone.
+    let passes = (1 << 22_u32) / size + 1;
+    let mut figures = [const { Vec::new() }; 4];
+    // The first turn warms up and is not counted.
+    for turn in 0..=effort.turns {
+        let contestants: [&mut dyn FnMut(); 4] =
+            [&mut shared, &mut local, &mut stream, &mut governor];
+        for (contestant, figures) in contestants.into_iter().zip(&mut figures) {
+            let start = thread_time();
+            (0..passes).for_each(|_| contestant());
+            if turn > 0 {
+                figures.push((thread_time() - start) as f64 / (passes * size) as f64);
+            }
+        }
+    }
+    let [shared, local, stream, governor] = figures;
+    for (case, rival, ours, theirs) in [
+        ("sweep nothing stale", "stream", &shared, &stream),
+        ("sweep nothing stale", "governor", &shared, &governor),
+        ("sweep local nothing stale", "stream", &local, &stream),
+    ] {
+        let times = medians(&[ours.clone(), theirs.clone()]);
+        row(Row {
+            bench: "bucket",
+            case: case.to_owned(),
+            keys: size,
+            threads: 1,
+            ours_ns: times[0].0,
+            rival,
+            rival_ns: times[1].0,
+            ratio: times[1].1,
+            unit: Some("ns a key, whole pass"),
+        });
+    }
 }

@@ -10,7 +10,7 @@
 //! Sweepers run with a clock far ahead of the chargers', so that buckets are given up while they
 //! are being charged.
 //!
-//! From `l22` on it is the buckets of a map.
+//! From `l22` to `l30` it is the buckets of a map.
 
 mod map;
 
@@ -246,6 +246,12 @@ pub const MODELS: &[Model] = &[
         preemptions: 2,
         run: map::two_sweeps_end_a_bucket_while_the_next_is_made,
         outcomes: both(&["nothing given back"]),
+    },
+    Model {
+        name: "l31_closed_slot_is_left_to_the_next_sweep",
+        preemptions: 4,
+        run: closed_slot_is_left_to_the_next_sweep,
+        outcomes: both(&["1 visible", "2 visible"]),
     },
 ];
 
@@ -640,6 +646,21 @@ fn claim_is_helped_where_another_key_was() -> String {
     ]);
     scene.balance(&[(A, EARLY, 1, &charged[2..]), (B, EARLY, 0, &charged[..2])], 1);
     format!("{} {} {}", charged[0], charged[1], charged[2])
+}
+
+fn closed_slot_is_left_to_the_next_sweep() -> String {
+    let scene = Scene::new();
+    assert_eq!(scene.charge(A, EARLY), Charged::To(1));
+    let reports = race(vec![
+        thread(&scene, |scene| Report::swept(scene.sweep(LATE))),
+        thread(&scene, |scene| Report::charges([scene.charge(B, LATE)])),
+    ]);
+    assert_eq!((reports[0].swept, reports[1].charges[0]), (1, Charged::To(1)));
+    // An insertion that publishes in between makes the sweep fail to unpublish what it has closed.
+    let visible = scene.table.len();
+    assert_eq!(scene.sweep(LATE), 0, "given up twice");
+    assert_eq!(scene.table.len(), 1, "the sweep did not finish what the one before had begun");
+    format!("{visible} visible")
 }
 
 fn overflow_word_shared_by_two() -> String {

@@ -1,13 +1,14 @@
 //! A bucket table for one owner: `&mut self`, no atomics.
 
 use core::hash::{BuildHasher, Hash};
-use core::ops::{Deref, DerefMut};
+use core::ops::{Deref, DerefMut, Range};
 use core::time::Duration;
 
 use super::gcra::{self, Charge};
 use super::on_full::{Counters, OnFull, WORDS};
 use super::place::Place;
 use super::plan::{self, Keep};
+use super::portion::Portion;
 use super::unit::Scale;
 use super::verdict::{Outcome, Verdict};
 use super::{Decision, Plan, Quota, QuotaError, Unit};
@@ -64,6 +65,30 @@ impl LocalSet {
             }
         };
         Some(&mut self.lines[line].times[index])
+    }
+
+    /// Returns whether a visit to all slots, for what was paid for by `drained`, would find nothing
+    /// to do.
+    #[inline]
+    fn is_quiet(&self, drained: u64) -> bool {
+        // Vacant is 0, and one less than that the largest number: one comparison for both.
+        let due = |&time: &u64| time.wrapping_sub(1) < drained;
+        !self.lines.iter().flat_map(|line| &line.times).any(due)
+    }
+
+    /// Visits `slots`: gives up each bucket that was paid for by `drained` and equals a fresh one.
+    /// Returns how many.
+    fn reclaim(&mut self, slots: Range<usize>, drained: u64, overflow: &Overflow) -> usize {
+        let mut removed = 0;
+        for slot in slots {
+            let line = &mut self.lines[slot / LINE];
+            let (time, fingerprint) = (line.times[slot % LINE], line.fingerprints[slot % LINE]);
+            if time != 0 && time <= drained && overflow.fresh(fingerprint) <= drained {
+                line.times[slot % LINE] = 0;
+                removed += 1;
+            }
+        }
+        removed
     }
 
     /// Finds a vacant slot for the key. If there is none, gives up all buckets that were paid for
@@ -463,13 +488,13 @@ impl LocalSweep {
         let slots = table.slots();
         let visit = budget.visit(&mut self.cursor, slots);
         let mut removed = 0;
-        for slot in visit.clone() {
-            let line = &mut table.sets[slot / SLOTS].lines[slot % SLOTS / LINE];
-            let index = slot % LINE;
-            let fresh = table.overflow.fresh(line.fingerprints[index]);
-            if line.times[index] != 0 && line.times[index] <= drained && fresh <= drained {
-                line.times[index] = 0;
-                removed += 1;
+        let portion = Portion::of(visit.clone(), SLOTS);
+        for (set, slots) in portion.parts() {
+            removed += table.sets[set].reclaim(slots, drained, &table.overflow);
+        }
+        for set in &mut table.sets[portion.whole] {
+            if !set.is_quiet(drained) {
+                removed += set.reclaim(0..SLOTS, drained, &table.overflow);
             }
         }
         Swept { visited: visit.len(), removed, freed: 0, wrapped: visit.end == slots }

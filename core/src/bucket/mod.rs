@@ -24,6 +24,7 @@ mod on_full;
 mod overflow;
 mod place;
 mod plan;
+mod portion;
 mod quota;
 mod unit;
 mod verdict;

@@ -25,6 +25,10 @@
 //!                        '--lost to another: back to VACANT    dead: closed by a sweeper--'
 //! ```
 //!
+//! A closed word keeps its time, by which it is told from those of other tenures. A vacant word has
+//! the last time there is, so that one comparison tells a sweep that it need not be looked at. So does
+//! a word of zeros, the first of its slot: one less is the largest number.
+//!
 //! All zeros is an empty set, so a table in a `static` costs nothing in the image.
 //!
 //! # Layout
@@ -59,7 +63,7 @@ pub(super) use words::SLOTS;
 
 use self::words::{Control, ControlWord, State, StateWord};
 use super::place::Place;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, prefetch};
 
 const LINES: usize = 2;
 /// Slots in a cache line.
@@ -144,6 +148,15 @@ impl Set {
     #[inline]
     pub(super) fn line(&self, place: Place) -> &Line {
         &self.lines[place.line()]
+    }
+
+    /// Asks the processor for the set that lies `ahead` sets behind this one, if there is one.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, ahead: usize) {
+        // Past the end of the table the hint is for other memory, which does no harm.
+        let set = core::ptr::from_ref(self).wrapping_add(ahead).cast::<Line>();
+        prefetch(set);
+        prefetch(set.wrapping_add(1));
     }
 
     /// How many slots are visible just now.

@@ -1,5 +1,6 @@
 //! The two packed words of a set, each a plain value and its atomic.
 
+use crate::bucket::gcra::TIME_MAX;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Slots in a set: so many bits of its control word say which are visible. Two in the models, which
@@ -57,8 +58,17 @@ impl State {
         Self(self.0 | 3)
     }
 
+    // A vacant word keeps the version only. With the last time there is, it is not `due`.
     pub(super) const fn vacant(self) -> Self {
-        Self(self.0 & !3)
+        Self(TIME_MAX << 4 | self.0 & 0b1100)
+    }
+
+    /// Returns whether a sweep of what was paid for by `by` must look at the slot closely: it is not
+    /// vacant, and its time has come. One comparison decides both: a word that was never used is 0,
+    /// and one less than that is the largest number.
+    #[inline]
+    pub(super) const fn is_due(self, by: u64) -> bool {
+        self.0.wrapping_sub(1) < (by << 4 | 0b1111)
     }
 }
 
