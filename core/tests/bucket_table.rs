@@ -247,3 +247,56 @@ fn fewer_than_one_key_in_a_thousand_finds_no_slot_at_the_advised_size() {
     assert!(unplaced * 1_000 < keys, "{unplaced} of {keys}");
     assert!(table.slots() * 128 / 10 <= 48 * keys);
 }
+
+#[test]
+fn a_place_is_charged_as_its_key_is() {
+    let (table, plan) = with(ten_a_second(5));
+    let (twin, twins_plan) = with(ten_a_second(5));
+    let places: Vec<_> = (0..100).map(|key: u64| table.prefetch(&key)).collect();
+    let mut random = fastrand::Rng::with_seed(7);
+    for millis in 0..20_000 {
+        let (key, cost) = (random.u64(0..100), random.u64(0..=6));
+        let answer = table.check_n_at(places[key as usize], &plan, cost, at(millis));
+        assert_eq!(
+            answer,
+            twin.check_n(&key, &twins_plan, cost, at(millis)),
+            "{key} at {millis} ms"
+        );
+        let one = table.check_at(places[key as usize], &plan, at(millis));
+        assert_eq!(one, twin.check(&key, &twins_plan, at(millis)), "{key} at {millis} ms");
+    }
+    assert_eq!(table.len(), twin.len());
+}
+
+#[test]
+fn a_place_in_a_table_of_no_sets_finds_it_full() {
+    let quota = ten_a_second(5);
+    let unit = Unit::for_quota(quota).expect("a unit");
+    let none: &[Set] = &[];
+    let table = BucketTable::over(none, unit, SeededState::new(3));
+    let plan = table.plan(quota).expect("a plan");
+    assert!(table.check_at(table.prefetch(KEY), &plan, at(0)).is_unplaced());
+}
+
+#[test]
+fn every_slot_of_a_line_is_found() {
+    // The last slot of a line is the one that a check takes when it sees its key in no other.
+    let quota = ten_a_second(5);
+    let table = BucketTable::boxed(quota, 1, SeededState::new(3)).expect("a unit");
+    let plan = table.plan(quota).expect("a plan");
+    let mut held = Vec::new();
+    for key in 0..1_000_u64 {
+        if !table.check(&key, &plan, at(0)).is_unplaced() {
+            held.push(key);
+        }
+    }
+    assert_eq!((held.len(), table.len()), (table.slots(), table.slots()));
+    for charges in 2..=6 {
+        for key in &held {
+            let answer = table.check(key, &plan, at(0));
+            assert_eq!(answer.is_admitted(), charges <= 5, "{key}");
+            assert_eq!(answer.remaining(), 5_u64.saturating_sub(charges), "{key}");
+        }
+    }
+    assert!(table.check(&1_000_u64, &plan, at(0)).is_unplaced());
+}

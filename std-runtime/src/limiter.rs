@@ -10,7 +10,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::bucket::{Counters, Keep, Set};
+use tidegate_core::bucket::{Counters, Keep, Place, Set};
 use tidegate_core::{BucketTable, Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState};
 
 use self::limits::Limits;
@@ -183,6 +183,30 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     /// Returns the engine's table, whose calls take the time and the plan as arguments.
     pub fn lockfree(&self) -> &Table {
         &self.shared.table
+    }
+
+    /// Finds the place of `key` in this limiter and asks the processor for the memory there, for
+    /// [`check_at`](Self::check_at) some time later.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_minute(60)?.burst(20)?, 1_000_000)?;
+    /// let place = limiter.prefetch("203.0.113.7");
+    /// // ... parse the rest of the request ...
+    /// assert!(limiter.check_at(place).is_admitted());
+    /// # Ok::<(), tidegate::QuotaError>(())
+    /// ```
+    #[inline(always)]
+    pub fn prefetch(&self, key: &K) -> Place {
+        self.shared.table.prefetch(key)
+    }
+
+    /// Charges one cell as [`check`](Self::check) does, to the key whose place [`prefetch`](Self::prefetch) found.
+    #[inline(always)]
+    pub fn check_at(&self, place: Place) -> Decision {
+        let Shared { table, plan, clock } = &*self.shared;
+        table.check_at(place, plan, clock.now())
     }
 }
 

@@ -41,6 +41,7 @@ pub use local::{LocalBucketTable, LocalSet, LocalSweep};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use map::{BucketMap, BucketPass, BucketSweep};
 pub use on_full::{Counters, OnFull};
+pub use place::Place;
 pub use plan::{Keep, Plan};
 pub use quota::{Quota, QuotaError};
 #[cfg(target_has_atomic = "64")]

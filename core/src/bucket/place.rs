@@ -2,12 +2,18 @@
 
 use core::hash::{BuildHasher, Hash};
 
-/// A key's hash, cut into the parts that a table uses.
+/// Where one table keeps a key's bucket: made by [`BucketTable::prefetch`], and then passed to
+/// [`BucketTable::check_at`] instead of the key.
 ///
-/// The halves serve different ends, so that what two keys of one set share says nothing about
-/// their fingerprints. A key's identity is both: fingerprint and set, 51 bits with 2^19 sets.
+/// It is the key's hash, cut into the parts that the table uses. It borrows nothing, and is good for
+/// as long as the table is. On another table it names the bucket of some other key.
+///
+/// [`BucketTable::prefetch`]: crate::BucketTable::prefetch
+/// [`BucketTable::check_at`]: crate::BucketTable::check_at
+// The halves serve different ends, so that what two keys of one set share says nothing about their
+// fingerprints. A key's identity is both: fingerprint and set, 51 bits with 2^19 sets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub struct Place {
     spread: u32,
     /// The word in the slot that stands for the key.
     pub(super) fingerprint: u32,

@@ -19,6 +19,7 @@ use super::unit::Scale;
 use super::verdict::Verdict;
 use super::{Decision, Plan, Quota, QuotaError, Unit};
 use crate::hash::SeededState;
+use crate::sync::prefetch;
 use crate::time::Instant;
 
 /// Rate-limit buckets for any keys, shared by any number of threads, in memory of fixed size.
@@ -156,14 +157,58 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         cost: u64,
         now: Instant,
     ) -> Decision {
-        let units = self.scale(plan).units(now.as_nanos());
+        self.check_n_at(Place::of(key, &self.hasher), plan, cost, now)
+    }
+
+    /// Finds the key's place, and asks the processor for the memory there: for a caller that knows
+    /// the key some time before it needs the answer. While the caller does something else, or
+    /// prefetches other keys, the memory arrives.
+    ///
+    /// ```
+    /// use tidegate_core::{BucketTable, Instant, Quota, QuotaError, SeededState};
+    ///
+    /// let quota = Quota::per_second(2)?;
+    /// let table = BucketTable::boxed(quota, 1_000_000, SeededState::new(0x5eed))?;
+    /// let plan = table.plan(quota)?;
+    ///
+    /// let place = table.prefetch("203.0.113.7");
+    /// // ... parse the rest of the request ...
+    /// let now = Instant::from_secs(1);
+    /// assert!(table.check_at(place, &plan, now).is_admitted());
+    /// assert_eq!(table.peek("203.0.113.7", &plan, now).remaining(), 1);
+    /// # Ok::<(), QuotaError>(())
+    /// ```
+    #[inline(always)]
+    pub fn prefetch<K: Hash + ?Sized>(&self, key: &K) -> Place {
         let place = Place::of(key, &self.hasher);
-        if let (Some(charge), Some(line)) = (plan.charge(cost, units), self.line(place))
-            && let Some(verdict) = Self::hit(line, place.fingerprint, charge)
-        {
-            return Decision::new(plan, now, verdict, 0);
+        if let Some(line) = self.line(place) {
+            prefetch(line);
         }
-        Decision::new(plan, now, self.decide(place, plan, cost, units), 0)
+        place
+    }
+
+    /// Charges one cell as [`check`](Self::check) does, to the key whose place this is.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`check`](Self::check) does.
+    #[inline(always)]
+    pub fn check_at(&self, place: Place, plan: &Plan, now: Instant) -> Decision {
+        self.check_n_at(place, plan, 1, now)
+    }
+
+    /// Charges `cost` cells as [`check_n`](Self::check_n) does, to the key whose place this is.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`check`](Self::check) does.
+    #[inline(always)]
+    pub fn check_n_at(&self, place: Place, plan: &Plan, cost: u64, now: Instant) -> Decision {
+        let verdict = match self.look(place, plan, cost, now) {
+            Some(verdict) => verdict,
+            None => self.decide(place, plan, cost, now),
+        };
+        Decision::new(plan, now, verdict, 0)
     }
 
     /// What [`check`](Self::check) would answer a key that has a bucket or finds a slot, charging
@@ -275,7 +320,20 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         self.overflow.counters()
     }
 
-    /// A check that finds the key's bucket at first sight, as nearly all do.
+    /// Checks the key's bucket if it is found at first sight, as nearly all are.
+    ///
+    /// While a processor waits for the bucket's line it looks ahead for a few hundred instructions.
+    /// The next check's line is on its way at the same time if it is asked for within them: so it is
+    /// asked for first, and the rest is short.
+    #[inline(always)]
+    fn look(&self, place: Place, plan: &Plan, cost: u64, now: Instant) -> Option<Verdict> {
+        let line = self.line(place)?;
+        prefetch(line);
+        let units = self.scale(plan).units_in_time(now.as_nanos())?;
+        Self::hit(line, place.fingerprint, plan.charge(cost, units)?)
+    }
+
+    /// Checks the key's bucket in this line.
     #[inline(always)]
     fn hit(line: &Line, fingerprint: u32, charge: Charge) -> Option<Verdict> {
         let change = line.hit(fingerprint, |time| charge.on(time))?;
@@ -288,7 +346,8 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     /// Any check. Takes few words, and none by reference that a hit could keep in a register.
     #[cold]
     #[inline(never)]
-    fn decide(&self, place: Place, plan: &Plan, cost: u64, now: u64) -> Verdict {
+    fn decide(&self, place: Place, plan: &Plan, cost: u64, now: Instant) -> Verdict {
+        let now = self.scale(plan).units(now.as_nanos());
         let Some(charge) = plan.charge(cost, now) else {
             return Verdict::foreseen(plan.inquiry(cost, now), self.time(place));
         };

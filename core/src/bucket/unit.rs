@@ -45,6 +45,17 @@ impl Scale {
         if product >> (FRACTION + TIME_BITS) != 0 { TIME_MAX } else { (product >> FRACTION) as u64 }
     }
 
+    /// Returns the whole units in `nanos` nanoseconds; `None` if they are beyond [`TIME_MAX`].
+    #[inline(always)]
+    pub(super) const fn units_in_time(self, nanos: u64) -> Option<u64> {
+        let product = nanos as u128 * self.factor as u128;
+        if product >> (FRACTION + TIME_BITS) != 0 {
+            None
+        } else {
+            Some((product >> FRACTION) as u64)
+        }
+    }
+
     /// Returns the fewest nanoseconds that make at least `units`, or the most that a `u64` holds.
     pub(super) const fn nanos(self, units: u64) -> u64 {
         let nanos = ((units as u128) << FRACTION).div_ceil(self.factor as u128);

@@ -12,13 +12,13 @@ pub(crate) fn light_fence() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
-/// Returns which of the words equal `value`, a bit each. It is a hint: the words are read in any
-/// order, at any moment, and what follows from it must be verified by loads of their own.
+/// Returns the place of the first word that equals `value`. Where none of the others does, it may be
+/// that of the last word, which is not looked at. It is a hint: the words are read in any order, at
+/// any moment, and what follows from it must be verified by loads of their own.
 #[inline(always)]
-pub(crate) fn matching(words: &[AtomicU32; 5], value: u32) -> u32 {
-    // The fifth (Relaxed: a hint) apart; four at once where there is an instruction for it.
-    let last = u32::from(words[4].load(Ordering::Relaxed) == value) << 4;
-    last | four_matching(words, value) & 0b1111
+pub(crate) fn matching(words: &[AtomicU32; 5], value: u32) -> Option<usize> {
+    // Four at once where there is an instruction for it.
+    Some((four_matching(words, value) | 0b1_0000).trailing_zeros() as usize)
 }
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]

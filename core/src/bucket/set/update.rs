@@ -80,12 +80,9 @@ impl Line {
         f: impl Fn(u64) -> Option<u64>,
     ) -> Option<Change> {
         // All at once, without a branch for each: a mispredicted one would expose the whole cache
-        // miss and cost more than the compares.
-        let matches = matching(&self.fingerprints, fingerprint);
-        if matches == 0 {
-            return None;
-        }
-        self.update(matches.trailing_zeros() as usize, fingerprint, &f)
+        // miss and cost more than the compares. If none is seen it may be the last slot, in which
+        // `update` does not find the key.
+        self.update(matching(&self.fingerprints, fingerprint)?, fingerprint, &f)
     }
 
     /// Applies `f` to the bucket in a slot, if it is live and the key's.
@@ -113,7 +110,7 @@ impl Line {
             match f(before) {
                 Some(time) => {
                     // Relaxed: it publishes nothing, and hands on what the first charge released.
-                    if self.states[index].swap(state, state.live(time), Ordering::Relaxed) {
+                    if self.states[index].swap(state, state.at(time), Ordering::Relaxed) {
                         return Some(Change { before, after: Some(time) });
                     }
                 }

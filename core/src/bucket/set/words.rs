@@ -53,6 +53,12 @@ impl State {
         Self(time << 4 | self.0 & 0b1100 | 2)
     }
 
+    /// The same state with another time: a live one charged.
+    #[inline]
+    pub(super) const fn at(self, time: u64) -> Self {
+        Self(time << 4 | self.0 & 0b1111)
+    }
+
     // A closed word keeps its time: with the version it tells one tenure from another.
     pub(super) const fn closed(self) -> Self {
         Self(self.0 | 3)

@@ -71,7 +71,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
                 };
                 let verdict = match hit {
                     Some(verdict) => verdict,
-                    None => self.decide(Place::of(key, &self.hasher), plan, *cost, units),
+                    None => self.decide(Place::of(key, &self.hasher), plan, *cost, now),
                 };
                 decision.set(plan, now, verdict, 0);
             }
