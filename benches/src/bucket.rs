@@ -4,12 +4,14 @@
 //! memory of the same size. For bursts it is done after prefetching 32 lines.
 
 use std::hint::black_box;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
 use tidegate::lockfree::bucket::{Set, Unit};
 use tidegate::lockfree::{BucketTable, LocalBucketTable, LocalSweep};
+use tidegate::memory::HugePages;
 use tidegate::{
     BootClock, Budget, CachedClock, Clock, CoarseClock, Decision, Instant, MonotonicClock, Plan,
     Quota, SeededState, Sweep,
@@ -138,9 +140,10 @@ impl<'a> Arena<'a> {
         &self.floor[((u128::from(key) * self.floor.len() as u128) >> 64) as usize]
     }
 
-    /// Single checks, at the time that `clock` tells before each.
-    fn singles<'s>(
+    /// Single checks of `table`, at the time that `clock` tells before each.
+    fn singles_of<'s, M: Deref<Target = [Set]> + Sync>(
         &'s self,
+        table: &'s BucketTable<M>,
         clock: impl Fn(usize) -> Instant + Sync + 's,
     ) -> impl Fn(usize, usize, usize) + Sync + 's {
         move |thread, from, operations| {
@@ -149,7 +152,43 @@ impl<'a> Arena<'a> {
             {
                 for key in keys {
                     let now = clock(from + chunk);
-                    admitted += u32::from(self.table.check(key, self.plan, now).is_admitted());
+                    admitted += u32::from(table.check(key, self.plan, now).is_admitted());
+                }
+            }
+            black_box(admitted);
+        }
+    }
+
+    fn singles<'s>(
+        &'s self,
+        clock: impl Fn(usize) -> Instant + Sync + 's,
+    ) -> impl Fn(usize, usize, usize) + Sync + 's {
+        self.singles_of(&self.table, clock)
+    }
+
+    /// The arena's keys in a table in huge pages.
+    fn huge(&self, size: usize, answer: Answer) -> BucketTable<HugePages<Set>> {
+        let sets = HugePages::new(Set::for_keys(size), Set::new).expect("memory");
+        let unit = Unit::for_quota(answer.quota()).expect("a unit");
+        let table = BucketTable::over(sets, unit, SeededState::new(0x5eed));
+        for key in keys(size) {
+            _ = black_box(table.check(&key, self.plan, self.now));
+        }
+        table
+    }
+
+    /// Single checks of keys that are known, and prefetched, up to eight requests before.
+    fn placed(&self) -> impl Fn(usize, usize, usize) + Sync {
+        |thread, from, operations| {
+            let mut admitted = 0;
+            for (chunk, keys) in Self::chunks(&self.sequence, thread, from, operations).enumerate()
+            {
+                let now = Instant::from_nanos(START + (from + chunk) as u64);
+                for keys in keys.as_chunks::<8>().0 {
+                    for place in keys.map(|key| self.table.prefetch(&key)) {
+                        admitted +=
+                            u32::from(self.table.check_at(place, self.plan, now).is_admitted());
+                    }
                 }
             }
             black_box(admitted);
@@ -223,6 +262,7 @@ fn checks(effort: Effort, size: usize, spread: Spread, answer: Answer, row: &mut
     // Long enough that what the turn before has pushed out of the caches is soon back.
     let operations = if size > 100_000 { 1 << 20 } else { 1 << 22 };
     let supplied = arena.singles(|at| Instant::from_nanos(START + at as u64));
+    let placed = arena.placed();
     let bursts = arena.bursts();
     let governor = arena.governor();
     let floor = arena.floor();
@@ -246,8 +286,12 @@ fn checks(effort: Effort, size: usize, spread: Spread, answer: Answer, row: &mut
             }
         };
         compare(format!("single {words} supplied"), &supplied, &floor);
+        compare(format!("prefetched {words} supplied"), &placed, &floor);
         compare(format!("burst {words} supplied"), &bursts, &floor_of_bursts);
         if spread == Spread::Uniform && answer == Answer::Admit {
+            let huge = arena.huge(size, answer);
+            let huge = arena.singles_of(&huge, |at| Instant::from_nanos(START + at as u64));
+            compare(format!("single {words} supplied huge pages"), &huge, &floor);
             let monotonic = MonotonicClock::new();
             let coarse = CoarseClock::new();
             let boot = BootClock::new();

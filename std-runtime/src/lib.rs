@@ -10,6 +10,8 @@ mod housekeeping;
 mod limiter;
 mod load;
 mod map;
+#[cfg(target_os = "linux")]
+pub mod memory;
 mod panics;
 mod pin;
 #[cfg(target_os = "linux")]
