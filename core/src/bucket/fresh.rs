@@ -1,6 +1,6 @@
 //! The time with which a new bucket starts.
 
-use super::gcra::Charge;
+use super::gcra::{Charge, Refund};
 use super::verdict::Verdict;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -50,5 +50,24 @@ impl<'a> Fresh<'a> {
             }
         }
         Verdict::denied(time, charge)
+    }
+
+    /// Takes a charge to the word back, as far as is safe. Returns what is lost. A bucket that a
+    /// thread has given its first time meanwhile keeps the debt that it took along.
+    pub(super) fn roll_back(self, refund: &Refund) -> u64 {
+        let Some(word) = self.0 else {
+            return 0;
+        };
+        // Relaxed, here and where the exchange fails: verified by the exchange.
+        let mut time = word.load(Ordering::Relaxed);
+        while let Some(after) = refund.on(time, None) {
+            // Relaxed: what was charged and not taken back stays in the word, as if this charge had
+            // never been.
+            match word.compare_exchange(time, after, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return refund.lost(time, Some(after)),
+                Err(current) => time = current,
+            }
+        }
+        refund.lost(time, None)
     }
 }

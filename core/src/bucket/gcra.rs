@@ -23,7 +23,7 @@ pub(super) const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
 
 /// A cost to be charged at a time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Charge {
+pub struct Charge {
     now: u64,
     cost: u64,
     limit: u64,
@@ -100,6 +100,21 @@ pub(super) struct Refund {
 }
 
 impl Refund {
+    /// All of a `charge` that left the bucket's time at `left`, to be taken back at the time `now`.
+    pub(super) const fn of(charge: &Charge, now: u64, left: u64, shaped: bool) -> Self {
+        Self { now, units: charge.cost, left, alone: charge.now + charge.cost, shaped }
+    }
+
+    /// What of it is lost, where the bucket's time was `before` and is `after` (`None`: as before): a
+    /// bucket that is full again lacks nothing.
+    pub(super) const fn lost(&self, before: u64, after: Option<u64>) -> u64 {
+        let time = match after {
+            Some(after) => after,
+            None => before,
+        };
+        if time <= self.now { 0 } else { self.units.saturating_sub(before - time) }
+    }
+
     /// Returns the bucket's new time, if anything is given back. `since` is what was given back to
     /// the bucket since the charge, if that is known.
     pub(super) const fn on(&self, time: u64, since: Option<u64>) -> Option<u64> {

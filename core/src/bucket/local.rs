@@ -1,5 +1,7 @@
 //! A bucket table for one owner: `&mut self`, no atomics.
 
+mod limit;
+
 use core::hash::{BuildHasher, Hash};
 use core::ops::{Deref, DerefMut, Range};
 use core::time::Duration;
@@ -15,6 +17,8 @@ use super::{Decision, Plan, Quota, QuotaError, Unit};
 use crate::hash::SeededState;
 use crate::sweep::{Budget, Swept};
 use crate::time::Instant;
+
+pub use self::limit::LocalLimit;
 
 const LINE: usize = 5;
 const LINES: usize = 2;
@@ -192,6 +196,22 @@ impl Overflow {
         }
     }
 
+    /// The address of the word that the key shares with others while it has no bucket; 0 if there is
+    /// none.
+    fn shared(&self, place: Place) -> usize {
+        match self.policy {
+            OnFull::Deny | OnFull::Admit => 0,
+            OnFull::Shared => {
+                core::ptr::from_ref(&self.shared[place.fingerprint as usize % WORDS]).addr()
+            }
+        }
+    }
+
+    /// Puts the time of the key's shared word back.
+    fn restore(&mut self, place: Place, before: u64) {
+        self.shared[place.fingerprint as usize % WORDS] = before;
+    }
+
     /// Answers by the policy. A slot may come free at `ready`.
     fn answer(&mut self, place: Place, plan: &Plan, charge: &Charge, ready: u64) -> Verdict {
         let verdict = match self.policy {
@@ -220,7 +240,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     /// Creates a table over `sets`, in `unit`. `hasher` hashes the keys and is seeded with a
     /// secret.
     pub const fn over(sets: M, unit: Unit, hasher: S) -> Self {
-        let counters = Counters { unplaced: 0, unplaced_admitted: 0, reclaimed: 0 };
+        let counters = Counters { unplaced: 0, unplaced_admitted: 0, reclaimed: 0, lost: 0 };
         let overflow = Overflow { policy: OnFull::Deny, counters, shared: [0; WORDS] };
         Self { sets, unit, grace: 0, hasher, overflow }
     }

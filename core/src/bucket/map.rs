@@ -1,6 +1,7 @@
 //! Buckets for any number of exact keys.
 
 mod bucket;
+mod limit;
 mod room;
 mod sweep;
 
@@ -9,6 +10,7 @@ use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
+pub use self::limit::MapLimit;
 pub use self::sweep::{BucketPass, BucketSweep};
 
 use self::bucket::{Base, Bucket, Change};
@@ -349,7 +351,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
 
     /// Returns the counts of events since the buckets were made.
     pub fn counters(&self) -> Counters {
-        self.overflow.counters()
+        self.overflow.counters(self.unit.scale())
     }
 
     /// Checks a key, whether its bucket was found or not. Also returns where the bucket's count of
@@ -455,14 +457,14 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         self.rooms.take().ok_or(earliest)
     }
 
-    fn edit<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64, u64) -> Option<u64>)
+    /// Applies `f` to the time of the key's bucket and to the count of what was given back. `None` if
+    /// there is no bucket with a time.
+    fn edit<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64, u64) -> Option<u64>) -> Option<Change>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if let Some(bucket) = self.map.get(key, guard) {
-            bucket.edit(f);
-        }
+        self.map.get(key, guard)?.edit(f)
     }
 
     /// Returns the key's word among those that keys without a bucket share.

@@ -12,6 +12,7 @@
 //! `BucketTable` and `BucketMap` need native 64-bit atomics and are absent where the target has
 //! none. Everything else is there on every target.
 
+mod all;
 #[cfg(feature = "alloc")]
 mod boxed;
 mod decision;
@@ -26,6 +27,7 @@ mod place;
 mod plan;
 mod portion;
 mod quota;
+mod seat;
 mod unit;
 mod verdict;
 
@@ -36,10 +38,11 @@ mod set;
 #[cfg(target_has_atomic = "64")]
 mod table;
 
+pub use all::{AllDecision, AllOutcome, Limit, MAX_LIMITS, check_all, check_all_into};
 pub use decision::Decision;
-pub use local::{LocalBucketTable, LocalSet, LocalSweep};
+pub use local::{LocalBucketTable, LocalLimit, LocalSet, LocalSweep};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
-pub use map::{BucketMap, BucketPass, BucketSweep};
+pub use map::{BucketMap, BucketPass, BucketSweep, MapLimit};
 pub use on_full::{Counters, OnFull};
 pub use place::Place;
 pub use plan::{Keep, Plan};
@@ -47,7 +50,7 @@ pub use quota::{Quota, QuotaError};
 #[cfg(target_has_atomic = "64")]
 pub use set::Set;
 #[cfg(target_has_atomic = "64")]
-pub use table::{BucketTable, TableSweep};
+pub use table::{BucketTable, TableLimit, TableSweep};
 pub use unit::Unit;
 pub use verdict::Outcome;
 

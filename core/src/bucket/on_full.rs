@@ -35,6 +35,9 @@ pub struct Counters {
     pub unplaced_admitted: u64,
     /// Buckets that an insertion gave up to make room, because they equalled fresh ones.
     pub reclaimed: u64,
+    /// What roll-backs of [`check_all`](super::check_all) could not give back, in nanoseconds of the
+    /// buckets' time: at most what flowed in meanwhile.
+    pub lost: u64,
 }
 
 /// How many words the keys without a slot share.

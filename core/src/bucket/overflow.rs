@@ -8,6 +8,7 @@ use super::gcra::Charge;
 use super::on_full::{Counters, OnFull, WORDS};
 use super::place::Place;
 use super::set::Drained;
+use super::unit::Scale;
 use super::verdict::{Outcome, Verdict};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -18,6 +19,8 @@ pub(super) struct Overflow {
     unplaced: CachePadded<AtomicU64>,
     unplaced_admitted: AtomicU64,
     reclaimed: AtomicU64,
+    /// In units.
+    lost: AtomicU64,
     /// Bucket times, as in a slot, that are never given up.
     shared: CachePadded<[AtomicU64; WORDS]>,
 }
@@ -30,6 +33,7 @@ impl Overflow {
             unplaced: CachePadded::new(AtomicU64::new(0)),
             unplaced_admitted: AtomicU64::new(0),
             reclaimed: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             shared: CachePadded::new([const { AtomicU64::new(0) }; WORDS]),
         }
     }
@@ -41,16 +45,18 @@ impl Overflow {
             unplaced: CachePadded::new(AtomicU64::new(0)),
             unplaced_admitted: AtomicU64::new(0),
             reclaimed: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             shared: CachePadded::new(core::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
 
-    pub(super) fn counters(&self) -> Counters {
+    pub(super) fn counters(&self, scale: Scale) -> Counters {
         // Relaxed, all: counts, on which nothing depends.
         Counters {
             unplaced: self.unplaced.load(Ordering::Relaxed),
             unplaced_admitted: self.unplaced_admitted.load(Ordering::Relaxed),
             reclaimed: self.reclaimed.load(Ordering::Relaxed),
+            lost: scale.nanos(self.lost.load(Ordering::Relaxed)),
         }
     }
 
@@ -58,6 +64,14 @@ impl Overflow {
         if buckets > 0 {
             // Relaxed: a count.
             self.reclaimed.fetch_add(buckets as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts what a roll-back could not give back.
+    pub(super) fn count_lost(&self, units: u64) {
+        if units > 0 {
+            // Relaxed: a count.
+            self.lost.fetch_add(units, Ordering::Relaxed);
         }
     }
 
@@ -102,6 +116,15 @@ impl Overflow {
             // This happens only at the end of time.
             OnFull::Deny | OnFull::Admit => Verdict::denied(0, charge),
             OnFull::Shared => self.answer(place, plan, charge, u64::MAX),
+        }
+    }
+
+    /// The address of the word that the key shares with others while it has no bucket; 0 if there is
+    /// none.
+    pub(super) fn shared(&self, place: Place) -> usize {
+        match self.policy {
+            OnFull::Deny | OnFull::Admit => 0,
+            OnFull::Shared => core::ptr::from_ref(self.word(place.fingerprint)).addr(),
         }
     }
 

@@ -34,6 +34,11 @@ impl Place {
         (u64::from(self.spread).wrapping_mul(sets as u64) >> 32) as usize
     }
 
+    /// What tells the key from others of a table of so many sets.
+    pub(super) fn key(self, sets: usize) -> u64 {
+        (self.set(sets) as u64) << 32 | u64::from(self.fingerprint)
+    }
+
     /// Returns the line of the set in which the key is looked for first. The hash's bit of the
     /// value 64, a line's size, chooses it, so that one instruction finds the address.
     #[inline]

@@ -257,6 +257,7 @@ impl Plan {
 
     /// Makes the charge as [`charge`](Self::charge) does, but only to ask: a cost of zero has an
     /// answer, too.
+    #[inline(always)]
     pub(super) const fn inquiry(&self, cost: u64, now: u64) -> Option<Charge> {
         match cost {
             0 if self.window > 0 => Some(Charge::new(self.window, 0, now)),

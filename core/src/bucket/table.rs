@@ -1,12 +1,14 @@
 //! The shared table: a bucket per key in fixed memory.
 
 mod burst;
+mod limit;
 mod sweep;
 
 use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 use core::time::Duration;
 
+pub use self::limit::TableLimit;
 pub use self::sweep::TableSweep;
 
 use super::gcra::{self, Charge};
@@ -14,6 +16,7 @@ use super::on_full::{Counters, OnFull};
 use super::overflow::Overflow;
 use super::place::Place;
 use super::plan::{self, Keep};
+use super::seat::Seat;
 use super::set::{Inserted, Line, Set};
 use super::unit::Scale;
 use super::verdict::Verdict;
@@ -317,7 +320,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
 
     /// What has happened on the way to answers since the table was made.
     pub fn counters(&self) -> Counters {
-        self.overflow.counters()
+        self.overflow.counters(self.unit.scale())
     }
 
     /// Checks the key's bucket if it is found at first sight, as nearly all are.
@@ -348,11 +351,18 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     #[inline(never)]
     fn decide(&self, place: Place, plan: &Plan, cost: u64, now: Instant) -> Verdict {
         let now = self.scale(plan).units(now.as_nanos());
-        let Some(charge) = plan.charge(cost, now) else {
-            return Verdict::foreseen(plan.inquiry(cost, now), self.time(place));
-        };
+        match plan.charge(cost, now) {
+            Some(charge) => self.charge(place, plan, &charge).0,
+            None => Verdict::foreseen(plan.inquiry(cost, now), self.time(place)),
+        }
+    }
+
+    /// Charges the key's bucket wherever it stands, and makes one if there is none. Says where; in no
+    /// seat if it is the policy that answers.
+    fn charge(&self, place: Place, plan: &Plan, charge: &Charge) -> (Verdict, Seat) {
+        let now = charge.now();
         let Some(set) = self.set(place) else {
-            return self.overflow.answer(place, plan, &charge, u64::MAX);
+            return (self.overflow.answer(place, plan, charge, u64::MAX), Seat::NONE);
         };
         let change = match set.update(place, |time| charge.on(time)) {
             Some(change) => change,
@@ -371,19 +381,20 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
                 match inserted {
                     Inserted::Done(change) => change,
                     Inserted::Refused => {
-                        return self.overflow.refuse(place, plan, &charge);
+                        return (self.overflow.refuse(place, plan, charge), Seat::NONE);
                     }
                     Inserted::Full { earliest } => {
                         let ready = earliest.saturating_add(self.grace);
-                        return self.overflow.answer(place, plan, &charge, ready);
+                        return (self.overflow.answer(place, plan, charge, ready), Seat::NONE);
                     }
                 }
             }
         };
-        match change.after {
+        let verdict = match change.after {
             Some(time) => Verdict::admitted(time, charge.cost()),
-            None => Verdict::denied(change.before, &charge),
-        }
+            None => Verdict::denied(change.before, charge),
+        };
+        (verdict, change.seat)
     }
 
     /// The time of the key's bucket; what it would start with if there is none.

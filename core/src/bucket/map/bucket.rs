@@ -215,8 +215,8 @@ impl Bucket {
     }
 
     /// Replaces the time by what `f` makes of it and of the count of what was given back, if `f`
-    /// makes anything. Does nothing to a bucket that has no time.
-    pub(super) fn edit(&self, f: impl Fn(u64, u64) -> Option<u64>) {
+    /// makes anything. Returns `None` if the bucket has no time.
+    pub(super) fn edit(&self, f: impl Fn(u64, u64) -> Option<u64>) -> Option<Change> {
         loop {
             // Acquire: pairs with the exchange below. The gross read next is no older than the
             // gross that the last refund used.
@@ -225,11 +225,11 @@ impl Bucket {
             // the last charge used; an exchange of the count needs nothing for that.
             let gross = self.gross.load(Ordering::Acquire);
             if !is_time(gross) {
-                return;
+                return None;
             }
             let before = time(gross, returned);
             let Some(after) = f(before, returned) else {
-                return;
+                return Some(Change { before, after: None, returned });
             };
             let (word, from, to) = if after < before {
                 (&self.returned, returned, returned.wrapping_add((before - after) << 1))
@@ -242,7 +242,7 @@ impl Bucket {
             };
             // Release: pairs with the loads of this word. Relaxed: it is loaded anew.
             if word.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed).is_ok() {
-                return;
+                return Some(Change { before, after: Some(after), returned });
             }
         }
     }

@@ -73,7 +73,7 @@ impl Set {
                 // Release: whoever sees the slot live sees its fingerprint.
                 let time = after.unwrap_or(before);
                 if self.state(slot).swap(state, state.live(time), Ordering::Release) {
-                    return Inserted::Done(Change { before, after });
+                    return Inserted::Done(Change { before, after, seat: state.seat(slot) });
                 }
                 // Somebody charged it first, or found us too slow and closed it.
                 claim = None;

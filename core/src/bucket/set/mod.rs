@@ -54,6 +54,7 @@
 
 mod insert;
 mod reclaim;
+mod seat;
 mod update;
 mod words;
 
@@ -63,6 +64,7 @@ pub(super) use words::SLOTS;
 
 use self::words::{Control, ControlWord, State, StateWord};
 use super::place::Place;
+use super::seat::Seat;
 use crate::sync::{AtomicU32, Ordering, prefetch};
 
 const LINES: usize = 2;
@@ -109,6 +111,8 @@ pub(super) struct Change {
     pub(super) before: u64,
     /// `None` if nothing was written.
     pub(super) after: Option<u64>,
+    /// Where the bucket stands.
+    pub(super) seat: Seat,
 }
 
 impl Set {

@@ -15,14 +15,15 @@ impl Set {
         f: impl Fn(u64) -> Option<u64>,
     ) -> Option<Change> {
         let first = place.line();
-        let lines = [&self.lines[first], &self.lines[(first + 1) % LINES]];
-        lines.into_iter().find_map(|line| {
-            (0..LINE)
+        [first, (first + 1) % LINES].into_iter().find_map(|at| {
+            let line = &self.lines[at];
+            let change = (0..LINE)
                 // Relaxed: a hint, verified under the state.
                 .filter(|&index| {
                     line.fingerprints[index].load(Ordering::Relaxed) == place.fingerprint
                 })
-                .find_map(|index| line.update(index, place.fingerprint, &f))
+                .find_map(|index| line.update(index, place.fingerprint, &f))?;
+            Some(Change { seat: change.seat.in_line(at), ..change })
         })
     }
 
@@ -42,7 +43,8 @@ impl Set {
             match state.phase() {
                 Phase::Live => {
                     let (line, index) = (slot / LINE, slot % LINE);
-                    return self.lines[line].update(index, fingerprint, f);
+                    let change = self.lines[line].update(index, fingerprint, f)?;
+                    return Some(Change { seat: change.seat.in_line(line), ..change });
                 }
                 Phase::Claimed => {
                     // Acquire: pairs with the publishing exchange. A bit seen here is this tenure's,
@@ -56,12 +58,13 @@ impl Set {
                     }
                     let before = fresh.settle();
                     let Some(time) = f(before) else {
-                        return Some(Change { before, after: None });
+                        return Some(Change { before, after: None, seat: state.seat(slot) });
                     };
                     // Release: whoever sees the slot live, by us or by a later charge, sees its
                     // fingerprint, which the control word has shown to us.
                     if self.state(slot).swap(state, state.live(time), Ordering::Release) {
-                        return Some(Change { before, after: Some(time) });
+                        let seat = state.seat(slot);
+                        return Some(Change { before, after: Some(time), seat });
                     }
                 }
                 Phase::Closed | Phase::Vacant => return None,
@@ -85,7 +88,8 @@ impl Line {
         self.update(matching(&self.fingerprints, fingerprint)?, fingerprint, &f)
     }
 
-    /// Applies `f` to the bucket in a slot, if it is live and the key's.
+    /// Applies `f` to the bucket in a slot, if it is live and the key's. The seat of the change is that
+    /// within the line.
     #[inline(always)]
     fn update(
         &self,
@@ -111,7 +115,8 @@ impl Line {
                 Some(time) => {
                     // Relaxed: it publishes nothing, and hands on what the first charge released.
                     if self.states[index].swap(state, state.at(time), Ordering::Relaxed) {
-                        return Some(Change { before, after: Some(time) });
+                        let seat = state.seat(index);
+                        return Some(Change { before, after: Some(time), seat });
                     }
                 }
                 None => {
@@ -119,7 +124,7 @@ impl Line {
                     // another's time.
                     // Relaxed: ordered by the Acquire load of the fingerprint.
                     if self.states[index].load(Ordering::Relaxed) == state {
-                        return Some(Change { before, after: None });
+                        return Some(Change { before, after: None, seat: state.seat(index) });
                     }
                 }
             }

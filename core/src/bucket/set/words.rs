@@ -25,6 +25,14 @@ pub(super) enum Phase {
 }
 
 impl State {
+    pub(super) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    pub(super) const fn word(self) -> u64 {
+        self.0
+    }
+
     pub(super) const fn time(self) -> u64 {
         self.0 >> 4
     }
@@ -36,6 +44,12 @@ impl State {
             2 => Phase::Live,
             _ => Phase::Closed,
         }
+    }
+
+    /// Which of the slot's tenures this is, modulo four.
+    #[inline]
+    pub(super) const fn version(self) -> u8 {
+        (self.0 >> 2 & 0b11) as u8
     }
 
     #[inline]

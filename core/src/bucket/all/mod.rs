@@ -1,0 +1,212 @@
+//! Several limits at once: all charge, or none does.
+//!
+//! # Algorithm
+//!
+//! A call looks at every bucket first, and is denied without a write unless all would admit. Then it
+//! charges them one after another, in one order for all calls: first the keys that have no bucket
+//! yet, for which there may be no room, then by the address of the bucket's word. Where a charge fails
+//! all the same, because another call came between, the charges made so far are rolled back.
+//!
+//! A roll-back is a refund: it goes to the very word that was charged, and gives back what the rule
+//! of [refunds](super::gcra::Refund) allows at a time read then. To put the former word back, even if
+//! the word is as the charge has left it, is not safe. Burst 10, a unit of time a unit of cost: A is
+//! charged 5 at 0, and D 5 at 4, which leaves 10. A is refunded 1 at 4, and T is charged 1 at 5, which
+//! leaves 10 again. With 5 put back for D, another 10 are admitted at 5: 11 at once, with T's.
+//!
+//! So a roll-back loses what flowed in between the `now` of the charge and itself, never more, and
+//! the table counts it ([`Counters::lost`](super::Counters::lost)).
+//!
+//! # One bucket twice
+//!
+//! Two limits of one call may share a bucket: the same key under two plans, or two keys that share a
+//! word. They count as one charge of the sum against the smallest window. The look adds their costs,
+//! and the charges run from the largest window to the smallest, so that the last one sees the sum.
+
+mod decision;
+mod limit;
+
+pub use self::decision::{AllDecision, AllOutcome};
+pub use self::limit::Limit;
+
+pub(super) use self::limit::{Bucket, Charged, Look, Steps};
+
+use super::decision::Decision;
+use super::verdict::{Outcome, Verdict};
+
+/// The most limits in one call.
+pub const MAX_LIMITS: usize = 16;
+
+/// Charges all of `limits`, or none: the request is admitted only if each of them admits it.
+///
+/// Each limit is a key, its plan, a cost and the time of the call, on a table or a map:
+/// [`BucketTable::limit`](crate::BucketTable::limit), [`BucketMap::limit`](crate::BucketMap::limit),
+/// [`LocalBucketTable::limit`](crate::LocalBucketTable::limit). Limits of different structures are
+/// passed as `&dyn Limit`. The order of the array does not matter.
+///
+/// A request that is denied at the look, which is nearly every denied one, writes nothing. One that
+/// is [contended](AllOutcome::Contended), because another call charged a bucket between the look and
+/// the charge, or that finds no room for a new key, has its charges rolled back. Meanwhile others see
+/// them. What cannot be given back is what flowed in during the call, and is
+/// [counted](super::Counters::lost). A place of a [shaping](super::Quota::shape) quota, whose bucket
+/// is a queue, is given back only while it is the last one.
+///
+/// Never admits more than single checks of the same costs would. Lock-free. Allocates what the single
+/// checks would allocate.
+///
+/// ```
+/// use tidegate_core::bucket::check_all;
+/// use tidegate_core::{BucketTable, Instant, ManualClock, Quota, SeededState};
+///
+/// let (second, day) = (Quota::per_second(10)?, Quota::per_day(1_000)?);
+/// let seconds = BucketTable::boxed(second, 1_000, SeededState::new(1))?;
+/// let days = BucketTable::boxed(day, 1_000, SeededState::new(2))?;
+/// let (second, day) = (seconds.plan(second)?, days.plan(day)?);
+/// let (clock, now) = (ManualClock::new(), Instant::ORIGIN);
+///
+/// let ask = |cost| {
+///     check_all(&[
+///         seconds.limit("alice", &second, cost, now, &clock),
+///         days.limit("alice", &day, cost, now, &clock),
+///     ])
+/// };
+/// assert!(ask(8).is_admitted());
+/// let denied = ask(3);
+/// assert_eq!(denied.denied_by(), Some(0));
+/// // The day's limit has paid nothing for it.
+/// assert_eq!(days.peek("alice", &day, now).remaining(), 992);
+/// # Ok::<(), tidegate_core::QuotaError>(())
+/// ```
+///
+/// # Panics
+///
+/// If there are more than 16 limits (with a constant, that is an error of the compiler), or a plan was
+/// compiled for another unit than its table's: programming errors.
+#[inline]
+pub fn check_all<L: Limit, const N: usize>(limits: &[L; N]) -> AllDecision<N> {
+    const { assert!(N <= MAX_LIMITS, "at most 16 limits in one call") };
+    // Filled in place: what is built elsewhere and moved is read back from the store buffer.
+    let (mut looks, mut order, mut charged) = ([Look::NONE; N], [0; N], [NOTHING; N]);
+    for (look, limit) in looks.iter_mut().zip(limits) {
+        limit.look(look);
+    }
+    let outcome = decide(limits, &looks, &mut order, &mut charged);
+    let mut all = AllDecision { decisions: [Decision::CLOSED; N], outcome };
+    for ((decision, charged), limit) in all.decisions.iter_mut().zip(&charged).zip(limits) {
+        limit.decision(charged, decision);
+    }
+    all
+}
+
+/// Charges all of `limits`, or none, as [`check_all`] does, for a number of limits that is known only
+/// at run time. Puts each limit's own decision into `decisions`.
+///
+/// # Panics
+///
+/// If there are more than 16 limits, or the slices differ in length, and as [`check_all`] does.
+pub fn check_all_into<L: Limit>(limits: &[L], decisions: &mut [Decision]) -> AllOutcome {
+    assert!(limits.len() <= MAX_LIMITS, "at most 16 limits in one call");
+    assert_eq!(limits.len(), decisions.len(), "one decision for each limit");
+    let (mut looks, mut order, mut charged) =
+        ([Look::NONE; MAX_LIMITS], [0; MAX_LIMITS], [NOTHING; MAX_LIMITS]);
+    let looks = &mut looks[..limits.len()];
+    let (order, charged) = (&mut order[..limits.len()], &mut charged[..limits.len()]);
+    for (look, limit) in looks.iter_mut().zip(limits) {
+        limit.look(look);
+    }
+    let outcome = decide(limits, looks, order, charged);
+    for ((decision, charged), limit) in decisions.iter_mut().zip(charged).zip(limits) {
+        limit.decision(charged, decision);
+    }
+    outcome
+}
+
+const NOTHING: Charged = Charged::nothing(Verdict::never(0));
+
+#[inline(always)]
+fn decide<L: Limit>(
+    limits: &[L],
+    looks: &[Look],
+    order: &mut [u8],
+    charged: &mut [Charged],
+) -> AllOutcome {
+    // By insertion, for there are few.
+    let (mut is_shared, mut is_admitted) = (false, true);
+    for (at, look) in looks.iter().enumerate() {
+        is_admitted &= look.is_admitted();
+        let mut place = at;
+        while place > 0 && looks[usize::from(order[place - 1])].address() >= look.address() {
+            is_shared |= looks[usize::from(order[place - 1])].address() == look.address();
+            order[place] = order[place - 1];
+            place -= 1;
+        }
+        order[place] = at as u8;
+    }
+    if is_shared || !is_admitted {
+        let outcome = foresee(limits, looks, order, charged);
+        if outcome != AllOutcome::Admitted {
+            return outcome;
+        }
+    }
+    for (done, &at) in order.iter().enumerate() {
+        let (limit, look) = (&limits[usize::from(at)], &looks[usize::from(at)]);
+        let Some(charge) = look.charge() else {
+            charged[usize::from(at)] = Charged::nothing(look.alone());
+            continue;
+        };
+        let answer = &mut charged[usize::from(at)];
+        limit.charge(look, charge, answer);
+        let verdict = answer.verdict;
+        if verdict.outcome() != Outcome::Admitted {
+            roll_back(limits, looks, order, done, charged);
+            return match verdict.outcome() {
+                Outcome::Never => AllOutcome::Never { by: at },
+                // There is no room for a new key, and there will be none at once.
+                _ if verdict.is_unplaced() => AllOutcome::Denied { by: at },
+                _ => AllOutcome::Contended { by: at },
+            };
+        }
+    }
+    AllOutcome::Admitted
+}
+
+/// Says what each limit would answer, together with those of the call that share its bucket, and puts
+/// the limits in the order in which they are charged.
+#[cold]
+#[inline(never)]
+fn foresee<L: Limit>(
+    limits: &[L],
+    looks: &[Look],
+    order: &mut [u8],
+    charged: &mut [Charged],
+) -> AllOutcome {
+    order.sort_unstable_by_key(|&at| looks[usize::from(at)].rank());
+    for (look, charged) in looks.iter().zip(&mut *charged) {
+        *charged = Charged::nothing(look.together(looks));
+    }
+    AllOutcome::of(limits.iter().zip(charged).map(|(limit, charged)| {
+        let mut decision = Decision::CLOSED;
+        limit.decision(charged, &mut decision);
+        decision
+    }))
+}
+
+/// Takes back what was charged to the first `done` limits of the order, the last one first. What they
+/// answer, and what those answer that were not charged, is what the look said.
+#[cold]
+#[inline(never)]
+fn roll_back<L: Limit>(
+    limits: &[L],
+    looks: &[Look],
+    order: &[u8],
+    done: usize,
+    charged: &mut [Charged],
+) {
+    for at in order[..done].iter().rev().map(|&at| usize::from(at)) {
+        if let Some(charge) = looks[at].charge() {
+            limits[at].roll_back(charge, &charged[at]);
+        }
+    }
+    for at in order[..done].iter().chain(&order[done + 1..]).map(|&at| usize::from(at)) {
+        charged[at] = Charged::nothing(looks[at].together(looks));
+    }
+}

@@ -1,0 +1,130 @@
+//! One limit of several, on a map.
+
+use alloc::borrow::ToOwned;
+use core::borrow::Borrow;
+use core::cell::Cell;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+use super::super::all::{Bucket as Identity, Charged, Look, Steps};
+use super::super::gcra::{Charge, Refund};
+use super::super::seat::{Found, Seat};
+use super::bucket::Bucket;
+use super::{BucketMap, Decision, Plan};
+use crate::reclaim::Guard;
+use crate::time::{Clock, Instant};
+
+/// A key's bucket in a [`BucketMap`], with a plan, a cost and a time: one of the limits of a
+/// [`check_all`](crate::bucket::check_all). Made by [`BucketMap::limit`].
+#[must_use = "a limit charges nothing by itself"]
+pub struct MapLimit<'a, K: Send + 'static, Q: ?Sized, S, C: ?Sized> {
+    buckets: &'a BucketMap<K, S>,
+    hash: usize,
+    key: &'a Q,
+    plan: &'a Plan,
+    cost: u64,
+    now: Instant,
+    clock: &'a C,
+    guard: &'a Guard,
+    found: Cell<Option<&'a Bucket>>,
+}
+
+impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
+    /// Makes one of several limits, as [`BucketTable::limit`](crate::BucketTable::limit) does.
+    ///
+    /// # Panics
+    ///
+    /// If `plan` was compiled for another unit, or `guard` is of another domain: programming errors.
+    #[inline]
+    pub fn limit<'a, Q, C>(
+        &'a self,
+        key: &'a Q,
+        plan: &'a Plan,
+        cost: u64,
+        now: Instant,
+        clock: &'a C,
+        guard: &'a Guard,
+    ) -> MapLimit<'a, K, Q, S, C>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        C: Clock + ?Sized,
+    {
+        self.map.admit(guard);
+        self.scale(plan);
+        let (hash, found) = (self.map.hash(key), Cell::new(None));
+        MapLimit { buckets: self, hash, key, plan, cost, now, clock, guard, found }
+    }
+}
+
+impl<K, Q, S, C> Steps for MapLimit<'_, K, Q, S, C>
+where
+    K: Hash + Eq + Send + Borrow<Q> + 'static,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    S: BuildHasher,
+    C: Clock + ?Sized,
+{
+    fn look(&self, look: &mut Look) {
+        let Self { buckets, hash, key, plan, cost, now, guard, .. } = *self;
+        let units = buckets.unit.scale().units(now.as_nanos());
+        let asked = plan.inquiry(cost, units);
+        let fresh = || buckets.overflow.fresh(buckets.place(key));
+        let found = buckets.map.find(hash, key, guard).map(|entry| &entry.value);
+        let live = found.and_then(|found| Some((found, found.time(&buckets.base, fresh)?)));
+        self.found.set(live.map(|(found, _)| found));
+        let (bucket, time) = match live {
+            Some((found, time)) => (Identity::at(core::ptr::from_ref(found).addr()), time),
+            None => {
+                let shared = buckets.overflow.shared(buckets.place(key));
+                let map = core::ptr::from_ref(buckets).addr();
+                (Identity::fresh(map, shared, hash as u64), fresh().guess())
+            }
+        };
+        *look = Look { bucket, asked, time, window: plan.window(), found: Found::NONE };
+    }
+
+    fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {
+        let Self { buckets, hash, key, plan, cost, guard, .. } = *self;
+        let found = self.found.get();
+        let (verdict, given_back) =
+            buckets.decide(hash, key, found, plan, cost, charge.now(), guard);
+        *charged = Charged { verdict, given_back, seat: Seat::NONE };
+    }
+
+    #[cold]
+    fn roll_back(&self, charge: &Charge, charged: &Charged) {
+        let Self { buckets, key, plan, guard, .. } = *self;
+        let Charged { verdict, given_back: then, .. } = *charged;
+        if verdict.charged() == 0 {
+            return;
+        }
+        let now = buckets.unit.scale().units(self.clock.now().as_nanos());
+        let refund = Refund::of(charge, now, verdict.time(), plan.terms().is_shaped());
+        let lost = if verdict.is_unplaced() {
+            buckets.overflow.fresh(buckets.place(key)).roll_back(&refund)
+        } else {
+            // The key's next bucket, if this one was given up: the counts say that nothing is to be
+            // given back to it.
+            let change = buckets.edit(key, guard, |time, returned| {
+                refund.on(time, Some(Bucket::since(returned, then)))
+            });
+            change.map_or(refund.units, |change| refund.lost(change.before, change.after))
+        };
+        buckets.overflow.count_lost(lost);
+    }
+
+    fn decision(&self, charged: &Charged, decision: &mut Decision) {
+        decision.set(self.plan, self.now, charged.verdict, charged.given_back);
+    }
+}
+
+impl<K: Send + 'static, Q: ?Sized, S, C: ?Sized> fmt::Debug for MapLimit<'_, K, Q, S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plan, cost, now, .. } = self;
+        f.debug_struct("MapLimit")
+            .field("plan", plan)
+            .field("cost", cost)
+            .field("now", now)
+            .finish_non_exhaustive()
+    }
+}

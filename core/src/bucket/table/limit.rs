@@ -1,0 +1,140 @@
+//! One limit of several, on a table.
+
+use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
+
+use super::super::all::{Bucket, Charged, Look, Steps};
+use super::super::gcra::{Charge, Refund};
+use super::super::seat::{Found, Seat};
+use super::super::verdict::Verdict;
+use super::{BucketTable, Decision, Place, Plan, Set};
+use crate::time::{Clock, Instant};
+
+/// A key's bucket in a [`BucketTable`], with a plan, a cost and a time: one of the limits of a
+/// [`check_all`](crate::bucket::check_all). Made by [`BucketTable::limit`].
+#[derive(Debug)]
+#[must_use = "a limit charges nothing by itself"]
+pub struct TableLimit<'a, M, S, C: ?Sized> {
+    table: &'a BucketTable<M, S>,
+    place: Place,
+    plan: &'a Plan,
+    cost: u64,
+    now: Instant,
+    clock: &'a C,
+}
+
+impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
+    /// Makes one of several limits: `cost` cells of the key's bucket under `plan`, at the time `now`.
+    /// Charges nothing: [`check_all`](crate::bucket::check_all) does.
+    ///
+    /// `clock` is the one that `now` comes from. It is read only where a charge must be rolled back.
+    ///
+    /// # Panics
+    ///
+    /// If `plan` was compiled for another unit: a programming error.
+    #[inline(always)]
+    pub fn limit<'a, K: Hash + ?Sized, C: Clock + ?Sized>(
+        &'a self,
+        key: &K,
+        plan: &'a Plan,
+        cost: u64,
+        now: Instant,
+        clock: &'a C,
+    ) -> TableLimit<'a, M, S, C> {
+        self.scale(plan);
+        TableLimit { table: self, place: Place::of(key, &self.hasher), plan, cost, now, clock }
+    }
+
+    /// The key's bucket, if that is live, as it was when `asked` was seen to be admitted or not.
+    #[inline(always)]
+    fn found(&self, place: Place, asked: Option<Charge>) -> Option<(&Set, Found)> {
+        let set = self.set(place)?;
+        loop {
+            let found = set.find_live(place)?;
+            // A charge verifies what it was seen to be admitted by.
+            let is_admitted = asked.is_some_and(|charge| charge.on(found.time()).is_some());
+            if is_admitted || set.is_unchanged(&found) {
+                return Some((set, found));
+            }
+        }
+    }
+
+    /// What bucket the key would get, and with which time.
+    #[cold]
+    #[inline(never)]
+    fn fresh(&self, place: Place) -> (Bucket, u64) {
+        let (shared, key) = (self.overflow.shared(place), place.key(self.sets.len()));
+        let bucket = Bucket::fresh(core::ptr::from_ref(self).addr(), shared, key);
+        (bucket, self.overflow.fresh(place).guess())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn charge_anywhere(&self, place: Place, plan: &Plan, charge: &Charge) -> (Verdict, Seat) {
+        self.charge(place, plan, charge)
+    }
+}
+
+impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
+    for TableLimit<'_, M, S, C>
+{
+    #[inline(always)]
+    fn look(&self, look: &mut Look) {
+        let Self { table, place, plan, cost, now, .. } = *self;
+        let units = table.unit.scale().units(now.as_nanos());
+        look.asked = plan.inquiry(cost, units);
+        look.window = plan.window();
+        match table.found(place, look.asked) {
+            Some((set, found)) => {
+                look.bucket = Bucket::at(set.address(&found));
+                look.time = found.time();
+                look.found = found;
+            }
+            None => {
+                (look.bucket, look.time) = table.fresh(place);
+                look.found = Found::NONE;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn charge(&self, look: &Look, charge: &Charge, charged: &mut Charged) {
+        let Self { table, place, plan, .. } = *self;
+        charged.given_back = 0;
+        if look.found.is_some()
+            && let Some(time) = charge.on(look.time)
+            && let Some(seat) = table.set(place).and_then(|set| set.charge(&look.found, time))
+        {
+            charged.verdict = Verdict::admitted(time, charge.cost());
+            charged.seat = seat;
+        } else {
+            (charged.verdict, charged.seat) = table.charge_anywhere(place, plan, charge);
+        }
+    }
+
+    #[cold]
+    fn roll_back(&self, charge: &Charge, charged: &Charged) {
+        let Self { table, place, plan, .. } = *self;
+        if charged.verdict.charged() == 0 {
+            return;
+        }
+        let now = table.unit.scale().units(self.clock.now().as_nanos());
+        let is_shaped = plan.terms().is_shaped();
+        let refund = Refund::of(charge, now, charged.verdict.time(), is_shaped);
+        let lost = if charged.seat == Seat::NONE {
+            table.overflow.fresh(place).roll_back(&refund)
+        } else {
+            let on = |time| refund.on(time, None);
+            let set = table.set(place);
+            // Without a bucket in the seat: it was given up, so the charge has flowed in.
+            let change = set.and_then(|set| set.revise(charged.seat, place.fingerprint, on));
+            change.map_or(refund.units, |change| refund.lost(change.before, change.after))
+        };
+        table.overflow.count_lost(lost);
+    }
+
+    #[inline(always)]
+    fn decision(&self, charged: &Charged, decision: &mut Decision) {
+        decision.set(self.plan, self.now, charged.verdict, 0);
+    }
+}
