@@ -10,8 +10,9 @@
 //! Sweepers run with a clock far ahead of the chargers', so that buckets are given up while they
 //! are being charged.
 //!
-//! From `l22` to `l30` it is the buckets of a map.
+//! From `l22` to `l30` it is the buckets of a map, from `l40` on several limits at once.
 
+mod all;
 mod map;
 
 use std::collections::BTreeMap;
@@ -252,6 +253,109 @@ pub const MODELS: &[Model] = &[
         preemptions: 4,
         run: closed_slot_is_left_to_the_next_sweep,
         outcomes: both(&["1 visible", "2 visible"]),
+    },
+    Model {
+        name: "l40_two_calls_name_two_buckets_in_opposite_order",
+        preemptions: 3,
+        run: all::two_calls_name_two_buckets_in_opposite_order,
+        outcomes: both(&["admitted contended", "admitted denied", "contended admitted"])
+            .only_in_rmw(&["denied admitted"]),
+    },
+    Model {
+        name: "l41_call_races_single_checks",
+        preemptions: 3,
+        run: all::call_races_single_checks,
+        outcomes: both(&[
+            "admitted, denied denied",
+            "contended, charged charged",
+            "contended, denied charged",
+        ])
+        .only_in_rmw(&["denied, charged charged"]),
+    },
+    Model {
+        name: "l42_bucket_looks_as_the_charge_left_it",
+        preemptions: 2,
+        run: all::bucket_looks_as_the_charge_left_it,
+        outcomes: both(&[
+            "admitted, owes 5, lost 0",
+            "contended, owes 1, lost 0",
+            "contended, owes 1, lost 1",
+            "contended, owes 2, lost 1",
+        ])
+        .only_in_rmw(&["denied, owes 1, lost 0"]),
+    },
+    Model {
+        name: "l43_bucket_is_given_up_before_the_roll_back",
+        preemptions: 2,
+        run: all::bucket_is_given_up_before_the_roll_back,
+        outcomes: both(&[
+            "admitted, 2, owes 2",
+            "admitted, 3, owes 3",
+            "contended, 2, owes 2",
+            "denied, 2, owes 2",
+        ])
+        .only_in_plain(&[
+            "admitted, full, owes 0",
+            "admitted, full, owes 1",
+            "contended, 3, owes 2",
+            "contended, full, owes 0",
+        ]),
+    },
+    Model {
+        name: "l44_bucket_is_named_twice",
+        preemptions: 3,
+        run: all::bucket_is_named_twice,
+        outcomes: both(&["admitted, 1 single", "contended, 1 single"])
+            .only_in_rmw(&["denied, 1 single"]),
+    },
+    Model {
+        name: "l45_second_of_two_new_keys_finds_no_slot",
+        preemptions: 2,
+        run: all::second_of_two_new_keys_finds_no_slot,
+        outcomes: both(&["1", "2", "full"]),
+    },
+    Model {
+        name: "l46_two_keys_share_an_overflow_word",
+        preemptions: 2,
+        run: all::two_keys_share_an_overflow_word,
+        outcomes: both(&["1", "3"]),
+    },
+    Model {
+        name: "l47_charge_after_a_look_races_reclaim",
+        preemptions: 3,
+        run: all::charge_after_a_look_races_reclaim,
+        outcomes: both(&["1 1", "1 full", "2 1", "full 1"]),
+    },
+    Model {
+        name: "l48_denied_call_looks_during_reclaim",
+        preemptions: 3,
+        run: all::denied_call_looks_during_reclaim,
+        outcomes: both(&["0", "50"]),
+    },
+    Model {
+        name: "l49_time_passes_before_the_roll_back",
+        preemptions: 3,
+        run: all::time_passes_before_the_roll_back,
+        outcomes: both(&["admitted, lost 0", "contended, lost 3"]).only_in_rmw(&["denied, lost 0"]),
+    },
+    Model {
+        name: "l50_call_on_a_map_races_single_checks",
+        preemptions: 2,
+        run: all::call_on_a_map_races_single_checks,
+        outcomes: both(&["admitted, denied", "contended, charged"])
+            .only_in_rmw(&["denied, charged"]),
+    },
+    Model {
+        name: "l51_bucket_of_a_map_is_given_up_before_the_roll_back",
+        preemptions: 2,
+        run: all::bucket_of_a_map_is_given_up_before_the_roll_back,
+        outcomes: both(&[
+            "admitted, 20, owes 20",
+            "admitted, 30, owes 30",
+            "contended, 20, owes 20",
+        ])
+        .only_in_rmw(&["denied, 20, owes 20"])
+        .only_in_plain(&["contended, 30, owes 20"]),
     },
 ];
 

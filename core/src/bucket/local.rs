@@ -207,6 +207,11 @@ impl Overflow {
         }
     }
 
+    /// Counts one admission less: it was rolled back.
+    fn uncount_admitted(&mut self) {
+        self.counters.unplaced_admitted = self.counters.unplaced_admitted.wrapping_sub(1);
+    }
+
     /// Puts the time of the key's shared word back.
     fn restore(&mut self, place: Place, before: u64) {
         self.shared[place.fingerprint as usize % WORDS] = before;

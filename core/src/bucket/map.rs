@@ -204,7 +204,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         let units = self.scale(plan).units(now.as_nanos());
         let hash = self.map.hash(key);
         let bucket = self.map.find(hash, key, guard).map(|entry| &entry.value);
-        let (verdict, returned) = self.decide(hash, key, bucket, plan, cost, units, guard);
+        let (verdict, returned, _) = self.decide(hash, key, bucket, plan, cost, units, guard);
         Decision::new(plan, now, verdict, returned)
     }
 
@@ -233,7 +233,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
                 if let Some((&(key, plan, cost), decision)) = found.next() {
                     let units = self.scale(plan).units(now.as_nanos());
                     let bucket = entry.map(|entry| &entry.value);
-                    let (verdict, returned) =
+                    let (verdict, returned, _) =
                         self.decide(hash, key, bucket, plan, cost, units, guard);
                     decision.set(plan, now, verdict, returned);
                 }
@@ -355,32 +355,32 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     }
 
     /// Checks a key, whether its bucket was found or not. Also returns where the bucket's count of
-    /// what was given back stood.
+    /// what was given back stood, and the bucket that answered, if one did.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "what a check is about, and nothing else")]
-    fn decide<Q>(
-        &self,
+    fn decide<'g, Q>(
+        &'g self,
         hash: usize,
         key: &Q,
-        bucket: Option<&Bucket>,
+        bucket: Option<&'g Bucket>,
         plan: &Plan,
         cost: u64,
         units: u64,
-        guard: &Guard,
-    ) -> (Verdict, u64)
+        guard: &'g Guard,
+    ) -> (Verdict, u64, Option<&'g Bucket>)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let Some(charge) = plan.charge(cost, units) else {
             let time = self.time(key, bucket);
-            return (Verdict::foreseen(plan.inquiry(cost, units), time), 0);
+            return (Verdict::foreseen(plan.inquiry(cost, units), time), 0, bucket);
         };
         // A closure, because the key is hashed again only for a bucket that was published a moment
         // ago.
         let fresh = || self.overflow.fresh(self.place(key));
         match bucket.and_then(|bucket| bucket.charge(&self.base, fresh, |time| charge.on(time))) {
-            Some(change) => verdict(change, &charge),
+            Some(change) => verdict(change, &charge, bucket),
             None => self.first(hash, key, plan, charge, guard),
         }
     }
@@ -395,14 +395,14 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     /// Charges a key for the first time: it has no bucket, or a dead one.
     #[cold]
     #[inline(never)]
-    fn first<Q>(
-        &self,
+    fn first<'g, Q>(
+        &'g self,
         hash: usize,
         key: &Q,
         plan: &Plan,
         charge: Charge,
-        guard: &Guard,
-    ) -> (Verdict, u64)
+        guard: &'g Guard,
+    ) -> (Verdict, u64, Option<&'g Bucket>)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -412,17 +412,18 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         let on = |time| charge.on(time);
         loop {
             if on(fresh.guess()).is_none() {
-                return (self.overflow.refuse(place, plan, &charge), 0);
+                return (self.overflow.refuse(place, plan, &charge), 0, None);
             }
             let room = match self.take_room(charge.now(), guard) {
                 Ok(room) => room,
                 Err(earliest) => {
                     let ready = earliest.saturating_add(self.grace);
-                    return (self.overflow.answer(place, plan, &charge, ready), 0);
+                    return (self.overflow.answer(place, plan, &charge, ready), 0, None);
                 }
             };
-            let accept =
-                |bucket: Option<&Bucket>, _: &mut Bucket| bucket?.charge(&self.base, || fresh, on);
+            let accept = |bucket: Option<&'g Bucket>, _: &mut Bucket| {
+                Some((bucket?.charge(&self.base, || fresh, on)?, bucket))
+            };
             let new = Bucket::new(&self.base);
             let change = match self.map.upsert(hash, key.to_owned(), new, guard, accept) {
                 Ok(Upserted::Inserted(entry, replaced)) => {
@@ -430,19 +431,20 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
                     if replaced.is_none() {
                         room.keep();
                     }
-                    entry.value.charge_first(&self.base, fresh, on)
+                    let change = entry.value.charge_first(&self.base, fresh, on);
+                    change.map(|change| (change, Some(&entry.value)))
                 }
                 Ok(Upserted::Kept(change, _)) => Some(change),
                 Err(_) => {
                     let pause = self.unit.scale().at_least(PAUSE);
                     let ready = charge.now().saturating_add(pause);
-                    return (self.overflow.answer(place, plan, &charge, ready), 0);
+                    return (self.overflow.answer(place, plan, &charge, ready), 0, None);
                 }
             };
             // Without a change, the bucket was given up meanwhile: by a clock that is far ahead, or
             // because the base was raised.
-            if let Some(change) = change {
-                return verdict(change, &charge);
+            if let Some((change, bucket)) = change {
+                return verdict(change, &charge, bucket);
             }
         }
     }
@@ -457,14 +459,16 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         self.rooms.take().ok_or(earliest)
     }
 
-    /// Applies `f` to the time of the key's bucket and to the count of what was given back. `None` if
-    /// there is no bucket with a time.
-    fn edit<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64, u64) -> Option<u64>) -> Option<Change>
+    /// Applies `f` to the time of the key's bucket and to the count of what was given back, if there
+    /// is a bucket with a time.
+    fn edit<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64, u64) -> Option<u64>)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.map.get(key, guard)?.edit(f)
+        if let Some(bucket) = self.map.get(key, guard) {
+            bucket.edit(f);
+        }
     }
 
     /// Returns the key's word among those that keys without a bucket share.
@@ -479,10 +483,14 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
 }
 
 #[inline]
-fn verdict(change: Change, charge: &Charge) -> (Verdict, u64) {
+fn verdict<'g>(
+    change: Change,
+    charge: &Charge,
+    bucket: Option<&'g Bucket>,
+) -> (Verdict, u64, Option<&'g Bucket>) {
     let verdict = match change.after {
         Some(time) => Verdict::admitted(time, charge.cost()),
         None => Verdict::denied(change.before, charge),
     };
-    (verdict, change.returned)
+    (verdict, change.returned, bucket)
 }

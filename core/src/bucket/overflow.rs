@@ -67,6 +67,12 @@ impl Overflow {
         }
     }
 
+    /// Counts one admission less: it was rolled back.
+    pub(super) fn uncount_admitted(&self) {
+        // Relaxed: a count.
+        self.unplaced_admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Counts what a roll-back could not give back.
     pub(super) fn count_lost(&self, units: u64) {
         if units > 0 {

@@ -57,6 +57,9 @@ impl<L: Steps + ?Sized> Steps for &L {
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     pub(in crate::bucket) bucket: Bucket,
+    /// Of a key that has no bucket yet: the address of the word that it shares with others until it
+    /// has one, or 0 if there is no such word.
+    pub(in crate::bucket) fresh: Option<usize>,
     /// What is asked for; `None` if no bucket could ever admit it.
     pub(in crate::bucket) asked: Option<Charge>,
     /// The bucket's time, or that with which it would start.
@@ -71,30 +74,33 @@ pub struct Look {
 #[derive(Clone, Copy, Debug)]
 pub struct Charged {
     pub(in crate::bucket) verdict: Verdict,
-    /// Where the bucket's count of what was given back stood.
-    pub(in crate::bucket) given_back: u64,
+    /// What the bucket held besides: on a map, where its count of what was given back stood; on a
+    /// table of one owner, its time before the charge.
+    pub(in crate::bucket) before: u64,
     /// Where the bucket stands that a table has charged.
     pub(in crate::bucket) seat: Seat,
+    /// The address of the bucket that a map has charged; 0 if there is none.
+    pub(in crate::bucket) word: usize,
 }
 
 impl Charged {
     /// A verdict by which nothing is charged.
     #[inline]
-    pub(super) const fn nothing(verdict: Verdict) -> Self {
-        Self { verdict, given_back: 0, seat: Seat::NONE }
+    pub(in crate::bucket) const fn nothing(verdict: Verdict) -> Self {
+        Self { verdict, before: 0, seat: Seat::NONE, word: 0 }
     }
 }
 
 impl Look {
     /// Before the look.
-    pub(super) const NONE: Self =
-        Self { bucket: Bucket::at(0), asked: None, time: 0, window: 0, found: Found::NONE };
-
-    /// The address of the bucket's word; 0 if there is none yet.
-    #[inline]
-    pub(super) const fn address(&self) -> usize {
-        self.bucket.address
-    }
+    pub(super) const NONE: Self = Self {
+        bucket: Bucket { structure: 0, key: 0 },
+        fresh: None,
+        asked: None,
+        time: 0,
+        window: 0,
+        found: Found::NONE,
+    };
 
     /// Whether the limit by itself would admit the request.
     #[inline]
@@ -116,12 +122,15 @@ impl Look {
         Verdict::foreseen(self.asked, self.time)
     }
 
-    /// The order in which limits are charged: keys without a bucket first, then by the address of the
-    /// word; on one word from the largest window to the smallest.
-    #[inline]
-    pub(super) fn rank(&self) -> (usize, usize, usize, Reverse<u64>) {
-        let (address, table, shared) = self.bucket.word();
-        (address, table, shared, Reverse(self.window))
+    /// The order in which limits are charged: keys without a bucket first, then by the structure and
+    /// the key; on one word from the largest window to the smallest. A bucket that one of the `looks`
+    /// has not found counts as none, because the next look may have found it given up, or made.
+    pub(super) fn rank(&self, looks: &[Self]) -> (bool, usize, u64, Reverse<u64>) {
+        let Bucket { structure, key } = self.bucket;
+        let fresh = looks.iter().filter(|look| look.bucket == self.bucket);
+        let fresh = fresh.filter_map(|look| look.fresh).next();
+        let word = fresh.map_or(key, |shared| shared as u64);
+        (fresh.is_none(), structure, word, Reverse(self.window))
     }
 
     /// What the limit would answer, together with those among `looks` that share its bucket: a charge
@@ -140,35 +149,11 @@ impl Look {
     }
 }
 
-/// Which bucket a limit is about. Two that are equal are one bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which bucket a limit is about, whether the key has it already or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::bucket) struct Bucket {
-    /// The address of the bucket's word; 0 if there is none yet.
-    address: usize,
-    /// Of a key without a bucket: the address of its table or map.
-    table: usize,
-    /// Of a key without a bucket: the address of the word that it shares with others while it has
-    /// none.
-    shared: usize,
-    /// Of a key without a bucket: what tells it from others of the table or map.
-    key: u64,
-}
-
-impl Bucket {
-    /// The bucket whose word is at `address`.
-    #[inline]
-    pub(in crate::bucket) const fn at(address: usize) -> Self {
-        Self { address, table: 0, shared: 0, key: 0 }
-    }
-
-    /// The bucket that the key `key` would get in the `table`.
-    pub(in crate::bucket) const fn fresh(table: usize, shared: usize, key: u64) -> Self {
-        Self { address: 0, table, shared, key }
-    }
-
-    /// The words that a charge may go to: of different buckets only if these have none yet.
-    #[inline]
-    pub(super) const fn word(&self) -> (usize, usize, usize) {
-        (self.address, self.table, self.shared)
-    }
+    /// The address of the table or map.
+    pub(in crate::bucket) structure: usize,
+    /// What tells the key from others there: on a table its set and fingerprint, on a map its hash.
+    pub(in crate::bucket) key: u64,
 }

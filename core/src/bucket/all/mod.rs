@@ -130,18 +130,18 @@ fn decide<L: Limit>(
     charged: &mut [Charged],
 ) -> AllOutcome {
     // By insertion, for there are few.
-    let (mut is_shared, mut is_admitted) = (false, true);
+    let mut is_plain = true;
     for (at, look) in looks.iter().enumerate() {
-        is_admitted &= look.is_admitted();
+        is_plain &= look.fresh.is_none() && look.is_admitted();
         let mut place = at;
-        while place > 0 && looks[usize::from(order[place - 1])].address() >= look.address() {
-            is_shared |= looks[usize::from(order[place - 1])].address() == look.address();
+        while place > 0 && looks[usize::from(order[place - 1])].bucket >= look.bucket {
+            is_plain &= looks[usize::from(order[place - 1])].bucket != look.bucket;
             order[place] = order[place - 1];
             place -= 1;
         }
         order[place] = at as u8;
     }
-    if is_shared || !is_admitted {
+    if !is_plain {
         let outcome = foresee(limits, looks, order, charged);
         if outcome != AllOutcome::Admitted {
             return outcome;
@@ -179,7 +179,7 @@ fn foresee<L: Limit>(
     order: &mut [u8],
     charged: &mut [Charged],
 ) -> AllOutcome {
-    order.sort_unstable_by_key(|&at| looks[usize::from(at)].rank());
+    order.sort_unstable_by_key(|&at| looks[usize::from(at)].rank(looks));
     for (look, charged) in looks.iter().zip(&mut *charged) {
         *charged = Charged::nothing(look.together(looks));
     }

@@ -1,12 +1,12 @@
 //! One limit of several, on a table of one owner.
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::hash::{BuildHasher, Hash};
 use core::ops::{Deref, DerefMut};
 
 use super::super::all::{Bucket, Charged, Look, Steps};
 use super::super::gcra::Charge;
-use super::super::seat::{Found, Seat};
+use super::super::seat::Found;
 use super::{Decision, LocalBucketTable, LocalSet, Place, Plan};
 use crate::time::Instant;
 
@@ -20,15 +20,6 @@ pub struct LocalLimit<'a, M, S> {
     plan: &'a Plan,
     cost: u64,
     now: Instant,
-    /// What the bucket, or the shared word, held before the last charge.
-    before: Cell<Option<(Word, u64)>>,
-}
-
-/// Which word was charged.
-#[derive(Clone, Copy, Debug)]
-enum Word {
-    Slot,
-    Shared,
 }
 
 impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<M, S> {
@@ -78,7 +69,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
             table.scale(plan);
             Place::of(key, &table.hasher)
         };
-        LocalLimit { table, place, plan, cost, now, before: Cell::new(None) }
+        LocalLimit { table, place, plan, cost, now }
     }
 }
 
@@ -89,37 +80,43 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> Steps for LocalLi
         let units = table.unit.scale().units(now.as_nanos());
         let asked = plan.inquiry(cost, units);
         let time = table.time(place);
-        let (address, key) = (core::ptr::from_ref(self.table).addr(), place.key(table.sets.len()));
-        let bucket = match table.set(place).and_then(|set| set.find(place)) {
-            Some(word) => Bucket::at(core::ptr::from_mut(word).addr()),
-            None => Bucket::fresh(address, table.overflow.shared(place), key),
+        let (structure, key) =
+            (core::ptr::from_ref(self.table).addr(), place.key(table.sets.len()));
+        let is_found = table.set(place).and_then(|set| set.find(place)).is_some();
+        *look = Look {
+            bucket: Bucket { structure, key },
+            fresh: (!is_found).then(|| table.overflow.shared(place)),
+            asked,
+            time,
+            window: plan.window(),
+            found: Found::NONE,
         };
-        *look = Look { bucket, asked, time, window: plan.window(), found: Found::NONE };
     }
 
     fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {
         let Self { place, plan, cost, .. } = *self;
         let mut table = self.table.borrow_mut();
-        let slot = table.time(place);
-        let shared = table.overflow.fresh(place.fingerprint);
+        let (slot, shared) = (table.time(place), table.overflow.fresh(place.fingerprint));
         let verdict = table.decide(place, plan, cost, charge.now());
-        self.before.set((verdict.charged() > 0).then_some(match verdict.is_unplaced() {
-            true => (Word::Shared, shared),
-            false => (Word::Slot, slot),
-        }));
-        *charged = Charged { verdict, given_back: 0, seat: Seat::NONE };
+        let before = if verdict.is_unplaced() { shared } else { slot };
+        *charged = Charged { before, ..Charged::nothing(verdict) };
     }
 
-    fn roll_back(&self, _: &Charge, _: &Charged) {
+    fn roll_back(&self, charge: &Charge, charged: &Charged) {
+        let Self { place, .. } = *self;
         let mut table = self.table.borrow_mut();
-        match self.before.take() {
-            None => {}
-            Some((Word::Slot, before)) => {
-                if let Some(time) = table.set(self.place).and_then(|set| set.find(self.place)) {
-                    *time = before;
-                }
-            }
-            Some((Word::Shared, before)) => table.overflow.restore(self.place, before),
+        let verdict = charged.verdict;
+        if verdict.is_unplaced() {
+            table.overflow.uncount_admitted();
+        }
+        if verdict.charged() == 0 {
+            return;
+        }
+        if verdict.is_unplaced() {
+            table.overflow.restore(place, charged.before);
+        } else if let Some(time) = table.set(place).and_then(|set| set.find(place)) {
+            // Full, where it was: as on a shared table the key keeps its slot until a sweep.
+            *time = charged.before.max(charge.now());
         }
     }
 

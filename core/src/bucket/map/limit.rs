@@ -26,7 +26,8 @@ pub struct MapLimit<'a, K: Send + 'static, Q: ?Sized, S, C: ?Sized> {
     now: Instant,
     clock: &'a C,
     guard: &'a Guard,
-    found: Cell<Option<&'a Bucket>>,
+    /// The bucket that was found, and then the one that was charged.
+    bucket: Cell<Option<&'a Bucket>>,
 }
 
 impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
@@ -52,8 +53,8 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     {
         self.map.admit(guard);
         self.scale(plan);
-        let (hash, found) = (self.map.hash(key), Cell::new(None));
-        MapLimit { buckets: self, hash, key, plan, cost, now, clock, guard, found }
+        let (hash, bucket) = (self.map.hash(key), Cell::new(None));
+        MapLimit { buckets: self, hash, key, plan, cost, now, clock, guard, bucket }
     }
 }
 
@@ -71,30 +72,33 @@ where
         let fresh = || buckets.overflow.fresh(buckets.place(key));
         let found = buckets.map.find(hash, key, guard).map(|entry| &entry.value);
         let live = found.and_then(|found| Some((found, found.time(&buckets.base, fresh)?)));
-        self.found.set(live.map(|(found, _)| found));
-        let (bucket, time) = match live {
-            Some((found, time)) => (Identity::at(core::ptr::from_ref(found).addr()), time),
-            None => {
-                let shared = buckets.overflow.shared(buckets.place(key));
-                let map = core::ptr::from_ref(buckets).addr();
-                (Identity::fresh(map, shared, hash as u64), fresh().guess())
-            }
+        self.bucket.set(live.map(|(found, _)| found));
+        let (fresh, time) = match live {
+            Some((_, time)) => (None, time),
+            None => (Some(buckets.overflow.shared(buckets.place(key))), fresh().guess()),
         };
-        *look = Look { bucket, asked, time, window: plan.window(), found: Found::NONE };
+        let structure = core::ptr::from_ref(buckets).addr();
+        let bucket = Identity { structure, key: hash as u64 };
+        *look = Look { bucket, fresh, asked, time, window: plan.window(), found: Found::NONE };
     }
 
     fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {
         let Self { buckets, hash, key, plan, cost, guard, .. } = *self;
-        let found = self.found.get();
-        let (verdict, given_back) =
+        let found = self.bucket.get();
+        let (verdict, before, bucket) =
             buckets.decide(hash, key, found, plan, cost, charge.now(), guard);
-        *charged = Charged { verdict, given_back, seat: Seat::NONE };
+        self.bucket.set(bucket);
+        let word = bucket.map_or(0, |bucket| core::ptr::from_ref(bucket).addr());
+        *charged = Charged { verdict, before, seat: Seat::NONE, word };
     }
 
     #[cold]
     fn roll_back(&self, charge: &Charge, charged: &Charged) {
-        let Self { buckets, key, plan, guard, .. } = *self;
-        let Charged { verdict, given_back: then, .. } = *charged;
+        let Self { buckets, key, plan, .. } = *self;
+        let Charged { verdict, before: then, word, .. } = *charged;
+        if verdict.is_unplaced() {
+            buckets.overflow.uncount_admitted();
+        }
         if verdict.charged() == 0 {
             return;
         }
@@ -103,18 +107,21 @@ where
         let lost = if verdict.is_unplaced() {
             buckets.overflow.fresh(buckets.place(key)).roll_back(&refund)
         } else {
-            // The key's next bucket, if this one was given up: the counts say that nothing is to be
-            // given back to it.
-            let change = buckets.edit(key, guard, |time, returned| {
-                refund.on(time, Some(Bucket::since(returned, then)))
+            // Another bucket if this limit is in the call twice, and the first one was given up
+            // between its charges.
+            let bucket = self.bucket.get();
+            let bucket = bucket.filter(|&bucket| core::ptr::from_ref(bucket).addr() == word);
+            let change = bucket.and_then(|bucket| {
+                bucket.edit(|time, returned| refund.on(time, Some(Bucket::since(returned, then))))
             });
-            change.map_or(refund.units, |change| refund.lost(change.before, change.after))
+            // Without one the bucket was given up, and what it owed is forgotten.
+            change.map_or(0, |change| refund.lost(change.before, change.after))
         };
         buckets.overflow.count_lost(lost);
     }
 
     fn decision(&self, charged: &Charged, decision: &mut Decision) {
-        decision.set(self.plan, self.now, charged.verdict, charged.given_back);
+        decision.set(self.plan, self.now, charged.verdict, charged.before);
     }
 }
 

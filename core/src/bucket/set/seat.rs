@@ -72,7 +72,7 @@ impl Set {
         self.state(slot).swap(state, state.live(time), Ordering::Relaxed).then(|| state.seat(slot))
     }
 
-    /// Applies `f` to the time of the bucket at `seat`, if that tenure lasts and is the key's.
+    /// Applies `f` to the time of the bucket at `seat`. `None` if that tenure is over.
     pub(in crate::bucket) fn revise(
         &self,
         seat: Seat,
@@ -94,12 +94,6 @@ impl Set {
                 return Some(Change { before, after, seat });
             }
         }
-    }
-
-    /// The address of a bucket's state word.
-    #[inline(always)]
-    pub(in crate::bucket) fn address(&self, found: &Found) -> usize {
-        core::ptr::from_ref(self.state(found.slot.into())).addr()
     }
 }
 

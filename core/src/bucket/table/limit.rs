@@ -45,27 +45,25 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         TableLimit { table: self, place: Place::of(key, &self.hasher), plan, cost, now, clock }
     }
 
-    /// The key's bucket, if that is live, as it was when `asked` was seen to be admitted or not.
+    /// The key's bucket, if that is live.
     #[inline(always)]
-    fn found(&self, place: Place, asked: Option<Charge>) -> Option<(&Set, Found)> {
+    fn found(&self, place: Place) -> Option<Found> {
         let set = self.set(place)?;
         loop {
             let found = set.find_live(place)?;
-            // A charge verifies what it was seen to be admitted by.
-            let is_admitted = asked.is_some_and(|charge| charge.on(found.time()).is_some());
-            if is_admitted || set.is_unchanged(&found) {
-                return Some((set, found));
+            // Also where the charge would be admitted and verifies it: another limit may deny the call.
+            if set.is_unchanged(&found) {
+                return Some(found);
             }
         }
     }
 
-    /// What bucket the key would get, and with which time.
+    /// Which word a key without a bucket shares with others, and the time of the bucket that it would
+    /// get.
     #[cold]
     #[inline(never)]
-    fn fresh(&self, place: Place) -> (Bucket, u64) {
-        let (shared, key) = (self.overflow.shared(place), place.key(self.sets.len()));
-        let bucket = Bucket::fresh(core::ptr::from_ref(self).addr(), shared, key);
-        (bucket, self.overflow.fresh(place).guess())
+    fn fresh(&self, place: Place) -> (usize, u64) {
+        (self.overflow.shared(place), self.overflow.fresh(place).guess())
     }
 
     #[cold]
@@ -82,17 +80,18 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
     fn look(&self, look: &mut Look) {
         let Self { table, place, plan, cost, now, .. } = *self;
         let units = table.unit.scale().units(now.as_nanos());
+        let (structure, key) = (core::ptr::from_ref(table).addr(), place.key(table.sets.len()));
+        look.bucket = Bucket { structure, key };
         look.asked = plan.inquiry(cost, units);
         look.window = plan.window();
-        match table.found(place, look.asked) {
-            Some((set, found)) => {
-                look.bucket = Bucket::at(set.address(&found));
+        match table.found(place) {
+            Some(found) => {
                 look.time = found.time();
                 look.found = found;
             }
             None => {
-                (look.bucket, look.time) = table.fresh(place);
-                look.found = Found::NONE;
+                let (shared, time) = table.fresh(place);
+                (look.fresh, look.time) = (Some(shared), time);
             }
         }
     }
@@ -100,7 +99,6 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
     #[inline(always)]
     fn charge(&self, look: &Look, charge: &Charge, charged: &mut Charged) {
         let Self { table, place, plan, .. } = *self;
-        charged.given_back = 0;
         if look.found.is_some()
             && let Some(time) = charge.on(look.time)
             && let Some(seat) = table.set(place).and_then(|set| set.charge(&look.found, time))
@@ -115,6 +113,9 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
     #[cold]
     fn roll_back(&self, charge: &Charge, charged: &Charged) {
         let Self { table, place, plan, .. } = *self;
+        if charged.verdict.is_unplaced() {
+            table.overflow.uncount_admitted();
+        }
         if charged.verdict.charged() == 0 {
             return;
         }
@@ -126,9 +127,9 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
         } else {
             let on = |time| refund.on(time, None);
             let set = table.set(place);
-            // Without a bucket in the seat: it was given up, so the charge has flowed in.
             let change = set.and_then(|set| set.revise(charged.seat, place.fingerprint, on));
-            change.map_or(refund.units, |change| refund.lost(change.before, change.after))
+            // Without one the bucket was given up, and what it owed is forgotten.
+            change.map_or(0, |change| refund.lost(change.before, change.after))
         };
         table.overflow.count_lost(lost);
     }
