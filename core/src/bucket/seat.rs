@@ -18,17 +18,19 @@ impl Seat {
 /// A live bucket of a table, as it was found: its slot, and all of its state word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    pub(super) slot: u8,
+    pub(super) line: u8,
+    /// The slot in the line.
+    pub(super) index: u8,
     pub(super) word: u64,
 }
 
 impl Found {
     /// None was found.
-    pub(super) const NONE: Self = Self { slot: u8::MAX, word: 0 };
+    pub(super) const NONE: Self = Self { line: u8::MAX, index: u8::MAX, word: 0 };
 
     /// Whether any was found.
     #[inline(always)]
     pub(super) const fn is_some(&self) -> bool {
-        self.slot != u8::MAX
+        self.line != u8::MAX
     }
 }

@@ -19,10 +19,16 @@ impl<L: Steps + ?Sized> Limit for L {}
 
 /// The steps of a call with several limits, on one of them.
 pub trait Steps {
-    /// Looks at the bucket. Charges nothing.
-    fn look(&self, look: &mut Look);
+    /// What is asked for; `None` if no bucket could ever admit it.
+    fn asked(&self) -> Option<Charge>;
 
-    /// Charges what a look has asked for, if the bucket admits it.
+    /// The plan's window.
+    fn window(&self) -> u64;
+
+    /// Looks at the bucket. Charges nothing. Returns whether it would admit what is asked for.
+    fn look(&self, look: &mut Look) -> bool;
+
+    /// Charges `charge`, which is what is asked for and not nothing, if the bucket admits it.
     fn charge(&self, look: &Look, charge: &Charge, charged: &mut Charged);
 
     /// Takes a charge back, as far as is safe. Counts what is lost.
@@ -34,8 +40,17 @@ pub trait Steps {
 
 impl<L: Steps + ?Sized> Steps for &L {
     #[inline(always)]
-    fn look(&self, look: &mut Look) {
-        (**self).look(look);
+    fn asked(&self) -> Option<Charge> {
+        (**self).asked()
+    }
+
+    fn window(&self) -> u64 {
+        (**self).window()
+    }
+
+    #[inline(always)]
+    fn look(&self, look: &mut Look) -> bool {
+        (**self).look(look)
     }
 
     #[inline(always)]
@@ -60,12 +75,8 @@ pub struct Look {
     /// Of a key that has no bucket yet: the address of the word that it shares with others until it
     /// has one, or 0 if there is no such word.
     pub(in crate::bucket) fresh: Option<usize>,
-    /// What is asked for; `None` if no bucket could ever admit it.
-    pub(in crate::bucket) asked: Option<Charge>,
     /// The bucket's time, or that with which it would start.
     pub(in crate::bucket) time: u64,
-    /// The plan's window.
-    pub(in crate::bucket) window: u64,
     /// Where a table has found the bucket.
     pub(in crate::bucket) found: Found,
 }
@@ -93,59 +104,51 @@ impl Charged {
 
 impl Look {
     /// Before the look.
-    pub(super) const NONE: Self = Self {
-        bucket: Bucket { structure: 0, key: 0 },
-        fresh: None,
-        asked: None,
-        time: 0,
-        window: 0,
-        found: Found::NONE,
-    };
+    pub(super) const NONE: Self =
+        Self { bucket: Bucket { structure: 0, key: 0 }, fresh: None, time: 0, found: Found::NONE };
+}
 
-    /// Whether the limit by itself would admit the request.
-    #[inline]
-    pub(super) const fn is_admitted(&self) -> bool {
-        match &self.asked {
-            Some(charge) => charge.on(self.time).is_some(),
-            None => false,
-        }
-    }
+/// What is to be charged to a limit; `None` if the cost is zero, or no bucket could ever admit it.
+#[inline(always)]
+pub(super) fn charge_of(limit: &impl Steps) -> Option<Charge> {
+    limit.asked().filter(|charge| charge.cost() > 0)
+}
 
-    /// What is to be charged; `None` if the cost is zero, or no bucket could ever admit it.
-    #[inline]
-    pub(super) fn charge(&self) -> Option<&Charge> {
-        self.asked.as_ref().filter(|charge| charge.cost() > 0)
-    }
+/// The limits of a call, and what was found at each.
+pub(super) struct Call<'a, L> {
+    pub(super) limits: &'a [L],
+    pub(super) looks: &'a [Look],
+}
 
-    /// What the limit by itself would answer.
-    pub(super) const fn alone(&self) -> Verdict {
-        Verdict::foreseen(self.asked, self.time)
-    }
-
+impl<L: Steps> Call<'_, L> {
     /// The order in which limits are charged: keys without a bucket first, then by the structure and
-    /// the key; on one word from the largest window to the smallest. A bucket that one of the `looks`
-    /// has not found counts as none, because the next look may have found it given up, or made.
-    pub(super) fn rank(&self, looks: &[Self]) -> (bool, usize, u64, Reverse<u64>) {
-        let Bucket { structure, key } = self.bucket;
-        let fresh = looks.iter().filter(|look| look.bucket == self.bucket);
+    /// the key; on one word from the largest window to the smallest. A bucket that one of the looks has
+    /// not found counts as none, because the next look may have found it given up, or made.
+    pub(super) fn rank(&self, at: u8) -> (bool, usize, u64, Reverse<u64>) {
+        let at = usize::from(at);
+        let Bucket { structure, key } = self.looks[at].bucket;
+        let fresh = self.looks.iter().filter(|look| look.bucket == self.looks[at].bucket);
         let fresh = fresh.filter_map(|look| look.fresh).next();
         let word = fresh.map_or(key, |shared| shared as u64);
-        (fresh.is_none(), structure, word, Reverse(self.window))
+        (fresh.is_none(), structure, word, Reverse(self.limits[at].window()))
     }
 
-    /// What the limit would answer, together with those among `looks` that share its bucket: a charge
-    /// of the sum against the smallest window.
-    pub(super) fn together(&self, looks: &[Self]) -> Verdict {
-        let Some(own) = self.charge() else {
-            return self.alone();
+    /// What the limit would answer, together with those of the call that share its bucket: a charge of
+    /// the sum against the smallest window.
+    pub(super) fn together(&self, at: usize) -> Verdict {
+        let (limit, look) = (&self.limits[at], &self.looks[at]);
+        let Some(own) = charge_of(limit) else {
+            return Verdict::foreseen(limit.asked(), look.time);
         };
-        let shared = looks.iter().filter(|look| look.bucket == self.bucket);
-        let charges = shared.filter_map(|look| Some((look.charge()?.cost(), look.window)));
+        let all = self.limits.iter().zip(self.looks);
+        let shared = all.filter(|(_, other)| other.bucket == look.bucket);
+        let charges =
+            shared.filter_map(|(limit, _)| Some((charge_of(limit)?.cost(), limit.window())));
         let (cost, window) = charges.fold((0, u64::MAX), |(sum, smallest), (cost, window)| {
             (u64::saturating_add(sum, cost), smallest.min(window))
         });
         let charge = (cost <= window).then(|| Charge::new(window, cost, own.now()));
-        Verdict::foreseen(charge, self.time)
+        Verdict::foreseen(charge, look.time)
     }
 }
 

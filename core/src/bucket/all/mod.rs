@@ -30,6 +30,8 @@ pub use self::limit::Limit;
 
 pub(super) use self::limit::{Bucket, Charged, Look, Steps};
 
+use self::limit::{Call, charge_of};
+
 use super::decision::Decision;
 use super::verdict::{Outcome, Verdict};
 
@@ -84,12 +86,11 @@ pub const MAX_LIMITS: usize = 16;
 #[inline]
 pub fn check_all<L: Limit, const N: usize>(limits: &[L; N]) -> AllDecision<N> {
     const { assert!(N <= MAX_LIMITS, "at most 16 limits in one call") };
-    // Filled in place: what is built elsewhere and moved is read back from the store buffer.
-    let (mut looks, mut order, mut charged) = ([Look::NONE; N], [0; N], [NOTHING; N]);
-    for (look, limit) in looks.iter_mut().zip(limits) {
-        limit.look(look);
-    }
-    let outcome = decide(limits, &looks, &mut order, &mut charged);
+    // Each filled in place: what is built elsewhere and moved is read back from the store buffer.
+    let mut looks = [Look::NONE; N];
+    let mut order = [0; N];
+    let mut charged = [NOTHING; N];
+    let outcome = decide(limits, &mut looks, &mut order, &mut charged);
     let mut all = AllDecision { decisions: [Decision::CLOSED; N], outcome };
     for ((decision, charged), limit) in all.decisions.iter_mut().zip(&charged).zip(limits) {
         limit.decision(charged, decision);
@@ -106,13 +107,10 @@ pub fn check_all<L: Limit, const N: usize>(limits: &[L; N]) -> AllDecision<N> {
 pub fn check_all_into<L: Limit>(limits: &[L], decisions: &mut [Decision]) -> AllOutcome {
     assert!(limits.len() <= MAX_LIMITS, "at most 16 limits in one call");
     assert_eq!(limits.len(), decisions.len(), "one decision for each limit");
-    let (mut looks, mut order, mut charged) =
-        ([Look::NONE; MAX_LIMITS], [0; MAX_LIMITS], [NOTHING; MAX_LIMITS]);
-    let looks = &mut looks[..limits.len()];
-    let (order, charged) = (&mut order[..limits.len()], &mut charged[..limits.len()]);
-    for (look, limit) in looks.iter_mut().zip(limits) {
-        limit.look(look);
-    }
+    let (mut looks, mut order) = ([Look::NONE; MAX_LIMITS], [0; MAX_LIMITS]);
+    let (looks, order) = (&mut looks[..limits.len()], &mut order[..limits.len()]);
+    let mut charged = [NOTHING; MAX_LIMITS];
+    let charged = &mut charged[..limits.len()];
     let outcome = decide(limits, looks, order, charged);
     for ((decision, charged), limit) in decisions.iter_mut().zip(charged).zip(limits) {
         limit.decision(charged, decision);
@@ -125,39 +123,42 @@ const NOTHING: Charged = Charged::nothing(Verdict::never(0));
 #[inline(always)]
 fn decide<L: Limit>(
     limits: &[L],
-    looks: &[Look],
+    looks: &mut [Look],
     order: &mut [u8],
     charged: &mut [Charged],
 ) -> AllOutcome {
-    // By insertion, for there are few.
     let mut is_plain = true;
-    for (at, look) in looks.iter().enumerate() {
-        is_plain &= look.fresh.is_none() && look.is_admitted();
+    for (at, limit) in limits.iter().enumerate() {
+        is_plain &= limit.look(&mut looks[at]);
+        is_plain &= looks[at].fresh.is_none();
+        // By insertion, for there are few.
+        let bucket = looks[at].bucket;
         let mut place = at;
-        while place > 0 && looks[usize::from(order[place - 1])].bucket >= look.bucket {
-            is_plain &= looks[usize::from(order[place - 1])].bucket != look.bucket;
+        while place > 0 && looks[usize::from(order[place - 1])].bucket >= bucket {
+            is_plain &= looks[usize::from(order[place - 1])].bucket != bucket;
             order[place] = order[place - 1];
             place -= 1;
         }
         order[place] = at as u8;
     }
+    let call = Call { limits, looks };
     if !is_plain {
-        let outcome = foresee(limits, looks, order, charged);
+        let outcome = foresee(&call, order, charged);
         if outcome != AllOutcome::Admitted {
             return outcome;
         }
     }
     for (done, &at) in order.iter().enumerate() {
-        let (limit, look) = (&limits[usize::from(at)], &looks[usize::from(at)]);
-        let Some(charge) = look.charge() else {
-            charged[usize::from(at)] = Charged::nothing(look.alone());
+        let (limit, look) = (&limits[usize::from(at)], &call.looks[usize::from(at)]);
+        let answer = &mut charged[usize::from(at)];
+        let Some(charge) = charge_of(limit) else {
+            *answer = Charged::nothing(Verdict::foreseen(limit.asked(), look.time));
             continue;
         };
-        let answer = &mut charged[usize::from(at)];
-        limit.charge(look, charge, answer);
+        limit.charge(look, &charge, answer);
         let verdict = answer.verdict;
         if verdict.outcome() != Outcome::Admitted {
-            roll_back(limits, looks, order, done, charged);
+            roll_back(&call, order, done, charged);
             return match verdict.outcome() {
                 Outcome::Never => AllOutcome::Never { by: at },
                 // There is no room for a new key, and there will be none at once.
@@ -173,17 +174,12 @@ fn decide<L: Limit>(
 /// the limits in the order in which they are charged.
 #[cold]
 #[inline(never)]
-fn foresee<L: Limit>(
-    limits: &[L],
-    looks: &[Look],
-    order: &mut [u8],
-    charged: &mut [Charged],
-) -> AllOutcome {
-    order.sort_unstable_by_key(|&at| looks[usize::from(at)].rank(looks));
-    for (look, charged) in looks.iter().zip(&mut *charged) {
-        *charged = Charged::nothing(look.together(looks));
+fn foresee<L: Limit>(call: &Call<'_, L>, order: &mut [u8], charged: &mut [Charged]) -> AllOutcome {
+    order.sort_unstable_by_key(|&at| call.rank(at));
+    for (at, charged) in charged.iter_mut().enumerate() {
+        *charged = Charged::nothing(call.together(at));
     }
-    AllOutcome::of(limits.iter().zip(charged).map(|(limit, charged)| {
+    AllOutcome::of(call.limits.iter().zip(charged).map(|(limit, charged)| {
         let mut decision = Decision::CLOSED;
         limit.decision(charged, &mut decision);
         decision
@@ -194,19 +190,13 @@ fn foresee<L: Limit>(
 /// answer, and what those answer that were not charged, is what the look said.
 #[cold]
 #[inline(never)]
-fn roll_back<L: Limit>(
-    limits: &[L],
-    looks: &[Look],
-    order: &[u8],
-    done: usize,
-    charged: &mut [Charged],
-) {
+fn roll_back<L: Limit>(call: &Call<'_, L>, order: &[u8], done: usize, charged: &mut [Charged]) {
     for at in order[..done].iter().rev().map(|&at| usize::from(at)) {
-        if let Some(charge) = looks[at].charge() {
-            limits[at].roll_back(charge, &charged[at]);
+        if let Some(charge) = charge_of(&call.limits[at]) {
+            call.limits[at].roll_back(&charge, &charged[at]);
         }
     }
     for at in order[..done].iter().chain(&order[done + 1..]).map(|&at| usize::from(at)) {
-        charged[at] = Charged::nothing(looks[at].together(looks));
+        charged[at] = Charged::nothing(call.together(at));
     }
 }

@@ -19,6 +19,7 @@ pub struct LocalLimit<'a, M, S> {
     place: Place,
     plan: &'a Plan,
     cost: u64,
+    asked: Option<Charge>,
     now: Instant,
 }
 
@@ -64,21 +65,26 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         cost: u64,
         now: Instant,
     ) -> LocalLimit<'a, M, S> {
-        let place = {
+        let (place, units) = {
             let table = table.borrow();
-            table.scale(plan);
-            Place::of(key, &table.hasher)
+            (Place::of(key, &table.hasher), table.scale(plan).units(now.as_nanos()))
         };
-        LocalLimit { table, place, plan, cost, now }
+        LocalLimit { table, place, plan, cost, asked: plan.inquiry(cost, units), now }
     }
 }
 
 impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> Steps for LocalLimit<'_, M, S> {
-    fn look(&self, look: &mut Look) {
-        let Self { place, plan, cost, now, .. } = *self;
+    fn asked(&self) -> Option<Charge> {
+        self.asked
+    }
+
+    fn window(&self) -> u64 {
+        self.plan.window()
+    }
+
+    fn look(&self, look: &mut Look) -> bool {
+        let Self { place, .. } = *self;
         let mut table = self.table.borrow_mut();
-        let units = table.unit.scale().units(now.as_nanos());
-        let asked = plan.inquiry(cost, units);
         let time = table.time(place);
         let (structure, key) =
             (core::ptr::from_ref(self.table).addr(), place.key(table.sets.len()));
@@ -86,11 +92,10 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> Steps for LocalLi
         *look = Look {
             bucket: Bucket { structure, key },
             fresh: (!is_found).then(|| table.overflow.shared(place)),
-            asked,
             time,
-            window: plan.window(),
             found: Found::NONE,
         };
+        self.asked.is_some_and(|charge| charge.on(time).is_some())
     }
 
     fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {

@@ -23,6 +23,7 @@ pub struct MapLimit<'a, K: Send + 'static, Q: ?Sized, S, C: ?Sized> {
     key: &'a Q,
     plan: &'a Plan,
     cost: u64,
+    asked: Option<Charge>,
     now: Instant,
     clock: &'a C,
     guard: &'a Guard,
@@ -52,9 +53,9 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         C: Clock + ?Sized,
     {
         self.map.admit(guard);
-        self.scale(plan);
+        let asked = plan.inquiry(cost, self.scale(plan).units(now.as_nanos()));
         let (hash, bucket) = (self.map.hash(key), Cell::new(None));
-        MapLimit { buckets: self, hash, key, plan, cost, now, clock, guard, bucket }
+        MapLimit { buckets: self, hash, key, plan, cost, asked, now, clock, guard, bucket }
     }
 }
 
@@ -65,10 +66,16 @@ where
     S: BuildHasher,
     C: Clock + ?Sized,
 {
-    fn look(&self, look: &mut Look) {
-        let Self { buckets, hash, key, plan, cost, now, guard, .. } = *self;
-        let units = buckets.unit.scale().units(now.as_nanos());
-        let asked = plan.inquiry(cost, units);
+    fn asked(&self) -> Option<Charge> {
+        self.asked
+    }
+
+    fn window(&self) -> u64 {
+        self.plan.window()
+    }
+
+    fn look(&self, look: &mut Look) -> bool {
+        let Self { buckets, hash, key, guard, .. } = *self;
         let fresh = || buckets.overflow.fresh(buckets.place(key));
         let found = buckets.map.find(hash, key, guard).map(|entry| &entry.value);
         let live = found.and_then(|found| Some((found, found.time(&buckets.base, fresh)?)));
@@ -79,7 +86,8 @@ where
         };
         let structure = core::ptr::from_ref(buckets).addr();
         let bucket = Identity { structure, key: hash as u64 };
-        *look = Look { bucket, fresh, asked, time, window: plan.window(), found: Found::NONE };
+        *look = Look { bucket, fresh, time, found: Found::NONE };
+        self.asked.is_some_and(|charge| charge.on(time).is_some())
     }
 
     fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {

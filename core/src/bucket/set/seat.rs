@@ -4,7 +4,7 @@ use super::words::State;
 use super::{Change, LINE, LINES, Line, Set};
 use crate::bucket::place::Place;
 use crate::bucket::seat::{Found, Seat};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, matching};
 
 impl State {
     /// The seat of the bucket whose state this is.
@@ -36,40 +36,53 @@ impl Found {
 }
 
 impl Set {
-    /// Finds the key's live bucket, without the control word. `None` is a hint only: see
-    /// [`Set::insert`]. The time is one to charge by [`charge`](Self::charge), and one to answer by
-    /// if [`is_unchanged`](Self::is_unchanged) says so.
+    /// Finds the key's live bucket, if that is in the first slot of its line which bears its
+    /// fingerprint: where nearly all are found. `None` is a hint only.
     #[inline(always)]
+    pub(in crate::bucket) fn find_first(&self, place: Place) -> Option<Found> {
+        let at = place.line();
+        let index = matching(&self.lines[at].fingerprints, place.fingerprint)?;
+        self.find_at(at, index, place.fingerprint)
+    }
+
+    /// Finds the key's live bucket, wherever it stands. `None` is a hint only: see [`Set::insert`].
     pub(in crate::bucket) fn find_live(&self, place: Place) -> Option<Found> {
         let first = place.line();
         [first, (first + 1) % LINES].into_iter().find_map(|at| {
-            let line = &self.lines[at];
             // Not only the first of them: a slot that is vacant keeps its fingerprint.
             (0..LINE)
                 // Relaxed: a hint, verified under the state.
                 .filter(|&index| {
-                    line.fingerprints[index].load(Ordering::Relaxed) == place.fingerprint
+                    let fingerprint = self.lines[at].fingerprints[index].load(Ordering::Relaxed);
+                    fingerprint == place.fingerprint
                 })
-                .find_map(|index| {
-                    let state = line.live(index, place.fingerprint)?;
-                    Some(Found { slot: (at * LINE + index) as u8, word: state.word() })
-                })
+                .find_map(|index| self.find_at(at, index, place.fingerprint))
         })
     }
 
-    /// Whether a bucket is still as it was found.
+    /// The bucket in a slot, if it is live and the key's: a state by which to answer, also where a charge
+    /// would verify it, because another limit may deny the call.
     #[inline(always)]
-    pub(in crate::bucket) fn is_unchanged(&self, found: &Found) -> bool {
-        // Relaxed: ordered by the Acquire load of the fingerprint in `live`.
-        self.state(found.slot.into()).load(Ordering::Relaxed) == found.state()
+    fn find_at(&self, at: usize, index: usize, fingerprint: u32) -> Option<Found> {
+        let line = &self.lines[at];
+        loop {
+            let state = line.live(index, fingerprint)?;
+            // Not one key's state and another's fingerprint.
+            // Relaxed: ordered by the Acquire load of the fingerprint.
+            if line.states[index].load(Ordering::Relaxed) == state {
+                return Some(Found { line: at as u8, index: index as u8, word: state.word() });
+            }
+        }
     }
 
     /// Replaces the time of a bucket by `time`, if it is still as it was found. Returns its seat.
     #[inline(always)]
     pub(in crate::bucket) fn charge(&self, found: &Found, time: u64) -> Option<Seat> {
-        let (slot, state) = (found.slot.into(), found.state());
+        let (line, index) = (usize::from(found.line), usize::from(found.index));
+        let (word, state) = (self.lines.get(line)?.states.get(index)?, found.state());
         // Relaxed: as in `Line::update`, of which this is the second half.
-        self.state(slot).swap(state, state.live(time), Ordering::Relaxed).then(|| state.seat(slot))
+        let charged = word.swap(state, state.live(time), Ordering::Relaxed);
+        charged.then(|| state.seat(line * LINE + index))
     }
 
     /// Applies `f` to the time of the bucket at `seat`. `None` if that tenure is over.

@@ -5,9 +5,10 @@ use core::ops::Deref;
 
 use super::super::all::{Bucket, Charged, Look, Steps};
 use super::super::gcra::{Charge, Refund};
-use super::super::seat::{Found, Seat};
+use super::super::seat::Seat;
 use super::super::verdict::Verdict;
 use super::{BucketTable, Decision, Place, Plan, Set};
+use crate::sync::prefetch;
 use crate::time::{Clock, Instant};
 
 /// A key's bucket in a [`BucketTable`], with a plan, a cost and a time: one of the limits of a
@@ -16,9 +17,10 @@ use crate::time::{Clock, Instant};
 #[must_use = "a limit charges nothing by itself"]
 pub struct TableLimit<'a, M, S, C: ?Sized> {
     table: &'a BucketTable<M, S>,
+    set: Option<&'a Set>,
     place: Place,
     plan: &'a Plan,
-    cost: u64,
+    asked: Option<Charge>,
     now: Instant,
     clock: &'a C,
 }
@@ -41,29 +43,27 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         now: Instant,
         clock: &'a C,
     ) -> TableLimit<'a, M, S, C> {
-        self.scale(plan);
-        TableLimit { table: self, place: Place::of(key, &self.hasher), plan, cost, now, clock }
-    }
-
-    /// The key's bucket, if that is live.
-    #[inline(always)]
-    fn found(&self, place: Place) -> Option<Found> {
-        let set = self.set(place)?;
-        loop {
-            let found = set.find_live(place)?;
-            // Also where the charge would be admitted and verifies it: another limit may deny the call.
-            if set.is_unchanged(&found) {
-                return Some(found);
-            }
+        let place = Place::of(key, &self.hasher);
+        let set = self.set(place);
+        // The sets of all limits are on their way before the first is looked at.
+        if let Some(set) = set {
+            prefetch(set.line(place));
         }
+        let asked = plan.inquiry(cost, self.scale(plan).units(now.as_nanos()));
+        TableLimit { table: self, set, place, plan, asked, now, clock }
     }
 
-    /// Which word a key without a bucket shares with others, and the time of the bucket that it would
-    /// get.
+    /// Looks for the key's bucket wherever it may stand, and at what the key would get without one.
     #[cold]
     #[inline(never)]
-    fn fresh(&self, place: Place) -> (usize, u64) {
-        (self.overflow.shared(place), self.overflow.fresh(place).guess())
+    fn look_anywhere(&self, place: Place, look: &mut Look) {
+        match self.set(place).and_then(|set| set.find_live(place)) {
+            Some(found) => (look.time, look.found) = (found.time(), found),
+            None => {
+                look.time = self.overflow.fresh(place).guess();
+                look.fresh = Some(self.overflow.shared(place));
+            }
+        }
     }
 
     #[cold]
@@ -77,31 +77,35 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
     for TableLimit<'_, M, S, C>
 {
     #[inline(always)]
-    fn look(&self, look: &mut Look) {
-        let Self { table, place, plan, cost, now, .. } = *self;
-        let units = table.unit.scale().units(now.as_nanos());
+    fn asked(&self) -> Option<Charge> {
+        self.asked
+    }
+
+    fn window(&self) -> u64 {
+        self.plan.window()
+    }
+
+    #[inline(always)]
+    fn look(&self, look: &mut Look) -> bool {
+        let Self { table, set, place, .. } = *self;
         let (structure, key) = (core::ptr::from_ref(table).addr(), place.key(table.sets.len()));
         look.bucket = Bucket { structure, key };
-        look.asked = plan.inquiry(cost, units);
-        look.window = plan.window();
-        match table.found(place) {
+        match set.and_then(|set| set.find_first(place)) {
             Some(found) => {
                 look.time = found.time();
                 look.found = found;
             }
-            None => {
-                let (shared, time) = table.fresh(place);
-                (look.fresh, look.time) = (Some(shared), time);
-            }
+            None => table.look_anywhere(place, look),
         }
+        self.asked.is_some_and(|charge| charge.on(look.time).is_some())
     }
 
     #[inline(always)]
     fn charge(&self, look: &Look, charge: &Charge, charged: &mut Charged) {
-        let Self { table, place, plan, .. } = *self;
+        let Self { table, set, place, plan, .. } = *self;
         if look.found.is_some()
             && let Some(time) = charge.on(look.time)
-            && let Some(seat) = table.set(place).and_then(|set| set.charge(&look.found, time))
+            && let Some(seat) = set.and_then(|set| set.charge(&look.found, time))
         {
             charged.verdict = Verdict::admitted(time, charge.cost());
             charged.seat = seat;
@@ -112,7 +116,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
 
     #[cold]
     fn roll_back(&self, charge: &Charge, charged: &Charged) {
-        let Self { table, place, plan, .. } = *self;
+        let Self { table, set, place, plan, .. } = *self;
         if charged.verdict.is_unplaced() {
             table.overflow.uncount_admitted();
         }
@@ -126,7 +130,6 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
             table.overflow.fresh(place).roll_back(&refund)
         } else {
             let on = |time| refund.on(time, None);
-            let set = table.set(place);
             let change = set.and_then(|set| set.revise(charged.seat, place.fingerprint, on));
             // Without one the bucket was given up, and what it owed is forgotten.
             change.map_or(0, |change| refund.lost(change.before, change.after))
