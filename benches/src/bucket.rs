@@ -3,6 +3,8 @@
 //! The floor is what no table can beat: one relaxed `fetch_add` on a random line of 64 bytes, in
 //! memory of the same size. For bursts it is done after prefetching 32 lines.
 
+mod all;
+
 use std::hint::black_box;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +47,7 @@ pub fn run(effort: Effort, mut row: impl FnMut(Row)) {
         }
         checks(effort, size, Spread::Uniform, Answer::Deny, &mut row);
         sweeps(effort, size, &mut row);
+        all::calls(effort, size, &mut row);
     }
 }
 

@@ -94,8 +94,9 @@ impl Overflow {
     /// start with the debt of a shared word.
     pub(super) fn drained(&self, by: u64) -> Drained<impl Fn(u32) -> bool> {
         let owes = move |fingerprint| {
-            // Relaxed: the word only grows. If it owes more by now, the bucket that is given up
-            // would have been better than the fresh one that follows, so no key gains by it.
+            // Relaxed: if the word owes more by now, a bucket is given up that would have been better
+            // than the fresh one that follows; none is better for it. If it owes less, because a charge
+            // was rolled back, the bucket stays until the next look.
             self.word(fingerprint).load(Ordering::Relaxed) > by
         };
         Drained { by, owes: (self.policy == OnFull::Shared).then_some(owes) }

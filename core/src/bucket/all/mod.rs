@@ -4,23 +4,27 @@
 //!
 //! A call looks at every bucket first, and is denied without a write unless all would admit. Then it
 //! charges them one after another, in one order for all calls: first the keys that have no bucket
-//! yet, for which there may be no room, then by the address of the bucket's word. Where a charge fails
-//! all the same, because another call came between, the charges made so far are rolled back.
+//! yet, for which there may be no room, then by the structure and the key. Where a charge fails all
+//! the same, because another call came between, the charges made so far are rolled back.
 //!
 //! A roll-back is a refund: it goes to the very word that was charged, and gives back what the rule
-//! of [refunds](super::gcra::Refund) allows at a time read then. To put the former word back, even if
-//! the word is as the charge has left it, is not safe. Burst 10, a unit of time a unit of cost: A is
+//! of [refunds](super::gcra::Refund) allows at a time read then. A bucket that was given up has taken
+//! the charge along: nothing is given back to the key's next one. To put the former word back, even
+//! if the word is as the charge has left it, is not safe. Burst 10, a unit of time a unit of cost: A is
 //! charged 5 at 0, and D 5 at 4, which leaves 10. A is refunded 1 at 4, and T is charged 1 at 5, which
 //! leaves 10 again. With 5 put back for D, another 10 are admitted at 5: 11 at once, with T's.
 //!
-//! So a roll-back loses what flowed in between the `now` of the charge and itself, never more, and
-//! the table counts it ([`Counters::lost`](super::Counters::lost)).
+//! So a roll-back loses at most what flowed in between the `now` of the charge and itself; of a queue,
+//! all of it unless it is the last place. The structure counts it
+//! ([`Counters::lost`](super::Counters::lost)).
 //!
 //! # One bucket twice
 //!
 //! Two limits of one call may share a bucket: the same key under two plans, or two keys that share a
 //! word. They count as one charge of the sum against the smallest window. The look adds their costs,
 //! and the charges run from the largest window to the smallest, so that the last one sees the sum.
+//! Which bucket a limit is about is told by structure and key. The address of the word would not do,
+//! because a sweep may give the bucket up between the two looks at it.
 
 mod decision;
 mod limit;
@@ -50,7 +54,11 @@ pub const MAX_LIMITS: usize = 16;
 /// the charge, or that finds no room for a new key, has its charges rolled back. Meanwhile others see
 /// them. What cannot be given back is what flowed in during the call, and is
 /// [counted](super::Counters::lost). A place of a [shaping](super::Quota::shape) quota, whose bucket
-/// is a queue, is given back only while it is the last one.
+/// is a queue, is given back only while it is the last one. Under [`OnFull::Shared`](super::OnFull), a
+/// key that gets its bucket before the roll-back keeps the debt that it took along.
+///
+/// All limits of a call on one structure are to have one time. With different ones, each is still
+/// charged by its own, but a bucket that the call names twice may be denied what it could have.
 ///
 /// Never admits more than single checks of the same costs would. Lock-free. Allocates what the single
 /// checks would allocate.

@@ -27,7 +27,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     /// Makes one of several limits, as [`BucketTable::limit`] does. Several may be of one table, which
     /// is borrowed for the time of each step.
     ///
-    /// A roll-back loses nothing: between its charges and itself nobody else uses the table.
+    /// A roll-back loses nothing: no other call uses the table between its charges and itself.
     ///
     /// ```
     /// use core::cell::RefCell;
