@@ -214,10 +214,14 @@ impl World {
                 let which = structure / 3;
                 match structure % 3 {
                     0 => Box::new(self.tables[which].limit(key, plan, *cost, now, clock)),
-                    1 => Box::new(self.maps[which].limit(key, plan, *cost, now, clock, guard)),
+                    1 => {
+                        Box::new(
+                            self.maps[which].limit(key, plan, *cost, now, clock, move || guard),
+                        )
+                    }
                     _ => {
                         let table = &self.locals[which];
-                        Box::new(LocalBucketTable::limit(table, key, plan, *cost, now))
+                        Box::new(LocalBucketTable::limit(table, key, plan, *cost, now, clock))
                     }
                 }
             })
@@ -368,7 +372,14 @@ fn a_table_of_one_owner_answers_as_the_shared_one() {
                 shared.limit(&limits[i].0, limits[i].1, costs[i], at(now), &clock)
             });
             let of_local: [_; 3] = std::array::from_fn(|i| {
-                LocalBucketTable::limit(&local, &limits[i].0, limits[i].1, costs[i], at(now))
+                LocalBucketTable::limit(
+                    &local,
+                    &limits[i].0,
+                    limits[i].1,
+                    costs[i],
+                    at(now),
+                    &clock,
+                )
             });
             let (shared, local) = (check_all(&of_shared), check_all(&of_local));
             assert_eq!(
@@ -399,7 +410,7 @@ fn one_limit_passed_twice_is_rolled_back_twice() {
     let (local, clock) = (RefCell::new(local), ManualClock::new());
     let none: Box<[Set]> = Box::new([]);
     let full = BucketTable::over(none, Unit::NANOSECOND, SeededState::new(1));
-    let one = LocalBucketTable::limit(&local, "key", &ten, 2, Instant::ORIGIN);
+    let one = LocalBucketTable::limit(&local, "key", &ten, 2, Instant::ORIGIN, &clock);
     let no_room = full.limit("key", &ten, 1, Instant::ORIGIN, &clock);
     let denied = check_all(&[&one as &dyn Limit, &no_room, &one]);
     assert_eq!(denied.denied_by(), Some(1));
@@ -481,7 +492,7 @@ fn a_contended_call_is_rolled_back_at_the_time_that_it_is_then() {
     let key = Meddler(1);
     let limits: [&dyn Limit; 2] = [
         &scene.table.limit("other", &scene.burst, 5, at(100), &scene.clock),
-        &scene.map.limit(&key, &scene.burst, 5, at(100), &scene.clock, guard),
+        &scene.map.limit(&key, &scene.burst, 5, at(100), &scene.clock, || guard),
     ];
     let contended = check_all(&limits);
     assert_eq!(contended.outcome(), AllOutcome::Contended { by: 0 });
@@ -512,7 +523,7 @@ fn what_a_roll_back_cannot_give_back_is_counted() {
     let limits: [&dyn Limit; 3] = [
         &scene.table.limit("last", &scene.burst, 1, at(100), &scene.clock),
         &scene.table.limit("first", &scene.burst, 7, at(100), &scene.clock),
-        &scene.map.limit(&key, &scene.burst, 5, at(100), &scene.clock, guard),
+        &scene.map.limit(&key, &scene.burst, 5, at(100), &scene.clock, || guard),
     ];
     let contended = check_all(&limits);
     assert_eq!(contended.outcome(), AllOutcome::Contended { by: 0 });
@@ -623,7 +634,7 @@ fn balance(calls: u64) {
                 .collect();
             let of_map = asked.iter().filter(|asked| asked.0 == 1);
             let of_map: Vec<_> = of_map
-                .map(|(_, key, by, cost)| map.limit(key, &plans[*by], *cost, now, &clock, guard))
+                .map(|(_, key, by, cost)| map.limit(key, &plans[*by], *cost, now, &clock, || guard))
                 .collect();
             let limits = of_map.iter().map(|limit| limit as &dyn Limit);
             let limits: Vec<_> =

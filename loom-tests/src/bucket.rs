@@ -10,10 +10,12 @@
 //! Sweepers run with a clock far ahead of the chargers', so that buckets are given up while they
 //! are being charged.
 //!
-//! From `l22` to `l30` it is the buckets of a map, from `l40` on several limits at once.
+//! From `l22` to `l30` it is the buckets of a map, from `l40` on several
+//! limits at once, from `l60` on reservations.
 
 mod all;
 mod map;
+mod reserve;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
@@ -356,6 +358,36 @@ pub const MODELS: &[Model] = &[
         ])
         .only_in_rmw(&["denied, 20, owes 20"])
         .only_in_plain(&["contended, 30, owes 20"]),
+    },
+    Model {
+        name: "l60_two_callers_of_a_bucket_that_starts_partly_empty",
+        preemptions: 3,
+        run: reserve::two_callers_of_a_bucket_that_starts_partly_empty,
+        outcomes: both(&["3 / denied on 3", "denied on 3 / 3"]),
+    },
+    Model {
+        name: "l61_two_callers_begin_an_empty_bucket",
+        preemptions: 3,
+        run: reserve::two_callers_begin_an_empty_bucket,
+        outcomes: both(&["denied on 3 / denied on 3"]),
+    },
+    Model {
+        name: "l62_taking_races_a_charge",
+        preemptions: 3,
+        run: reserve::taking_races_a_charge,
+        outcomes: both(&["took 3 / denied on 3", "took 2 / 1"]),
+    },
+    Model {
+        name: "l63_settlement_races_reclaim_and_reuse",
+        preemptions: 3,
+        run: reserve::settlement_races_reclaim_and_reuse,
+        outcomes: both(&[
+            "gave 0 back, swept 1, then 1",
+            "gave 1 back, swept 0, then 2",
+            "gave 1 back, swept 0, then 3",
+            "gave 1 back, swept 1, then 1",
+            "gave 1 back, swept 1, then 2",
+        ]),
     },
 ];
 

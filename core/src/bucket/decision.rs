@@ -121,6 +121,12 @@ impl Decision {
         self.verdict.is_unplaced()
     }
 
+    /// Returns the cells that were charged to the key's bucket: zero unless the request was admitted.
+    /// Where a unit is several cells, what was charged are whole units.
+    pub const fn charged(&self) -> u64 {
+        self.terms.cells(self.verdict.charged())
+    }
+
     /// Returns the burst in cells.
     pub const fn limit(&self) -> u64 {
         self.terms.limit()

@@ -13,31 +13,49 @@ use crate::sync::{AtomicU64, Ordering};
 /// changes. A charge before it is in the debt that the exchange reads. A thread whose charge comes
 /// after it finds the bucket from then on. Each thread can miss only the one charge that it was
 /// about to make.
+///
+/// A plan whose buckets [start partly empty](super::Plan::starting_at) adds a debt of its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fresh<'a>(Option<&'a AtomicU64>);
+pub(super) struct Fresh<'a> {
+    word: Option<&'a AtomicU64>,
+    /// The time with which a bucket of the plan starts; 0 if it starts full.
+    start: u64,
+}
 
 impl<'a> Fresh<'a> {
     pub(super) const fn new(word: Option<&'a AtomicU64>) -> Self {
-        Self(word)
+        Self { word, start: 0 }
+    }
+
+    /// Makes the bucket start with the time `start`, if it would start with an earlier one.
+    #[inline]
+    pub(super) const fn starting(self, start: u64) -> Self {
+        Self { start, ..self }
+    }
+
+    /// Returns whether a bucket is worth storing though nothing is charged to it: it starts partly
+    /// empty, and fills from then on.
+    pub(super) const fn must_begin(self) -> bool {
+        self.start > 0
     }
 
     /// Returns the time as far as this thread knows it. The word only grows, so it may be more by
     /// now.
     pub(super) fn guess(self) -> u64 {
         // Relaxed: the guess decides only whether a bucket is worth making.
-        self.0.map_or(0, |word| word.load(Ordering::Relaxed))
+        self.word.map_or(0, |word| word.load(Ordering::Relaxed)).max(self.start)
     }
 
     /// Returns the time for a bucket that this thread has published, or found published.
     pub(super) fn settle(self) -> u64 {
         // Release: pairs with the exchange in `charge`. A charge that comes later in the order of
         // the word's changes comes after the bucket's publication, and its thread sees that.
-        self.0.map_or(0, |word| word.fetch_add(0, Ordering::Release))
+        self.word.map_or(0, |word| word.fetch_add(0, Ordering::Release)).max(self.start)
     }
 
     /// Charges the word, for a key that has no bucket.
     pub(super) fn charge(self, charge: &Charge) -> Verdict {
-        let Some(word) = self.0 else {
+        let Some(word) = self.word else {
             return Verdict::denied(0, charge);
         };
         // Relaxed, here and where the exchange fails: verified by the exchange.
@@ -55,7 +73,7 @@ impl<'a> Fresh<'a> {
     /// Takes a charge to the word back, as far as is safe. Returns what is lost. A bucket that a
     /// thread has given its first time meanwhile keeps the debt that it took along.
     pub(super) fn roll_back(self, refund: &Refund) -> u64 {
-        let Some(word) = self.0 else {
+        let Some(word) = self.word else {
             return 0;
         };
         // Relaxed, here and where the exchange fails: verified by the exchange.

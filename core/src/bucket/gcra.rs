@@ -68,6 +68,12 @@ impl Charge {
     }
 }
 
+/// Returns how many units a bucket of `time` has left at `now` of a window.
+pub(super) const fn room(time: u64, now: u64, window: u64) -> u64 {
+    let limit = if now + window < TIME_MAX { now + window } else { TIME_MAX };
+    limit.saturating_sub(if time > now { time } else { now })
+}
+
 /// A charge that is to be given back, in part or as a whole, because it was not used.
 ///
 /// # What may be given back

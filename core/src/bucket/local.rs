@@ -313,12 +313,39 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         }
     }
 
+    /// Charges as many of `cells` cells as the key's bucket has now, as
+    /// [`BucketTable::take_up_to`] does, and panics as that does.
+    ///
+    /// [`BucketTable::take_up_to`]: crate::BucketTable
+    pub fn take_up_to<K: Hash + ?Sized>(
+        &mut self,
+        key: &K,
+        plan: &Plan,
+        cells: u64,
+        now: Instant,
+    ) -> Decision {
+        let units = self.scale(plan).units(now.as_nanos());
+        let place = Place::of(key, &self.hasher);
+        let part = |room| plan.part(cells, room);
+        let taken = self.charge_up_to(place, plan, plan.burst(), units, part);
+        let verdict = taken.unwrap_or_else(|| {
+            let time = self.time(place, plan.start(units));
+            Verdict::foreseen(plan.inquiry(cells.min(1), units), time)
+        });
+        Decision::new(plan, now, verdict, 0)
+    }
+
     /// Answers without charging, as [`BucketTable::peek`](crate::BucketTable::peek) does, and
     /// panics as it does.
     pub fn peek<K: Hash + ?Sized>(&mut self, key: &K, plan: &Plan, now: Instant) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
         let place = Place::of(key, &self.hasher);
-        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), self.time(place)), 0)
+        Decision::new(
+            plan,
+            now,
+            Verdict::foreseen(plan.inquiry(1, units), self.time(place, plan.start(units))),
+            0,
+        )
     }
 
     /// Gives back up to `cells` cells of a charge that was admitted and not used.
@@ -387,30 +414,57 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     #[inline]
     fn decide(&mut self, place: Place, plan: &Plan, cost: u64, units: u64) -> Verdict {
         let Some(charge) = plan.charge(cost, units) else {
-            return Verdict::foreseen(plan.inquiry(cost, units), self.time(place));
+            return Verdict::foreseen(
+                plan.inquiry(cost, units),
+                self.time(place, plan.start(units)),
+            );
         };
+        self.charge(place, plan, &charge)
+    }
+
+    /// Charges as much as `part` makes of what the bucket has left of a window. `None` if that is
+    /// nothing.
+    fn charge_up_to(
+        &mut self,
+        place: Place,
+        plan: &Plan,
+        window: u64,
+        now: u64,
+        part: impl Fn(u64) -> u64,
+    ) -> Option<Verdict> {
+        let time = self.time(place, plan.start(now));
+        let cost = part(gcra::room(time, now, window));
+        (cost > 0).then(|| self.charge(place, plan, &Charge::new(window, cost, now)))
+    }
+
+    #[inline]
+    fn charge(&mut self, place: Place, plan: &Plan, charge: &Charge) -> Verdict {
         match self.set(place).and_then(|set| set.find(place)) {
             Some(time) => match charge.on(*time) {
                 Some(after) => {
                     *time = after;
                     Verdict::admitted(after, charge.cost())
                 }
-                None => Verdict::denied(*time, &charge),
+                None => Verdict::denied(*time, charge),
             },
-            None => self.decide_new(place, plan, &charge),
+            None => self.decide_new(place, plan, charge),
         }
     }
 
     #[cold]
     #[inline(never)]
     fn decide_new(&mut self, place: Place, plan: &Plan, charge: &Charge) -> Verdict {
-        let Some(after) = charge.on(self.overflow.fresh(place.fingerprint)) else {
+        let start = plan.start(charge.now());
+        let before = self.overflow.fresh(place.fingerprint).max(start);
+        let after = charge.on(before);
+        // A bucket that starts partly empty fills from now on, whatever it answers.
+        if after.is_none() && start == 0 {
             return match self.overflow.policy {
                 // This happens only at the end of time.
                 OnFull::Deny | OnFull::Admit => Verdict::denied(0, charge),
                 OnFull::Shared => self.overflow.answer(place, plan, charge, u64::MAX),
             };
-        };
+        }
         let drained = charge.now().saturating_sub(self.grace);
         let index = place.set(self.sets.len());
         let mut reclaimed = 0;
@@ -426,8 +480,11 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
             Ok(((line, index), set)) => {
                 let line = &mut set.lines[line];
                 line.fingerprints[index] = place.fingerprint;
-                line.times[index] = after;
-                Verdict::admitted(after, charge.cost())
+                line.times[index] = after.unwrap_or(before);
+                match after {
+                    Some(after) => Verdict::admitted(after, charge.cost()),
+                    None => Verdict::denied(before, charge),
+                }
             }
             Err(earliest) => {
                 let ready = earliest.saturating_add(self.grace);
@@ -438,9 +495,9 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
 
     /// Returns the time of the key's bucket, or the time with which it would start if there is
     /// none.
-    fn time(&mut self, place: Place) -> u64 {
+    fn time(&mut self, place: Place, start: u64) -> u64 {
         let found = self.set(place).and_then(|set| set.find(place)).map(|time| *time);
-        found.unwrap_or_else(|| self.overflow.fresh(place.fingerprint))
+        found.unwrap_or_else(|| self.overflow.fresh(place.fingerprint).max(start))
     }
 
     fn change<K: Hash + ?Sized>(&mut self, key: &K, f: impl Fn(u64) -> Option<u64>) {

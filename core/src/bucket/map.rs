@@ -15,13 +15,14 @@ pub use self::sweep::{BucketPass, BucketSweep};
 
 use self::bucket::{Base, Bucket, Change};
 use self::room::{Room, Rooms};
+use super::fresh::Fresh;
 use super::gcra::{self, Charge};
 use super::on_full::{Counters, OnFull};
 use super::overflow::Overflow;
 use super::place::Place;
 use super::plan::{self, Keep};
 use super::unit::Scale;
-use super::verdict::Verdict;
+use super::verdict::{Outcome, Verdict};
 use super::{Decision, Plan, Quota, QuotaError, Unit};
 use crate::hash::SeededState;
 use crate::map::{GROUP, Map, Upserted};
@@ -241,6 +242,41 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         }
     }
 
+    /// Charges as many of `cells` cells as the key's bucket has now, as
+    /// [`BucketTable::take_up_to`](crate::BucketTable::take_up_to) does.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`check`](Self::check) does.
+    pub fn take_up_to<Q>(
+        &self,
+        key: &Q,
+        plan: &Plan,
+        cells: u64,
+        now: Instant,
+        guard: &Guard,
+    ) -> Decision
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.map.admit(guard);
+        let units = self.scale(plan).units(now.as_nanos());
+        let hash = self.map.hash(key);
+        loop {
+            let part = |room| plan.part(cells, room);
+            let taken = self.charge_up_to(hash, key, plan, plan.burst(), units, part, guard);
+            let (verdict, returned) = taken.unwrap_or_else(|| {
+                let time = self.time(key, self.map.get(key, guard), plan.start(units));
+                (Verdict::foreseen(plan.inquiry(cells.min(1), units), time), 0)
+            });
+            // Otherwise a cell has come back since.
+            if taken.is_some() || cells == 0 || verdict.outcome() != Outcome::Admitted {
+                return Decision::new(plan, now, verdict, returned);
+            }
+        }
+    }
+
     /// Answers without charging, as [`BucketTable::peek`](crate::BucketTable::peek) does.
     ///
     /// # Panics
@@ -253,7 +289,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     {
         self.map.admit(guard);
         let units = self.scale(plan).units(now.as_nanos());
-        let time = self.time(key, self.map.get(key, guard));
+        let time = self.time(key, self.map.get(key, guard), plan.start(units));
         Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), time), 0)
     }
 
@@ -373,12 +409,62 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let Some(charge) = plan.charge(cost, units) else {
-            let time = self.time(key, bucket);
+            let time = self.time(key, bucket, plan.start(units));
             return (Verdict::foreseen(plan.inquiry(cost, units), time), 0, bucket);
         };
+        self.charge(hash, key, bucket, plan, charge, guard)
+    }
+
+    /// Charges as much as `part` makes of what the key's bucket has left of a window. `None` if that is
+    /// nothing. Starts again if another charge came between.
+    #[expect(clippy::too_many_arguments, reason = "what a check is about, and nothing else")]
+    fn charge_up_to<Q>(
+        &self,
+        hash: usize,
+        key: &Q,
+        plan: &Plan,
+        window: u64,
+        now: u64,
+        part: impl Fn(u64) -> u64,
+        guard: &Guard,
+    ) -> Option<(Verdict, u64)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        loop {
+            let bucket = self.map.find(hash, key, guard).map(|entry| &entry.value);
+            let time = self.time(key, bucket, plan.start(now));
+            let cost = part(gcra::room(time, now, window));
+            if cost == 0 {
+                return None;
+            }
+            let charge = Charge::new(window, cost, now);
+            let (verdict, returned, _) = self.charge(hash, key, bucket, plan, charge, guard);
+            if verdict.charged() > 0 || verdict.is_unplaced() {
+                return Some((verdict, returned));
+            }
+        }
+    }
+
+    /// Charges a key, whether its bucket was found or not.
+    #[inline]
+    fn charge<'g, Q>(
+        &'g self,
+        hash: usize,
+        key: &Q,
+        bucket: Option<&'g Bucket>,
+        plan: &Plan,
+        charge: Charge,
+        guard: &'g Guard,
+    ) -> (Verdict, u64, Option<&'g Bucket>)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
         // A closure, because the key is hashed again only for a bucket that was published a moment
         // ago.
-        let fresh = || self.overflow.fresh(self.place(key));
+        let fresh = || self.fresh(key, plan.start(charge.now()));
         match bucket.and_then(|bucket| bucket.charge(&self.base, fresh, |time| charge.on(time))) {
             Some(change) => verdict(change, &charge, bucket),
             None => self.first(hash, key, plan, charge, guard),
@@ -387,8 +473,8 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
 
     /// Returns the time of the key's bucket if that is alive, or else the time with which it would
     /// start.
-    fn time<Q: Hash + ?Sized>(&self, key: &Q, bucket: Option<&Bucket>) -> u64 {
-        let fresh = || self.overflow.fresh(self.place(key));
+    fn time<Q: Hash + ?Sized>(&self, key: &Q, bucket: Option<&Bucket>, start: u64) -> u64 {
+        let fresh = || self.fresh(key, start);
         bucket.and_then(|bucket| bucket.time(&self.base, fresh)).unwrap_or_else(|| fresh().guess())
     }
 
@@ -408,10 +494,10 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let place = self.place(key);
-        let fresh = self.overflow.fresh(place);
+        let fresh = self.overflow.fresh(place).starting(plan.start(charge.now()));
         let on = |time| charge.on(time);
         loop {
-            if on(fresh.guess()).is_none() {
+            if on(fresh.guess()).is_none() && !fresh.must_begin() {
                 return (self.overflow.refuse(place, plan, &charge), 0, None);
             }
             let room = match self.take_room(charge.now(), guard) {
@@ -461,14 +547,17 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
 
     /// Applies `f` to the time of the key's bucket and to the count of what was given back, if there
     /// is a bucket with a time.
-    fn edit<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64, u64) -> Option<u64>)
+    fn edit<Q>(&self, key: &Q, guard: &Guard, f: impl Fn(u64, u64) -> Option<u64>) -> Option<Change>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if let Some(bucket) = self.map.get(key, guard) {
-            bucket.edit(f);
-        }
+        self.map.get(key, guard)?.edit(f)
+    }
+
+    /// Returns with what a new bucket of the key starts, under a plan by which that is `start`.
+    fn fresh<Q: Hash + ?Sized>(&self, key: &Q, start: u64) -> Fresh<'_> {
+        self.overflow.fresh(self.place(key)).starting(start)
     }
 
     /// Returns the key's word among those that keys without a bucket share.

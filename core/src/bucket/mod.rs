@@ -27,7 +27,9 @@ mod place;
 mod plan;
 mod portion;
 mod quota;
+mod reserve;
 mod seat;
+mod settle;
 mod unit;
 mod verdict;
 
@@ -47,8 +49,10 @@ pub use on_full::{Counters, OnFull};
 pub use place::Place;
 pub use plan::{Keep, Plan};
 pub use quota::{Quota, QuotaError};
+pub use reserve::{Reservation, Reservations, reserve, reserve_all};
 #[cfg(target_has_atomic = "64")]
 pub use set::Set;
+pub use settle::Settled;
 #[cfg(target_has_atomic = "64")]
 pub use table::{BucketTable, TableLimit, TableSweep};
 pub use unit::Unit;

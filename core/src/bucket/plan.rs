@@ -159,6 +159,10 @@ pub struct Plan {
     terms: Terms,
     /// The burst and what may be queued behind it, in units.
     window: u64,
+    /// The window and the debt behind it, in units.
+    depth: u64,
+    /// What a new bucket lacks, in units.
+    lacking: u64,
     error: u32,
     exact: bool,
 }
@@ -168,7 +172,7 @@ impl Plan {
         let scale = unit.scale();
         if quota.is_closed() {
             let terms = Terms { scale, cell: 1, burst: 0, shift: 0, shaped: false };
-            return Ok(Self { terms, window: 0, error: 0, exact: true });
+            return Ok(Self { terms, window: 0, depth: 0, lacking: 0, error: 0, exact: true });
         }
         let cell = match unit.cell(&quota) {
             Ok(cell) => cell,
@@ -176,7 +180,8 @@ impl Plan {
         };
         let burst = round_up(quota.burst_cells(), cell.size, cell.shift);
         let window = burst + scale.units(quota.max_wait().as_nanos() as u64) as u128;
-        if !scale.has_horizon(window) {
+        let depth = window + round_up(quota.max_debt(), cell.size, cell.shift);
+        if !scale.has_horizon(depth) {
             return Err(QuotaError::Horizon);
         }
         let terms = Terms {
@@ -189,9 +194,36 @@ impl Plan {
         Ok(Self {
             terms,
             window: window as u64,
+            depth: depth as u64,
+            lacking: 0,
             error: cell.error,
             exact: unit.is_exact() && cell.error == 0 && cell.shift == 0,
         })
+    }
+
+    /// Makes a new bucket start with `cells` cells instead of the whole burst. More than the burst is
+    /// the burst.
+    ///
+    /// A bucket that is full again is forgotten, so that an idle client starts with `cells` cells
+    /// again: never with more than it had. A bucket that starts with less than it is asked for is
+    /// stored all the same, for it fills from then on.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{BucketTable, Instant, Quota, SeededState};
+    ///
+    /// let table = BucketTable::boxed(Quota::per_second(10)?, 1_000, SeededState::new(7))?;
+    /// let plan = table.plan(Quota::per_second(10)?)?.starting_at(2);
+    /// let now = Instant::from_secs(1);
+    /// assert_eq!([1, 2, 3].map(|_| table.check("new", &plan, now).is_admitted()), [true, true, false]);
+    /// let later = now + Duration::from_millis(100);
+    /// assert!(table.check("new", &plan, later).is_admitted());
+    /// # Ok::<(), tidegate_core::QuotaError>(())
+    /// ```
+    #[must_use]
+    pub const fn starting_at(mut self, cells: u64) -> Self {
+        self.lacking = self.terms.burst - self.terms.units(cells, self.terms.burst);
+        self
     }
 
     /// Returns whether every answer is the one that exact arithmetic over the rationals would give.
@@ -236,6 +268,36 @@ impl Plan {
         self.window
     }
 
+    /// Returns the burst, what may be queued behind it and the debt behind that, in units.
+    pub(super) const fn depth(&self) -> u64 {
+        self.depth
+    }
+
+    /// Returns the time with which a new bucket starts at `now`; 0 if it starts full.
+    #[inline]
+    pub(super) const fn start(&self, now: u64) -> u64 {
+        match self.lacking {
+            0 => 0,
+            lacking if now + lacking < TIME_MAX => now + lacking,
+            _ => TIME_MAX,
+        }
+    }
+
+    /// Converts `cells` to units as a cost is: rounded up, and at most `u64::MAX`.
+    #[inline(always)]
+    pub(super) const fn cost(&self, cells: u64) -> u64 {
+        match self.terms.shift {
+            0 => cells.saturating_mul(self.terms.cell),
+            _ => self.whole_units(cells),
+        }
+    }
+
+    /// Returns the units of as many whole cells as fit into `room` units, and at most `cells`.
+    pub(super) const fn part(&self, cells: u64, room: u64) -> u64 {
+        let fit = self.terms.cells(room);
+        self.cost(if cells < fit { cells } else { fit })
+    }
+
     /// Makes the charge of `cost` cells at the time `now`. Returns `None` if that is nothing, or
     /// more than could ever be admitted.
     #[inline(always)]
@@ -277,19 +339,19 @@ impl Plan {
     /// `other`, rounded up.
     pub(super) const fn debt_under(&self, other: &Self, units: u64) -> u64 {
         // units * (other.terms.cell / 2^other.terms.shift) / (self.terms.cell /
-        // 2^self.terms.shift). The windows of both plans are below 2^60; beyond the other's there
+        // 2^self.terms.shift). The depths of both plans are below 2^60; beyond the other's there
         // is nothing to tell apart.
         let cells = (units as u128) * other.terms.cell as u128;
         let debt = if self.terms.shift >= other.terms.shift {
             let by = self.terms.shift - other.terms.shift;
             if cells.leading_zeros() <= by as u32 {
-                return other.window;
+                return other.depth;
             }
             (cells << by).div_ceil(self.terms.cell as u128)
         } else {
             cells.div_ceil((self.terms.cell as u128) << (other.terms.shift - self.terms.shift))
         };
-        if debt < other.window as u128 { debt as u64 } else { other.window }
+        if debt < other.depth as u128 { debt as u64 } else { other.depth }
     }
 }
 
@@ -324,8 +386,8 @@ pub(super) const fn convert(
     }
     let debt = match keep {
         Keep::Cells => old.debt_under(new, time - now),
-        Keep::Time if time - now < new.window() => time - now,
-        Keep::Time => new.window(),
+        Keep::Time if time - now < new.depth() => time - now,
+        Keep::Time => new.depth(),
         Keep::Fresh => 0,
     };
     let converted = now + debt;

@@ -32,6 +32,7 @@ pub struct Quota {
     period: u64,
     burst: u64,
     max_wait: u64,
+    debt: u64,
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -56,7 +57,7 @@ impl Quota {
         if cells >> 63 != 0 || period >> 63 != 0 {
             return Err(QuotaError::TooLarge);
         }
-        Ok(Self { cells, period, burst: cells, max_wait: 0 })
+        Ok(Self { cells, period, burst: cells, max_wait: 0, debt: 0 })
     }
 
     /// Creates a quota of `cells` a second. Fails as [`new`](Self::new) does.
@@ -81,7 +82,7 @@ impl Quota {
 
     /// Creates a quota that denies everything. No table stores anything for it.
     pub const fn closed() -> Self {
-        Self { cells: 0, period: 1, burst: 0, max_wait: 0 }
+        Self { cells: 0, period: 1, burst: 0, max_wait: 0, debt: 0 }
     }
 
     /// Sets the burst: at most `cells` at once, out of a bucket that has been left alone for long
@@ -108,6 +109,23 @@ impl Quota {
         Self { max_wait: nanos(max_wait), ..self }
     }
 
+    /// Sets the debt: what a request may cost beyond the burst where its cost is known only
+    /// afterwards, at most `cells`. Zero by default.
+    ///
+    /// No request is admitted into debt. A [reservation](crate::bucket::Reservation) that is settled
+    /// for more than its estimate charges the rest into debt, and later requests wait until it is
+    /// paid.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError::TooLarge`]: `cells` is 2^63 or more.
+    pub const fn debt(self, cells: u64) -> Result<Self, QuotaError> {
+        if cells >> 63 != 0 {
+            return Err(QuotaError::TooLarge);
+        }
+        Ok(Self { debt: cells, ..self })
+    }
+
     /// Returns the cells a period, or 0 if the quota is closed.
     pub const fn cells(&self) -> u64 {
         self.cells
@@ -126,6 +144,11 @@ impl Quota {
     /// Returns the longest delay of a shaping quota, or zero if the quota admits or denies at once.
     pub const fn max_wait(&self) -> Duration {
         Duration::from_nanos(self.max_wait)
+    }
+
+    /// Returns the most debt in cells.
+    pub const fn max_debt(&self) -> u64 {
+        self.debt
     }
 
     /// Returns whether the quota denies everything.
@@ -158,11 +181,11 @@ pub enum QuotaError {
     ZeroPeriod,
     /// The burst is 0 cells.
     ZeroBurst,
-    /// The cells, the burst or the period in nanoseconds is 2^63 or more.
+    /// The cells, the burst, the debt or the period in nanoseconds is 2^63 or more.
     TooLarge,
     /// The rate is above 2^63 cells a second.
     TooFast,
-    /// The burst, with what may be queued behind it, takes so long to drain that the table's time
+    /// The burst, with what may be queued behind it and the debt, takes so long to drain that the table's time
     /// word would overflow within ten years of the clock's origin.
     Horizon,
     /// In the table's unit of time the rate would be off by more than one part in 2^10.
@@ -180,7 +203,7 @@ impl fmt::Display for QuotaError {
             Self::ZeroRate => "the rate is 0 cells a period",
             Self::ZeroPeriod => "the period is 0",
             Self::ZeroBurst => "the burst is 0 cells",
-            Self::TooLarge => "cells, burst or period (in nanoseconds) are 2^63 or more",
+            Self::TooLarge => "cells, burst, debt or period (in nanoseconds) are 2^63 or more",
             Self::TooFast => "the rate is above 2^63 cells a second",
             Self::Horizon => "the burst drains too slowly: time would overflow within 10 years",
             Self::Coarse => "in the table's unit of time the rate is off by more than 1/1024",

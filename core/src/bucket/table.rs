@@ -19,7 +19,7 @@ use super::plan::{self, Keep};
 use super::seat::Seat;
 use super::set::{Inserted, Line, Set};
 use super::unit::Scale;
-use super::verdict::Verdict;
+use super::verdict::{Outcome, Verdict};
 use super::{Decision, Plan, Quota, QuotaError, Unit};
 use crate::hash::SeededState;
 use crate::sync::prefetch;
@@ -214,6 +214,49 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         Decision::new(plan, now, verdict, 0)
     }
 
+    /// Charges as many of `cells` cells as the key's bucket has now, at least one, or denies the
+    /// request. [`Decision::charged`] says how many. Of a [shaping](Quota::shape) quota it takes what
+    /// need not wait.
+    ///
+    /// ```
+    /// use tidegate_core::{BucketTable, Instant, Quota, SeededState};
+    ///
+    /// let table = BucketTable::boxed(Quota::per_second(100)?, 1_000, SeededState::new(7))?;
+    /// let plan = table.plan(Quota::per_second(100)?)?;
+    /// let now = Instant::from_secs(1);
+    /// let batch = table.take_up_to("alice", &plan, 70, now);
+    /// assert_eq!(batch.charged(), 70);
+    /// assert_eq!(table.take_up_to("alice", &plan, 70, now).charged(), 30);
+    /// assert!(!table.take_up_to("alice", &plan, 70, now).is_admitted());
+    /// # Ok::<(), tidegate_core::QuotaError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `plan` was compiled for another unit: a programming error.
+    pub fn take_up_to<K: Hash + ?Sized>(
+        &self,
+        key: &K,
+        plan: &Plan,
+        cells: u64,
+        now: Instant,
+    ) -> Decision {
+        let units = self.scale(plan).units(now.as_nanos());
+        let place = Place::of(key, &self.hasher);
+        loop {
+            let part = |room| plan.part(cells, room);
+            let taken = self.charge_up_to(place, plan, plan.burst(), units, part);
+            let verdict = taken.unwrap_or_else(|| {
+                let time = self.time(place, plan.start(units));
+                Verdict::foreseen(plan.inquiry(cells.min(1), units), time)
+            });
+            // Otherwise a cell has come back since.
+            if taken.is_some() || cells == 0 || verdict.outcome() != Outcome::Admitted {
+                return Decision::new(plan, now, verdict, 0);
+            }
+        }
+    }
+
     /// What [`check`](Self::check) would answer a key that has a bucket or finds a slot, charging
     /// nothing. Writes nothing. Its figures are those of the bucket as it is.
     ///
@@ -223,7 +266,12 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     pub fn peek<K: Hash + ?Sized>(&self, key: &K, plan: &Plan, now: Instant) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
         let place = Place::of(key, &self.hasher);
-        Decision::new(plan, now, Verdict::foreseen(plan.inquiry(1, units), self.time(place)), 0)
+        Decision::new(
+            plan,
+            now,
+            Verdict::foreseen(plan.inquiry(1, units), self.time(place, plan.start(units))),
+            0,
+        )
     }
 
     /// Gives back up to `cells` cells of a charge that was admitted and not used, or not all of it.
@@ -353,7 +401,30 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         let now = self.scale(plan).units(now.as_nanos());
         match plan.charge(cost, now) {
             Some(charge) => self.charge(place, plan, &charge).0,
-            None => Verdict::foreseen(plan.inquiry(cost, now), self.time(place)),
+            None => Verdict::foreseen(plan.inquiry(cost, now), self.time(place, plan.start(now))),
+        }
+    }
+
+    /// Charges as much as `part` makes of what the bucket has left of a window. `None` if that is
+    /// nothing. Starts again if another charge came between.
+    fn charge_up_to(
+        &self,
+        place: Place,
+        plan: &Plan,
+        window: u64,
+        now: u64,
+        part: impl Fn(u64) -> u64,
+    ) -> Option<Verdict> {
+        loop {
+            let time = self.time(place, plan.start(now));
+            let cost = part(gcra::room(time, now, window));
+            if cost == 0 {
+                return None;
+            }
+            let (verdict, _) = self.charge(place, plan, &Charge::new(window, cost, now));
+            if verdict.charged() > 0 || verdict.is_unplaced() {
+                return Some(verdict);
+            }
         }
     }
 
@@ -372,7 +443,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
                 let inserted = set.insert(
                     place,
                     now,
-                    self.overflow.fresh(place),
+                    self.overflow.fresh(place).starting(plan.start(now)),
                     |time| charge.on(time),
                     &drained,
                     &mut removed,
@@ -398,10 +469,11 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     }
 
     /// The time of the key's bucket; what it would start with if there is none.
-    fn time(&self, place: Place) -> u64 {
-        self.set(place)
-            .and_then(|set| set.update(place, |_| None))
-            .map_or_else(|| self.overflow.fresh(place).guess(), |change| change.before)
+    fn time(&self, place: Place, start: u64) -> u64 {
+        self.set(place).and_then(|set| set.update(place, |_| None)).map_or_else(
+            || self.overflow.fresh(place).starting(start).guess(),
+            |change| change.before,
+        )
     }
 
     /// Applies `f` to the key's bucket, if there is one.

@@ -5,6 +5,7 @@ use core::cmp::Reverse;
 use super::super::decision::Decision;
 use super::super::gcra::Charge;
 use super::super::seat::{Found, Seat};
+use super::super::settle::Settled;
 use super::super::verdict::Verdict;
 
 /// A key's bucket on one structure, with a plan, a cost and the time of the call: what
@@ -34,6 +35,9 @@ pub trait Steps {
     /// Takes a charge back, as far as is safe. Counts what is lost.
     fn roll_back(&self, charge: &Charge, charged: &Charged);
 
+    /// Settles a charge, of which `actual` cells are used.
+    fn settle(&self, charged: &Charged, actual: u64) -> Settled;
+
     /// The decision of an answer.
     fn decision(&self, charged: &Charged, decision: &mut Decision);
 }
@@ -60,6 +64,10 @@ impl<L: Steps + ?Sized> Steps for &L {
 
     fn roll_back(&self, charge: &Charge, charged: &Charged) {
         (**self).roll_back(charge, charged);
+    }
+
+    fn settle(&self, charged: &Charged, actual: u64) -> Settled {
+        (**self).settle(charged, actual)
     }
 
     #[inline(always)]
@@ -95,22 +103,30 @@ pub struct Charged {
 }
 
 impl Charged {
+    /// Nothing is charged, and nothing was asked.
+    pub(in crate::bucket) const NOTHING: Self = Self::nothing(Verdict::never(0));
+
     /// A verdict by which nothing is charged.
     #[inline]
     pub(in crate::bucket) const fn nothing(verdict: Verdict) -> Self {
         Self { verdict, before: 0, seat: Seat::NONE, word: 0 }
     }
+
+    /// Whether anything is charged.
+    pub(in crate::bucket) const fn is_something(&self) -> bool {
+        self.verdict.charged() > 0
+    }
 }
 
 impl Look {
     /// Before the look.
-    pub(super) const NONE: Self =
+    pub(in crate::bucket) const NONE: Self =
         Self { bucket: Bucket { structure: 0, key: 0 }, fresh: None, time: 0, found: Found::NONE };
 }
 
 /// What is to be charged to a limit; `None` if the cost is zero, or no bucket could ever admit it.
 #[inline(always)]
-pub(super) fn charge_of(limit: &impl Steps) -> Option<Charge> {
+pub(in crate::bucket) fn charge_of(limit: &impl Steps) -> Option<Charge> {
     limit.asked().filter(|charge| charge.cost() > 0)
 }
 

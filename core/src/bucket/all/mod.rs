@@ -32,9 +32,9 @@ mod limit;
 pub use self::decision::{AllDecision, AllOutcome};
 pub use self::limit::Limit;
 
-pub(super) use self::limit::{Bucket, Charged, Look, Steps};
+pub(super) use self::limit::{Bucket, Charged, Look, Steps, charge_of};
 
-use self::limit::{Call, charge_of};
+use self::limit::Call;
 
 use super::decision::Decision;
 use super::verdict::{Outcome, Verdict};
@@ -94,13 +94,21 @@ pub const MAX_LIMITS: usize = 16;
 #[inline]
 pub fn check_all<L: Limit, const N: usize>(limits: &[L; N]) -> AllDecision<N> {
     const { assert!(N <= MAX_LIMITS, "at most 16 limits in one call") };
+    charge_all(limits, &mut [Charged::NOTHING; N])
+}
+
+/// Charges all of `limits`, or none, and says in `charged` what was charged of each.
+#[inline(always)]
+pub(super) fn charge_all<L: Limit, const N: usize>(
+    limits: &[L; N],
+    charged: &mut [Charged; N],
+) -> AllDecision<N> {
     // Each filled in place: what is built elsewhere and moved is read back from the store buffer.
     let mut looks = [Look::NONE; N];
     let mut order = [0; N];
-    let mut charged = [NOTHING; N];
-    let outcome = decide(limits, &mut looks, &mut order, &mut charged);
+    let outcome = decide(limits, &mut looks, &mut order, charged);
     let mut all = AllDecision { decisions: [Decision::CLOSED; N], outcome };
-    for ((decision, charged), limit) in all.decisions.iter_mut().zip(&charged).zip(limits) {
+    for ((decision, charged), limit) in all.decisions.iter_mut().zip(charged).zip(limits) {
         limit.decision(charged, decision);
     }
     all
@@ -117,7 +125,7 @@ pub fn check_all_into<L: Limit>(limits: &[L], decisions: &mut [Decision]) -> All
     assert_eq!(limits.len(), decisions.len(), "one decision for each limit");
     let (mut looks, mut order) = ([Look::NONE; MAX_LIMITS], [0; MAX_LIMITS]);
     let (looks, order) = (&mut looks[..limits.len()], &mut order[..limits.len()]);
-    let mut charged = [NOTHING; MAX_LIMITS];
+    let mut charged = [Charged::NOTHING; MAX_LIMITS];
     let charged = &mut charged[..limits.len()];
     let outcome = decide(limits, looks, order, charged);
     for ((decision, charged), limit) in decisions.iter_mut().zip(charged).zip(limits) {
@@ -125,8 +133,6 @@ pub fn check_all_into<L: Limit>(limits: &[L], decisions: &mut [Decision]) -> All
     }
     outcome
 }
-
-const NOTHING: Charged = Charged::nothing(Verdict::never(0));
 
 #[inline(always)]
 fn decide<L: Limit>(

@@ -7,20 +7,23 @@ use core::ops::{Deref, DerefMut};
 use super::super::all::{Bucket, Charged, Look, Steps};
 use super::super::gcra::Charge;
 use super::super::seat::Found;
+use super::super::settle::{Balance, Settled};
+use super::super::verdict::Verdict;
 use super::{Decision, LocalBucketTable, LocalSet, Place, Plan};
-use crate::time::Instant;
+use crate::time::{Clock, Instant};
 
 /// A key's bucket in a [`LocalBucketTable`], with a plan, a cost and a time: one of the limits of a
 /// [`check_all`](crate::bucket::check_all). Made by [`LocalBucketTable::limit`].
 #[derive(Debug)]
 #[must_use = "a limit charges nothing by itself"]
-pub struct LocalLimit<'a, M, S> {
+pub struct LocalLimit<'a, M, S, C: ?Sized> {
     table: &'a RefCell<LocalBucketTable<M, S>>,
     place: Place,
     plan: &'a Plan,
     cost: u64,
     asked: Option<Charge>,
     now: Instant,
+    clock: &'a C,
 }
 
 impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<M, S> {
@@ -32,7 +35,7 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     /// ```
     /// use core::cell::RefCell;
     /// use tidegate_core::bucket::{LocalSet, Unit, check_all};
-    /// use tidegate_core::{Instant, LocalBucketTable, Quota, SeededState};
+    /// use tidegate_core::{Instant, LocalBucketTable, ManualClock, Quota, SeededState};
     ///
     /// let (each, all) = (Quota::per_second(2)?, Quota::per_second(5)?);
     /// let unit = Unit::for_quotas(&[each, all])?;
@@ -40,11 +43,12 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     /// let memory = [const { LocalSet::new() }; 4];
     /// let table = RefCell::new(LocalBucketTable::over(Box::new(memory) as Box<[_]>, unit, SeededState::new(7)));
     ///
+    /// let clock = ManualClock::new();
     /// let ask = |client: &str| {
     ///     let now = Instant::from_secs(1);
     ///     let limits = [
-    ///         LocalBucketTable::limit(&table, client, &each, 1, now),
-    ///         LocalBucketTable::limit(&table, "everybody", &all, 1, now),
+    ///         LocalBucketTable::limit(&table, client, &each, 1, now, &clock),
+    ///         LocalBucketTable::limit(&table, "everybody", &all, 1, now, &clock),
     ///     ];
     ///     check_all(&limits).is_admitted()
     /// };
@@ -58,22 +62,28 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
     /// programming errors.
     ///
     /// [`BucketTable::limit`]: crate::BucketTable
-    pub fn limit<'a, K: Hash + ?Sized>(
+    pub fn limit<'a, K: Hash + ?Sized, C: Clock + ?Sized>(
         table: &'a RefCell<Self>,
         key: &K,
         plan: &'a Plan,
         cost: u64,
         now: Instant,
-    ) -> LocalLimit<'a, M, S> {
+        clock: &'a C,
+    ) -> LocalLimit<'a, M, S, C> {
         let (place, units) = {
             let table = table.borrow();
             (Place::of(key, &table.hasher), table.scale(plan).units(now.as_nanos()))
         };
-        LocalLimit { table, place, plan, cost, asked: plan.inquiry(cost, units), now }
+        LocalLimit { table, place, plan, cost, asked: plan.inquiry(cost, units), now, clock }
     }
 }
 
-impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> Steps for LocalLimit<'_, M, S> {
+impl<M, S, C> Steps for LocalLimit<'_, M, S, C>
+where
+    M: Deref<Target = [LocalSet]> + DerefMut,
+    S: BuildHasher,
+    C: Clock + ?Sized,
+{
     fn asked(&self) -> Option<Charge> {
         self.asked
     }
@@ -83,9 +93,9 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> Steps for LocalLi
     }
 
     fn look(&self, look: &mut Look) -> bool {
-        let Self { place, .. } = *self;
+        let Self { place, plan, .. } = *self;
         let mut table = self.table.borrow_mut();
-        let time = table.time(place);
+        let time = table.time(place, self.asked.map_or(0, |charge| plan.start(charge.now())));
         let (structure, key) =
             (core::ptr::from_ref(self.table).addr(), place.key(table.sets.len()));
         let is_found = table.set(place).and_then(|set| set.find(place)).is_some();
@@ -101,7 +111,8 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> Steps for LocalLi
     fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {
         let Self { place, plan, cost, .. } = *self;
         let mut table = self.table.borrow_mut();
-        let (slot, shared) = (table.time(place), table.overflow.fresh(place.fingerprint));
+        let slot = table.time(place, plan.start(charge.now()));
+        let shared = table.overflow.fresh(place.fingerprint);
         let verdict = table.decide(place, plan, cost, charge.now());
         let before = if verdict.is_unplaced() { shared } else { slot };
         *charged = Charged { before, ..Charged::nothing(verdict) };
@@ -122,6 +133,30 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> Steps for LocalLi
         } else if let Some(time) = table.set(place).and_then(|set| set.find(place)) {
             // Full, where it was: as on a shared table the key keeps its slot until a sweep.
             *time = charged.before.max(charge.now());
+        }
+    }
+
+    fn settle(&self, charged: &Charged, actual: u64) -> Settled {
+        let Self { place, plan, now, .. } = *self;
+        let mut table = self.table.borrow_mut();
+        let scale = table.unit.scale();
+        let units = |time: Instant| scale.units(time.as_nanos());
+        let (at, now) = (units(now), units(self.clock.now()));
+        match Balance::of(plan, charged.verdict, at, actual, now) {
+            Balance::Even => Settled::even(plan),
+            Balance::Over(refund) => {
+                let times = table.set(place).and_then(|set| set.find(place)).map(|time| {
+                    let (before, after) = (*time, refund.on(*time, None));
+                    *time = after.unwrap_or(before);
+                    (before, after)
+                });
+                Settled::over(plan, times)
+            }
+            Balance::Under(more) => {
+                let part = |room: u64| room.min(more);
+                let charged = table.charge_up_to(place, plan, plan.depth(), now, part);
+                Settled::under(plan, more, charged.map_or(0, Verdict::charged))
+            }
         }
     }
 

@@ -2,13 +2,14 @@
 
 use alloc::borrow::ToOwned;
 use core::borrow::Borrow;
-use core::cell::Cell;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
 
 use super::super::all::{Bucket as Identity, Charged, Look, Steps};
 use super::super::gcra::{Charge, Refund};
 use super::super::seat::{Found, Seat};
+use super::super::settle::{Balance, Settled};
 use super::bucket::Bucket;
 use super::{BucketMap, Decision, Plan};
 use crate::reclaim::Guard;
@@ -17,7 +18,7 @@ use crate::time::{Clock, Instant};
 /// A key's bucket in a [`BucketMap`], with a plan, a cost and a time: one of the limits of a
 /// [`check_all`](crate::bucket::check_all). Made by [`BucketMap::limit`].
 #[must_use = "a limit charges nothing by itself"]
-pub struct MapLimit<'a, K: Send + 'static, Q: ?Sized, S, C: ?Sized> {
+pub struct MapLimit<'a, K: Send + 'static, Q: ?Sized, S, C: ?Sized, P> {
     buckets: &'a BucketMap<K, S>,
     hash: usize,
     key: &'a Q,
@@ -26,45 +27,60 @@ pub struct MapLimit<'a, K: Send + 'static, Q: ?Sized, S, C: ?Sized> {
     asked: Option<Charge>,
     now: Instant,
     clock: &'a C,
-    guard: &'a Guard,
-    /// The bucket that was found, and then the one that was charged.
-    bucket: Cell<Option<&'a Bucket>>,
+    /// Makes a guard for each step.
+    pin: P,
 }
 
 impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
     /// Makes one of several limits, as [`BucketTable::limit`](crate::BucketTable::limit) does.
     ///
+    /// `pin` makes a guard for each step. A limit that is charged at once may return one guard again
+    /// and again, as `|| guard` does. One that is [reserved](crate::bucket::reserve()) for longer
+    /// should make a guard for each step: memory is not freed while a guard is kept.
+    ///
     /// # Panics
     ///
-    /// If `plan` was compiled for another unit, or `guard` is of another domain: programming errors.
+    /// If `plan` was compiled for another unit, or a guard is of another domain: programming errors.
     #[inline]
-    pub fn limit<'a, Q, C>(
+    pub fn limit<'a, Q, C, P, G>(
         &'a self,
         key: &'a Q,
         plan: &'a Plan,
         cost: u64,
         now: Instant,
         clock: &'a C,
-        guard: &'a Guard,
-    ) -> MapLimit<'a, K, Q, S, C>
+        pin: P,
+    ) -> MapLimit<'a, K, Q, S, C, P>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         C: Clock + ?Sized,
+        P: Fn() -> G,
+        G: Deref<Target = Guard>,
     {
-        self.map.admit(guard);
         let asked = plan.inquiry(cost, self.scale(plan).units(now.as_nanos()));
-        let (hash, bucket) = (self.map.hash(key), Cell::new(None));
-        MapLimit { buckets: self, hash, key, plan, cost, asked, now, clock, guard, bucket }
+        MapLimit {
+            buckets: self,
+            hash: self.map.hash(key),
+            key,
+            plan,
+            cost,
+            asked,
+            now,
+            clock,
+            pin,
+        }
     }
 }
 
-impl<K, Q, S, C> Steps for MapLimit<'_, K, Q, S, C>
+impl<K, Q, S, C, P, G> Steps for MapLimit<'_, K, Q, S, C, P>
 where
     K: Hash + Eq + Send + Borrow<Q> + 'static,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     S: BuildHasher,
     C: Clock + ?Sized,
+    P: Fn() -> G,
+    G: Deref<Target = Guard>,
 {
     fn asked(&self) -> Option<Charge> {
         self.asked
@@ -75,13 +91,13 @@ where
     }
 
     fn look(&self, look: &mut Look) -> bool {
-        let Self { buckets, hash, key, guard, .. } = *self;
-        let fresh = || buckets.overflow.fresh(buckets.place(key));
-        let found = buckets.map.find(hash, key, guard).map(|entry| &entry.value);
-        let live = found.and_then(|found| Some((found, found.time(&buckets.base, fresh)?)));
-        self.bucket.set(live.map(|(found, _)| found));
-        let (fresh, time) = match live {
-            Some((_, time)) => (None, time),
+        let Self { buckets, hash, key, plan, .. } = *self;
+        let guard = self.guard();
+        let start = self.asked.map_or(0, |charge| plan.start(charge.now()));
+        let fresh = || buckets.fresh(key, start);
+        let found = buckets.map.find(hash, key, &guard).map(|entry| &entry.value);
+        let (fresh, time) = match found.and_then(|found| found.time(&buckets.base, fresh)) {
+            Some(time) => (None, time),
             None => (Some(buckets.overflow.shared(buckets.place(key))), fresh().guess()),
         };
         let structure = core::ptr::from_ref(buckets).addr();
@@ -91,11 +107,10 @@ where
     }
 
     fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {
-        let Self { buckets, hash, key, plan, cost, guard, .. } = *self;
-        let found = self.bucket.get();
-        let (verdict, before, bucket) =
-            buckets.decide(hash, key, found, plan, cost, charge.now(), guard);
-        self.bucket.set(bucket);
+        let Self { buckets, hash, key, plan, .. } = *self;
+        let guard = self.guard();
+        let found = buckets.map.find(hash, key, &guard).map(|entry| &entry.value);
+        let (verdict, before, bucket) = buckets.charge(hash, key, found, plan, *charge, &guard);
         let word = bucket.map_or(0, |bucket| core::ptr::from_ref(bucket).addr());
         *charged = Charged { verdict, before, seat: Seat::NONE, word };
     }
@@ -115,9 +130,10 @@ where
         let lost = if verdict.is_unplaced() {
             buckets.overflow.fresh(buckets.place(key)).roll_back(&refund)
         } else {
-            // Another bucket if this limit is in the call twice, and the first one was given up
-            // between its charges.
-            let bucket = self.bucket.get();
+            // Only the bucket that was charged. Where the key's next bucket stands at its address, the
+            // charge had flowed in by the time at which the first one was given up.
+            let guard = self.guard();
+            let bucket = buckets.map.get(key, &guard);
             let bucket = bucket.filter(|&bucket| core::ptr::from_ref(bucket).addr() == word);
             let change = bucket.and_then(|bucket| {
                 bucket.edit(|time, returned| refund.on(time, Some(Bucket::since(returned, then))))
@@ -128,12 +144,50 @@ where
         buckets.overflow.count_lost(lost);
     }
 
+    fn settle(&self, charged: &Charged, actual: u64) -> Settled {
+        let Self { buckets, hash, key, plan, now, .. } = *self;
+        let units = |time: Instant| buckets.unit.scale().units(time.as_nanos());
+        let (at, now) = (units(now), units(self.clock.now()));
+        let guard = self.guard();
+        match Balance::of(plan, charged.verdict, at, actual, now) {
+            Balance::Even => Settled::even(plan),
+            Balance::Over(refund) => {
+                let change = buckets.edit(key, &guard, |time, returned| {
+                    refund.on(time, Some(Bucket::since(returned, charged.before)))
+                });
+                Settled::over(plan, change.map(|change| (change.before, change.after)))
+            }
+            Balance::Under(more) => {
+                let part = |room: u64| room.min(more);
+                let charged =
+                    buckets.charge_up_to(hash, key, plan, plan.depth(), now, part, &guard);
+                Settled::under(plan, more, charged.map_or(0, |(verdict, _)| verdict.charged()))
+            }
+        }
+    }
+
     fn decision(&self, charged: &Charged, decision: &mut Decision) {
         decision.set(self.plan, self.now, charged.verdict, charged.before);
     }
 }
 
-impl<K: Send + 'static, Q: ?Sized, S, C: ?Sized> fmt::Debug for MapLimit<'_, K, Q, S, C> {
+impl<K, Q, S, C, P, G> MapLimit<'_, K, Q, S, C, P>
+where
+    K: Hash + Eq + Send + 'static,
+    Q: ?Sized,
+    S: BuildHasher,
+    C: ?Sized,
+    P: Fn() -> G,
+    G: Deref<Target = Guard>,
+{
+    fn guard(&self) -> G {
+        let guard = (self.pin)();
+        self.buckets.map.admit(&guard);
+        guard
+    }
+}
+
+impl<K: Send + 'static, Q: ?Sized, S, C: ?Sized, P> fmt::Debug for MapLimit<'_, K, Q, S, C, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plan, cost, now, .. } = self;
         f.debug_struct("MapLimit")

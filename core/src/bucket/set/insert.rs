@@ -50,7 +50,7 @@ impl Set {
                 self.release(claim);
                 return Inserted::Done(change);
             }
-            if f(fresh.guess()).is_none() {
+            if f(fresh.guess()).is_none() && !fresh.must_begin() {
                 self.release(claim);
                 return Inserted::Refused;
             }

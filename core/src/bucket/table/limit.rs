@@ -6,6 +6,7 @@ use core::ops::Deref;
 use super::super::all::{Bucket, Charged, Look, Steps};
 use super::super::gcra::{Charge, Refund};
 use super::super::seat::Seat;
+use super::super::settle::{Balance, Settled};
 use super::super::verdict::Verdict;
 use super::{BucketTable, Decision, Place, Plan, Set};
 use crate::sync::prefetch;
@@ -56,11 +57,11 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     /// Looks for the key's bucket wherever it may stand, and at what the key would get without one.
     #[cold]
     #[inline(never)]
-    fn look_anywhere(&self, place: Place, look: &mut Look) {
+    fn look_anywhere(&self, place: Place, start: u64, look: &mut Look) {
         match self.set(place).and_then(|set| set.find_live(place)) {
             Some(found) => (look.time, look.found) = (found.time(), found),
             None => {
-                look.time = self.overflow.fresh(place).guess();
+                look.time = self.overflow.fresh(place).starting(start).guess();
                 look.fresh = Some(self.overflow.shared(place));
             }
         }
@@ -87,7 +88,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
 
     #[inline(always)]
     fn look(&self, look: &mut Look) -> bool {
-        let Self { table, set, place, .. } = *self;
+        let Self { table, set, place, plan, .. } = *self;
         let (structure, key) = (core::ptr::from_ref(table).addr(), place.key(table.sets.len()));
         look.bucket = Bucket { structure, key };
         match set.and_then(|set| set.find_first(place)) {
@@ -95,7 +96,10 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
                 look.time = found.time();
                 look.found = found;
             }
-            None => table.look_anywhere(place, look),
+            None => {
+                let start = self.asked.map_or(0, |charge| plan.start(charge.now()));
+                table.look_anywhere(place, start, look);
+            }
         }
         self.asked.is_some_and(|charge| charge.on(look.time).is_some())
     }
@@ -135,6 +139,27 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
             change.map_or(0, |change| refund.lost(change.before, change.after))
         };
         table.overflow.count_lost(lost);
+    }
+
+    #[inline(always)]
+    fn settle(&self, charged: &Charged, actual: u64) -> Settled {
+        let Self { table, set, place, plan, now, .. } = *self;
+        let units = |time: Instant| table.unit.scale().units(time.as_nanos());
+        let (at, now) = (units(now), units(self.clock.now()));
+        match Balance::of(plan, charged.verdict, at, actual, now) {
+            Balance::Even => Settled::even(plan),
+            Balance::Over(refund) => {
+                let on = |time| refund.on(time, None);
+                let change = set.and_then(|set| set.revise(charged.seat, place.fingerprint, on));
+                let times = change.map(|change| (change.before, change.after));
+                Settled::over(plan, times)
+            }
+            Balance::Under(more) => {
+                let part = |room: u64| room.min(more);
+                let charged = table.charge_up_to(place, plan, plan.depth(), now, part);
+                Settled::under(plan, more, charged.map_or(0, Verdict::charged))
+            }
+        }
     }
 
     #[inline(always)]
