@@ -45,6 +45,7 @@ pub use single_flight::SingleFlight;
 /// Exports the engine, whose structures take the time and the guard as arguments: for loops that read the clock and pin
 /// once a burst.
 pub use tidegate_core as lockfree;
+pub use tidegate_core::bucket::{Limit, Reservation, Reservations, check_all, reserve_all};
 pub use tidegate_core::{
     Budget, CacheError, Cadence, Clock, Decision, Domain, Guard, Instant, ManualClock, MapError,
     Monotone, OnFull, Plan, Quota, QuotaError, RemovalCause, SeededState, Sweep, Sweeper, Swept,

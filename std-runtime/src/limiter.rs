@@ -1,6 +1,7 @@
 //! Rate limiters for servers: a bucket table or a bucket map with its clock and its plan inside.
 
 mod exact;
+mod limit;
 mod limits;
 
 use std::fmt;

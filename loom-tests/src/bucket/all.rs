@@ -327,8 +327,9 @@ impl Buckets {
 
     /// 10 cells of the first bucket, one of the second.
     fn call(&self, guard: &Guard) -> (&'static str, u64) {
-        let first = self.map.limit(&FIRST, &self.plan, 10, EARLY, &NOW, || guard);
-        let second = self.map.limit(&SECOND, &self.one, 1, EARLY, &NOW, || guard);
+        let pin = || guard;
+        let first = self.map.limit(&FIRST, &self.plan, 10, EARLY, &NOW, pin);
+        let second = self.map.limit(&SECOND, &self.one, 1, EARLY, &NOW, pin);
         let answer = check_all(&[first, second]);
         (word(&answer), 10 * u64::from(answer.is_admitted()))
     }

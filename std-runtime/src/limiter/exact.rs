@@ -1,5 +1,7 @@
 //! A rate limiter with a bucket of its own for each key.
 
+mod limit;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
