@@ -17,6 +17,7 @@
 
 pub mod bucket;
 pub mod cache;
+pub mod clock;
 pub mod flight;
 #[path = "../../core/tests/common/identity.rs"]
 mod identity;
@@ -87,6 +88,7 @@ impl Outcomes {
 pub const MODULES: &[(&str, &[Model])] = &[
     ("bucket", bucket::MODELS),
     ("cache", cache::MODELS),
+    ("clock", clock::MODELS),
     ("flight", flight::MODELS),
     ("map", map::MODELS),
     ("reclaim", reclaim::MODELS),

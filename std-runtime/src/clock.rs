@@ -2,13 +2,45 @@
 //!
 //! | clock | a read costs | resolution | counts while suspended |
 //! |---|---|---|---|
-//! | [`MonotonicClock`] | a serialised read of the processor's counter | ns | no |
+//! | [`CounterClock`] | a read of the processor's counter | ns | no |
+//! | [`BootClock`], [`clock()`] | as `CounterClock` | ns | yes |
+//! | [`MonotonicClock`] | a call of the kernel's: a read of the counter and two fences | ns | no |
 //! | [`CoarseClock`] | a read of two words of memory | a scheduler tick, 1 to 10 ms | no |
-//! | [`BootClock`], [`clock()`] | as `MonotonicClock` | ns | yes |
 //! | [`CachedClock`] | one load | the interval at which it is refreshed | as its source |
 //!
-//! Reading the clock is the dearest part of a cheap check, and serialising the processor hides
-//! cache misses from each other. Read it once a burst, or use a clock that is kept fresh elsewhere.
+//! Reading the clock is the dearest part of a cheap check. Some processors finish all earlier work
+//! before they read the counter, and then cache misses do not overlap. Read the clock once a burst, or
+//! use one that is kept fresh elsewhere.
+//!
+//! # The counter
+//!
+//! A [`CounterClock`] and a [`BootClock`] read the processor's counter and scale it by one
+//! multiplication: `rdtsc` on x86-64, `cntvct_el0` on aarch64. Each thread holds the counter to the
+//! kernel's clock: a value counts for at most 4 ms of ticks after the thread last read the kernel.
+//!
+//! * **Bounds.** A thread's times never go back. A reading is within 1 ms of the kernel's clock, also
+//!   while that is slewed, and usually within 1 us. Two threads that read at one moment differ by less
+//!   than 2 ms, and a table's default grace is 10 ms. A processor may read the counter before
+//!   instructions that precede the read; that takes a microsecond at most.
+//! * **A counter that fails.** One that jumps or changes its rate moves a reading by at most 4 ms, and for
+//!   4 ms of ticks at most. No reading is ever further than 4 ms ahead of the kernel's clock. A counter
+//!   that goes back, or stands still, is noticed at the next read. A suspend during which the counter
+//!   stood still is noticed within 4 ms of ticks.
+//! * **Where it is not used.** [`BootClock::source`] says what is read, and why. The kernel's clock is read
+//!   in the first 100 ms, until the counter's rate is known; where the kernel itself does not count with
+//!   the counter, or `/sys` does not say so; where the processor does not promise a steady counter; and
+//!   where reading the counter is forbidden or costs more than the kernel's clock.
+//! * **Looking again.** Once a second one thread reads
+//!   `/sys/devices/system/clocksource/clocksource0/current_clocksource` during a read of the clock, which
+//!   takes some microseconds. All threads leave a counter that the kernel has given up within 4 ms of
+//!   that. A process that must not open files uses a [`MonotonicClock`]; one whose threads set
+//!   `PR_SET_TSC` does so before it reads a clock.
+//!
+//! The crate `quanta`, which governor reads by default, trusts the counter for as long as the process runs,
+//! if the processor promises that it is steady. On some machines the counters of two cores differ, times go
+//! back there, and limiters deny inside the burst (quanta #111, governor #299). Here four things differ.
+//! The kernel, which compares the cores' counters, must use the counter itself. It is asked again while the
+//! process runs. No thread's time goes back. And what a wrong counter can do ends at the next anchor.
 //!
 //! # Which clock
 //!
@@ -25,13 +57,24 @@
 //! Times of two clocks must not be mixed: each clock counts from an origin of its own. The clock of
 //! the process and a [`CachedClock`] started with [`CachedClock::start`] share one origin.
 
-use std::any::Any;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod base;
+mod cached;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(loom)))]
+mod counter;
+/// For the models.
+#[cfg(loom)]
+pub mod counter;
+mod own;
+mod source;
+
 use std::sync::{Arc, LazyLock};
 
 use tidegate_core::{Clock, Instant};
 
-use crate::panics::Foreign;
+use self::base::Base;
+pub use self::cached::CachedClock;
+pub(crate) use self::own::{OwnClock, shared};
+pub use self::source::{Clocksource, Refusal, TimeSource};
 
 /// A clock that threads share.
 pub(crate) type SharedClock = Arc<dyn Clock + Send + Sync>;
@@ -89,6 +132,49 @@ pub fn clock() -> BootClock {
     *CLOCK
 }
 
+/// Shows the time since it was made, by the processor's counter where that can be, and else by the
+/// system's monotonic clock. Does not count the time during which the machine was suspended.
+///
+/// ```
+/// use tidegate::{Clock, CounterClock};
+///
+/// let clock = CounterClock::new();
+/// assert!(clock.now() <= clock.now());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct CounterClock(Since);
+
+impl CounterClock {
+    /// Creates a clock whose origin is now.
+    pub fn new() -> Self {
+        Self(Since::new(|| Base::Monotonic.now()))
+    }
+
+    /// Returns what the clocks of this kind are read from now, and why.
+    ///
+    /// ```
+    /// use tidegate::CounterClock;
+    ///
+    /// println!("{}", CounterClock::new().source());
+    /// ```
+    pub fn source(&self) -> TimeSource {
+        Base::Monotonic.source()
+    }
+}
+
+impl Default for CounterClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for CounterClock {
+    #[inline(always)]
+    fn now(&self) -> Instant {
+        self.0.at(Base::Monotonic.now())
+    }
+}
+
 /// Shows the time since it was made, as of the last scheduler tick: up to 10 ms behind, for the
 /// price of reading memory. Does not count the time during which the machine was suspended. Where
 /// the system has no such clock, it is a [`MonotonicClock`].
@@ -100,15 +186,12 @@ pub fn clock() -> BootClock {
 /// assert!(clock.now() <= clock.now());
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct CoarseClock(System);
+pub struct CoarseClock(Since);
 
 impl CoarseClock {
-    /// A clock whose origin is now.
+    /// Creates a clock whose origin is now.
     pub fn new() -> Self {
-        #[cfg(target_os = "linux")]
-        return Self(System::new(libc::CLOCK_MONOTONIC_COARSE));
-        #[cfg(not(target_os = "linux"))]
-        return Self(System::new());
+        Self(Since::new(base::coarse))
     }
 }
 
@@ -121,13 +204,14 @@ impl Default for CoarseClock {
 impl Clock for CoarseClock {
     #[inline]
     fn now(&self) -> Instant {
-        self.0.now()
+        self.0.at(base::coarse())
     }
 }
 
 /// Shows the time since it was made, also while the machine is suspended: for ends that a laptop's
-/// lid must not put off. Where the system has no such clock, it is a [`MonotonicClock`]: on systems
-/// other than Linux, and under a kernel or a sandbox that refuses `CLOCK_BOOTTIME`.
+/// lid must not put off. Reads the processor's counter where that can be. Where the system has no such
+/// clock, it is a [`MonotonicClock`]: on systems other than Linux, and under a kernel or a sandbox that
+/// refuses `CLOCK_BOOTTIME`.
 ///
 /// ```
 /// use tidegate::{BootClock, Clock};
@@ -136,15 +220,25 @@ impl Clock for CoarseClock {
 /// assert!(clock.now() <= clock.now());
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct BootClock(System);
+pub struct BootClock(Since);
 
 impl BootClock {
-    /// A clock whose origin is now.
+    /// Creates a clock whose origin is now.
     pub fn new() -> Self {
-        #[cfg(target_os = "linux")]
-        return Self(System::new(libc::CLOCK_BOOTTIME));
-        #[cfg(not(target_os = "linux"))]
-        return Self(System::new());
+        Self(Since::new(|| Base::Boot.now()))
+    }
+
+    /// Returns what the clocks of this kind are read from now, and why.
+    ///
+    /// ```
+    /// use tidegate::clock::{Refusal, TimeSource};
+    ///
+    /// if let TimeSource::Kernel(Refusal::Clocksource(name)) = tidegate::clock().source() {
+    ///     println!("no counter is used, since the kernel counts with {name}");
+    /// }
+    /// ```
+    pub fn source(&self) -> TimeSource {
+        Base::Boot.source()
     }
 }
 
@@ -155,155 +249,35 @@ impl Default for BootClock {
 }
 
 impl Clock for BootClock {
-    #[inline]
+    #[inline(always)]
     fn now(&self) -> Instant {
-        self.0.now()
+        self.0.at(Base::Boot.now())
     }
 }
 
-/// One of the system's clocks, counted from when this was made.
-#[cfg(target_os = "linux")]
+/// What a clock of the system counts from.
 #[derive(Clone, Copy, Debug)]
-struct System {
-    id: libc::clockid_t,
+struct Since {
     /// The clock's time when this was made; `None` if the system refuses to read that clock.
     origin: Option<u64>,
     /// Read where the system refuses the clock.
     monotonic: MonotonicClock,
 }
 
-#[cfg(target_os = "linux")]
-impl System {
-    fn new(id: libc::clockid_t) -> Self {
-        Self { id, origin: Self::read(id), monotonic: MonotonicClock::new() }
+impl Since {
+    fn new(read: impl FnOnce() -> Option<u64>) -> Self {
+        // First, so that a clock which falls back later does not go back.
+        let monotonic = MonotonicClock::new();
+        Self { origin: read(), monotonic }
     }
 
-    #[inline]
-    fn now(&self) -> Instant {
-        let since = |origin| Some(Self::read(self.id)?.saturating_sub(origin));
-        // A time of zero would bring back what has ended: a later refusal falls back, too.
-        match self.origin.and_then(since) {
-            Some(nanos) => Instant::from_nanos(nanos),
-            None => self.monotonic.now(),
-        }
-    }
-
-    /// Reads a clock; `None` if the system does not know it, or refuses it.
-    #[inline]
-    fn read(id: libc::clockid_t) -> Option<u64> {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a valid `timespec` to write to, and any `id` may be asked for.
-        let failed = unsafe { libc::clock_gettime(id, &raw mut time) };
-        (failed == 0).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-type System = MonotonicClock;
-
-/// Another clock's time as of its last refresh: a read is one load.
-///
-/// [`start`](Self::start) keeps it fresh from a thread of its own; a loop that reads a clock anyway
-/// calls [`refresh`](Self::refresh). Clones share the time.
-///
-/// ```
-/// use std::time::Duration;
-/// use tidegate::{CachedClock, Clock, Instant, ManualClock};
-///
-/// let source = std::sync::Arc::new(ManualClock::new());
-/// let clock = CachedClock::new({
-///     let source = source.clone();
-///     move || source.now()
-/// });
-/// source.advance(Duration::from_secs(1));
-/// assert_eq!(clock.now(), Instant::ORIGIN);
-/// clock.refresh();
-/// assert_eq!(clock.now(), Instant::from_secs(1));
-/// ```
-#[derive(Clone)]
-pub struct CachedClock {
-    shared: Arc<Cached>,
-}
-
-struct Cached {
-    now: AtomicU64,
-    source: Foreign<Box<dyn Fn() -> Instant + Send + Sync>>,
-}
-
-impl CachedClock {
-    /// A clock that shows the time of `source`, read now and at each [`refresh`](Self::refresh).
-    pub fn new(source: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        let source = Foreign::new(Box::new(source) as Box<dyn Fn() -> Instant + Send + Sync>);
-        let now = AtomicU64::new(source().as_nanos());
-        Self { shared: Arc::new(Cached { now, source }) }
-    }
-
-    /// Reads the source. Never sets the time back.
-    pub fn refresh(&self) {
-        let now = (self.shared.source)().as_nanos();
-        // Relaxed: a time stands alone; the word's own order keeps it monotone.
-        self.shared.now.fetch_max(now, Ordering::Relaxed);
-    }
-}
-
-impl Clock for CachedClock {
-    #[inline]
-    fn now(&self) -> Instant {
-        // Relaxed: as in `refresh`.
-        Instant::from_nanos(self.shared.now.load(Ordering::Relaxed))
-    }
-}
-
-impl std::fmt::Debug for CachedClock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CachedClock").field("now", &self.now()).finish_non_exhaustive()
-    }
-}
-
-/// Shares a clock that a builder was given. A clock that is shared by then stays the same one.
-pub(crate) fn shared(clock: impl Clock + Send + Sync + 'static) -> SharedClock {
-    let given: &dyn Any = &clock;
-    if let Some(shared) = given.downcast_ref::<SharedClock>() {
-        return Arc::clone(shared);
-    }
-    Arc::new(clock)
-}
-
-/// The clock of a structure of the face: that of the process, or one that its builder was given.
-pub(crate) enum OwnClock {
-    Boot(BootClock),
-    /// Held as what it is: a call through a table would cost as much as its read.
-    Cached(CachedClock),
-    Given(Foreign<SharedClock>),
-}
-
-impl OwnClock {
-    /// Takes over a clock that a builder was given.
-    pub(crate) fn given(clock: impl Clock + Send + Sync + 'static) -> Self {
-        let given: &dyn Any = &clock;
-        if let Some(clock) = given.downcast_ref::<BootClock>() {
-            return Self::Boot(*clock);
-        }
-        if let Some(clock) = given.downcast_ref::<CachedClock>() {
-            return Self::Cached(clock.clone());
-        }
-        Self::Given(Foreign::new(shared(clock)))
-    }
-}
-
-impl Default for OwnClock {
-    fn default() -> Self {
-        Self::Boot(clock())
-    }
-}
-
-impl Clock for OwnClock {
-    #[inline]
-    fn now(&self) -> Instant {
-        match self {
-            Self::Boot(clock) => clock.now(),
-            Self::Cached(clock) => clock.now(),
-            Self::Given(clock) => clock.now(),
+    /// Converts what a read of the clock returned.
+    #[inline(always)]
+    fn at(&self, nanos: Option<u64>) -> Instant {
+        match (self.origin, nanos) {
+            (Some(origin), Some(nanos)) => Instant::from_nanos(nanos.saturating_sub(origin)),
+            // A time of zero would bring back what has ended: a later refusal falls back, too.
+            _ => self.monotonic.now(),
         }
     }
 }

@@ -26,7 +26,7 @@ pub mod wait;
 pub use advertiser::Advertiser;
 pub use cache::{Cache, CacheBuilder, Failure, OwnedHeldEntry, Policy};
 #[doc(inline)]
-pub use clock::{BootClock, CachedClock, CoarseClock, MonotonicClock, clock};
+pub use clock::{BootClock, CachedClock, CoarseClock, CounterClock, MonotonicClock, clock};
 pub use config::ConfigError;
 pub use limiter::{ExactRateLimiter, ExactRateLimiterBuilder, RateLimiter, RateLimiterBuilder};
 pub use load::{GetOrLoad, GetOrRefresh, LoadError, LoadFuture, LoadTask};

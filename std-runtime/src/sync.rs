@@ -8,12 +8,15 @@ pub(crate) use loom::sync::atomic::AtomicBool;
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(loom)]
 pub(crate) use loom::thread_local;
+// Those of the core's models, which have their modes.
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::AtomicBool;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::thread_local;
+#[cfg(loom)]
+pub(crate) use tidegate_core::model::{AtomicU64, Ordering};
 
 #[cfg(not(loom))]
 pub(crate) mod thread {

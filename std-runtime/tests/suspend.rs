@@ -1,7 +1,8 @@
 //! A machine that is suspended: CLOCK_MONOTONIC stands still, and CLOCK_BOOTTIME goes on.
 //!
 //! No test can suspend the machine. This program has a `clock_gettime` of its own instead, which the
-//! linker prefers to the C library's; it adds the time of the suspend to CLOCK_BOOTTIME.
+//! linker prefers to the C library's; it adds the time of the suspend to CLOCK_BOOTTIME. The processor's
+//! counter stands still in such a suspend.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -9,11 +10,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use tidegate::clock::{Refusal, TimeSource};
 use tidegate::lockfree::Cache;
 use tidegate::refresh::{Minted, Refresher};
 use tidegate::{
-    BootClock, CachedClock, Clock, CoarseClock, GetOrLoad, Instant, LoadError, MonotonicClock,
-    clock, domain, random_state,
+    BootClock, CachedClock, Clock, CoarseClock, CounterClock, GetOrLoad, Instant, LoadError,
+    MonotonicClock, clock, domain, random_state,
 };
 
 /// How long the machine has been suspended, in seconds.
@@ -39,18 +41,42 @@ extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespec) -> l
     result as libc::c_int
 }
 
+/// Suspends the machine, and returns when every thread has to ask the kernel again.
 fn suspend(secs: i64) {
     SUSPENDED.fetch_add(secs, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+/// Reads clocks until their counters are in use, or refused.
+fn settle() {
+    let (boot, counter) = (BootClock::new(), CounterClock::new());
+    let start = std::time::Instant::now();
+    while [boot.source(), counter.source()].contains(&TimeSource::Kernel(Refusal::Uncalibrated)) {
+        assert!(start.elapsed() < Duration::from_secs(20), "never calibrated");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]
 fn only_clocks_of_the_world_go_on_while_the_machine_is_suspended() {
     let _machine = MACHINE.lock().unwrap();
-    let (boot, process) = (BootClock::new(), clock());
+    show_a_suspend();
+    settle();
+    show_a_suspend();
+}
+
+fn show_a_suspend() {
+    let (boot, process, counter) = (BootClock::new(), clock(), CounterClock::new());
     let (monotonic, coarse) = (MonotonicClock::new(), CoarseClock::new());
     let (cached, _refreshing) = CachedClock::start(Duration::from_secs(3_600)).expect("a thread");
-    let clocks: [(&dyn Clock, bool); 5] =
-        [(&boot, true), (&process, true), (&cached, true), (&monotonic, false), (&coarse, false)];
+    let clocks: [(&dyn Clock, bool); 6] = [
+        (&boot, true),
+        (&process, true),
+        (&cached, true),
+        (&counter, false),
+        (&monotonic, false),
+        (&coarse, false),
+    ];
     let before = clocks.map(|(clock, _)| clock.now());
     suspend(1_000);
     cached.refresh();
@@ -99,4 +125,20 @@ fn where_the_clock_is_refused_the_monotonic_one_stands_in() {
         assert!(clock.now() >= first + Duration::from_millis(2));
     }
     REFUSES.store(false, Ordering::SeqCst);
+}
+
+/// A counter that stands still while the machine is suspended gives nothing away. An anchor ends.
+#[test]
+fn a_clock_whose_counter_is_in_use_shows_every_suspend() {
+    let _machine = MACHINE.lock().unwrap();
+    let clock = BootClock::new();
+    // A clock whose counter was off does not stay with the kernel for good.
+    for _ in 0..2 {
+        settle();
+        let before = clock.now();
+        suspend(100);
+        let went = clock.now().since(before);
+        assert!(went >= Duration::from_secs(100), "{went:?}");
+        assert!(went < Duration::from_secs(160), "{went:?}");
+    }
 }

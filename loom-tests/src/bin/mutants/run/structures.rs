@@ -71,6 +71,7 @@ fn changed(patch: &Path) -> Vec<&'static str> {
         ("flight", changes("flight/")),
         ("cache", changes("cache/") || changes("map/read") || changes("map/node")),
         ("registry", changes("registry/") || changes("map/read") || changes("map/node")),
+        ("clock", text.contains("+++ b/std-runtime/src/clock/")),
         ("refresh", text.contains("+++ b/std-runtime/src/refresh/")),
         ("runtime", text.contains("+++ b/std-runtime/src/")),
         ("time", changes("time") || changes("sync/word")),
