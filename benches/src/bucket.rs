@@ -4,6 +4,7 @@
 //! memory of the same size. For bursts it is done after prefetching 32 lines.
 
 mod all;
+mod clock;
 
 use std::hint::black_box;
 use std::ops::Deref;
@@ -40,7 +41,9 @@ type Table = BucketTable<Box<[Set]>>;
 
 /// Runs everything, and hands each row over as it comes.
 pub fn run(effort: Effort, mut row: impl FnMut(Row)) {
+    clock::read(effort, &mut row);
     for size in SIZES.into_iter().filter(|&size| size <= effort.keys) {
+        clock::checks(effort, size, &mut row);
         memory(size, &mut row);
         for spread in [Spread::Uniform, Spread::Zipf] {
             checks(effort, size, spread, Answer::Admit, &mut row);

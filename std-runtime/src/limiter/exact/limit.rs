@@ -64,7 +64,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &*self.shared;
+        let Shared { buckets, clock, .. } = &**self.shared;
         // A guard for each step: a reservation may last.
         buckets.limit(key, plan, cost, clock.now(), clock, pin)
     }
@@ -95,7 +95,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, plan, clock } = &*self.shared;
+        let Shared { buckets, plan, clock } = &**self.shared;
         buckets.take_up_to(key, plan, cells, clock.now(), &pin())
     }
 }
