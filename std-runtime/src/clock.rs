@@ -20,12 +20,13 @@
 //!
 //! * **Bounds.** A thread's times never go back. A reading is within 1 ms of the kernel's clock, also
 //!   while that is slewed, and usually within 1 us. Two threads that read at one moment differ by less
-//!   than 2 ms, and a table's default grace is 10 ms. A processor may read the counter before
-//!   instructions that precede the read; that takes a microsecond at most.
-//! * **A counter that fails.** One that jumps or changes its rate moves a reading by at most 4 ms, and for
-//!   4 ms of ticks at most. No reading is ever further than 4 ms ahead of the kernel's clock. A counter
-//!   that goes back, or stands still, is noticed at the next read. A suspend during which the counter
-//!   stood still is noticed within 4 ms of ticks.
+//!   than 2 ms. A processor may read the counter before instructions that precede the read, by a few
+//!   microseconds at most. A table's default grace of 10 ms covers all of that.
+//! * **A counter that fails.** No reading is ever further than 4 ms ahead of the kernel's clock. A counter
+//!   that jumps moves readings by at most 4 ms, for 4 ms of ticks at most. One that goes back, or shows
+//!   one value twice, is left at that read. One that slows down, or stands still for a while between two
+//!   reads, leaves readings behind until the 4 ms of ticks have passed. That includes a suspend during
+//!   which the counter stood still.
 //! * **Where it is not used.** [`BootClock::source`] says what is read, and why. The kernel's clock is read
 //!   in the first 100 ms, until the counter's rate is known; where the kernel itself does not count with
 //!   the counter, or `/sys` does not say so; where the processor does not promise a steady counter; and
