@@ -24,9 +24,8 @@ fn main() -> Result<(), QuotaError> {
     ] {
         let clock = Arc::new(ManualClock::new());
         let share = if is_exact {
-            let limiter = ExactRateLimiter::<String>::builder(quota.debt(debt)?)
-                .clock(Arc::clone(&clock))
-                .build::<String>()?;
+            let limiter: ExactRateLimiter<String> =
+                ExactRateLimiter::builder(quota.debt(debt)?).clock(Arc::clone(&clock)).build()?;
             usable(&clock, || {
                 let ours = limiter.reserve("alice", estimate).ok()?;
                 Some(Box::new(|used| _ = ours.settle(used)))

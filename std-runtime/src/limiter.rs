@@ -93,8 +93,8 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     // Inlined as the engine's `check` is: a call would copy the decision, which is large.
     #[inline(always)]
     pub fn check(&self, key: &K) -> Decision {
-        let Shared { table, plan, clock } = &*self.shared;
-        table.check(key, plan, clock.now())
+        // The memory arrives while the clock is read.
+        self.check_at(self.prefetch(key))
     }
 
     /// Charges `cost` cells to the bucket of `key` if the limiter's quota admits them, all or none. A cost above
@@ -122,7 +122,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     /// If a limiter of another unit of time made the plan: a programming error.
     #[inline]
     pub fn check_with(&self, key: &K, plan: &Plan) -> Decision {
-        self.shared.table.check(key, plan, self.shared.clock.now())
+        self.check_n_with(key, plan, 1)
     }
 
     /// Charges `cost` cells to the bucket of `key` if `plan` admits them, all or none.
@@ -132,7 +132,9 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     /// Panics as [`check_with`](Self::check_with) does.
     #[inline]
     pub fn check_n_with(&self, key: &K, plan: &Plan, cost: u64) -> Decision {
-        self.shared.table.check_n(key, plan, cost, self.shared.clock.now())
+        let Shared { table, clock, .. } = &*self.shared;
+        let place = table.prefetch(key);
+        table.check_n_at(place, plan, cost, clock.now())
     }
 
     /// Compiles a quota for [`check_with`](Self::check_with).
