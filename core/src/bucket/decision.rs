@@ -155,6 +155,11 @@ impl Decision {
         self.until(self.verdict.time())
     }
 
+    /// Returns how long an empty bucket takes to fill; zero if the quota is closed.
+    pub(super) const fn fills_in(&self) -> Duration {
+        Duration::from_nanos(self.terms.scale().nanos(self.terms.burst()))
+    }
+
     /// Returns how long an admitted request under a [shaping](crate::Quota::shape) quota must wait
     /// before it is served. Returns zero for any other request.
     pub const fn delay(&self) -> Duration {

@@ -19,6 +19,7 @@ mod decision;
 #[cfg(target_has_atomic = "64")]
 mod fresh;
 mod gcra;
+mod headers;
 mod local;
 mod on_full;
 #[cfg(target_has_atomic = "64")]
@@ -42,6 +43,7 @@ mod table;
 
 pub use all::{AllDecision, AllOutcome, Limit, MAX_LIMITS, check_all, check_all_into};
 pub use decision::Decision;
+pub use headers::{HeaderValue, Headers, PolicyNameError, RateLimit, RateLimitPolicy, RetryAfter};
 pub use local::{LocalBucketTable, LocalLimit, LocalSet, LocalSweep};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use map::{BucketMap, BucketPass, BucketSweep, MapLimit};
