@@ -142,6 +142,8 @@ struct Charge {
     returned: u64,
     served: u64,
     refunded: u64,
+    /// Whether it could wait.
+    shaped: bool,
     decision: Decision,
 }
 
@@ -158,7 +160,26 @@ enum Rule {
     Behind,
     /// While it is the last.
     Last,
+    /// [`Alone`](Rule::Alone) for what could not wait, and [`Last`](Rule::Last) for what could.
+    Apart,
+    /// As the last turn, and as a whole, while any wait; otherwise [`Alone`](Rule::Alone), since it was
+    /// served.
+    Turn,
+    /// As [`Turn`](Rule::Turn), but [`Behind`](Rule::Behind) while none wait.
+    TurnBehind,
 }
+
+/// What the charges of a history may do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Plain,
+    Queue,
+    /// Some are plain, some may wait.
+    Mixed,
+}
+
+/// How long a charge may wait that may.
+const WAIT: u64 = 12;
 
 /// A bucket as the rules have it.
 #[derive(Clone, Copy, Default)]
@@ -177,15 +198,24 @@ impl Model {
         admitted
     }
 
-    fn refund(&mut self, rule: Rule, charge: &Charge, cells: u64, now: u64) {
+    fn refund(&mut self, rule: Rule, charge: &Charge, cells: u64, burst: u64, now: u64) {
         let alone = charge.at + charge.cost;
+        let turn = charge.served + charge.cost;
+        let behind = charge.left.saturating_sub(self.returned - charge.returned);
+        let is_last = self.time == charge.left;
         let end = match rule {
+            Rule::Apart if !charge.shaped => alone,
+            Rule::Turn | Rule::TurnBehind if self.time > now + burst => {
+                if charge.shaped && is_last && cells == charge.cost { charge.left } else { 0 }
+            }
+            Rule::Turn => turn,
+            Rule::TurnBehind => turn.max(behind),
             Rule::Naive => u64::MAX,
             Rule::Debt => charge.left,
             Rule::Alone => alone,
-            Rule::Behind => alone.max(charge.left.saturating_sub(self.returned - charge.returned)),
-            Rule::Last if self.time == charge.left => charge.left,
-            Rule::Last => 0,
+            Rule::Behind => alone.max(behind),
+            Rule::Last | Rule::Apart if is_last => charge.left,
+            Rule::Last | Rule::Apart => 0,
         };
         let owed = self.time.saturating_sub(now);
         let credit = cells.min(end.saturating_sub(now)).min(owed);
@@ -222,19 +252,21 @@ struct Found {
 
 /// Searches histories of one bucket under a rule. `limiter`, if there is one, must do as the rule
 /// says in each step.
-fn search(rule: Rule, wait: u64, mut limiter: Option<Box<dyn Limiter>>) -> Found {
-    let plans: Vec<_> = (0..10).map(|burst| plan(burst.max(1), wait)).collect();
+fn search(rule: Rule, kind: Kind, mut limiter: Option<Box<dyn Limiter>>) -> Found {
+    let plans = [0, WAIT].map(|wait| [1, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(|burst| plan(burst, wait)));
     let mut random = fastrand::Rng::with_seed(7);
     let mut found = Found { violations: 0, returned: 0 };
     let mut now = 100;
     for _ in 0..HISTORIES {
         let burst = random.u64(2..10);
-        let plan = &plans[burst as usize];
         let (mut model, mut charges) = (Model::default(), Vec::<Charge>::new());
         for _ in 0..random.u8(3..13) {
             now += [0, 0, 0, 1, 1, 2, 3, 5][random.usize(..8)];
             if charges.is_empty() || random.u8(..3) > 0 {
                 let cost = random.u64(1..=burst);
+                let shaped = kind == Kind::Queue || kind == Kind::Mixed && random.bool();
+                let (plan, wait) =
+                    (&plans[usize::from(shaped)][burst as usize], u64::from(shaped) * WAIT);
                 let before = model;
                 let admitted = model.charge(cost, burst + wait, now);
                 let decision = limiter.as_mut().map(|it| it.check(1, plan, cost, at(now)));
@@ -248,8 +280,16 @@ fn search(rule: Rule, wait: u64, mut limiter: Option<Box<dyn Limiter>>) -> Found
                         assert_eq!(now + decision.delay().as_nanos() as u64, served);
                     }
                     let (left, returned) = (model.time, before.returned);
-                    let charge =
-                        Charge { at: now, cost, left, returned, served, refunded: 0, decision };
+                    let charge = Charge {
+                        at: now,
+                        cost,
+                        left,
+                        returned,
+                        served,
+                        refunded: 0,
+                        shaped,
+                        decision,
+                    };
                     charges.push(charge);
                 }
             } else {
@@ -259,7 +299,7 @@ fn search(rule: Rule, wait: u64, mut limiter: Option<Box<dyn Limiter>>) -> Found
                     continue;
                 }
                 let cells = if random.bool() { charge.cost } else { random.u64(1..=charge.cost) };
-                model.refund(rule, charge, cells, now);
+                model.refund(rule, charge, cells, burst, now);
                 charge.refunded = cells;
                 if let Some(limiter) = &mut limiter {
                     limiter.refund(1, &charge.decision, cells, at(now));
@@ -270,6 +310,7 @@ fn search(rule: Rule, wait: u64, mut limiter: Option<Box<dyn Limiter>>) -> Found
                 }
             }
             if let Some(limiter) = &mut limiter {
+                let plan = &plans[1][burst as usize];
                 let debt = limiter.peek(1, plan, at(now)).reset_after().as_nanos() as u64;
                 assert_eq!(debt, model.time.saturating_sub(now));
             }
@@ -282,13 +323,13 @@ fn search(rule: Rule, wait: u64, mut limiter: Option<Box<dyn Limiter>>) -> Found
     found
 }
 
-/// Searches one structure, for plain quotas and for queues.
+/// Searches one structure, for plain quotas, for queues, and for both on one bucket.
 fn find_no_window_that_is_too_full(make: fn(OnFull) -> Box<dyn Limiter>) {
-    let plain = if make(OnFull::Deny).counts() { Rule::Behind } else { Rule::Alone };
-    for (rule, wait) in [(plain, 0), (Rule::Last, 12)] {
-        let found = search(rule, wait, Some(make(OnFull::Deny)));
-        assert_eq!(found.violations, 0, "with a wait of {wait}");
-        assert!(found.returned > HISTORIES, "next to nothing was given back");
+    let rule = if make(OnFull::Deny).counts() { Rule::TurnBehind } else { Rule::Turn };
+    for kind in [Kind::Plain, Kind::Queue, Kind::Mixed] {
+        let found = search(rule, kind, Some(make(OnFull::Deny)));
+        assert_eq!(found.violations, 0, "{kind:?}");
+        assert!(found.returned > HISTORIES, "next to nothing was given back: {kind:?}");
     }
 }
 
@@ -309,21 +350,38 @@ fn no_history_of_a_map_fills_a_window_beyond_its_bound() {
 
 #[test]
 fn the_search_finds_what_is_wrong_with_other_rules() {
-    for (rule, wait, broken) in [
-        (Rule::Naive, 0, true),
-        (Rule::Debt, 0, true),
-        (Rule::Alone, 0, false),
-        (Rule::Behind, 0, false),
-        (Rule::Last, 0, false),
+    for (rule, kind, broken) in [
+        (Rule::Naive, Kind::Plain, true),
+        (Rule::Debt, Kind::Plain, true),
+        (Rule::Alone, Kind::Plain, false),
+        (Rule::Behind, Kind::Plain, false),
+        (Rule::Last, Kind::Plain, false),
         // A queue has no room in its middle.
-        (Rule::Naive, 12, true),
-        (Rule::Debt, 12, true),
-        (Rule::Alone, 12, true),
-        (Rule::Behind, 12, true),
-        (Rule::Last, 12, false),
+        (Rule::Naive, Kind::Queue, true),
+        (Rule::Debt, Kind::Queue, true),
+        (Rule::Alone, Kind::Queue, true),
+        (Rule::Behind, Kind::Queue, true),
+        (Rule::Last, Kind::Queue, false),
+        // What stands in front of those that wait was promised to them.
+        (Rule::Apart, Kind::Mixed, true),
+        (Rule::Turn, Kind::Mixed, false),
+        (Rule::TurnBehind, Kind::Mixed, false),
     ] {
-        let found = search(rule, wait, None);
-        assert_eq!(found.violations > 0, broken, "{} with a wait of {wait}", found.violations);
+        let found = search(rule, kind, None);
+        assert_eq!(found.violations > 0, broken, "{} of {kind:?}", found.violations);
+    }
+}
+
+#[test]
+fn what_stands_in_front_of_a_queue_is_not_given_back() {
+    // It would be handed out again at 110, when the queue is served: 20 at once.
+    for mut limiter in each() {
+        let (plain, queue) = (plan(10, 0), plan(10, 20));
+        let first = limiter.check(1, &plain, 10, at(100));
+        let waits = limiter.check(1, &queue, 10, at(100));
+        assert_eq!(waits.delay().as_nanos(), 10);
+        limiter.refund(1, &first, 10, at(100));
+        assert_eq!(limiter.check(1, &queue, 10, at(100)).delay().as_nanos(), 20);
     }
 }
 

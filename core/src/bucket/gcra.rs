@@ -87,8 +87,14 @@ pub(super) const fn room(time: u64, now: u64, window: u64) -> u64 {
 ///   debt in front of the charge may have been given back already.)
 /// * If it is also known that `k` was given back to the bucket since, at most
 ///   `min(r, max(s1 - k, t0 + c) - now)` is safe.
-/// * A queue hands out turns, and a turn in its middle cannot be handed out again. So
-///   `min(r, s1 - now)` is given back while the charge is the last one, and nothing afterwards.
+/// * A queue hands out turns, and a turn in its middle cannot be handed out again. While requests
+///   wait, that is while the bucket's time is later than `now + b`, only the last turn can be given
+///   back, as a whole, and nothing that was charged in front of them. (With a part of it given back
+///   its request would still wait, and the bucket's time would not show it.) When none waits any
+///   more, each turn was a charge at the time at which it was served, `max(t0, s1 - b)`, and is worth
+///   what such a charge is.
+///
+/// A bucket may be charged under plain and [shaping](super::Quota::shape) plans of one burst.
 ///
 /// `tests/bucket_refund.rs` searches for a history that breaks the bound, and for one in which more
 /// could be given back.
@@ -99,10 +105,12 @@ pub(super) struct Refund {
     pub(super) units: u64,
     /// `s1`
     pub(super) left: u64,
-    /// `t0 + c`
+    /// When the charge by itself would have flowed in: `t0 + c`, or later for one that waited.
     pub(super) alone: u64,
-    /// Whether the bucket is a queue.
-    pub(super) shaped: bool,
+    /// `b`
+    pub(super) burst: u64,
+    /// Whether it is a whole turn of a queue.
+    pub(super) turn: bool,
 }
 
 impl Refund {
@@ -124,11 +132,12 @@ impl Refund {
     /// Returns the bucket's new time, if anything is given back. `since` is what was given back to
     /// the bucket since the charge, if that is known.
     pub(super) const fn on(&self, time: u64, since: Option<u64>) -> Option<u64> {
-        let end = match (self.shaped, since) {
-            (true, _) if time == self.left => self.left,
-            (true, _) => return None,
-            (false, None) => self.alone,
-            (false, Some(since)) => {
+        let some_wait = time.saturating_sub(self.now) > self.burst;
+        let end = match since {
+            _ if some_wait && self.turn && time == self.left => self.left,
+            _ if some_wait => return None,
+            None => self.alone,
+            Some(since) => {
                 let behind = self.left.saturating_sub(since);
                 if behind > self.alone { behind } else { self.alone }
             }

@@ -284,8 +284,9 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     /// been paid for. A slot has no room for what more could be known; a
     /// [`BucketMap`](crate::BucketMap#refunds) gives back more.
     ///
-    /// Of a [shaping](Quota::shape) quota, whose bucket is a queue, a place is given back only
-    /// while it is the last one; any other passes unused.
+    /// Of a [shaping](Quota::shape) quota, whose bucket is a queue, a place is given back before its
+    /// turn only as a whole, and only while it is the last one; any other passes unused. While
+    /// requests wait, nothing is given back of what was charged before them.
     ///
     /// A decision that was denied, [peeked](Self::peek) or [unplaced](Decision::is_unplaced) charged
     /// the key's bucket nothing, and gives nothing back; nor does a key without a bucket. A bucket
