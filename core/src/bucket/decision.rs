@@ -111,10 +111,33 @@ impl Decision {
     /// Returns whether the request is admitted.
     #[inline]
     pub const fn is_admitted(&self) -> bool {
-        matches!(self.verdict.outcome(), Outcome::Admitted)
+        matches!(self.verdict.outcome(), Outcome::Admitted) || self.verdict.is_shadowed()
     }
 
-    /// Returns what became of the request.
+    /// Returns this answer as one of a limiter in shadow mode, which denies nothing: the request
+    /// [is admitted](Self::is_admitted), and [`outcome`](Self::outcome) and the figures still say what
+    /// became of it by the quota. A denied request stays uncharged.
+    ///
+    /// ```
+    /// use tidegate_core::Decision;
+    /// use tidegate_core::bucket::Outcome;
+    ///
+    /// let shadowed = Decision::CLOSED.shadowed();
+    /// assert!(shadowed.is_admitted() && shadowed.is_shadowed());
+    /// assert_eq!(shadowed.outcome(), Outcome::Never);
+    /// ```
+    #[inline]
+    pub const fn shadowed(self) -> Self {
+        Self { verdict: self.verdict.shadowed(), ..self }
+    }
+
+    /// Returns whether the quota denied the request, and [shadow mode](Self::shadowed) admitted it.
+    #[inline]
+    pub const fn is_shadowed(&self) -> bool {
+        self.verdict.is_shadowed()
+    }
+
+    /// Returns what became of the request by the quota.
     #[inline]
     pub const fn outcome(&self) -> Outcome {
         self.verdict.outcome()
@@ -191,6 +214,7 @@ impl core::fmt::Debug for Decision {
         f.debug_struct("Decision")
             .field("outcome", &self.outcome())
             .field("unplaced", &self.is_unplaced())
+            .field("shadowed", &self.is_shadowed())
             .field("limit", &self.limit())
             .field("remaining", &self.remaining())
             .field("retry_after", &self.retry_after())

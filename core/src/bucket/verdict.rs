@@ -19,7 +19,7 @@ pub enum Outcome {
 /// An outcome, and the figures behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// `{ time: 60, spare: 1, unplaced: 1, outcome: 2 }`: the bucket's time afterwards.
+    /// `{ time: 60, shadowed: 1, unplaced: 1, outcome: 2 }`: the bucket's time afterwards.
     word: u64,
     /// Admitted: what was charged, in units. Denied: the time at which it would be admitted.
     /// Otherwise 0.
@@ -27,6 +27,7 @@ pub(super) struct Verdict {
 }
 
 const UNPLACED: u64 = 0b100;
+const SHADOWED: u64 = 0b1000;
 
 impl Verdict {
     #[inline(always)]
@@ -94,6 +95,19 @@ impl Verdict {
 
     pub(super) const fn is_unplaced(self) -> bool {
         self.word & UNPLACED != 0
+    }
+
+    /// Returns this verdict for a limiter that denies nothing. An admitted one stays as it is.
+    pub(super) const fn shadowed(self) -> Self {
+        match self.outcome() {
+            Outcome::Admitted => self,
+            Outcome::Denied | Outcome::Never => Self { word: self.word | SHADOWED, ..self },
+        }
+    }
+
+    #[inline(always)]
+    pub(super) const fn is_shadowed(self) -> bool {
+        self.word & SHADOWED != 0
     }
 
     pub(super) const fn time(self) -> u64 {
