@@ -1,5 +1,5 @@
-//! Models of tidegate's protocols, one module a module of the core, one for the runtime, one for
-//! renewals, and what they share.
+//! Models of tidegate's protocols, one module a module of the core, one each for the runtime, for
+//! renewals and for timers, and what they share.
 //!
 //! ```sh
 //! cargo loom       # every model, in both modes
@@ -28,6 +28,7 @@ pub mod registry;
 pub mod runtime;
 pub mod suite;
 pub mod time;
+pub mod timer;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,7 +85,7 @@ impl Outcomes {
     }
 }
 
-/// The models of each module of the core, of the runtime and of renewals.
+/// The models of each module of the core, of the runtime, of renewals and of timers.
 pub const MODULES: &[(&str, &[Model])] = &[
     ("bucket", bucket::MODELS),
     ("cache", cache::MODELS),
@@ -96,6 +97,7 @@ pub const MODULES: &[(&str, &[Model])] = &[
     ("registry", registry::MODELS),
     ("runtime", runtime::MODELS),
     ("time", time::MODELS),
+    ("timer", timer::MODELS),
 ];
 
 /// Every model there is.

@@ -28,7 +28,10 @@ pub use cache::{Cache, CacheBuilder, Failure, OwnedHeldEntry, Policy};
 #[doc(inline)]
 pub use clock::{BootClock, CachedClock, CoarseClock, CounterClock, MonotonicClock, clock};
 pub use config::ConfigError;
-pub use limiter::{ExactRateLimiter, ExactRateLimiterBuilder, RateLimiter, RateLimiterBuilder};
+pub use limiter::{
+    ExactRateLimiter, ExactRateLimiterBuilder, Jitter, RateLimiter, RateLimiterBuilder, Sleep,
+    ThreadTimer, Timer, Turn, WaitError,
+};
 pub use load::{GetOrLoad, GetOrRefresh, LoadError, LoadFuture, LoadTask};
 pub use map::{Map, MapBuilder, PinnedMap};
 pub use panics::{Panics, caught_panics};

@@ -1,8 +1,13 @@
 //! Rate limiters for servers: a bucket table or a bucket map with its clock and its plan inside.
 
 mod exact;
+mod jitter;
 mod limit;
 mod limits;
+mod shadow;
+mod timer;
+mod wait;
+mod waiting;
 
 use std::fmt;
 use std::hash::Hash;
@@ -15,10 +20,15 @@ use tidegate_core::bucket::{Counters, Keep, Place, Set};
 use tidegate_core::{BucketTable, Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState};
 
 use self::limits::Limits;
+use self::shadow::Shadow;
+use self::waiting::Waiting;
 use crate::clock::OwnClock;
 use crate::random_state;
 
 pub use self::exact::{ExactRateLimiter, ExactRateLimiterBuilder};
+pub use self::jitter::Jitter;
+pub use self::timer::{Sleep, ThreadTimer, Timer};
+pub use self::waiting::{Turn, WaitError};
 
 /// The engine's table in a [`RateLimiter`].
 type Table = BucketTable<Box<[Set]>, SeededState>;
@@ -49,6 +59,8 @@ struct Shared {
     table: Table,
     plan: Plan,
     clock: OwnClock,
+    waiting: Waiting,
+    shadow: Shadow,
 }
 
 /// Builds a [`RateLimiter`]: see [`RateLimiter::builder`].
@@ -132,9 +144,9 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     /// Panics as [`check_with`](Self::check_with) does.
     #[inline]
     pub fn check_n_with(&self, key: &K, plan: &Plan, cost: u64) -> Decision {
-        let Shared { table, clock, .. } = &*self.shared;
+        let Shared { table, clock, shadow, .. } = &*self.shared;
         let place = table.prefetch(key);
-        table.check_n_at(place, plan, cost, clock.now())
+        shadow.answer(table.check_n_at(place, plan, cost, clock.now()))
     }
 
     /// Compiles a quota for [`check_with`](Self::check_with).
@@ -149,7 +161,8 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
 
     /// Returns the answer that [`check`](Self::check) would give now, and charges nothing.
     pub fn peek(&self, key: &K) -> Decision {
-        self.shared.table.peek(key, &self.shared.plan, self.shared.clock.now())
+        let Shared { table, plan, clock, shadow, .. } = &*self.shared;
+        shadow.foresee(table.peek(key, plan, clock.now()))
     }
 
     /// Gives back up to `cells` cells that `decision` charged to the bucket of `key`, less those that have flowed back by
@@ -208,8 +221,8 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     /// Charges one cell as [`check`](Self::check) does, to the key whose place [`prefetch`](Self::prefetch) found.
     #[inline(always)]
     pub fn check_at(&self, place: Place) -> Decision {
-        let Shared { table, plan, clock } = &*self.shared;
-        table.check_at(place, plan, clock.now())
+        let Shared { table, plan, clock, shadow, .. } = &*self.shared;
+        shadow.answer(table.check_at(place, plan, clock.now()))
     }
 }
 
@@ -274,11 +287,14 @@ impl<K: Hash + ?Sized> RateLimiterBuilder<K> {
     pub fn build(self) -> Result<RateLimiter<K>, QuotaError> {
         let Self { limits, keys, .. } = self;
         let unit = limits.unit()?;
-        let Limits { quota, on_full, grace, clock, .. } = limits;
+        let Limits { quota, on_full, grace, clock, waiting, is_shadow, .. } = limits;
         let table = Table::boxed_in_unit(unit, keys, random_state())?.on_full(on_full);
         let table = grace.into_iter().fold(table, BucketTable::grace);
         let plan = table.plan(quota)?;
-        Ok(RateLimiter { shared: Arc::new(Shared { table, plan, clock }), keys: PhantomData })
+        let waiting = waiting.compile(quota, plan, |quota| table.plan(quota))?;
+        let shadow = Shadow::new(is_shadow);
+        let shared = Arc::new(Shared { table, plan, clock, waiting, shadow });
+        Ok(RateLimiter { shared, keys: PhantomData })
     }
 }
 

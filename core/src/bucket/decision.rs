@@ -93,18 +93,9 @@ impl Decision {
         let scale = unit.scale_of(self.terms.scale());
         let units = |time: Instant| scale.units(time.as_nanos());
         let (left, burst, began) = (self.verdict.time(), self.terms.burst(), units(self.now));
-        // A turn is served when its bucket's time less the burst has come.
-        let served =
-            if self.terms.is_shaped() { began.max(left.saturating_sub(burst)) } else { began };
         let back = self.terms.units(cells, charged);
-        let refund = Refund {
-            now: units(now),
-            units: back,
-            left,
-            alone: served + charged,
-            burst,
-            turn: self.terms.is_shaped() && back == charged,
-        };
+        let queue = (burst, self.terms.is_shaped());
+        let refund = Refund::of((began, charged, left), back, units(now), queue);
         Some((refund, self.given_back))
     }
 

@@ -114,9 +114,21 @@ pub(super) struct Refund {
 }
 
 impl Refund {
-    /// All of a `charge` that left the bucket's time at `left`, to be taken back at the time `now`.
-    pub(super) const fn of(charge: &Charge, now: u64, left: u64, shaped: bool) -> Self {
-        Self { now, units: charge.cost, left, alone: charge.now + charge.cost, shaped }
+    /// Of a charge of `charged` units at the time `began`, which left the bucket's time at `left`,
+    /// `units` are to be given back at the time `now`. `shaped` says whether it is a turn of a queue
+    /// behind the burst.
+    #[inline(always)]
+    pub(super) const fn of(
+        (began, charged, left): (u64, u64, u64),
+        units: u64,
+        now: u64,
+        (burst, shaped): (u64, bool),
+    ) -> Self {
+        // A turn is served when its bucket's time less the burst has come.
+        let turn = left.saturating_sub(burst);
+        let served = if shaped && turn > began { turn } else { began };
+        let turn = shaped && units == charged;
+        Self { now, units, left, alone: served + charged, burst, turn }
     }
 
     /// What of it is lost, where the bucket's time was `before` and is `after` (`None`: as before): a

@@ -40,9 +40,9 @@ impl Balance {
             return Self::Even;
         }
         if used < charged {
-            let (left, shaped) = (verdict.time(), plan.terms().is_shaped());
-            let units = charged - used;
-            return Self::Over(Refund { now, units, left, alone: at + charged, shaped });
+            let charge = (at, charged, verdict.time());
+            let queue = (plan.burst(), plan.terms().is_shaped());
+            return Self::Over(Refund::of(charge, charged - used, now, queue));
         }
         if used > charged { Self::Under(used - charged) } else { Self::Even }
     }

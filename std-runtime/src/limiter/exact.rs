@@ -1,6 +1,7 @@
 //! A rate limiter with a bucket of its own for each key.
 
 mod limit;
+mod wait;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -14,6 +15,8 @@ use tidegate_core::bucket::{BucketMap, BucketPass, Counters, Keep};
 use tidegate_core::{Clock, Decision, OnFull, Plan, Quota, QuotaError, SeededState, Worker};
 
 use super::limits::Limits;
+use super::shadow::Shadow;
+use super::waiting::Waiting;
 use crate::clock::OwnClock;
 use crate::collected::Collected;
 use crate::housekeeping::{Housekeeper, Kept};
@@ -50,6 +53,8 @@ struct Shared<K: Send + 'static> {
     buckets: Buckets<K>,
     plan: Plan,
     clock: OwnClock,
+    waiting: Waiting,
+    shadow: Shadow,
 }
 
 /// Builds an [`ExactRateLimiter`]: see [`ExactRateLimiter::builder`].
@@ -107,8 +112,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, plan, clock } = &**self.shared;
-        buckets.check(key, plan, clock.now(), &pin())
+        let Shared { buckets, plan, clock, shadow, .. } = &**self.shared;
+        shadow.answer(buckets.check(key, plan, clock.now(), &pin()))
     }
 
     /// Charges `cost` cells to the bucket of `key` if the limiter's quota admits them, all or none. A cost above
@@ -131,8 +136,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &**self.shared;
-        buckets.check(key, plan, clock.now(), &pin())
+        let Shared { buckets, clock, shadow, .. } = &**self.shared;
+        shadow.answer(buckets.check(key, plan, clock.now(), &pin()))
     }
 
     /// Charges `cost` cells to the bucket of `key` if `plan` admits them, all or none.
@@ -145,8 +150,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &**self.shared;
-        buckets.check_n(key, plan, cost, clock.now(), &pin())
+        let Shared { buckets, clock, shadow, .. } = &**self.shared;
+        shadow.answer(buckets.check_n(key, plan, cost, clock.now(), &pin()))
     }
 
     /// Compiles a quota for [`check_with`](Self::check_with).
@@ -165,8 +170,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Shared { buckets, plan, clock } = &**self.shared;
-        buckets.peek(key, plan, clock.now(), &pin())
+        let Shared { buckets, plan, clock, shadow, .. } = &**self.shared;
+        shadow.foresee(buckets.peek(key, plan, clock.now(), &pin()))
     }
 
     /// Gives back up to `cells` cells that `decision` charged to the bucket of `key`, less those that have flowed back by
@@ -213,6 +218,12 @@ where
     /// Returns the counts of keys beyond the bound, and of reclaimed buckets.
     pub fn counters(&self) -> Counters {
         self.shared.buckets.counters()
+    }
+
+    /// Returns how many requests the limiter would have denied, if it were not in [shadow
+    /// mode](ExactRateLimiterBuilder::shadow).
+    pub fn shadow_denials(&self) -> u64 {
+        self.shared.shadow.denials()
     }
 
     /// Returns the engine's buckets, whose calls take the time, the plan and the guard as arguments.
@@ -263,6 +274,13 @@ where
         self
     }
 
+    /// Sets whether the limiter is in shadow mode as
+    /// [`RateLimiterBuilder::shadow`](crate::RateLimiterBuilder::shadow) does. Off by default.
+    pub fn shadow(mut self, is_on: bool) -> Self {
+        self.limits.is_shadow = is_on;
+        self
+    }
+
     /// Has `runtime` free the buckets that are full again, in place of the process's thread.
     pub fn runtime(mut self, runtime: &Runtime) -> Self {
         self.housekeeper = Housekeeper::Given(runtime.clone());
@@ -287,12 +305,14 @@ where
     pub fn build(self) -> Result<ExactRateLimiter<K>, QuotaError> {
         let Self { limits, name, max_keys, housekeeper, .. } = self;
         let (unit, fills_in) = (limits.unit()?, limits.fills_in());
-        let Limits { quota, on_full, grace, clock, .. } = limits;
+        let Limits { quota, on_full, grace, clock, waiting, is_shadow, .. } = limits;
         let buckets = Buckets::in_unit(domain(), unit, random_state()).on_full(on_full);
         let buckets = max_keys.into_iter().fold(buckets, Buckets::max_keys);
         let buckets = grace.into_iter().fold(buckets, Buckets::grace);
         let plan = buckets.plan(quota)?;
-        let shared = Arc::new(Collected::new(Shared { buckets, plan, clock }));
+        let waiting = waiting.compile(quota, plan, |quota| buckets.plan(quota))?;
+        let shadow = Shadow::new(is_shadow);
+        let shared = Arc::new(Collected::new(Shared { buckets, plan, clock, waiting, shadow }));
         let mut pass = BucketPass::new();
         let step = move |shared: &Collected<Shared<K>>, worker: &mut Worker, budget| {
             pass.step(&shared.buckets, worker, shared.clock.now(), budget)

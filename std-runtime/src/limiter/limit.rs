@@ -81,7 +81,7 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     /// Charges as many of `cells` cells as the bucket of `key` has now, at least one, or denies the
     /// request. [`Decision::charged`] says how many.
     pub fn take_up_to(&self, key: &K, cells: u64) -> Decision {
-        let Shared { table, plan, clock } = &*self.shared;
+        let Shared { table, plan, clock, .. } = &*self.shared;
         table.take_up_to(key, plan, cells, clock.now())
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidegate_core::bucket::Unit;
 use tidegate_core::{OnFull, Quota, QuotaError};
 
+use super::waiting::Settings;
 use crate::clock::OwnClock;
 
 pub(super) struct Limits {
@@ -17,6 +18,8 @@ pub(super) struct Limits {
     /// `None` for the engine's own.
     pub(super) grace: Option<Duration>,
     pub(super) clock: OwnClock,
+    pub(super) waiting: Settings,
+    pub(super) is_shadow: bool,
 }
 
 impl Limits {
@@ -27,12 +30,16 @@ impl Limits {
             on_full: OnFull::Deny,
             grace: None,
             clock: OwnClock::default(),
+            waiting: Settings::default(),
+            is_shadow: false,
         }
     }
 
     /// Returns the unit of time that suits all quotas.
     pub(super) fn unit(&self) -> Result<Unit, QuotaError> {
-        Unit::for_quotas(&self.quotas)
+        let queue = self.waiting.queue(self.quota);
+        let quotas: Vec<_> = self.quotas.iter().copied().chain(queue).collect();
+        Unit::for_quotas(&quotas)
     }
 
     /// Returns how long an empty bucket takes to fill, a second at least. A sweep at shorter intervals would find

@@ -39,6 +39,10 @@ impl<K: Ord + Copy, T> Agenda<K, T> {
         self.items.get(&number).map(|(item, _)| item)
     }
 
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
+        self.items.get_mut(&number).map(|(item, _)| item)
+    }
+
     pub(crate) fn remove(&mut self, number: u64) -> Option<T> {
         let (item, window) = self.items.remove(&number)?;
         if let Some(window) = window {

@@ -1,6 +1,6 @@
 //! The runtime: the threads of a process, started and stopped together.
 
-mod agenda;
+pub(crate) mod agenda;
 mod cached_clock;
 pub(crate) mod engine;
 mod handle;

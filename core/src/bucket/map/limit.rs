@@ -126,7 +126,8 @@ where
             return;
         }
         let now = buckets.unit.scale().units(self.clock.now().as_nanos());
-        let refund = Refund::of(charge, now, verdict.time(), plan.terms().is_shaped());
+        let (cost, queue) = (charge.cost(), (plan.burst(), plan.terms().is_shaped()));
+        let refund = Refund::of((charge.now(), cost, verdict.time()), cost, now, queue);
         let lost = if verdict.is_unplaced() {
             buckets.overflow.fresh(buckets.place(key)).roll_back(&refund)
         } else {

@@ -128,8 +128,8 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
             return;
         }
         let now = table.unit.scale().units(self.clock.now().as_nanos());
-        let is_shaped = plan.terms().is_shaped();
-        let refund = Refund::of(charge, now, charged.verdict.time(), is_shaped);
+        let (cost, queue) = (charge.cost(), (plan.burst(), plan.terms().is_shaped()));
+        let refund = Refund::of((charge.now(), cost, charged.verdict.time()), cost, now, queue);
         let lost = if charged.seat == Seat::NONE {
             table.overflow.fresh(place).roll_back(&refund)
         } else {

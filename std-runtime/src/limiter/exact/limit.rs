@@ -95,7 +95,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, plan, clock } = &**self.shared;
+        let Shared { buckets, plan, clock, .. } = &**self.shared;
         buckets.take_up_to(key, plan, cells, clock.now(), &pin())
     }
 }

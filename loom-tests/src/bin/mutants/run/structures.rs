@@ -75,6 +75,7 @@ fn changed(patch: &Path) -> Vec<&'static str> {
         ("refresh", text.contains("+++ b/std-runtime/src/refresh/")),
         ("runtime", text.contains("+++ b/std-runtime/src/")),
         ("time", changes("time") || changes("sync/word")),
+        ("timer", text.contains("+++ b/std-runtime/src/limiter/timer")),
     ];
     modules.into_iter().filter(|(_, changed)| *changed).map(|(module, _)| module).collect()
 }
