@@ -79,3 +79,9 @@ fn a_service_answers_within_the_quota() {
     let wait = printed.split_once(denied).and_then(|(_, rest)| rest.lines().next());
     assert!(wait.is_some_and(|wait| (1..=10).contains(&wait.parse().unwrap_or(0))), "{printed}");
 }
+
+#[test]
+fn tokens_that_were_not_used_come_back() {
+    let shares = ["of 4,000                 12 %", "of 4,000           100 %"];
+    shows("llm_tokens", &["2500 came back", shares[0], shares[1], "and debt         100 %"]);
+}
