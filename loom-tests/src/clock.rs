@@ -2,8 +2,6 @@
 //!
 //! Each thread has a machine of its own, on which time passes when the model says so.
 
-use std::sync::Arc;
-
 use tidegate::clock::TimeSource;
 use tidegate::clock::counter::model::{Played, Rates, Reader};
 
@@ -148,7 +146,6 @@ fn two_threads_doubt_what_a_third_corrects() -> String {
     let (rates, machine) = known();
     let old = rates.word().expect("a rate");
     machine.pass(1_000 * MILLI, 1_020 * SPEED);
-    let machine = Arc::new(machine.clone());
     let doubt = || -> Box<dyn FnOnce() -> Option<u64>> {
         let rates = rates.clone();
         Box::new(move || {
@@ -156,7 +153,7 @@ fn two_threads_doubt_what_a_third_corrects() -> String {
             rates.word()
         })
     };
-    let (corrects, correcting) = (rates.clone(), Played::clone(&machine));
+    let (corrects, correcting) = (rates.clone(), machine.clone());
     let seen = race(vec![
         doubt(),
         doubt(),

@@ -74,7 +74,7 @@ impl Drop for Return {
     }
 }
 
-/// The domain of the process, in which [`pin`] pins: for the maps of a server.
+/// Returns the domain of the process, in which [`pin`] pins: for the maps of a server.
 ///
 /// ```
 /// use tidegate::lockfree::Map;

@@ -39,8 +39,8 @@ impl<'a> Fresh<'a> {
         self.start > 0
     }
 
-    /// Returns the time as far as this thread knows it. The word only grows, so it may be more by
-    /// now.
+    /// Returns the time as far as this thread knows it. It may be more by now; after a roll-back it is
+    /// less.
     pub(super) fn guess(self) -> u64 {
         // Relaxed: the guess decides only whether a bucket is worth making.
         self.word.map_or(0, |word| word.load(Ordering::Relaxed)).max(self.start)

@@ -34,7 +34,7 @@ impl Place {
         (u64::from(self.spread).wrapping_mul(sets as u64) >> 32) as usize
     }
 
-    /// What tells the key from others of a table of so many sets.
+    /// Returns what tells the key from others of a table with `sets` sets.
     pub(super) fn key(self, sets: usize) -> u64 {
         (self.set(sets) as u64) << 32 | u64::from(self.fingerprint)
     }

@@ -25,7 +25,7 @@ pub(super) enum Balance {
     Even,
     /// A part of the charge is to be given back.
     Over(Refund),
-    /// So many units more are to be charged.
+    /// The units that are to be charged on top.
     Under(u64),
 }
 

@@ -85,7 +85,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     /// How far apart two threads' clocks may be, unless [`grace`](Self::grace) says otherwise.
     pub const GRACE: Duration = Duration::from_millis(10);
 
-    /// A table over `sets`, in `unit`, whose keys are hashed by `hasher`.
+    /// Creates a table over `sets`, in `unit`, whose keys are hashed by `hasher`.
     ///
     /// The hasher must be seeded with a secret: see [`hash`](crate::hash). With no sets at all
     /// every key finds the table full. Sets belong to one table: a second one over the same memory
@@ -96,14 +96,14 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         Self { sets, unit, grace, hasher, overflow: Overflow::new() }
     }
 
-    /// A table over `sets`, in `unit`, whose keys are hashed by `hasher`.
+    /// Creates a table over `sets`, in `unit`, whose keys are hashed by `hasher`.
     #[cfg(loom)]
     pub fn over(sets: M, unit: Unit, hasher: S) -> Self {
         let grace = unit.scale().at_least(Self::GRACE);
         Self { sets, unit, grace, hasher, overflow: Overflow::new() }
     }
 
-    /// What to answer a new key that finds its set full. [`OnFull::Deny`] until set.
+    /// Sets what a new key is answered that finds its set full. [`OnFull::Deny`] by default.
     #[must_use]
     pub fn on_full(mut self, policy: OnFull) -> Self {
         self.overflow.policy = policy;
@@ -128,7 +128,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         self.unit.plan(quota)
     }
 
-    /// The table's unit of time.
+    /// Returns the table's unit of time.
     pub fn unit(&self) -> Unit {
         self.unit
     }
@@ -257,8 +257,8 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         }
     }
 
-    /// What [`check`](Self::check) would answer a key that has a bucket or finds a slot, charging
-    /// nothing. Writes nothing. Its figures are those of the bucket as it is.
+    /// Returns what [`check`](Self::check) would answer a key that has a bucket or finds a slot.
+    /// Charges nothing and writes nothing. Its figures are those of the bucket as it is.
     ///
     /// # Panics
     ///
@@ -352,22 +352,23 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         self.change(key, |time| plan::convert(time, units, old, new, keep));
     }
 
-    /// The number of buckets held just now. Looks at every set: for a gauge, not for a hot path.
+    /// Returns the number of buckets held just now. Looks at every set: for a gauge, not for a hot
+    /// path.
     pub fn len(&self) -> usize {
         self.sets.iter().map(|set| set.len() as usize).sum()
     }
 
-    /// Whether no bucket is held just now. As [`len`](Self::len).
+    /// Returns whether no bucket is held just now. Looks at every set, as [`len`](Self::len) does.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number of slots.
+    /// Returns the number of slots.
     pub fn slots(&self) -> usize {
         self.sets.len() * super::set::SLOTS
     }
 
-    /// What has happened on the way to answers since the table was made.
+    /// Returns what has happened on the way to answers since the table was made.
     pub fn counters(&self) -> Counters {
         self.overflow.counters(self.unit.scale())
     }

@@ -124,7 +124,7 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// A [sweep](CacheSweep) of this cache.
+    /// Returns a [sweep](CacheSweep) of this cache.
     pub fn sweeper(&self, worker: Worker) -> CacheSweep<&Self> {
         CacheSweep::new(self, worker)
     }

@@ -26,7 +26,7 @@ pub struct MapSweep<T, F> {
 }
 
 impl<T, F> MapSweep<T, F> {
-    /// A sweep that begins at the map's first bucket, with a worker of the map's domain.
+    /// Creates a sweep that begins at the map's first bucket, with a worker of the map's domain.
     ///
     /// # Panics
     ///
@@ -100,7 +100,7 @@ where
     V: Send + 'static,
     S: BuildHasher,
 {
-    /// A sweep over the map, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
+    /// Returns a sweep over the map, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
     ///
     /// `stale` is asked about every entry it visits, and must answer as the condition of
     /// [`remove_if`](Self::remove_if): of a value that is changed in place, by killing it.

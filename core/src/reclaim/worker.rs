@@ -1,4 +1,4 @@
-//! Who reads.
+//! Readers of a domain, and their guards.
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
@@ -127,12 +127,12 @@ impl Worker {
         self
     }
 
-    /// The domain.
+    /// Returns the domain.
     pub fn domain(&self) -> &Domain {
         &self.domain
     }
 
-    /// Whether there is any guard of this worker.
+    /// Returns whether there is any guard of this worker.
     pub fn is_pinned(&self) -> bool {
         self.pins.get() >= ONE
     }
@@ -170,7 +170,7 @@ impl Worker {
         f()
     }
 
-    /// A guard for as long as it is kept. Wait-free but for crossbeam's walk over the workers at
+    /// Returns a guard for as long as it is kept. Wait-free but for crossbeam's walk over the workers at
     /// every 128th.
     ///
     /// The end of a worker's outermost guard pays for what was retired under it: when there is more

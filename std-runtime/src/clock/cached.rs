@@ -37,7 +37,7 @@ struct Cached {
 }
 
 impl CachedClock {
-    /// A clock that shows the time of `source`, read now and at each [`refresh`](Self::refresh).
+    /// Creates a clock that shows the time of `source`, read now and at each [`refresh`](Self::refresh).
     pub fn new(source: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         let source = Foreign::new(Box::new(source) as Box<dyn Fn() -> Instant + Send + Sync>);
         let now = AtomicU64::new(source().as_nanos());

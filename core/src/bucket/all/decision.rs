@@ -58,13 +58,13 @@ impl AllOutcome {
         }
     }
 
-    /// Whether the request may go ahead.
+    /// Returns whether the request may go ahead.
     #[inline]
     pub const fn is_admitted(&self) -> bool {
         matches!(self, Self::Admitted)
     }
 
-    /// The index of the limit that denied the request; `None` if it was admitted.
+    /// Returns the index of the limit that denied the request, or `None` if it was admitted.
     pub const fn denied_by(&self) -> Option<usize> {
         match *self {
             Self::Admitted => None,
@@ -72,7 +72,7 @@ impl AllOutcome {
         }
     }
 
-    /// How long until all limits would admit the same request, if no other came before it: zero if
+    /// Returns how long until all limits would admit the same request, if no other came before it: zero if
     /// it was admitted or [contended](Self::Contended), `None` if that will never be. `decisions` are
     /// those of the same call.
     pub fn retry_after(&self, decisions: &[Decision]) -> Option<Duration> {
@@ -85,30 +85,30 @@ impl AllOutcome {
 }
 
 impl<const N: usize> AllDecision<N> {
-    /// Whether the request may go ahead.
+    /// Returns whether the request may go ahead.
     #[inline]
     pub const fn is_admitted(&self) -> bool {
         self.outcome.is_admitted()
     }
 
-    /// What became of the request.
+    /// Returns what became of the request.
     #[inline]
     pub const fn outcome(&self) -> AllOutcome {
         self.outcome
     }
 
-    /// The index of the limit that denied the request; `None` if it was admitted.
+    /// Returns the index of the limit that denied the request, or `None` if it was admitted.
     pub const fn denied_by(&self) -> Option<usize> {
         self.outcome.denied_by()
     }
 
-    /// How long until all limits would admit the same request, if no other came before it: zero if
+    /// Returns how long until all limits would admit the same request, if no other came before it: zero if
     /// it was admitted or [contended](AllOutcome::Contended), `None` if that will never be.
     pub fn retry_after(&self) -> Option<Duration> {
         self.outcome.retry_after(&self.decisions)
     }
 
-    /// Each limit's own decision.
+    /// Returns each limit's own decision.
     pub const fn decisions(&self) -> &[Decision; N] {
         &self.decisions
     }

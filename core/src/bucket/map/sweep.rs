@@ -40,7 +40,7 @@ pub struct BucketSweep<T> {
 }
 
 impl<T> BucketSweep<T> {
-    /// A sweep that begins at the first bucket, with a worker of the same domain.
+    /// Creates a sweep that begins at the first bucket, with a worker of the same domain.
     ///
     /// # Panics
     ///
@@ -99,7 +99,7 @@ impl BucketPass {
 }
 
 impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
-    /// A sweep over the buckets, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
+    /// Returns a sweep over the buckets, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
     pub fn sweeper(&self, worker: Worker) -> BucketSweep<&Self> {
         BucketSweep::new(self, worker)
     }

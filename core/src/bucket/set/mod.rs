@@ -93,7 +93,7 @@ pub struct Set {
 pub(super) struct Line {
     /// Membership of the whole set; only the first line's is used.
     ///
-    /// Written by whoever publishes or unpublishes; read by who inserts, reclaims, or finds a
+    /// Written by a thread that publishes or unpublishes; read by one that inserts, reclaims, or finds a
     /// claimed slot.
     control: ControlWord,
     /// Written by the slot's claimer alone; read by everyone.
@@ -116,19 +116,19 @@ pub(super) struct Change {
 }
 
 impl Set {
-    /// An empty set.
+    /// Creates an empty set.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self { lines: [const { Line::new() }; LINES] }
     }
 
-    /// An empty set.
+    /// Creates an empty set.
     #[cfg(loom)]
     pub fn new() -> Self {
         Self { lines: core::array::from_fn(|_| Line::new()) }
     }
 
-    /// How many sets serve `keys` keys with fewer than 1 in 1,000 finding no slot: 3.5 keys a set,
+    /// Returns how many sets serve `keys` keys with fewer than 1 in 1,000 finding no slot: 3.5 keys a set,
     /// which is 36.6 bytes a key. At least 1.
     ///
     /// Spare slots are cheap and a full set is not: for a table under attack, double it.

@@ -52,14 +52,14 @@ pub struct TableSweep<T> {
 }
 
 impl<T> TableSweep<T> {
-    /// A sweep that begins at the table's first slot.
+    /// Creates a sweep that begins at the table's first slot.
     pub fn new(table: T) -> Self {
         Self { table, cursor: 0 }
     }
 }
 
 impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
-    /// A sweep over the table, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
+    /// Returns a sweep over the table, for a [`Sweeper`](crate::Sweeper) or a loop of your own.
     pub fn sweeper(&self) -> TableSweep<&Self> {
         TableSweep::new(self)
     }

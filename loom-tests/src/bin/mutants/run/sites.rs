@@ -96,8 +96,8 @@ fn collect(folder: &Path, sources: &mut Vec<PathBuf>) {
         let name = path.file_stem().unwrap_or_default();
         if path.is_dir() {
             collect(&path, sources);
-        } else if !(folder.ends_with("sync") && FACADE.iter().any(|facade| name == *facade))
-            && !(folder.ends_with("counter") && PLAYED.iter().any(|played| name == *played))
+        } else if !(folder.ends_with("sync") && FACADE.iter().any(|facade| name == *facade)
+            || folder.ends_with("counter") && PLAYED.iter().any(|played| name == *played))
         {
             sources.push(path);
         }
