@@ -9,7 +9,7 @@ use crate::wait::single::Single;
 
 pub(super) type Mint<T, E> = Box<dyn Fn() -> Result<Minted<T>, E> + Send + Sync>;
 
-/// Makes values by a function that blocks: see [`Refresher::builder`].
+/// Makes values by a function that blocks: see [`Refresher::builder`](crate::Refresher::builder).
 pub struct Blocking<T, E> {
     pub(super) mint: Foreign<Mint<T, E>>,
     /// Keeps the last failure.
