@@ -133,6 +133,7 @@ impl Refund {
 
     /// What of it is lost, where the bucket's time was `before` and is `after` (`None`: as before): a
     /// bucket that is full again lacks nothing.
+    #[cfg(target_has_atomic = "64")]
     pub(super) const fn lost(&self, before: u64, after: Option<u64>) -> u64 {
         let time = match after {
             Some(after) => after,

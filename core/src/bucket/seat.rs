@@ -29,6 +29,7 @@ impl Found {
     pub(super) const NONE: Self = Self { line: u8::MAX, index: u8::MAX, word: 0 };
 
     /// Whether any was found.
+    #[cfg(target_has_atomic = "64")]
     #[inline(always)]
     pub(super) const fn is_some(&self) -> bool {
         self.line != u8::MAX

@@ -47,6 +47,7 @@ impl Scale {
 
     /// Returns the whole units in `nanos` nanoseconds; `None` if they are beyond [`TIME_MAX`].
     #[inline(always)]
+    #[cfg(target_has_atomic = "64")]
     pub(super) const fn units_in_time(self, nanos: u64) -> Option<u64> {
         let product = nanos as u128 * self.factor as u128;
         if product >> (FRACTION + TIME_BITS) != 0 {

@@ -86,6 +86,7 @@ pub struct Look {
     /// The bucket's time, or that with which it would start.
     pub(in crate::bucket) time: u64,
     /// Where a table has found the bucket.
+    #[cfg_attr(not(target_has_atomic = "64"), expect(dead_code, reason = "of shared tables"))]
     pub(in crate::bucket) found: Found,
 }
 
@@ -97,8 +98,13 @@ pub struct Charged {
     /// table of one owner, its time before the charge.
     pub(in crate::bucket) before: u64,
     /// Where the bucket stands that a table has charged.
+    #[cfg_attr(not(target_has_atomic = "64"), expect(dead_code, reason = "of shared tables"))]
     pub(in crate::bucket) seat: Seat,
     /// The address of the bucket that a map has charged; 0 if there is none.
+    #[cfg_attr(
+        not(all(feature = "alloc", target_has_atomic = "64")),
+        expect(dead_code, reason = "of maps")
+    )]
     pub(in crate::bucket) word: usize,
 }
 
