@@ -105,8 +105,24 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     // Inlined as the engine's `check` is: a call would copy the decision, which is large.
     #[inline(always)]
     pub fn check(&self, key: &K) -> Decision {
-        // The memory arrives while the clock is read.
-        self.check_at(self.prefetch(key))
+        let Shared { table, plan, clock, shadow, .. } = &*self.shared;
+        if shadow.is_on() {
+            return self.check_shadowed(key);
+        }
+        if let OwnClock::Cached(clock) = clock {
+            return table.check(key, plan, clock.now());
+        }
+        // Any other clock takes long to read. The memory arrives meanwhile.
+        let place = table.prefetch(key);
+        table.check_at(place, plan, clock.now())
+    }
+
+    /// Checks in shadow mode. Apart, so that nothing is done with the large decision of any other check.
+    #[cold]
+    #[inline(never)]
+    fn check_shadowed(&self, key: &K) -> Decision {
+        let Shared { table, plan, clock, shadow, .. } = &*self.shared;
+        shadow.answer(table.check(key, plan, clock.now()))
     }
 
     /// Charges `cost` cells to the bucket of `key` if the limiter's quota admits them, all or none. A cost above

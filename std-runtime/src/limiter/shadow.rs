@@ -23,13 +23,10 @@ impl Shadow {
     }
 
     /// Returns the answer that the limiter gives where its quota says `decision`.
-    // Inlined, and with the denied answer changed in place: a call would copy the decision.
+    // Inlined, and apart where the mode is on: the decision, which is large, is then not copied.
     #[inline(always)]
-    pub(super) fn answer(&self, mut decision: Decision) -> Decision {
-        if self.is_on && !decision.is_admitted() {
-            self.withhold(&mut decision);
-        }
-        decision
+    pub(super) fn answer(&self, decision: Decision) -> Decision {
+        if self.is_on { self.withhold(decision) } else { decision }
     }
 
     /// Returns the answer that [`answer`](Self::answer) would give, and counts nothing.
@@ -38,10 +35,14 @@ impl Shadow {
     }
 
     #[cold]
-    fn withhold(&self, decision: &mut Decision) {
+    #[inline(never)]
+    fn withhold(&self, decision: Decision) -> Decision {
+        if decision.is_admitted() {
+            return decision;
+        }
         // Relaxed, with no partner: a count that hands nothing over.
         self.denials.fetch_add(1, Ordering::Relaxed);
-        *decision = decision.shadowed();
+        decision.shadowed()
     }
 
     pub(super) fn denials(&self) -> u64 {
