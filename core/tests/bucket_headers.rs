@@ -71,8 +71,8 @@ fn a_table_without_a_slot_says_when_to_try_again() {
     assert_eq!(full.headers().retry_after().map(|after| after.seconds()), Some(60));
 }
 
-/// A client that does as it is told: what it is denied now passes after `Retry-After`, `t` seconds make
-/// the bucket full, and `q` every `w` seconds are never denied.
+/// A client obeys the fields of the answer. A denied request passes after `Retry-After`, the bucket is
+/// full after `t` seconds, and `q` requests every `w` seconds are never denied.
 #[test]
 fn a_client_that_waits_as_told_passes() {
     const CASES: u32 = if cfg!(debug_assertions) { 2_000 } else { 50_000 };

@@ -53,8 +53,8 @@ impl<T> HugePages<T> {
     ///
     /// # Errors
     ///
-    /// Fails if the system has no such memory, and with [`io::ErrorKind::InvalidInput`] if so many
-    /// values have no place in an address space.
+    /// Fails if the system has no such memory, and with [`io::ErrorKind::InvalidInput`] if `len`
+    /// values do not fit into an address space.
     pub fn new(len: usize, mut make: impl FnMut() -> T) -> io::Result<Self> {
         const { assert!(align_of::<T>() <= HUGE) };
         let too_many = || io::Error::new(io::ErrorKind::InvalidInput, "len: too many values");
@@ -64,7 +64,7 @@ impl<T> HugePages<T> {
         let mapping = Mapping::new(whole.checked_add(HUGE).ok_or_else(too_many)?)?;
         let first = mapping.address.cast::<u8>();
         let first = first.wrapping_add(first.align_offset(HUGE));
-        // SAFETY: the range lies in the mapping, which nobody else knows of. The advice changes no
+        // SAFETY: the range lies in the mapping, to which no other reference exists. The advice changes no
         // content.
         let refused = unsafe { libc::madvise(first.cast(), whole, libc::MADV_HUGEPAGE) };
         let start = NonNull::new(first.cast::<T>()).expect("no mapping begins at 0");

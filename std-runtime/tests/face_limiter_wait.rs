@@ -257,7 +257,7 @@ fn the_last_place_is_given_back_and_any_other_passes_unused() {
         let mut waits: Vec<_> = (0..4).map(|_| Some(limiter.until_ready_n(&1, 1))).collect();
         assert!(waits.iter_mut().flatten().all(|wait| poll(wait).is_pending()));
         let turn = |time: &Time| {
-            // The turn of the next to come, who leaves again.
+            // The turn of the next request, which leaves the queue again.
             let mut next = limiter.until_ready_n(&1, 1);
             let is_pending = poll(&mut next).is_pending();
             let ends = time.ends.lock().unwrap().last().copied();

@@ -32,7 +32,7 @@ impl<'a> Tables<'a> {
         Self { tables, plan, sequence: sequence(&keys, Spread::Uniform), clock: ManualClock::new() }
     }
 
-    /// One turn: `ask` for so many keys, each at a time of its chunk.
+    /// Returns one turn: it calls `ask` for each of its keys, with a time that a chunk of keys shares.
     fn turn<'s>(
         &'s self,
         ask: impl Fn(&u64, Instant) -> bool + Sync + 's,

@@ -113,8 +113,8 @@ impl Quota {
     /// afterwards, at most `cells`. Zero by default.
     ///
     /// No request is admitted into debt. A [reservation](crate::bucket::Reservation) that is settled
-    /// for more than its estimate charges the rest into debt, and later requests wait until it is
-    /// paid.
+    /// for more than its estimate charges the rest into debt. Later requests are denied until the debt
+    /// is paid, and meanwhile nothing is given back to the bucket.
     ///
     /// # Errors
     ///

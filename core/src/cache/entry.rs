@@ -280,8 +280,8 @@ impl<V> Object<V> {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & (DEAD | LENT) == LENT {
             let next = state & !LENT;
-            // Relaxed, both, with no partner: the exchange says who has the room, and nothing else
-            // is handed over.
+            // Relaxed, both, with no partner: the exchange decides which thread has the room, and
+            // hands nothing else over.
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => state = seen,

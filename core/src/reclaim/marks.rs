@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// So many records have a mark in the same word.
+/// How many records share a word of marks.
 pub(super) const PAGE: usize = if cfg!(loom) { 2 } else { 64 };
 
 const ALL: u64 = if cfg!(loom) { 0b11 } else { u64::MAX };

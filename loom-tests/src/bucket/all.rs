@@ -340,6 +340,16 @@ impl Buckets {
         self.map.peek(&key, &self.plan, EARLY, guard).reset_after().as_nanos() as u64
     }
 
+    /// Gives both keys buckets that owe nothing when the race begins. Returns the worker that did.
+    fn with_both(&self) -> Worker {
+        let mut worker = self.map.domain().worker();
+        let guard = worker.quiescent(EARLY);
+        for key in [FIRST, SECOND] {
+            assert!(self.map.check(&key, &self.plan, Instant::ORIGIN, guard).is_admitted());
+        }
+        worker
+    }
+
     fn end(self, worker: Worker) {
         let lost = self.map.counters().lost;
         assert_eq!(lost, 0);
@@ -351,11 +361,7 @@ impl Buckets {
 /// On the map, a single charge takes the last cell of the second bucket, after one of the first.
 pub(super) fn call_on_a_map_races_single_checks() -> String {
     let buckets = Buckets::new();
-    let mut worker = buckets.map.domain().worker();
-    let guard = worker.quiescent(EARLY);
-    for key in [FIRST, SECOND] {
-        assert!(buckets.map.check(&key, &buckets.plan, Instant::ORIGIN, guard).is_admitted());
-    }
+    let mut worker = buckets.with_both();
     let charged = race(vec![
         buckets.thread(|buckets, worker| buckets.call(worker.quiescent(EARLY))),
         buckets.thread(|buckets, worker| {
@@ -378,11 +384,7 @@ pub(super) fn call_on_a_map_races_single_checks() -> String {
 /// roll-back leaves that alone.
 pub(super) fn bucket_of_a_map_is_given_up_before_the_roll_back() -> String {
     let buckets = Buckets::new();
-    let mut worker = buckets.map.domain().worker();
-    let guard = worker.quiescent(EARLY);
-    for key in [FIRST, SECOND] {
-        assert!(buckets.map.check(&key, &buckets.plan, Instant::ORIGIN, guard).is_admitted());
-    }
+    let mut worker = buckets.with_both();
     let charged = race(vec![
         buckets.thread(|buckets, worker| buckets.call(worker.quiescent(EARLY))),
         buckets.thread(|buckets, worker| {

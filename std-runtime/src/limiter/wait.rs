@@ -179,7 +179,7 @@ impl<K: Hash + ?Sized> RateLimiterBuilder<K> {
     }
 
     /// Sets how many requests of one cell may [wait](RateLimiter::until_ready) for one key at a time: the wait is
-    /// bounded by the time in which so many cells flow in. Unbounded by default, except by
+    /// bounded by the time in which that many cells flow in. Unbounded by default, except by
     /// [`max_wait`](Self::max_wait).
     pub fn max_waiters(mut self, waiters: u64) -> Self {
         self.limits.waiting.max_waiters = Some(waiters);

@@ -44,8 +44,8 @@ impl<T, E, M> Builder<T, E, M> {
         self
     }
 
-    /// Renews each value earlier by a random part of its life, up to this many parts per million. So many processes do
-    /// not renew together. 0 by default.
+    /// Renews each value earlier by a random part of its life, up to `parts` parts per million. Many processes then
+    /// do not renew together. 0 by default.
     pub fn jitter(mut self, parts: u32) -> Self {
         self.rules.early.jitter = parts;
         self

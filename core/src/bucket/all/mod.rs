@@ -23,8 +23,8 @@
 //! Two limits of one call may share a bucket: the same key under two plans, or two keys that share a
 //! word. They count as one charge of the sum against the smallest window. The look adds their costs,
 //! and the charges run from the largest window to the smallest, so that the last one sees the sum.
-//! Which bucket a limit is about is told by structure and key. The address of the word would not do,
-//! because a sweep may give the bucket up between the two looks at it.
+//! The structure and the key identify the bucket of a limit. The address of its word cannot: a sweep
+//! may give the bucket up between two looks at it, and the second look then finds another address.
 
 mod decision;
 mod limit;

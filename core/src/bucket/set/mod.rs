@@ -25,9 +25,9 @@
 //!                        '--lost to another: back to VACANT    dead: closed by a sweeper--'
 //! ```
 //!
-//! A closed word keeps its time, by which it is told from those of other tenures. A vacant word has
-//! the last time there is, so that one comparison tells a sweep that it need not be looked at. So does
-//! a word of zeros, the first of its slot: one less is the largest number.
+//! A closed word keeps its time, which distinguishes it from the closed words of other tenures. A
+//! vacant word holds the last time there is, so that a sweep passes over it after one comparison. A
+//! word of zeros, the first of its slot, passes in the same way: zero less one is the largest number.
 //!
 //! All zeros is an empty set, so a table in a `static` costs nothing in the image.
 //!

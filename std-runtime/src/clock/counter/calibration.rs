@@ -2,12 +2,12 @@
 
 use super::rate::{Pair, Rate};
 
-/// Two intervals in a row that differ by no more than one part in so many make a rate known.
+/// A rate is known when the rates of two intervals in a row differ by one part in this number or less.
 const CALIBRATED: u64 = 1_000;
-/// A known rate changes by one part in so many from one interval to the next at most. The kernel is
-/// slewed by 1 part in 2,000 as a rule, and by 1 in 12 at most.
+/// A known rate changes from one interval to the next by one part in this number at most. The kernel's
+/// clock is slewed by 1 part in 2,000 as a rule, and by 1 in 12 at most.
 const SLEWED: u64 = 10;
-/// An interval is so many times longer than its ends are uncertain.
+/// An interval is at least this number of times longer than its ends are uncertain.
 const LONGER: u64 = 1_000;
 
 /// The rate as of the last pair, and what it was found from.

@@ -21,7 +21,7 @@ pub struct Played {
 }
 
 impl Played {
-    /// Lets so much time pass, in which the counter goes on by so many ticks.
+    /// Moves the time on by `nanos` nanoseconds, and the counter by `ticks` ticks.
     pub fn pass(&self, nanos: u64, ticks: u64) {
         self.nanos.set(self.nanos.get() + nanos);
         self.tick.set(self.tick.get() + ticks);
