@@ -2,10 +2,12 @@
 //! most the burst and the rate times the window's length.
 //!
 //! Threads charge a few keys at random costs and give some of it back at once or later, while sweepers
-//! run all the time and keys fall idle for long enough to be forgotten in between. Each thread logs
-//! what it was granted; then every window of every key is checked. A refund takes its cells out of the
-//! charge's line of the log, and counts as nothing itself: what it gives back must not be more than
-//! what was taken out of windows that can still be filled.
+//! run all the time and keys fall idle for long enough to be forgotten in between. They charge one key
+//! or several at once, take turns in the queue of a shaping plan, reserve and settle, and take what
+//! there is. Each thread logs what it was granted, and when it is served; then every window of every key
+//! is checked. A refund takes its cells out of the charge's line of the log, and counts as nothing
+//! itself: what it gives back must not be more than what was taken out of windows that can still be
+//! filled. A settlement takes out what was not used, and adds a line for what was used on top.
 //!
 //! Time is virtual. It steps on only when all participants have finished what they began at an earlier
 //! step, so a thread that is put to sleep between reading the clock and using it is never late by more than a
@@ -15,10 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_core::bucket::{Counters, Set};
+use tidegate_core::bucket::{
+    AllOutcome, Counters, Limit, Reservation, Set, Unit, check_all, reserve,
+};
 use tidegate_core::{
-    BucketMap, BucketSweep, BucketTable, Budget, Decision, Domain, Instant, Plan, Quota,
-    SeededState, Sweep, TableSweep, Worker,
+    BucketMap, BucketSweep, BucketTable, Budget, Clock, Decision, Domain, Instant, ManualClock,
+    Plan, Quota, SeededState, Sweep, TableSweep, Worker,
 };
 
 const THREADS: usize = 8;
@@ -35,22 +39,25 @@ const LATE: u64 = 500_000;
 
 /// What is shared by the threads.
 trait Limiter: Send + Sync + 'static {
-    fn check(
+    fn limit<'a>(
+        &'a self,
+        key: &'a usize,
+        plan: &'a Plan,
+        cells: u64,
+        clock: &'a ManualClock,
+        worker: &'a Worker,
+    ) -> impl Limit + 'a;
+    fn check(&self, key: usize, plan: &Plan, cells: u64, now: Instant, worker: &Worker)
+    -> Decision;
+    fn take_up_to(
         &self,
         key: usize,
         plan: &Plan,
         cells: u64,
         now: Instant,
-        worker: &mut Worker,
+        worker: &Worker,
     ) -> Decision;
-    fn refund(
-        &self,
-        key: usize,
-        decision: &Decision,
-        cells: u64,
-        now: Instant,
-        worker: &mut Worker,
-    );
+    fn refund(&self, key: usize, decision: &Decision, cells: u64, now: Instant, worker: &Worker);
     fn sweeper(limiter: Arc<Self>, worker: Worker) -> Box<dyn Sweep + Send>;
     fn counters(&self) -> Counters;
 }
@@ -58,11 +65,33 @@ trait Limiter: Send + Sync + 'static {
 type Table = BucketTable<Box<[Set]>>;
 
 impl Limiter for Table {
-    fn check(&self, key: usize, plan: &Plan, cells: u64, now: Instant, _: &mut Worker) -> Decision {
+    fn limit<'a>(
+        &'a self,
+        key: &'a usize,
+        plan: &'a Plan,
+        cells: u64,
+        clock: &'a ManualClock,
+        _: &'a Worker,
+    ) -> impl Limit + 'a {
+        BucketTable::limit(self, key, plan, cells, clock.now(), clock)
+    }
+
+    fn check(&self, key: usize, plan: &Plan, cells: u64, now: Instant, _: &Worker) -> Decision {
         self.check_n(&key, plan, cells, now)
     }
 
-    fn refund(&self, key: usize, decision: &Decision, cells: u64, now: Instant, _: &mut Worker) {
+    fn take_up_to(
+        &self,
+        key: usize,
+        plan: &Plan,
+        cells: u64,
+        now: Instant,
+        _: &Worker,
+    ) -> Decision {
+        BucketTable::take_up_to(self, &key, plan, cells, now)
+    }
+
+    fn refund(&self, key: usize, decision: &Decision, cells: u64, now: Instant, _: &Worker) {
         BucketTable::refund(self, &key, decision, cells, now);
     }
 
@@ -76,26 +105,41 @@ impl Limiter for Table {
 }
 
 impl Limiter for BucketMap<usize> {
+    fn limit<'a>(
+        &'a self,
+        key: &'a usize,
+        plan: &'a Plan,
+        cells: u64,
+        clock: &'a ManualClock,
+        worker: &'a Worker,
+    ) -> impl Limit + 'a {
+        BucketMap::limit(self, key, plan, cells, clock.now(), clock, || worker.pin())
+    }
+
     fn check(
         &self,
         key: usize,
         plan: &Plan,
         cells: u64,
         now: Instant,
-        worker: &mut Worker,
+        worker: &Worker,
     ) -> Decision {
-        self.check_n(&key, plan, cells, now, worker.quiescent(now))
+        self.check_n(&key, plan, cells, now, &worker.pin())
     }
 
-    fn refund(
+    fn take_up_to(
         &self,
         key: usize,
-        decision: &Decision,
+        plan: &Plan,
         cells: u64,
         now: Instant,
-        worker: &mut Worker,
-    ) {
-        BucketMap::refund(self, &key, decision, cells, now, worker.quiescent(now));
+        worker: &Worker,
+    ) -> Decision {
+        BucketMap::take_up_to(self, &key, plan, cells, now, &worker.pin())
+    }
+
+    fn refund(&self, key: usize, decision: &Decision, cells: u64, now: Instant, worker: &Worker) {
+        BucketMap::refund(self, &key, decision, cells, now, &worker.pin());
     }
 
     fn sweeper(limiter: Arc<Self>, worker: Worker) -> Box<dyn Sweep + Send> {
@@ -153,56 +197,167 @@ impl Time {
     }
 }
 
-/// Charges and refunds; returns the charges, and how many of them were refunded.
+/// The plans that the threads charge under: one bucket serves both.
+struct Plans {
+    plain: Plan,
+    /// A queue of a few requests behind the burst.
+    queue: Plan,
+}
+
+/// What was granted, and how often each way to it was taken.
+#[derive(Default)]
+struct Log {
+    operations: u64,
+    charges: Vec<Charge>,
+    refunds: usize,
+    waits: usize,
+    calls_of_several: usize,
+    contended: usize,
+    settled: usize,
+    used_on_top: usize,
+}
+
+impl Log {
+    fn add(&mut self, mut other: Self) {
+        self.operations += other.operations;
+        self.charges.append(&mut other.charges);
+        self.refunds += other.refunds;
+        self.waits += other.waits;
+        self.calls_of_several += other.calls_of_several;
+        self.contended += other.contended;
+        self.settled += other.settled;
+        self.used_on_top += other.used_on_top;
+    }
+
+    /// Enters a charge. Returns its line.
+    fn enter(&mut self, key: usize, at: u64, cells: u64) -> usize {
+        self.charges.push(Charge { key, at, cells });
+        self.charges.len() - 1
+    }
+}
+
+/// The numbers of all keys, to be borrowed for as long as a reservation lasts.
+static NUMBERS: [usize; KEYS] = {
+    let mut numbers = [0; KEYS];
+    let mut key = 0;
+    while key < KEYS {
+        numbers[key] = key;
+        key += 1;
+    }
+    numbers
+};
+
+/// Charges, reserves, refunds and settles; returns the log.
 fn hammer(
     limiter: &impl Limiter,
-    plan: &Plan,
+    plans: &Plans,
     time: &Time,
     thread: usize,
     steps: u64,
-    mut worker: Worker,
-) -> (Vec<Charge>, usize) {
+    worker: &Worker,
+) -> Log {
     let mut random = fastrand::Rng::with_seed(thread as u64);
-    let (mut log, mut refunds) = (Vec::<Charge>::new(), 0);
-    // What may be refunded, and when.
+    let (mut log, clock) = (Log::default(), ManualClock::new());
+    // What may be refunded or is to be settled, when, and its line.
     let mut granted: Vec<(u64, usize, Decision)> = Vec::new();
+    let mut reserved = Vec::new();
     let end = time.now.load(Ordering::SeqCst) + steps * STEP;
-    let mut attempts = 0;
     loop {
-        attempts += 1;
-        if attempts % 32 == 0 {
+        log.operations += 1;
+        if log.operations.is_multiple_of(32) {
             time.step();
         }
         let now = time.read(thread);
         if time.seen[thread].load(Ordering::SeqCst) >= end {
             break;
         }
+        clock.set(now);
         let at = now.as_nanos();
         if random.u8(0..8) == 0
             && let Some(due) = granted.iter().position(|&(due, _, _)| due <= at)
         {
             let (_, line, decision) = granted.swap_remove(due);
-            let charge = &mut log[line];
-            let cells = random.u64(1..=charge.cells);
-            limiter.refund(charge.key, &decision, cells, now, &mut worker);
+            let charge = &mut log.charges[line];
+            // A turn is given back as a whole more often than not.
+            let whole = !decision.delay().is_zero() && random.u8(0..4) > 0;
+            let cells = if whole { charge.cells } else { random.u64(1..=charge.cells) };
+            limiter.refund(charge.key, &decision, cells, now, worker);
             charge.cells -= cells;
-            refunds += 1;
+            log.refunds += 1;
             continue;
         }
-        let key = (at / TURN % 4) as usize * (KEYS / 4) + random.usize(..KEYS / 4);
-        let cells = random.u64(1..=4);
-        let decision = limiter.check(key, plan, cells, now, &mut worker);
-        if decision.is_admitted() {
-            assert!(!decision.is_unplaced());
-            if granted.len() < 64 && random.bool() {
-                // At once, or when some of it has flowed in, or all.
-                granted.push((at + random.u64(..LATE), log.len(), decision));
+        if random.u8(0..8) == 0
+            && let Some(due) = reserved.iter().position(|&(due, _, _)| due <= at)
+        {
+            let (_, line, reservation): (_, usize, Reservation<_>) = reserved.swap_remove(due);
+            let Charge { key, cells, .. } = log.charges[line];
+            let actual = random.u64(0..=cells + 2);
+            let settled = reservation.settle(actual);
+            log.charges[line].cells = cells.min(actual);
+            if settled.charged() > 0 {
+                log.used_on_top += 1;
+                log.enter(key, at, settled.charged());
             }
-            log.push(Charge { key, at, cells });
+            log.settled += 1;
+            continue;
+        }
+        let mut key = || (at / TURN % 4) as usize * (KEYS / 4) + random.usize(..KEYS / 4);
+        let [key, other] = [key(), key()];
+        let cells = random.u64(1..=4);
+        match random.u8(0..16) {
+            0..8 => {
+                let wait = random.u8(0..8) == 0;
+                let plan = if wait { &plans.queue } else { &plans.plain };
+                let decision = limiter.check(key, plan, cells, now, worker);
+                if decision.is_admitted() {
+                    assert!(!decision.is_unplaced());
+                    log.waits += usize::from(!decision.delay().is_zero());
+                    let line = log.enter(key, at + decision.delay().as_nanos() as u64, cells);
+                    if granted.len() < 64 && random.bool() {
+                        // At once, or when some of it has flowed in, or all.
+                        granted.push((at + random.u64(..LATE), line, decision));
+                    }
+                }
+            }
+            8..10 => {
+                let decision = limiter.take_up_to(key, &plans.plain, cells, now, worker);
+                if decision.is_admitted() {
+                    log.enter(key, at, decision.charged());
+                }
+            }
+            10..13 => {
+                let costs = [cells, random.u64(1..=4)];
+                let (first, second) = (&NUMBERS[key], &NUMBERS[other]);
+                let answer = check_all(&[
+                    limiter.limit(first, &plans.plain, costs[0], &clock, worker),
+                    limiter.limit(second, &plans.plain, costs[1], &clock, worker),
+                ]);
+                log.calls_of_several += 1;
+                match answer.outcome() {
+                    AllOutcome::Admitted => {
+                        log.enter(key, at, costs[0]);
+                        log.enter(other, at, costs[1]);
+                    }
+                    AllOutcome::Contended { .. } => log.contended += 1,
+                    AllOutcome::Denied { .. } | AllOutcome::Never { .. } => {}
+                }
+            }
+            _ => {
+                let limit = limiter.limit(&NUMBERS[key], &plans.plain, cells, &clock, worker);
+                if reserved.len() < 64
+                    && let Ok(reservation) = reserve(limit)
+                {
+                    let line = log.enter(key, at, cells);
+                    reserved.push((at + random.u64(..LATE), line, reservation));
+                }
+            }
         }
     }
+    for (_, _, reservation) in reserved {
+        _ = reservation.forget();
+    }
     time.leave(thread);
-    (log, refunds)
+    log
 }
 
 /// The windows of one key that hold too much, if clocks may be `slack` nanoseconds off.
@@ -228,12 +383,12 @@ fn apart(skew: i64) -> u64 {
     2 * skew as u64 + STEP
 }
 
-fn run<L: Limiter>(limiter: L, plan: &Plan, domain: &Domain, skew: i64, steps: u64) {
-    assert!(plan.is_exact());
+fn run<L: Limiter>(limiter: L, plans: &Plans, domain: &Domain, skew: i64, steps: u64) {
+    assert!(plans.plain.is_exact() && plans.queue.is_exact());
     let limiter = Arc::new(limiter);
     let time = Time::new(skew);
     let (done, removed) = (AtomicBool::new(false), AtomicU64::new(0));
-    let (mut by_key, mut charges, mut refunds) = (vec![Vec::new(); KEYS], 0, 0);
+    let (mut by_key, mut log) = (vec![Vec::new(); KEYS], Log::default());
     std::thread::scope(|scope| {
         for sweeper in 0..SWEEPERS {
             let mut sweep = L::sweeper(Arc::clone(&limiter), domain.worker());
@@ -252,44 +407,68 @@ fn run<L: Limiter>(limiter: L, plan: &Plan, domain: &Domain, skew: i64, steps: u
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let (limiter, time, worker) = (&*limiter, &time, domain.worker());
-                scope.spawn(move || hammer(limiter, plan, time, thread, steps, worker))
+                scope.spawn(move || hammer(limiter, plans, time, thread, steps, &worker))
             })
             .collect();
         for thread in threads {
-            let (log, refunded) = thread.join().expect("no panic");
-            charges += log.len();
-            refunds += refunded;
-            for charge in log {
-                by_key[charge.key].push(charge);
-            }
+            log.add(thread.join().expect("no panic"));
         }
         done.store(true, Ordering::Relaxed);
     });
+    let charges = log.charges.len();
+    for charge in log.charges {
+        by_key[charge.key].push(charge);
+    }
     let violations: usize =
         by_key.into_iter().map(|charges| violations(charges, apart(skew))).sum();
-    let removed = removed.into_inner() + limiter.counters().reclaimed;
-    println!("{steps} steps, {charges} charges, {refunds} refunds, {removed} forgotten");
+    let counters = limiter.counters();
+    let removed = removed.into_inner() + counters.reclaimed;
+    let Log {
+        operations, refunds, waits, calls_of_several, contended, settled, used_on_top, ..
+    } = log;
+    println!(
+        "{steps} steps, {operations} operations, {charges} charges, {refunds} refunds, {waits} waits, {settled} settled \
+         ({used_on_top} with more), {calls_of_several} calls of two ({contended} contended, {} ns \
+         lost), {removed} forgotten",
+        counters.lost
+    );
     assert_eq!(violations, 0);
-    assert!(charges > 10_000 && refunds > 1_000, "the test did next to nothing");
-    assert!(removed > 1_000, "no bucket was ever forgotten: the test is blind to reclaiming");
+    for (what, count) in [
+        ("charges", charges / 10),
+        ("refunds", refunds),
+        ("waits", waits),
+        ("settlements", settled),
+        ("settlements with more", used_on_top * 10),
+        ("calls of two", calls_of_several),
+    ] {
+        assert!(count > 1_000, "the test did next to nothing: {count} {what}");
+    }
+    assert!(removed > 500, "no bucket was ever forgotten: the test is blind to reclaiming");
 }
 
 fn quota() -> Quota {
     Quota::per_second(RATE).and_then(|quota| quota.burst(BURST)).expect("a quota")
 }
 
+fn plans(unit: Unit) -> Plans {
+    let plan = |quota| unit.plan(quota).expect("a plan");
+    // A queue of four cells.
+    let queue = quota().shape(Duration::from_nanos(4_000_000_000 / RATE));
+    Plans { plain: plan(quota()), queue: plan(queue) }
+}
+
 fn run_table(skew: i64, steps: u64) {
     let table = BucketTable::boxed(quota(), KEYS, SeededState::new(5)).expect("a unit");
-    let plan = table.plan(quota()).expect("a plan");
-    run(table.grace(Duration::from_nanos(apart(skew))), &plan, &Domain::new(), skew, steps);
+    let plans = plans(table.unit());
+    run(table.grace(Duration::from_nanos(apart(skew))), &plans, &Domain::new(), skew, steps);
 }
 
 fn run_map(skew: i64, steps: u64) {
     let domain = Domain::new();
     let map: BucketMap<usize> =
         BucketMap::with(&domain, quota(), SeededState::new(5)).expect("a unit");
-    let plan = map.plan(quota()).expect("a plan");
-    run(map.grace(Duration::from_nanos(apart(skew))), &plan, &domain, skew, steps);
+    let plans = plans(map.unit());
+    run(map.grace(Duration::from_nanos(apart(skew))), &plans, &domain, skew, steps);
 }
 
 /// Two cells.
@@ -311,8 +490,8 @@ fn no_window_of_a_map_exceeds_its_bound() {
 #[test]
 #[ignore = "minutes: cargo test --release -p tidegate-core --test bucket_races -- --ignored --nocapture"]
 fn no_window_exceeds_its_bound_in_minutes() {
-    run_table(0, 100 * STEPS);
-    run_map(0, 100 * STEPS);
+    run_table(0, 200 * STEPS);
+    run_map(0, 200 * STEPS);
 }
 
 #[test]
