@@ -5,6 +5,7 @@
 
 mod all;
 mod clock;
+mod reserve;
 
 use std::hint::black_box;
 use std::ops::Deref;
@@ -51,6 +52,7 @@ pub fn run(effort: Effort, mut row: impl FnMut(Row)) {
         checks(effort, size, Spread::Uniform, Answer::Deny, &mut row);
         sweeps(effort, size, &mut row);
         all::calls(effort, size, &mut row);
+        reserve::calls(effort, size, &mut row);
     }
 }
 
