@@ -39,6 +39,8 @@ mod map;
 #[cfg(target_has_atomic = "64")]
 mod set;
 #[cfg(target_has_atomic = "64")]
+mod shadow;
+#[cfg(target_has_atomic = "64")]
 mod table;
 
 pub use all::{AllDecision, AllOutcome, Limit, MAX_LIMITS, check_all, check_all_into};
@@ -55,6 +57,8 @@ pub use reserve::{Reservation, Reservations, reserve, reserve_all};
 #[cfg(target_has_atomic = "64")]
 pub use set::Set;
 pub use settle::Settled;
+#[cfg(target_has_atomic = "64")]
+pub use shadow::{ShadowLimit, Withheld};
 #[cfg(target_has_atomic = "64")]
 pub use table::{BucketTable, TableLimit, TableSweep};
 pub use unit::Unit;

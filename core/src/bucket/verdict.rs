@@ -26,6 +26,7 @@ pub(super) struct Verdict {
     figure: u64,
 }
 
+const OUTCOME: u64 = 0b11;
 const UNPLACED: u64 = 0b100;
 const SHADOWED: u64 = 0b1000;
 
@@ -86,7 +87,7 @@ impl Verdict {
 
     #[inline(always)]
     pub(super) const fn outcome(self) -> Outcome {
-        match self.word & 3 {
+        match self.word & OUTCOME {
             0 => Outcome::Admitted,
             1 => Outcome::Denied,
             _ => Outcome::Never,
@@ -108,6 +109,21 @@ impl Verdict {
     #[inline(always)]
     pub(super) const fn is_shadowed(self) -> bool {
         self.word & SHADOWED != 0
+    }
+
+    /// Splits the verdict of a denied request into that of an admitted one, which is charged nothing, and
+    /// the figure that [`reveal`](Self::reveal) needs.
+    #[cfg(target_has_atomic = "64")]
+    pub(super) const fn withhold(self) -> (Self, u64) {
+        (Self { word: self.word & !OUTCOME | SHADOWED, figure: 0 }, self.figure)
+    }
+
+    /// Returns the verdict of the denied request that was [withheld](Self::withhold), as a shadowed one.
+    #[cfg(target_has_atomic = "64")]
+    pub(super) const fn reveal(self, figure: u64) -> Self {
+        // Only a request that is denied for ever has no time at which it would be admitted.
+        let outcome = if figure == 0 { Outcome::Never } else { Outcome::Denied };
+        Self { word: self.word | outcome as u64, figure }
     }
 
     pub(super) const fn time(self) -> u64 {

@@ -43,8 +43,8 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
         plan: &'a Plan,
         cost: u64,
     ) -> impl Limit + Send + Sync + use<'a, K> {
-        let Shared { table, clock, .. } = &*self.shared;
-        table.limit(key, plan, cost, clock.now(), clock)
+        let Shared { table, clock, shadow, .. } = &*self.shared;
+        shadow.limit(table.limit(key, plan, cost, clock.now(), clock))
     }
 
     /// Charges `estimate` cells to the bucket of `key`, to be settled when the real cost is known.
@@ -79,9 +79,10 @@ impl<K: Hash + ?Sized> RateLimiter<K> {
     }
 
     /// Charges as many of `cells` cells as the bucket of `key` has now, at least one, or denies the
-    /// request. [`Decision::charged`] says how many.
+    /// request. [`Decision::charged`] says how many. In [shadow
+    /// mode](crate::RateLimiterBuilder::shadow) that may be none.
     pub fn take_up_to(&self, key: &K, cells: u64) -> Decision {
-        let Shared { table, plan, clock, .. } = &*self.shared;
-        table.take_up_to(key, plan, cells, clock.now())
+        let Shared { table, plan, clock, shadow, .. } = &*self.shared;
+        shadow.answer(table.take_up_to(key, plan, cells, clock.now()))
     }
 }

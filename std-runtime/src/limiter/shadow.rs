@@ -1,53 +1,47 @@
 //! Shadow mode: a limiter that decides and counts, and denies nothing.
 
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_core::Decision;
+use tidegate_core::bucket::{Limit, ShadowLimit, Withheld};
 
 use super::{RateLimiter, RateLimiterBuilder};
 
-/// Whether a limiter denies, and how many denials it has withheld.
-pub(super) struct Shadow {
-    is_on: bool,
-    denials: AtomicU64,
-}
+/// The denials that a limiter in shadow mode has withheld; `None` for a limiter that denies.
+pub(super) struct Shadow(Option<Withheld>);
 
 impl Shadow {
     pub(super) fn new(is_on: bool) -> Self {
-        Self { is_on, denials: AtomicU64::new(0) }
+        Self(is_on.then(Withheld::new))
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.is_on
+        self.0.is_some()
     }
 
     /// Returns the answer that the limiter gives where its quota says `decision`.
-    // Inlined, and apart where the mode is on: the decision, which is large, is then not copied.
+    // Inlined: outside shadow mode the decision, which is large, is then not copied.
     #[inline(always)]
     pub(super) fn answer(&self, decision: Decision) -> Decision {
-        if self.is_on { self.withhold(decision) } else { decision }
+        match &self.0 {
+            Some(withheld) => withheld.answer(decision),
+            None => decision,
+        }
     }
 
     /// Returns the answer that [`answer`](Self::answer) would give, and counts nothing.
     pub(super) fn foresee(&self, decision: Decision) -> Decision {
-        if self.is_on { decision.shadowed() } else { decision }
+        if self.is_on() { decision.shadowed() } else { decision }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn withhold(&self, decision: Decision) -> Decision {
-        if decision.is_admitted() {
-            return decision;
-        }
-        // Relaxed, with no partner: a count that hands nothing over.
-        self.denials.fetch_add(1, Ordering::Relaxed);
-        decision.shadowed()
+    /// Returns the limit that the limiter makes of `limit`, which denies.
+    #[inline(always)]
+    pub(super) fn limit<L: Limit>(&self, limit: L) -> ShadowLimit<'_, L> {
+        ShadowLimit::new(limit, self.0.as_ref())
     }
 
     pub(super) fn denials(&self) -> u64 {
-        // Relaxed, with no partner: a count that hands nothing over.
-        self.denials.load(Ordering::Relaxed)
+        self.0.as_ref().map_or(0, Withheld::count)
     }
 }
 
@@ -60,13 +54,23 @@ impl<K: ?Sized> RateLimiter<K> {
 }
 
 impl<K: Hash + ?Sized> RateLimiterBuilder<K> {
-    /// Sets whether the limiter is in shadow mode: it decides, charges and counts, but admits every request and has
-    /// none wait. Off by default.
+    /// Sets whether the limiter is in shadow mode: it decides, charges and counts, but no call of it denies a request
+    /// or has one wait. Off by default.
     ///
     /// [`Decision::is_shadowed`] says whether the quota denied the request, [`Decision::outcome`] and the figures what
     /// became of it, and [`shadow_denials`](RateLimiter::shadow_denials) counts. A denied request stays uncharged. So the
     /// counts are those of a limiter that denies, for the same requests: clients that would come back after a denial do
     /// not.
+    ///
+    /// * A [`limit`](RateLimiter::limit) in shadow mode never denies the other limits of its call. It is charged if it has
+    ///   the cells, and counted if not; neither, if another limit denies the request. A request that names several limits
+    ///   of the limiter may count for each.
+    /// * A [reservation](RateLimiter::reserve) whose estimate would have been denied holds nothing: its
+    ///   [`decision`](crate::Reservation::decision) is shadowed, and its settlement charges and gives back nothing.
+    /// * [`take_up_to`](RateLimiter::take_up_to) charges what there is. Where that is nothing, the answer is admitted with
+    ///   nothing charged.
+    ///
+    /// [`lockfree`](RateLimiter::lockfree) returns the engine's table, which knows no shadow mode.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};

@@ -64,9 +64,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        let Shared { buckets, clock, .. } = &**self.shared;
+        let Shared { buckets, clock, shadow, .. } = &**self.shared;
         // A guard for each step: a reservation may last.
-        buckets.limit(key, plan, cost, clock.now(), clock, pin)
+        shadow.limit(buckets.limit(key, plan, cost, clock.now(), clock, pin))
     }
 
     /// Charges `estimate` cells to the bucket of `key`, to be settled when the real cost is known, as
@@ -89,13 +89,14 @@ where
     }
 
     /// Charges as many of `cells` cells as the bucket of `key` has now, at least one, or denies the
-    /// request. [`Decision::charged`] says how many.
+    /// request. [`Decision::charged`] says how many. In [shadow
+    /// mode](crate::ExactRateLimiterBuilder::shadow) that may be none.
     pub fn take_up_to<Q>(&self, key: &Q, cells: u64) -> Decision
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Shared { buckets, plan, clock, .. } = &**self.shared;
-        buckets.take_up_to(key, plan, cells, clock.now(), &pin())
+        let Shared { buckets, plan, clock, shadow, .. } = &**self.shared;
+        shadow.answer(buckets.take_up_to(key, plan, cells, clock.now(), &pin()))
     }
 }
