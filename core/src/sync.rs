@@ -14,6 +14,8 @@ pub mod model;
 mod native;
 #[cfg(any(loom, shuttle, stress))]
 mod portable;
+#[cfg(not(loom))]
+mod prefetch;
 #[cfg(shuttle)]
 mod shuttled;
 #[cfg(stress)]
@@ -32,6 +34,8 @@ pub(crate) use self::model::{
 pub(crate) use self::native::*;
 #[cfg(any(loom, shuttle, stress))]
 pub(crate) use self::portable::*;
+#[cfg(not(loom))]
+pub(crate) use self::prefetch::prefetch;
 #[cfg(shuttle)]
 pub(crate) use self::shuttled::*;
 #[cfg(stress)]

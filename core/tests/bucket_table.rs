@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use tidegate_core::bucket::Outcome;
-use tidegate_core::bucket::{Keep, Set, Unit};
+use tidegate_core::bucket::{Keep, LocalSet, Outcome, Set, Unit};
 use tidegate_core::{BucketTable, Decision, Instant, LocalBucketTable, Plan, Quota, SeededState};
 
 type Table = BucketTable<Box<[Set]>>;
@@ -252,20 +251,24 @@ fn fewer_than_one_key_in_a_thousand_finds_no_slot_at_the_advised_size() {
 fn a_place_is_charged_as_its_key_is() {
     let (table, plan) = with(ten_a_second(5));
     let (twin, twins_plan) = with(ten_a_second(5));
-    let places: Vec<_> = (0..100).map(|key: u64| table.prefetch(&key)).collect();
+    let local = || LocalBucketTable::boxed(ten_a_second(5), 100, SeededState::new(3));
+    let (mut local, mut local_twin) = (local().expect("a unit"), local().expect("a unit"));
+    let places: Vec<_> =
+        (0..100).map(|key: u64| (table.prefetch(&key), local.prefetch(&key))).collect();
     let mut random = fastrand::Rng::with_seed(7);
     for millis in 0..20_000 {
         let (key, cost) = (random.u64(0..100), random.u64(0..=6));
-        let answer = table.check_n_at(places[key as usize], &plan, cost, at(millis));
-        assert_eq!(
-            answer,
-            twin.check_n(&key, &twins_plan, cost, at(millis)),
-            "{key} at {millis} ms"
-        );
-        let one = table.check_at(places[key as usize], &plan, at(millis));
-        assert_eq!(one, twin.check(&key, &twins_plan, at(millis)), "{key} at {millis} ms");
+        let ((place, of_local), now) = (places[key as usize], at(millis));
+        let expected = twin.check_n(&key, &twins_plan, cost, now);
+        assert_eq!(table.check_n_at(place, &plan, cost, now), expected, "{key} at {millis} ms");
+        let expected = local_twin.check_n(&key, &plan, cost, now);
+        assert_eq!(local.check_n_at(of_local, &plan, cost, now), expected, "{key} at {millis} ms");
+        let expected = twin.check(&key, &twins_plan, now);
+        assert_eq!(table.check_at(place, &plan, now), expected, "{key} at {millis} ms");
+        let expected = local_twin.check(&key, &plan, now);
+        assert_eq!(local.check_at(of_local, &plan, now), expected, "{key} at {millis} ms");
     }
-    assert_eq!(table.len(), twin.len());
+    assert_eq!((table.len(), local.len()), (twin.len(), local_twin.len()));
 }
 
 #[test]
@@ -276,6 +279,10 @@ fn a_place_in_a_table_of_no_sets_finds_it_full() {
     let table = BucketTable::over(none, unit, SeededState::new(3));
     let plan = table.plan(quota).expect("a plan");
     assert!(table.check_at(table.prefetch(KEY), &plan, at(0)).is_unplaced());
+    let none: &mut [LocalSet] = &mut [];
+    let mut local = LocalBucketTable::over(none, unit, SeededState::new(3));
+    let place = local.prefetch(KEY);
+    assert!(local.check_at(place, &plan, at(0)).is_unplaced());
 }
 
 #[test]

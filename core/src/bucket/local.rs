@@ -16,6 +16,7 @@ use super::verdict::{Outcome, Verdict};
 use super::{Decision, Plan, Quota, QuotaError, Unit};
 use crate::hash::SeededState;
 use crate::sweep::{Budget, Swept};
+use crate::sync::prefetch;
 use crate::time::Instant;
 
 pub use self::limit::LocalLimit;
@@ -292,9 +293,52 @@ impl<M: Deref<Target = [LocalSet]> + DerefMut, S: BuildHasher> LocalBucketTable<
         cost: u64,
         now: Instant,
     ) -> Decision {
+        self.check_n_at(Place::of(key, &self.hasher), plan, cost, now)
+    }
+
+    /// Finds the key's place, and asks the processor for the memory there, as
+    /// [`BucketTable::prefetch`](crate::BucketTable::prefetch) does: for a caller that knows the key
+    /// some time before it needs the answer.
+    ///
+    /// ```
+    /// use tidegate_core::bucket::{LocalSet, Place, Unit};
+    /// use tidegate_core::{Instant, LocalBucketTable, Quota, QuotaError, SeededState};
+    ///
+    /// let quota = Quota::per_second(2)?;
+    /// let mut memory = [const { LocalSet::new() }; 64];
+    /// let unit = Unit::for_quota(quota)?;
+    /// let mut table = LocalBucketTable::over(&mut memory[..], unit, SeededState::new(0x5eed));
+    /// let plan = table.plan(quota)?;
+    ///
+    /// // All of a burst's memory is on its way before the first packet is checked.
+    /// let places: [Place; 4] = [7, 8, 7, 7].map(|flow| table.prefetch(&flow));
+    /// let now = Instant::from_secs(1);
+    /// let admitted = places.map(|place| table.check_at(place, &plan, now).is_admitted());
+    /// assert_eq!(admitted, [true, true, true, false]);
+    /// # Ok::<(), QuotaError>(())
+    /// ```
+    #[inline]
+    pub fn prefetch<K: Hash + ?Sized>(&self, key: &K) -> Place {
+        let place = Place::of(key, &self.hasher);
+        if let Some(set) = self.sets.get(place.set(self.sets.len())) {
+            prefetch(&raw const set.lines[place.line()]);
+        }
+        place
+    }
+
+    /// Charges one cell as [`check`](Self::check) does, to the key whose place this is, and panics as
+    /// it does.
+    #[inline]
+    pub fn check_at(&mut self, place: Place, plan: &Plan, now: Instant) -> Decision {
+        self.check_n_at(place, plan, 1, now)
+    }
+
+    /// Charges `cost` cells as [`check_n`](Self::check_n) does, to the key whose place this is, and
+    /// panics as it does.
+    #[inline]
+    pub fn check_n_at(&mut self, place: Place, plan: &Plan, cost: u64, now: Instant) -> Decision {
         let units = self.scale(plan).units(now.as_nanos());
-        let verdict = self.decide(Place::of(key, &self.hasher), plan, cost, units);
-        Decision::new(plan, now, verdict, 0)
+        Decision::new(plan, now, self.decide(place, plan, cost, units), 0)
     }
 
     /// Checks many keys as [`BucketTable::check_burst`](crate::BucketTable::check_burst) does, and

@@ -2,14 +2,14 @@
 
 use core::hash::{BuildHasher, Hash};
 
-/// Where one table keeps a key's bucket: made by [`BucketTable::prefetch`], and then passed to
-/// [`BucketTable::check_at`] instead of the key.
+/// Where one table keeps a key's bucket: made by [`BucketTable::prefetch`] or
+/// [`LocalBucketTable::prefetch`], and then passed to `check_at` of the same table instead of the key.
 ///
 /// It is the key's hash, cut into the parts that the table uses. It borrows nothing, and is good for
 /// as long as the table is. On another table it names the bucket of some other key.
 ///
 /// [`BucketTable::prefetch`]: crate::BucketTable::prefetch
-/// [`BucketTable::check_at`]: crate::BucketTable::check_at
+/// [`LocalBucketTable::prefetch`]: crate::LocalBucketTable::prefetch
 // The halves serve different ends, so that what two keys of one set share says nothing about their
 // fingerprints. A key's identity is both: fingerprint and set, 51 bits with 2^19 sets.
 #[derive(Clone, Copy, Debug)]
