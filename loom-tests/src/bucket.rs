@@ -362,6 +362,13 @@ pub const MODELS: &[Model] = &[
         .only_in_plain(&["contended, 30, owes 20"]),
     },
     Model {
+        name: "l53_call_in_order_races_single_checks",
+        preemptions: 3,
+        run: all::call_in_order_races_single_checks,
+        outcomes: both(&["admitted, 0 single", "contended, 1 single"])
+            .only_in_rmw(&["denied, 1 single"]),
+    },
+    Model {
         name: "l60_two_callers_of_a_bucket_that_starts_partly_empty",
         preemptions: 3,
         run: reserve::two_callers_of_a_bucket_that_starts_partly_empty,

@@ -55,16 +55,24 @@ pub(super) fn calls(effort: Effort, size: usize, row: &mut impl FnMut(Row)) {
     let tables = Tables::new(size, &plan);
     let Tables { tables: [first, second, third], plan, clock, .. } = &tables;
     let all = tables.turn(|key, now| {
-        let limits = [first, second, third].map(|table| table.limit(key, plan, 1, now, clock));
-        check_all(&limits).is_admitted()
+        check_all(&[
+            first.limit(key, plan, 1, now, clock),
+            second.limit(key, plan, 1, now, clock),
+            third.limit(key, plan, 1, now, clock),
+        ])
+        .is_admitted()
     });
     let mixed = tables.turn(|key, now| {
-        let [a, b, c] = [first, second, third].map(|table| table.limit(key, plan, 1, now, clock));
-        check_all(&[&a as &dyn Limit, &b, &c]).is_admitted()
+        let first = first.limit(key, plan, 1, now, clock);
+        let second = second.limit(key, plan, 1, now, clock);
+        let third = third.limit(key, plan, 1, now, clock);
+        check_all(&[&first as &dyn Limit, &second, &third]).is_admitted()
     });
     let singles = tables.turn(|key, now| {
         // All three, as a call that is admitted does.
-        [first, second, third].map(|table| table.check(key, plan, now).is_admitted()) == [true; 3]
+        let first = first.check(key, plan, now).is_admitted();
+        let second = second.check(key, plan, now).is_admitted();
+        first & second & third.check(key, plan, now).is_admitted()
     });
     let operations = if size > 100_000 { 1 << 19 } else { 1 << 21 };
     for threads in [1, 2] {

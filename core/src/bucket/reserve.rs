@@ -55,15 +55,32 @@ pub struct Reservations<L: Limit, const N: usize> {
 /// The decision, if the limit denies the estimate.
 #[inline(always)]
 pub fn reserve<L: Limit>(limit: L) -> Result<Reservation<L>, Decision> {
+    #[cfg(target_has_atomic = "64")]
+    if let Some(glance) = limit.glance()
+        && glance.charge()
+    {
+        let charged = glance.charged();
+        return Ok(Reservation { limit, charged });
+    }
+    let (charged, decision) = charge_anywhere(&limit);
+    if decision.is_admitted() { Ok(Reservation { limit, charged }) } else { Err(decision) }
+}
+
+/// Charges a limit wherever its bucket is.
+#[cold]
+#[inline(never)]
+fn charge_anywhere(limit: &impl Limit) -> (Charged, Decision) {
     let (mut look, mut charged) = (Look::NONE, Charged::NOTHING);
-    limit.look(&mut look);
-    match charge_of(&limit) {
-        Some(charge) => limit.charge(&look, &charge, &mut charged),
-        None => charged = Charged::nothing(Verdict::foreseen(limit.asked(), look.time)),
+    match charge_of(limit) {
+        Some(charge) => limit.charge(&charge, &mut charged),
+        None => {
+            limit.look(&mut look);
+            charged = Charged::nothing(Verdict::foreseen(limit.asked(), look.time));
+        }
     }
     let mut decision = Decision::CLOSED;
     limit.decision(&charged, &mut decision);
-    if decision.is_admitted() { Ok(Reservation { limit, charged }) } else { Err(decision) }
+    (charged, decision)
 }
 
 /// Charges the estimates of several limits, all or none, as [`check_all`](super::check_all) does.

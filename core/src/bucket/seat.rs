@@ -14,24 +14,3 @@ impl Seat {
     /// Of what is no slot.
     pub(super) const NONE: Self = Self { slot: u8::MAX, version: 0 };
 }
-
-/// A live bucket of a table, as it was found: its slot, and all of its state word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) line: u8,
-    /// The slot in the line.
-    pub(super) index: u8,
-    pub(super) word: u64,
-}
-
-impl Found {
-    /// None was found.
-    pub(super) const NONE: Self = Self { line: u8::MAX, index: u8::MAX, word: 0 };
-
-    /// Whether any was found.
-    #[cfg(target_has_atomic = "64")]
-    #[inline(always)]
-    pub(super) const fn is_some(&self) -> bool {
-        self.line != u8::MAX
-    }
-}

@@ -4,6 +4,8 @@
 //! It asks the real bucket when it is its turn to be charged. So it never denies the others, and it is
 //! counted only where the others have admitted the request.
 
+#[cfg(target_has_atomic = "64")]
+use super::all::Glance;
 use super::all::{Bucket, Charged, Look, Steps, charge_of};
 use super::decision::Decision;
 use super::gcra::Charge;
@@ -110,7 +112,7 @@ impl<'a, L: Limit> ShadowLimit<'a, L> {
     /// Charges the real bucket. Returns whether that denied the request.
     fn charge_really(&self, charged: &mut Charged) -> bool {
         match charge_of(&self.limit) {
-            Some(charge) => self.limit.charge(&Look::NONE, &charge, charged),
+            Some(charge) => self.limit.charge(&charge, charged),
             None => *charged = Charged::nothing(self.foresee()),
         }
         charged.verdict.outcome() != Outcome::Admitted
@@ -137,6 +139,13 @@ impl<L: Limit> Steps for ShadowLimit<'_, L> {
         if self.withheld.is_some() { WINDOW } else { self.limit.window() }
     }
 
+    // A limit in shadow mode has no bucket to glance at: the call then looks at all of its limits.
+    #[cfg(target_has_atomic = "64")]
+    #[inline(always)]
+    fn glance(&self) -> Option<Glance<'_>> {
+        if self.withheld.is_some() { None } else { self.limit.glance() }
+    }
+
     #[inline(always)]
     fn look(&self, look: &mut Look) -> bool {
         if self.withheld.is_none() {
@@ -149,9 +158,9 @@ impl<L: Limit> Steps for ShadowLimit<'_, L> {
     }
 
     #[inline(always)]
-    fn charge(&self, look: &Look, charge: &Charge, charged: &mut Charged) {
+    fn charge(&self, charge: &Charge, charged: &mut Charged) {
         let Some(withheld) = self.withheld else {
-            return self.limit.charge(look, charge, charged);
+            return self.limit.charge(charge, charged);
         };
         if self.charge_really(charged) {
             withheld.add();

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tidegate_core::bucket::{AllDecision, AllOutcome, TableLimit, Unit, check_all};
 use tidegate_core::{
-    BucketMap, BucketSweep, Budget, Clock, Domain, Guard, Instant, OnFull, Plan, Quota, Sweep,
-    Worker, model,
+    BucketMap, BucketSweep, BucketTable, Budget, Clock, Domain, Guard, Instant, OnFull, Plan,
+    Quota, Sweep, Worker, model,
 };
 
 use super::{A, B, Charged, EARLY, Identity, LATE, OTHER_LINE, RESIDENT, Scene, Set, thread};
@@ -28,6 +28,8 @@ impl Clock for At {
 }
 
 const NOW: At = At(EARLY);
+/// In the second of two sets.
+const NEXT_SET: u64 = 1 << 63 | 5;
 
 fn after(time: Instant, nanos: u64) -> Instant {
     time + Duration::from_nanos(nanos)
@@ -182,8 +184,11 @@ pub(super) fn bucket_is_named_twice() -> String {
     let charged = race(vec![
         thread(&scene, |scene| {
             let two = plan(2);
-            let limits = [scene.limit(A, &two, 1, &NOW), scene.limit(A, &scene.plan, 1, &NOW)];
+            let limits = [scene.limit(A, &scene.plan, 1, &NOW), scene.limit(A, &two, 1, &NOW)];
             let answer = check_all(&limits);
+            // Both charges are within the smaller burst.
+            let most = answer.decisions().map(|decision| decision.reset_after().as_nanos());
+            assert!(!answer.is_admitted() || most.iter().all(|&owes| owes <= 2), "{most:?}");
             (word(&answer), 2 * u64::from(answer.is_admitted()))
         }),
         thread(&scene, |scene| ("", u64::from(scene.charge(A, EARLY).debt().is_some()))),
@@ -271,6 +276,30 @@ pub(super) fn denied_call_looks_during_reclaim() -> String {
     ]);
     assert!([0, 7].contains(&seen[1]), "B is seen to owe {}", seen[1]);
     format!("{}", seen[1])
+}
+
+/// A call that finds its buckets in the order of all calls charges them without sorting. A single check
+/// takes the last cell of the second, after one of the first.
+pub(super) fn call_in_order_races_single_checks() -> String {
+    let sets: Box<[Set]> = Box::new([Set::new(), Set::new()]);
+    let table = BucketTable::over(sets, Unit::NANOSECOND, Identity).grace(Duration::ZERO);
+    let scene = Scene { table: Arc::new(table), plan: plan(3) }.with_buckets(&[A, NEXT_SET]);
+    let one = plan(1);
+    let charged = race(vec![
+        thread(&scene, move |scene| {
+            let first = scene.limit(A, &scene.plan, 1, &NOW);
+            let answer = check_all(&[first, scene.limit(NEXT_SET, &one, 1, &NOW)]);
+            (word(&answer), u64::from(answer.is_admitted()))
+        }),
+        thread(&scene, move |scene| {
+            assert!(scene.charge(A, EARLY).debt().is_some());
+            ("", u64::from(scene.table.check(&NEXT_SET, &one, EARLY).is_admitted()))
+        }),
+    ]);
+    let ((word, all), (_, single)) = (charged[0], charged[1]);
+    assert_eq!((scene.debt(A, EARLY), scene.debt(NEXT_SET, EARLY)), (all + 1, 1), "{word}");
+    assert_eq!(scene.lost(), 0);
+    format!("{word}, {single} single")
 }
 
 /// While a charge waits for its roll-back, time passes: what has flowed in is lost, and counted.

@@ -4,9 +4,11 @@ use core::cmp::Reverse;
 
 use super::super::decision::Decision;
 use super::super::gcra::Charge;
-use super::super::seat::{Found, Seat};
+use super::super::seat::Seat;
 use super::super::settle::Settled;
 use super::super::verdict::Verdict;
+#[cfg(target_has_atomic = "64")]
+use super::glance::Glance;
 
 /// A key's bucket on one structure, with a plan, a cost and the time of the call: what
 /// [`check_all`](super::check_all) is given several of.
@@ -26,11 +28,18 @@ pub trait Steps {
     /// The plan's window.
     fn window(&self) -> u64;
 
+    /// Finds the bucket at first sight, if that would admit what is asked for. `None` says nothing.
+    #[cfg(target_has_atomic = "64")]
+    #[inline(always)]
+    fn glance(&self) -> Option<Glance<'_>> {
+        None
+    }
+
     /// Looks at the bucket. Charges nothing. Returns whether it would admit what is asked for.
     fn look(&self, look: &mut Look) -> bool;
 
     /// Charges `charge`, which is what is asked for and not nothing, if the bucket admits it.
-    fn charge(&self, look: &Look, charge: &Charge, charged: &mut Charged);
+    fn charge(&self, charge: &Charge, charged: &mut Charged);
 
     /// Takes a charge back, as far as is safe. Counts what is lost.
     fn roll_back(&self, charge: &Charge, charged: &Charged);
@@ -52,14 +61,18 @@ impl<L: Steps + ?Sized> Steps for &L {
         (**self).window()
     }
 
+    #[cfg(target_has_atomic = "64")]
     #[inline(always)]
+    fn glance(&self) -> Option<Glance<'_>> {
+        (**self).glance()
+    }
+
     fn look(&self, look: &mut Look) -> bool {
         (**self).look(look)
     }
 
-    #[inline(always)]
-    fn charge(&self, look: &Look, charge: &Charge, charged: &mut Charged) {
-        (**self).charge(look, charge, charged);
+    fn charge(&self, charge: &Charge, charged: &mut Charged) {
+        (**self).charge(charge, charged);
     }
 
     fn roll_back(&self, charge: &Charge, charged: &Charged) {
@@ -85,9 +98,6 @@ pub struct Look {
     pub(in crate::bucket) fresh: Option<usize>,
     /// The bucket's time, or that with which it would start.
     pub(in crate::bucket) time: u64,
-    /// Where a table has found the bucket.
-    #[cfg_attr(not(target_has_atomic = "64"), expect(dead_code, reason = "of shared tables"))]
-    pub(in crate::bucket) found: Found,
 }
 
 /// What became of a charge, or would become of it.
@@ -127,13 +137,35 @@ impl Charged {
 impl Look {
     /// Before the look.
     pub(in crate::bucket) const NONE: Self =
-        Self { bucket: Bucket { structure: 0, key: 0 }, fresh: None, time: 0, found: Found::NONE };
+        Self { bucket: Bucket { structure: 0, key: 0 }, fresh: None, time: 0 };
 }
 
 /// What is to be charged to a limit; `None` if the cost is zero, or no bucket could ever admit it.
 #[inline(always)]
 pub(in crate::bucket) fn charge_of(limit: &impl Steps) -> Option<Charge> {
     limit.asked().filter(|charge| charge.cost() > 0)
+}
+
+/// Puts the limits of a call into the order by structure and key. Returns whether no two are of one
+/// bucket.
+pub(super) fn sort<B: Ord>(bucket: impl Fn(usize) -> B, order: &mut [u8]) -> bool {
+    let mut are_distinct = true;
+    // By insertion, for there are few.
+    for at in 0..order.len() {
+        let own = bucket(at);
+        let mut place = at;
+        while place > 0 {
+            let before = bucket(usize::from(order[place - 1]));
+            if before < own {
+                break;
+            }
+            are_distinct &= before != own;
+            order[place] = order[place - 1];
+            place -= 1;
+        }
+        order[place] = at as u8;
+    }
+    are_distinct
 }
 
 /// The limits of a call, and what was found at each.
@@ -143,16 +175,20 @@ pub(super) struct Call<'a, L> {
 }
 
 impl<L: Steps> Call<'_, L> {
-    /// The order in which limits are charged: keys without a bucket first, then by the structure and
-    /// the key; on one word from the largest window to the smallest. A bucket that one of the looks has
-    /// not found counts as none, because the next look may have found it given up, or made.
+    /// The order in which limits are charged: keys without a bucket first, by the word that they share
+    /// with others, then by the structure and the key; on one word from the largest window to the
+    /// smallest. A bucket that one of the looks has not found counts as none, because the next look may
+    /// have found it given up, or made.
     pub(super) fn rank(&self, at: u8) -> (bool, usize, u64, Reverse<u64>) {
         let at = usize::from(at);
         let Bucket { structure, key } = self.looks[at].bucket;
         let fresh = self.looks.iter().filter(|look| look.bucket == self.looks[at].bucket);
         let fresh = fresh.filter_map(|look| look.fresh).next();
-        let word = fresh.map_or(key, |shared| shared as u64);
-        (fresh.is_none(), structure, word, Reverse(self.limits[at].window()))
+        let (structure, key) = match fresh {
+            Some(shared) if shared > 0 => (shared, 0),
+            _ => (structure, key),
+        };
+        (fresh.is_none(), structure, key, Reverse(self.limits[at].window()))
     }
 
     /// What the limit would answer, together with those of the call that share its bucket: a charge of
@@ -177,8 +213,8 @@ impl<L: Steps> Call<'_, L> {
 /// Which bucket a limit is about, whether the key has it already or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::bucket) struct Bucket {
-    /// The address of the table or map.
+    /// The address of the set of a shared table, or of the map or other table.
     pub(in crate::bucket) structure: usize,
-    /// What tells the key from others there: on a table its set and fingerprint, on a map its hash.
+    /// What tells the key from others there: in a set its fingerprint, in a map its hash.
     pub(in crate::bucket) key: u64,
 }

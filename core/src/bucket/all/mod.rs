@@ -7,6 +7,9 @@
 //! yet, for which there may be no room, then by the structure and the key. Where a charge fails all
 //! the same, because another call came between, the charges made so far are rolled back.
 //!
+//! Nearly always all buckets are found at first sight and would admit. Such a call looks and charges
+//! in registers (`glance.rs`). If a charge fails there, the call goes on from it out of line.
+//!
 //! A roll-back is a refund: it goes to the very word that was charged, and gives back what the rule
 //! of [refunds](super::gcra::Refund) allows at a time read then. A bucket that was given up has taken
 //! the charge along: nothing is given back to the key's next one. To put the former word back, even
@@ -27,6 +30,8 @@
 //! may give the bucket up between two looks at it, and the second look then finds another address.
 
 mod decision;
+#[cfg(target_has_atomic = "64")]
+mod glance;
 mod limit;
 
 pub use self::decision::{AllDecision, AllOutcome};
@@ -34,6 +39,10 @@ pub use self::limit::Limit;
 
 pub(super) use self::limit::{Bucket, Charged, Look, Steps, charge_of};
 
+#[cfg(target_has_atomic = "64")]
+pub(super) use self::glance::Glance;
+#[cfg(target_has_atomic = "64")]
+use self::glance::Sight;
 use self::limit::Call;
 
 use super::decision::Decision;
@@ -91,10 +100,32 @@ pub const MAX_LIMITS: usize = 16;
 ///
 /// If there are more than 16 limits (with a constant, that is an error of the compiler), or a plan was
 /// compiled for another unit than its table's: programming errors.
-#[inline]
+#[inline(always)]
 pub fn check_all<L: Limit, const N: usize>(limits: &[L; N]) -> AllDecision<N> {
     const { assert!(N <= MAX_LIMITS, "at most 16 limits in one call") };
-    charge_all(limits, &mut [Charged::NOTHING; N])
+    #[cfg(target_has_atomic = "64")]
+    {
+        let mut glances = [None; N];
+        match glance::charge(limits, &mut glances) {
+            Sight::Charged => {
+                let outcome = AllOutcome::Admitted;
+                let mut all = AllDecision { decisions: [Decision::CLOSED; N], outcome };
+                for at in 0..N {
+                    if let Some(glance) = &glances[at] {
+                        limits[at].decision(&glance.charged(), &mut all.decisions[at]);
+                    }
+                }
+                all
+            }
+            // A copy, so that the array itself need not be in memory.
+            Sight::Overtaken(done) => {
+                resume(limits, &{ glances }, done, &mut [Charged::NOTHING; N])
+            }
+            Sight::Unclear => look_closer(limits, &mut [Charged::NOTHING; N]),
+        }
+    }
+    #[cfg(not(target_has_atomic = "64"))]
+    look_closer(limits, &mut [Charged::NOTHING; N])
 }
 
 /// Charges all of `limits`, or none, and says in `charged` what was charged of each.
@@ -103,15 +134,22 @@ pub(super) fn charge_all<L: Limit, const N: usize>(
     limits: &[L; N],
     charged: &mut [Charged; N],
 ) -> AllDecision<N> {
-    // Each filled in place: what is built elsewhere and moved is read back from the store buffer.
-    let mut looks = [Look::NONE; N];
-    let mut order = [0; N];
-    let outcome = decide(limits, &mut looks, &mut order, charged);
-    let mut all = AllDecision { decisions: [Decision::CLOSED; N], outcome };
-    for ((decision, charged), limit) in all.decisions.iter_mut().zip(charged).zip(limits) {
-        limit.decision(charged, decision);
+    #[cfg(target_has_atomic = "64")]
+    {
+        let mut glances = [None; N];
+        match glance::charge(limits, &mut glances) {
+            Sight::Charged => {
+                for (charged, glance) in charged.iter_mut().zip(glances.iter().flatten()) {
+                    *charged = glance.charged();
+                }
+                answer(limits, charged, AllOutcome::Admitted)
+            }
+            Sight::Overtaken(done) => resume(limits, &glances, done, charged),
+            Sight::Unclear => look_closer(limits, charged),
+        }
     }
-    all
+    #[cfg(not(target_has_atomic = "64"))]
+    look_closer(limits, charged)
 }
 
 /// Charges all of `limits`, or none, as [`check_all`] does, for a number of limits that is known only
@@ -134,7 +172,57 @@ pub fn check_all_into<L: Limit>(limits: &[L], decisions: &mut [Decision]) -> All
     outcome
 }
 
-#[inline(always)]
+/// Charges all of `limits`, or none, wherever their buckets are.
+#[cold]
+#[inline(never)]
+fn look_closer<L: Limit, const N: usize>(
+    limits: &[L; N],
+    charged: &mut [Charged; N],
+) -> AllDecision<N> {
+    let outcome = decide(limits, &mut [Look::NONE; N], &mut [0; N], charged);
+    answer(limits, charged, outcome)
+}
+
+/// Charges all of `limits`, or none. The first `done` in the order of all calls are charged already,
+/// as their glances say. The others are looked at again, because no charge has verified their glances.
+#[cfg(target_has_atomic = "64")]
+#[cold]
+#[inline(never)]
+fn resume<L: Limit, const N: usize>(
+    limits: &[L; N],
+    glances: &[Option<Glance<'_>>; N],
+    done: usize,
+    charged: &mut [Charged; N],
+) -> AllDecision<N> {
+    let (mut looks, mut order) = ([Look::NONE; N], [0; N]);
+    glance::sort(glances, &mut order);
+    for (place, at) in order.iter().map(|&at| usize::from(at)).enumerate() {
+        match &glances[at] {
+            Some(glance) if place < done => {
+                looks[at] = glance.look();
+                charged[at] = glance.charged();
+            }
+            _ => _ = limits[at].look(&mut looks[at]),
+        }
+    }
+    let outcome = charge_from(done, &Call { limits, looks: &looks }, &order, charged);
+    answer(limits, charged, outcome)
+}
+
+/// The answer, with each limit's own decision.
+fn answer<L: Limit, const N: usize>(
+    limits: &[L; N],
+    charged: &[Charged; N],
+    outcome: AllOutcome,
+) -> AllDecision<N> {
+    let mut all = AllDecision { decisions: [Decision::CLOSED; N], outcome };
+    for ((decision, charged), limit) in all.decisions.iter_mut().zip(charged).zip(limits) {
+        limit.decision(charged, decision);
+    }
+    all
+}
+
+/// Looks at every bucket, and charges all or none.
 fn decide<L: Limit>(
     limits: &[L],
     looks: &mut [Look],
@@ -145,16 +233,8 @@ fn decide<L: Limit>(
     for (at, limit) in limits.iter().enumerate() {
         is_plain &= limit.look(&mut looks[at]);
         is_plain &= looks[at].fresh.is_none();
-        // By insertion, for there are few.
-        let bucket = looks[at].bucket;
-        let mut place = at;
-        while place > 0 && looks[usize::from(order[place - 1])].bucket >= bucket {
-            is_plain &= looks[usize::from(order[place - 1])].bucket != bucket;
-            order[place] = order[place - 1];
-            place -= 1;
-        }
-        order[place] = at as u8;
     }
+    is_plain &= limit::sort(|at| looks[at].bucket, order);
     let call = Call { limits, looks };
     if !is_plain {
         let outcome = foresee(&call, order, charged);
@@ -162,17 +242,29 @@ fn decide<L: Limit>(
             return outcome;
         }
     }
-    for (done, &at) in order.iter().enumerate() {
+    charge_from(0, &call, order, charged)
+}
+
+/// Charges the limits of the order from the place `first` on. Those before it are charged already.
+/// Rolls all back if a charge fails.
+fn charge_from<L: Limit>(
+    first: usize,
+    call: &Call<'_, L>,
+    order: &[u8],
+    charged: &mut [Charged],
+) -> AllOutcome {
+    let Call { limits, .. } = *call;
+    for (done, &at) in order.iter().enumerate().skip(first) {
         let (limit, look) = (&limits[usize::from(at)], &call.looks[usize::from(at)]);
         let answer = &mut charged[usize::from(at)];
         let Some(charge) = charge_of(limit) else {
             *answer = Charged::nothing(Verdict::foreseen(limit.asked(), look.time));
             continue;
         };
-        limit.charge(look, &charge, answer);
+        limit.charge(&charge, answer);
         let verdict = answer.verdict;
         if verdict.outcome() != Outcome::Admitted {
-            roll_back(&call, order, done, charged);
+            roll_back(call, order, done, charged);
             return match verdict.outcome() {
                 Outcome::Never => AllOutcome::Never { by: at },
                 // There is no room for a new key, and there will be none at once.

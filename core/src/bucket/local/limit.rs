@@ -6,7 +6,6 @@ use core::ops::{Deref, DerefMut};
 
 use super::super::all::{Bucket, Charged, Look, Steps};
 use super::super::gcra::Charge;
-use super::super::seat::Found;
 use super::super::settle::{Balance, Settled};
 use super::super::verdict::Verdict;
 use super::{Decision, LocalBucketTable, LocalSet, Place, Plan};
@@ -103,12 +102,11 @@ where
             bucket: Bucket { structure, key },
             fresh: (!is_found).then(|| table.overflow.shared(place)),
             time,
-            found: Found::NONE,
         };
         self.asked.is_some_and(|charge| charge.on(time).is_some())
     }
 
-    fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {
+    fn charge(&self, charge: &Charge, charged: &mut Charged) {
         let Self { place, plan, cost, .. } = *self;
         let mut table = self.table.borrow_mut();
         let slot = table.time(place, plan.start(charge.now()));

@@ -8,7 +8,7 @@ use core::ops::Deref;
 
 use super::super::all::{Bucket as Identity, Charged, Look, Steps};
 use super::super::gcra::{Charge, Refund};
-use super::super::seat::{Found, Seat};
+use super::super::seat::Seat;
 use super::super::settle::{Balance, Settled};
 use super::bucket::Bucket;
 use super::{BucketMap, Decision, Plan};
@@ -102,11 +102,11 @@ where
         };
         let structure = core::ptr::from_ref(buckets).addr();
         let bucket = Identity { structure, key: hash as u64 };
-        *look = Look { bucket, fresh, time, found: Found::NONE };
+        *look = Look { bucket, fresh, time };
         self.asked.is_some_and(|charge| charge.on(time).is_some())
     }
 
-    fn charge(&self, _: &Look, charge: &Charge, charged: &mut Charged) {
+    fn charge(&self, charge: &Charge, charged: &mut Charged) {
         let Self { buckets, hash, key, plan, .. } = *self;
         let guard = self.guard();
         let found = buckets.map.find(hash, key, &guard).map(|entry| &entry.value);

@@ -60,6 +60,7 @@ mod words;
 
 pub(super) use insert::Inserted;
 pub(super) use reclaim::Drained;
+pub(super) use seat::Found;
 pub(super) use words::SLOTS;
 
 use self::words::{Control, ControlWord, State, StateWord};

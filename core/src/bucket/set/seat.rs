@@ -1,9 +1,9 @@
 //! Operations on a bucket at its seat.
 
 use super::words::State;
-use super::{Change, LINE, LINES, Line, Set};
+use super::{Change, LINE, Line, Set};
 use crate::bucket::place::Place;
-use crate::bucket::seat::{Found, Seat};
+use crate::bucket::seat::Seat;
 use crate::sync::{Ordering, matching};
 
 impl State {
@@ -22,67 +22,51 @@ impl Seat {
     }
 }
 
-impl Found {
-    #[inline(always)]
-    const fn state(&self) -> State {
-        State::from_word(self.word)
-    }
+/// A key's live bucket, as it was found.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::bucket) struct Found<'a> {
+    line: &'a Line,
+    /// Of the line, and of the slot in it.
+    at: u8,
+    index: u8,
+    state: State,
+}
 
+impl Found<'_> {
     /// The bucket's time.
     #[inline(always)]
     pub(in crate::bucket) const fn time(&self) -> u64 {
-        self.state().time()
+        self.state.time()
+    }
+
+    /// The bucket's seat.
+    #[inline(always)]
+    pub(in crate::bucket) fn seat(&self) -> Seat {
+        self.state.seat(usize::from(self.index)).in_line(usize::from(self.at))
+    }
+
+    /// Replaces the bucket's time by `time`, if the bucket is still as it was found.
+    #[inline(always)]
+    pub(in crate::bucket) fn charge(&self, time: u64) -> bool {
+        // Relaxed: as in `Line::update`, of which this is the second half.
+        self.line.states[usize::from(self.index)].swap(
+            self.state,
+            self.state.at(time),
+            Ordering::Relaxed,
+        )
     }
 }
 
 impl Set {
     /// Finds the key's live bucket, if that is in the first slot of its line which bears its
-    /// fingerprint: where nearly all are found. `None` is a hint only.
+    /// fingerprint: where nearly all are found. `None` is a hint only. What is found is one key's
+    /// fingerprint and, maybe, another's time, until [`Found::charge`] has verified it.
     #[inline(always)]
-    pub(in crate::bucket) fn find_first(&self, place: Place) -> Option<Found> {
-        let at = place.line();
-        let index = matching(&self.lines[at].fingerprints, place.fingerprint)?;
-        self.find_at(at, index, place.fingerprint)
-    }
-
-    /// Finds the key's live bucket, wherever it stands. `None` is a hint only: see [`Set::insert`].
-    pub(in crate::bucket) fn find_live(&self, place: Place) -> Option<Found> {
-        let first = place.line();
-        [first, (first + 1) % LINES].into_iter().find_map(|at| {
-            // Not only the first of them: a slot that is vacant keeps its fingerprint.
-            (0..LINE)
-                // Relaxed: a hint, verified under the state.
-                .filter(|&index| {
-                    let fingerprint = self.lines[at].fingerprints[index].load(Ordering::Relaxed);
-                    fingerprint == place.fingerprint
-                })
-                .find_map(|index| self.find_at(at, index, place.fingerprint))
-        })
-    }
-
-    /// The bucket in a slot, if it is live and the key's: a state by which to answer, also where a charge
-    /// would verify it, because another limit may deny the call.
-    #[inline(always)]
-    fn find_at(&self, at: usize, index: usize, fingerprint: u32) -> Option<Found> {
-        let line = &self.lines[at];
-        loop {
-            let state = line.live(index, fingerprint)?;
-            // Not one key's state and another's fingerprint.
-            // Relaxed: ordered by the Acquire load of the fingerprint.
-            if line.states[index].load(Ordering::Relaxed) == state {
-                return Some(Found { line: at as u8, index: index as u8, word: state.word() });
-            }
-        }
-    }
-
-    /// Replaces the time of a bucket by `time`, if it is still as it was found. Returns its seat.
-    #[inline(always)]
-    pub(in crate::bucket) fn charge(&self, found: &Found, time: u64) -> Option<Seat> {
-        let (line, index) = (usize::from(found.line), usize::from(found.index));
-        let (word, state) = (self.lines.get(line)?.states.get(index)?, found.state());
-        // Relaxed: as in `Line::update`, of which this is the second half.
-        let charged = word.swap(state, state.live(time), Ordering::Relaxed);
-        charged.then(|| state.seat(line * LINE + index))
+    pub(in crate::bucket) fn find_first(&self, place: Place) -> Option<Found<'_>> {
+        let line = self.line(place);
+        let index = matching(&line.fingerprints, place.fingerprint)?;
+        let state = line.live(index, place.fingerprint)?;
+        Some(Found { line, at: place.line() as u8, index: index as u8, state })
     }
 
     /// Applies `f` to the time of the bucket at `seat`. `None` if that tenure is over.

@@ -27,6 +27,17 @@ impl Set {
         })
     }
 
+    /// Applies `f` as [`Line::hit`] does, to the line in which the key is looked for first.
+    #[inline(always)]
+    pub(in crate::bucket) fn hit(
+        &self,
+        place: Place,
+        f: impl Fn(u64) -> Option<u64>,
+    ) -> Option<Change> {
+        let change = self.line(place).hit(place.fingerprint, f)?;
+        Some(Change { seat: change.seat.in_line(place.line()), ..change })
+    }
+
     /// Applies `f` to the bucket in `slot`, if that is the key's: to its time, or to that of a
     /// `fresh` one if it has been published but not charged yet.
     pub(super) fn update_visible(

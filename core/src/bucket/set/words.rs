@@ -25,14 +25,6 @@ pub(super) enum Phase {
 }
 
 impl State {
-    pub(super) const fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    pub(super) const fn word(self) -> u64 {
-        self.0
-    }
-
     pub(super) const fn time(self) -> u64 {
         self.0 >> 4
     }

@@ -3,7 +3,7 @@
 use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
-use super::super::all::{Bucket, Charged, Look, Steps};
+use super::super::all::{Bucket, Charged, Glance, Look, Steps};
 use super::super::gcra::{Charge, Refund};
 use super::super::seat::Seat;
 use super::super::settle::{Balance, Settled};
@@ -21,7 +21,7 @@ pub struct TableLimit<'a, M, S, C: ?Sized> {
     set: Option<&'a Set>,
     place: Place,
     plan: &'a Plan,
-    asked: Option<Charge>,
+    cost: u64,
     now: Instant,
     clock: &'a C,
 }
@@ -45,32 +45,26 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
         clock: &'a C,
     ) -> TableLimit<'a, M, S, C> {
         let place = Place::of(key, &self.hasher);
-        let set = self.set(place);
         // The sets of all limits are on their way before the first is looked at.
+        let set = self.set(place);
         if let Some(set) = set {
             prefetch(set.line(place));
         }
-        let asked = plan.inquiry(cost, self.scale(plan).units(now.as_nanos()));
-        TableLimit { table: self, set, place, plan, asked, now, clock }
+        // Panics here if the plan is of another unit.
+        self.scale(plan);
+        TableLimit { table: self, set, place, plan, cost, now, clock }
     }
+}
 
-    /// Looks for the key's bucket wherever it may stand, and at what the key would get without one.
-    #[cold]
-    #[inline(never)]
-    fn look_anywhere(&self, place: Place, start: u64, look: &mut Look) {
-        match self.set(place).and_then(|set| set.find_live(place)) {
-            Some(found) => (look.time, look.found) = (found.time(), found),
-            None => {
-                look.time = self.overflow.fresh(place).starting(start).guess();
-                look.fresh = Some(self.overflow.shared(place));
-            }
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn charge_anywhere(&self, place: Place, plan: &Plan, charge: &Charge) -> (Verdict, Seat) {
-        self.charge(place, plan, charge)
+impl<M: Deref<Target = [Set]>, S: BuildHasher, C: ?Sized> TableLimit<'_, M, S, C> {
+    /// Which bucket it is. A table without sets has none to name.
+    #[inline(always)]
+    fn bucket(&self) -> Bucket {
+        let structure = match self.set {
+            Some(set) => core::ptr::from_ref(set).addr(),
+            None => core::ptr::from_ref(self.table).addr(),
+        };
+        Bucket { structure, key: u64::from(self.place.fingerprint) }
     }
 }
 
@@ -79,7 +73,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
 {
     #[inline(always)]
     fn asked(&self) -> Option<Charge> {
-        self.asked
+        self.plan.inquiry(self.cost, self.plan.scale().units(self.now.as_nanos()))
     }
 
     fn window(&self) -> u64 {
@@ -87,40 +81,44 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
     }
 
     #[inline(always)]
-    fn look(&self, look: &mut Look) -> bool {
-        let Self { table, set, place, plan, .. } = *self;
-        let (structure, key) = (core::ptr::from_ref(table).addr(), place.key(table.sets.len()));
-        look.bucket = Bucket { structure, key };
-        match set.and_then(|set| set.find_first(place)) {
-            Some(found) => {
-                look.time = found.time();
-                look.found = found;
-            }
-            None => {
-                let start = self.asked.map_or(0, |charge| plan.start(charge.now()));
-                table.look_anywhere(place, start, look);
-            }
-        }
-        self.asked.is_some_and(|charge| charge.on(look.time).is_some())
+    fn glance(&self) -> Option<Glance<'_>> {
+        let Self { plan, now, cost, .. } = *self;
+        let units = plan.scale().units_in_time(now.as_nanos())?;
+        let charge = plan.charge(cost, units)?;
+        let found = self.set?.find_first(self.place)?;
+        let time = charge.on(found.time())?;
+        let verdict = Verdict::admitted(time, charge.cost());
+        Some(Glance { bucket: self.bucket(), found, verdict })
     }
 
-    #[inline(always)]
-    fn charge(&self, look: &Look, charge: &Charge, charged: &mut Charged) {
-        let Self { table, set, place, plan, .. } = *self;
-        if look.found.is_some()
-            && let Some(time) = charge.on(look.time)
-            && let Some(seat) = set.and_then(|set| set.charge(&look.found, time))
-        {
-            charged.verdict = Verdict::admitted(time, charge.cost());
-            charged.seat = seat;
-        } else {
-            (charged.verdict, charged.seat) = table.charge_anywhere(place, plan, charge);
+    fn look(&self, look: &mut Look) -> bool {
+        let Self { table, place, plan, .. } = *self;
+        let asked = self.asked();
+        let find = |set: &Set| set.hit(place, |_| None).or_else(|| set.update(place, |_| None));
+        look.bucket = self.bucket();
+        match self.set.and_then(find) {
+            Some(found) => look.time = found.before,
+            None => {
+                let start = asked.map_or(0, |charge| plan.start(charge.now()));
+                look.time = table.overflow.fresh(place).starting(start).guess();
+                look.fresh = Some(table.overflow.shared(place));
+            }
         }
+        asked.is_some_and(|charge| charge.on(look.time).is_some())
+    }
+
+    fn charge(&self, charge: &Charge, charged: &mut Charged) {
+        let Self { table, set, place, plan, .. } = *self;
+        let change = set.and_then(|set| set.hit(place, |time| charge.on(time)));
+        (charged.verdict, charged.seat) = match change.map(|change| (change.after, change.seat)) {
+            Some((Some(time), seat)) => (Verdict::admitted(time, charge.cost()), seat),
+            _ => table.charge(place, plan, charge),
+        };
     }
 
     #[cold]
     fn roll_back(&self, charge: &Charge, charged: &Charged) {
-        let Self { table, set, place, plan, .. } = *self;
+        let Self { table, place, plan, .. } = *self;
         if charged.verdict.is_unplaced() {
             table.overflow.uncount_admitted();
         }
@@ -134,7 +132,7 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
             table.overflow.fresh(place).roll_back(&refund)
         } else {
             let on = |time| refund.on(time, None);
-            let change = set.and_then(|set| set.revise(charged.seat, place.fingerprint, on));
+            let change = self.set.and_then(|set| set.revise(charged.seat, place.fingerprint, on));
             // Without one the bucket was given up, and what it owed is forgotten.
             change.map_or(0, |change| refund.lost(change.before, change.after))
         };
@@ -143,14 +141,15 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher, C: Clock + ?Sized> Steps
 
     #[inline(always)]
     fn settle(&self, charged: &Charged, actual: u64) -> Settled {
-        let Self { table, set, place, plan, now, .. } = *self;
+        let Self { table, place, plan, now, .. } = *self;
         let units = |time: Instant| table.unit.scale().units(time.as_nanos());
         let (at, now) = (units(now), units(self.clock.now()));
         match Balance::of(plan, charged.verdict, at, actual, now) {
             Balance::Even => Settled::even(plan),
             Balance::Over(refund) => {
                 let on = |time| refund.on(time, None);
-                let change = set.and_then(|set| set.revise(charged.seat, place.fingerprint, on));
+                let change =
+                    self.set.and_then(|set| set.revise(charged.seat, place.fingerprint, on));
                 let times = change.map(|change| (change.before, change.after));
                 Settled::over(plan, times)
             }
