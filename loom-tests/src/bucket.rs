@@ -362,6 +362,22 @@ pub const MODELS: &[Model] = &[
         .only_in_plain(&["contended, 30, owes 20"]),
     },
     Model {
+        name: "l52_overtaken_call_looks_again",
+        preemptions: 1,
+        run: all::overtaken_call_looks_again,
+        outcomes: both(&[
+            "admitted, B owes 1, 0 single",
+            "admitted, B owes 998, 0 single",
+            "denied, B owes 10000, 1 single",
+            "denied, B owes 997, 1 single",
+        ])
+        .only_in_plain(&[
+            "contended, B owes 0, 1 single",
+            "contended, B owes 997, 1 single",
+            "denied, B owes 0, 1 single",
+        ]),
+    },
+    Model {
         name: "l53_call_in_order_races_single_checks",
         preemptions: 3,
         run: all::call_in_order_races_single_checks,

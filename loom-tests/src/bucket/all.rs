@@ -278,6 +278,28 @@ pub(super) fn denied_call_looks_during_reclaim() -> String {
     format!("{}", seen[1])
 }
 
+/// Another call overtakes one before its first charge. What the glance at B found may mix B's
+/// fingerprint with the time of A, whose slot B took: the call looks again, and never says it of B.
+pub(super) fn overtaken_call_looks_again() -> String {
+    let scene = Scene::new().with_resident();
+    assert_eq!(scene.charge_n(A, 50, EARLY), Charged::To(50));
+    let seen = race(vec![
+        thread(&scene, |scene| {
+            _ = scene.charge_n(B, 7, LATE);
+            ("", u64::from(scene.table.check(&RESIDENT, &plan(5_001), EARLY).is_admitted()))
+        }),
+        thread(&scene, |scene| {
+            let almost = plan(5_001);
+            let limits =
+                [scene.limit(RESIDENT, &almost, 1, &NOW), scene.limit(B, &scene.plan, 1, &NOW)];
+            let answer = check_all(&limits);
+            (word(&answer), answer.decisions()[1].reset_after().as_nanos() as u64)
+        }),
+    ]);
+    let ((_, single), (word, owes)) = (seen[0], seen[1]);
+    format!("{word}, B owes {owes}, {single} single")
+}
+
 /// A call that finds its buckets in the order of all calls charges them without sorting. A single check
 /// takes the last cell of the second, after one of the first.
 pub(super) fn call_in_order_races_single_checks() -> String {

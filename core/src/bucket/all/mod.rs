@@ -205,7 +205,10 @@ fn resume<L: Limit, const N: usize>(
             _ => _ = limits[at].look(&mut looks[at]),
         }
     }
-    let outcome = charge_from(done, &Call { limits, looks: &looks }, &order, charged);
+    let call = Call { limits, looks: &looks };
+    // The bucket of a limit that is not charged yet may have been given up since its glance.
+    order[done..].sort_unstable_by_key(|&at| call.rank(at));
+    let outcome = charge_from(done, &call, &order, charged);
     answer(limits, charged, outcome)
 }
 
