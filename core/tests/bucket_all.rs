@@ -118,7 +118,20 @@ impl Model {
             };
         }
         let is_same = |other: &&Asked| (other.structure, other.key) == (asked.structure, asked.key);
-        self.sum(all.iter().filter(is_same), time, now)
+        let look = self.sum(all.iter().filter(is_same), time, now);
+        // A key without a bucket that must wait anyway waits for all that share its word, unless
+        // those are too much for it: one of them may find room.
+        match (look, self.together(asked, all, now)) {
+            (Foreseen::Denied(_), Some(Foreseen::Denied(ready))) => Foreseen::Denied(ready),
+            _ => look,
+        }
+    }
+
+    /// What a word answers that the key shares with others because there is no room.
+    fn together(&self, asked: &Asked, all: &[Asked], now: u64) -> Option<Foreseen> {
+        let bucket = self.bucket(asked).filter(|_| !Self::is_placed(asked));
+        let shared = all.iter().filter(|other| self.bucket(other) == bucket);
+        bucket.map(|_| self.sum(shared, self.time(asked), now))
     }
 
     /// Whether a charge after an admitted look finds no room, or not enough of it.
@@ -128,10 +141,7 @@ impl Model {
         {
             OnFull::Deny => true,
             OnFull::Admit => false,
-            OnFull::Shared => {
-                let shared = all.iter().filter(|other| self.bucket(other) == self.bucket(asked));
-                self.sum(shared, self.time(asked), now) != Foreseen::Admitted
-            }
+            OnFull::Shared => self.together(asked, all, now) != Some(Foreseen::Admitted),
         })
     }
 
@@ -304,9 +314,18 @@ fn a_call_is_admitted_if_and_only_if_every_limit_admits_it() {
                 assert!(admits(ready) && !admits(ready - 1), "{}", context());
                 again = Some((call.clone(), ready));
             } else if model.is_crowded(&asked, now) {
-                let AllOutcome::Denied { by } = outcome else { panic!("{}", context()) };
-                assert!(denies(by).is_unplaced(), "{}", context());
-                assert!(outcome.retry_after(&decisions) > Some(Duration::ZERO), "{}", context());
+                let by = outcome.denied_by().expect("denied");
+                assert!(decisions[by].is_unplaced(), "{}", context());
+                let wait = outcome.retry_after(&decisions);
+                assert_eq!(decisions[by].retry_after(), wait, "{}", context());
+                match model.together(&asked[by], &asked, now) {
+                    None => assert!(wait > Some(Duration::ZERO), "{}", context()),
+                    Some(Foreseen::Denied(ready)) => {
+                        assert_eq!(wait, Some(Duration::from_nanos(ready - now)), "{}", context());
+                        again = Some((call.clone(), ready));
+                    }
+                    Some(_) => assert_eq!(wait, None, "{}", context()),
+                }
                 crowded += 1;
             } else {
                 assert_eq!(outcome, AllOutcome::Admitted, "{}", context());
@@ -347,6 +366,33 @@ fn a_call_is_admitted_if_and_only_if_every_limit_admits_it() {
         assert_eq!(unplaced, model.unplaced_admitted);
     }
     assert!(admitted > 20_000 && crowded > 2_000 && twice > 10_000, "{admitted} {crowded} {twice}");
+}
+
+/// Two keys find no room and share a word, which owes 8 of its burst of 10: they wait for their
+/// sum. If that is above the burst, they never pass.
+#[test]
+fn keys_that_share_a_word_wait_for_the_sum() {
+    let ten = plan(quota(1, 10));
+    for structure in 3..6 {
+        let world = World::new(OnFull::Shared);
+        let ask = |costs: [u64; 2], now| {
+            let limits = [1, 65].into_iter().zip(costs);
+            let limits: Vec<_> = limits
+                .map(|(key, cost)| (Asked { structure, key, cell: 1, window: 10, cost }, &ten))
+                .collect();
+            let (outcome, decisions) = world.call(&limits, at(now));
+            let wait = outcome.retry_after(&decisions).map(|wait| wait.as_nanos());
+            (outcome.is_admitted(), wait)
+        };
+        assert_eq!(ask([3, 5], 100), (true, Some(0)));
+        // Denied at the look; then by the charge of the second key, for each would pass alone.
+        assert_eq!(ask([3, 5], 100), (false, Some(6)), "structure {structure}");
+        assert_eq!(ask([3, 5], 104), (false, Some(2)), "structure {structure}");
+        assert_eq!(ask([3, 5], 106), (true, Some(0)), "structure {structure}");
+        assert_eq!(ask([6, 6], 200), (false, None), "structure {structure}");
+        // Nothing is left of what was charged in between.
+        assert_eq!(ask([5, 5], 200), (true, Some(0)), "structure {structure}");
+    }
 }
 
 /// A table of one owner answers as the shared one does, also where both are full.

@@ -17,6 +17,10 @@ pub enum AllOutcome {
         by: u8,
     },
     /// A limit denied the request for ever: the one at the index `by`. Nothing is charged.
+    ///
+    /// Under [`OnFull::Shared`](crate::bucket::OnFull::Shared) two keys without a bucket may ask for
+    /// more than the word that they share could admit. Once one of them gets a bucket, they may
+    /// pass.
     Never {
         /// The index of the limit.
         by: u8,

@@ -6,7 +6,7 @@ use super::super::decision::Decision;
 use super::super::gcra::Charge;
 use super::super::seat::Seat;
 use super::super::settle::Settled;
-use super::super::verdict::Verdict;
+use super::super::verdict::{Outcome, Verdict};
 #[cfg(target_has_atomic = "64")]
 use super::glance::Glance;
 
@@ -193,20 +193,69 @@ impl<L: Steps> Call<'_, L> {
 
     /// What the limit would answer, together with those of the call that share its bucket: a charge of
     /// the sum against the smallest window.
+    ///
+    /// Keys without a bucket that share a word may find no room, and are then charged there. So a
+    /// limit that must wait waits for the sum of them all, unless that could never be admitted: then
+    /// they need a bucket, which one of them may get.
     pub(super) fn together(&self, at: usize) -> Verdict {
         let (limit, look) = (&self.limits[at], &self.looks[at]);
         let Some(own) = charge_of(limit) else {
             return Verdict::foreseen(limit.asked(), look.time);
         };
-        let all = self.limits.iter().zip(self.looks);
-        let shared = all.filter(|(_, other)| other.bucket == look.bucket);
+        let of_bucket = |other: usize| self.looks[other].bucket == look.bucket;
+        let verdict = Verdict::foreseen(self.sum(own.now(), of_bucket), look.time);
+        let (Outcome::Denied, Some(word)) = (verdict.outcome(), self.word(at)) else {
+            return verdict;
+        };
+        let on_word = |other| of_bucket(other) || self.word(other) == Some(word);
+        match self.sum(own.now(), on_word) {
+            Some(sum) => Verdict::denied(look.time, &sum),
+            None => verdict,
+        }
+    }
+
+    /// The answer to the limit at the place `done` of the order, whose key has found no room: it was
+    /// `denied`, by the word that the key shares with others if there is one. Then it waits for the
+    /// sum of what is charged there: by those before it, as `charged` says, by itself, and by those
+    /// after it, whose buckets would start with the word's debt.
+    pub(super) fn unplaced(
+        &self,
+        order: &[u8],
+        done: usize,
+        charged: &[Charged],
+        denied: Verdict,
+    ) -> Verdict {
+        let at = usize::from(order[done]);
+        let (Some(word), Some(own)) = (self.word(at), charge_of(&self.limits[at])) else {
+            return denied;
+        };
+        let before = order[..done].iter().map(|&at| usize::from(at));
+        let on_word = |other: usize| {
+            let has_room = || !charged[other].verdict.is_unplaced();
+            let is_elsewhere = before.clone().any(|before| before == other) && has_room();
+            self.word(other) == Some(word) && !is_elsewhere
+        };
+        let paid = before.clone().filter(|&other| on_word(other));
+        let paid = paid.map(|other| charged[other].verdict.charged()).sum();
+        let time = denied.time().saturating_sub(paid);
+        Verdict::foreseen(self.sum(own.now(), on_word), time).unplaced()
+    }
+
+    /// The word that the key of a limit shares with others, if the look has found no bucket.
+    fn word(&self, at: usize) -> Option<usize> {
+        self.looks[at].fresh.filter(|&word| word > 0)
+    }
+
+    /// A charge at `now` of the sum of some limits, against the smallest of their windows; `None` if
+    /// that could never be admitted.
+    fn sum(&self, now: u64, which: impl Fn(usize) -> bool) -> Option<Charge> {
+        let limits = self.limits.iter().enumerate().filter(|&(at, _)| which(at));
         let charges =
-            shared.filter_map(|(limit, _)| Some((charge_of(limit)?.cost(), limit.window())));
+            limits.filter_map(|(_, limit)| Some((charge_of(limit)?.cost(), limit.window())));
         let (cost, window) = charges.fold((0, u64::MAX), |(sum, smallest), (cost, window)| {
             (u64::saturating_add(sum, cost), smallest.min(window))
         });
-        let charge = (cost <= window).then(|| Charge::new(window, cost, own.now()));
-        Verdict::foreseen(charge, look.time)
+        (cost <= window).then(|| Charge::new(window, cost, now))
     }
 }
 

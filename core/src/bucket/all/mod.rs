@@ -26,6 +26,8 @@
 //! Two limits of one call may share a bucket: the same key under two plans, or two keys that share a
 //! word. They count as one charge of the sum against the smallest window. The look adds their costs,
 //! and the charges run from the largest window to the smallest, so that the last one sees the sum.
+//! Keys without a bucket share a word only if they find no room, which no look can tell. Then the
+//! charge that fails answers for the sum of those that share it.
 //! The structure and the key identify the bucket of a limit. The address of its word cannot: a sweep
 //! may give the bucket up between two looks at it, and the second look then finds another address.
 
@@ -267,7 +269,12 @@ fn charge_from<L: Limit>(
         limit.charge(&charge, answer);
         let verdict = answer.verdict;
         if verdict.outcome() != Outcome::Admitted {
+            if verdict.is_unplaced() {
+                let verdict = call.unplaced(order, done, charged, verdict);
+                charged[usize::from(at)].verdict = verdict;
+            }
             roll_back(call, order, done, charged);
+            let verdict = charged[usize::from(at)].verdict;
             return match verdict.outcome() {
                 Outcome::Never => AllOutcome::Never { by: at },
                 // There is no room for a new key, and there will be none at once.
