@@ -55,11 +55,7 @@ pub struct Reservations<L: Limit, const N: usize> {
 /// The decision, if the limit denies the estimate.
 #[inline(always)]
 pub fn reserve<L: Limit>(limit: L) -> Result<Reservation<L>, Decision> {
-    #[cfg(target_has_atomic = "64")]
-    if let Some(glance) = limit.glance()
-        && glance.charge()
-    {
-        let charged = glance.charged();
+    if let Some(charged) = limit.charge_at_sight() {
         return Ok(Reservation { limit, charged });
     }
     let (charged, decision) = charge_anywhere(&limit);

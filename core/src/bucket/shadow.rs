@@ -147,6 +147,11 @@ impl<L: Limit> Steps for ShadowLimit<'_, L> {
     }
 
     #[inline(always)]
+    fn charge_at_sight(&self) -> Option<Charged> {
+        if self.withheld.is_some() { None } else { self.limit.charge_at_sight() }
+    }
+
+    #[inline(always)]
     fn look(&self, look: &mut Look) -> bool {
         if self.withheld.is_none() {
             return self.limit.look(look);

@@ -35,6 +35,19 @@ pub trait Steps {
         None
     }
 
+    /// Charges what is asked for, if the bucket is found at first sight and admits it. Otherwise
+    /// charges nothing and returns `None`, which says no more.
+    #[inline(always)]
+    fn charge_at_sight(&self) -> Option<Charged> {
+        #[cfg(target_has_atomic = "64")]
+        {
+            let glance = self.glance()?;
+            glance.charge().then(|| glance.charged())
+        }
+        #[cfg(not(target_has_atomic = "64"))]
+        None
+    }
+
     /// Looks at the bucket. Charges nothing. Returns whether it would admit what is asked for.
     fn look(&self, look: &mut Look) -> bool;
 
@@ -65,6 +78,11 @@ impl<L: Steps + ?Sized> Steps for &L {
     #[inline(always)]
     fn glance(&self) -> Option<Glance<'_>> {
         (**self).glance()
+    }
+
+    #[inline(always)]
+    fn charge_at_sight(&self) -> Option<Charged> {
+        (**self).charge_at_sight()
     }
 
     fn look(&self, look: &mut Look) -> bool {

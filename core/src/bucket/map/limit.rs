@@ -6,10 +6,11 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
-use super::super::all::{Bucket as Identity, Charged, Look, Steps};
+use super::super::all::{Bucket as Identity, Charged, Look, Steps, charge_of};
 use super::super::gcra::{Charge, Refund};
 use super::super::seat::Seat;
 use super::super::settle::{Balance, Settled};
+use super::super::verdict::Verdict;
 use super::bucket::Bucket;
 use super::{BucketMap, Decision, Plan};
 use crate::reclaim::Guard;
@@ -90,6 +91,19 @@ where
         self.plan.window()
     }
 
+    #[inline(always)]
+    fn charge_at_sight(&self) -> Option<Charged> {
+        let Self { buckets, hash, key, plan, .. } = *self;
+        let charge = charge_of(self)?;
+        let guard = self.guard();
+        let bucket = &buckets.map.find(hash, key, &guard)?.value;
+        let fresh = || buckets.fresh(key, plan.start(charge.now()));
+        let change = bucket.charge(&buckets.base, fresh, |time| charge.on(time))?;
+        let verdict = Verdict::admitted(change.after?, charge.cost());
+        let word = core::ptr::from_ref(bucket).addr();
+        Some(Charged { before: change.returned, word, ..Charged::nothing(verdict) })
+    }
+
     fn look(&self, look: &mut Look) -> bool {
         let Self { buckets, hash, key, plan, .. } = *self;
         let guard = self.guard();
@@ -153,8 +167,11 @@ where
         match Balance::of(plan, charged.verdict, at, actual, now) {
             Balance::Even => Settled::even(plan),
             Balance::Over(refund) => {
-                let change = buckets.edit(key, &guard, |time, returned| {
-                    refund.on(time, Some(Bucket::since(returned, charged.before)))
+                let bucket = buckets.map.find(hash, key, &guard).map(|entry| &entry.value);
+                let change = bucket.and_then(|bucket| {
+                    bucket.edit(|time, returned| {
+                        refund.on(time, Some(Bucket::since(returned, charged.before)))
+                    })
                 });
                 Settled::over(plan, change.map(|change| (change.before, change.after)))
             }
