@@ -1,4 +1,4 @@
-//! Operations that change nothing that a program can observe.
+//! Operations that the models carry out in their own way. Here they do nothing, or write nulls.
 
 /// Stands where the models watch an object for unsynchronised access; nothing here.
 #[derive(Debug)]
