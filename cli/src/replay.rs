@@ -1,5 +1,21 @@
 //! `tidegate replay`: what would this quota have done to my traffic?
 
+// Until the rooms below replace what follows.
+#[allow(dead_code, unused_imports)]
+mod entry;
+#[allow(dead_code, unused_imports)]
+mod format;
+#[allow(dead_code, unused_imports)]
+mod gather;
+#[allow(dead_code, unused_imports)]
+mod outcome;
+#[allow(dead_code, unused_imports)]
+mod select;
+#[allow(dead_code, unused_imports)]
+mod stamp;
+#[allow(dead_code, unused_imports)]
+mod traffic;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::Write;

@@ -1,0 +1,36 @@
+//! The formats of logs.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::entry::{Entry, Reason, Wanted};
+use super::stamp::Stamps;
+
+/// A format of log lines. It keeps no state, so that threads may take blocks of lines in any order.
+pub(crate) trait Format: Debug + Send + Sync {
+    /// Returns the format's name, as it is shown and as `--log-format` takes it.
+    fn name(&self) -> String;
+
+    /// Takes a line apart, which is without its line end. Returns `None` for a line that is none of a
+    /// request by intent: a header, or a blank line.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what the line lacks.
+    fn parse<'a>(
+        &self,
+        line: &'a [u8],
+        wanted: Wanted,
+        stamps: &mut Stamps,
+    ) -> Result<Option<Entry<'a>>, Reason>;
+
+    /// Returns whether lines that begin with `#` may rename the columns of the lines after them.
+    fn has_headers(&self) -> bool {
+        false
+    }
+
+    /// Returns the format of the lines after this header, if that renames the columns.
+    fn after_header(&self, _line: &[u8]) -> Option<Arc<dyn Format>> {
+        None
+    }
+}
