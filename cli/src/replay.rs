@@ -8,6 +8,8 @@ mod format;
 #[allow(dead_code, unused_imports)]
 mod gather;
 #[allow(dead_code, unused_imports)]
+mod input;
+#[allow(dead_code, unused_imports)]
 mod outcome;
 #[allow(dead_code, unused_imports)]
 mod select;

@@ -1,0 +1,95 @@
+//! Files that are packed, known by their content: logs are rotated, renamed and piped.
+
+use std::io::{self, BufRead, Read};
+
+use super::gzip::{self, Gzip};
+use super::raw::Raw;
+use super::zstd::{self, Zstd};
+
+/// The content of a file, unpacked.
+pub(super) enum Content {
+    Plain(Raw),
+    Gzip(Gzip),
+    Zstd(Box<Zstd>),
+}
+
+/// The first bytes of what this tool does not unpack, and what does.
+const OTHERS: [(&[u8], &str, &str); 4] = [
+    (b"\xfd7zXZ\0", "xz", "xz -dc"),
+    (b"BZh", "bzip2", "bzip2 -dc"),
+    (b"\x04\x22\x4d\x18", "lz4", "lz4 -dc"),
+    (b"PK\x03\x04", "zip", "unzip -p"),
+];
+
+impl Content {
+    /// Finds out how `raw` is packed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is packed by what this tool does not unpack.
+    pub(super) fn new(mut raw: Raw) -> io::Result<Self> {
+        let start = raw.peek(6)?;
+        if gzip::begins(start) {
+            return Ok(Self::Gzip(Gzip::new(raw)));
+        }
+        if zstd::begins(start) {
+            return Ok(Self::Zstd(Box::new(Zstd::new(raw))));
+        }
+        for (magic, name, command) in OTHERS {
+            if start.starts_with(magic) {
+                let reason =
+                    format!("packed by {name}; unpack it: {command} FILE | tidegate replay -");
+                return Err(io::Error::other(reason));
+            }
+        }
+        Ok(Self::Plain(raw))
+    }
+
+    /// Returns what is to be said of the file, once all of it was read.
+    pub(super) fn warning(&self) -> Option<&'static str> {
+        let garbage = match self {
+            Self::Plain(_) => false,
+            Self::Gzip(gzip) => gzip.ends_in_garbage,
+            Self::Zstd(zstd) => zstd.ends_in_garbage,
+        };
+        garbage.then_some("what follows the packed log is none, and was left out")
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(raw) => raw.read(target),
+            Self::Gzip(gzip) => gzip.read(target),
+            Self::Zstd(zstd) => zstd.read(target),
+        }
+    }
+}
+
+/// What follows a packed part.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another part.
+    Part,
+    /// Nothing, or zeros: padding to whole blocks.
+    End,
+    Garbage,
+}
+
+/// Passes over zeros, and says what follows; `begins` knows the beginning of a part by four bytes.
+pub(super) fn next(raw: &mut Raw, begins: impl Fn(&[u8]) -> bool) -> io::Result<Next> {
+    loop {
+        let held = raw.fill_buf()?;
+        if held.is_empty() {
+            return Ok(Next::End);
+        }
+        match held.iter().position(|&byte| byte != 0) {
+            Some(0) => break,
+            zeros => {
+                let zeros = zeros.unwrap_or(held.len());
+                raw.consume(zeros);
+            }
+        }
+    }
+    Ok(if begins(raw.peek(4)?) { Next::Part } else { Next::Garbage })
+}
