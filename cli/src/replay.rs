@@ -12,6 +12,8 @@ mod input;
 #[allow(dead_code, unused_imports)]
 mod outcome;
 #[allow(dead_code, unused_imports)]
+mod output;
+#[allow(dead_code, unused_imports)]
 mod select;
 #[allow(dead_code, unused_imports)]
 mod stamp;
