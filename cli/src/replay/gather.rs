@@ -1,5 +1,96 @@
 //! From blocks of lines to requests in the order of their times.
 
+mod batch;
+mod collect;
+mod interner;
 mod keys;
+mod order;
+mod reading;
+mod segments;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 pub(crate) use self::keys::Keys;
+
+use self::batch::Batch;
+use self::collect::Collected;
+use self::interner::Interner;
+use self::reading::Reading;
+use super::format::Format;
+use super::input::{Block, Sources};
+use super::select::Select;
+use super::traffic::Traffic;
+use crate::failure::Failure;
+
+/// Finds out the format of a log from its first lines.
+pub(crate) type Detect<'a> = dyn Fn(&[u8]) -> Arc<dyn Format> + 'a;
+
+/// With more threads than this, they would wait for one another to read.
+const MOST_THREADS: usize = 32;
+
+/// Reads all logs on all cores, and sorts the requests that count by time. Requests of one time are in
+/// the order of their logs, and logs are in the order of their first times.
+///
+/// # Errors
+///
+/// Fails if a log cannot be read, if nothing in the logs counts, and if they span more than ten years.
+pub(crate) fn gather(
+    sources: &Sources,
+    detect: &Detect<'_>,
+    select: &dyn Select,
+) -> Result<Traffic, Failure> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    gather_on(threads, sources, detect, select)
+}
+
+fn gather_on(
+    threads: usize,
+    sources: &Sources,
+    detect: &Detect<'_>,
+    select: &dyn Select,
+) -> Result<Traffic, Failure> {
+    let reading = Reading::new(sources, detect)?;
+    let collected = Mutex::new(Collected::new(reading.files()));
+    let reading = Mutex::new(reading);
+    let interner = Interner::new();
+    let work = |worker| {
+        let result = work(worker, &reading, &interner, &collected, select);
+        if result.is_err() {
+            reading.lock().expect("no thread panics").stop();
+        }
+        result
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|worker| scope.spawn(move || work(worker))).collect();
+        let first = work(0);
+        let others = others.into_iter().map(|other| other.join().expect("no thread panics"));
+        others.fold(first, Result::and)
+    })?;
+    let mut warnings = sources.warnings.clone();
+    warnings.extend(reading.into_inner().expect("no thread panics").finish());
+    collected.into_inner().expect("no thread panics").finish(interner, warnings)
+}
+
+/// Takes blocks in turn with the other threads, until there are no more.
+fn work(
+    worker: usize,
+    reading: &Mutex<Reading>,
+    interner: &Interner,
+    collected: &Mutex<Collected>,
+    select: &dyn Select,
+) -> Result<(), Failure> {
+    let mut block = Block::new();
+    let mut batch = Batch::new(select, interner, worker);
+    loop {
+        let next = reading.lock().expect("no thread panics").next(&mut block)?;
+        let Some(place) = next else { return Ok(()) };
+        let parsed = batch.parse(block.bytes(), &place.segments)?;
+        collected.lock().expect("no thread panics").add(place.number, place.file, parsed)?;
+    }
+}

@@ -1,0 +1,226 @@
+//! Keys that all threads number.
+
+use std::hash::BuildHasher;
+use std::sync::Mutex;
+
+use hashbrown::HashTable;
+use tidegate::SeededState;
+
+use super::keys::Keys;
+use crate::failure::Failure;
+use crate::replay::traffic::Request;
+
+/// The parts of the interner, each behind a lock of its own. A thread takes each lock once a block.
+const SHARDS: usize = 64;
+/// The bits of a number that tell the place within a shard.
+const PLACE_BITS: u32 = u32::BITS - SHARDS.ilog2();
+const MOST_PLACES: usize = (1 << PLACE_BITS) - 1;
+
+/// Gives each key a number. There is one interner for all threads: one for each would keep most keys as
+/// often as there are threads.
+pub(super) struct Interner {
+    state: SeededState,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// The places of the keys.
+    table: HashTable<u32>,
+    keys: Keys,
+}
+
+/// The keys of the requests of one block, in order.
+#[derive(Default)]
+pub(super) struct Pending {
+    bytes: Vec<u8>,
+    /// Of each key its hash, and where it ends in `bytes`.
+    ends: Vec<(u64, usize)>,
+    /// The places of the keys in order of their shards.
+    order: Vec<u32>,
+}
+
+impl Pending {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn key(&self, place: usize) -> &[u8] {
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before].1);
+        &self.bytes[start..self.ends[place].1]
+    }
+
+    /// Sorts the places of the keys by shard, and returns where each shard's end.
+    fn sort(&mut self) -> [usize; SHARDS] {
+        let mut ends = [0; SHARDS];
+        for &(hash, _) in &self.ends {
+            ends[shard(hash)] += 1;
+        }
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += std::mem::replace(end, sum);
+        }
+        // From here on the beginnings, which the filling moves to the ends.
+        self.order.clear();
+        self.order.resize(self.ends.len(), 0);
+        for (place, &(hash, _)) in self.ends.iter().enumerate() {
+            let end = &mut ends[shard(hash)];
+            self.order[*end] = place as u32;
+            *end += 1;
+        }
+        ends
+    }
+}
+
+impl Interner {
+    pub(super) fn new() -> Self {
+        // Whoever writes to a log must not be able to choose keys that collide.
+        let state = tidegate::random_state();
+        Self { state, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Adds a key to those of a block.
+    pub(super) fn add(&self, key: &[u8], pending: &mut Pending) {
+        pending.bytes.extend_from_slice(key);
+        pending.ends.push((self.state.hash_one(key), pending.bytes.len()));
+    }
+
+    /// Gives the requests of a block the numbers of their keys, which are in the same order. The numbers
+    /// hold until [`finish`](Self::finish).
+    ///
+    /// # Errors
+    ///
+    /// Fails if there are more keys than numbers.
+    pub(super) fn number(
+        &self,
+        pending: &mut Pending,
+        requests: &mut [Request],
+        worker: usize,
+    ) -> Result<(), Failure> {
+        let ends = pending.sort();
+        for step in 0..SHARDS {
+            // Threads begin at different shards, so that they do not follow each other.
+            let number = (worker * 13 + step) % SHARDS;
+            let start = number.checked_sub(1).map_or(0, |before| ends[before]);
+            let places = &pending.order[start..ends[number]];
+            if places.is_empty() {
+                continue;
+            }
+            let mut shard = self.shards[number].lock().expect("no thread panics");
+            for &place in places {
+                let place = place as usize;
+                let hash = pending.ends[place].0;
+                let found = shard.place(hash, pending.key(place), &self.state);
+                let found = found.ok_or_else(|| {
+                    Failure::new("the logs", format_args!("more than {} keys", 1u64 << 31))
+                })?;
+                requests[place].key = (number as u32) << PLACE_BITS | found;
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers the keys anew in the order of the requests, so that the numbers do not depend on the
+    /// threads, and returns the keys.
+    pub(super) fn finish(self, requests: &mut [Request]) -> Keys {
+        let shards: Vec<Keys> = self
+            .shards
+            .into_iter()
+            .map(|shard| shard.into_inner().expect("no thread panics").keys)
+            .collect();
+        let mut starts = [0; SHARDS];
+        let mut total = 0;
+        for (start, keys) in starts.iter_mut().zip(&shards) {
+            *start = total;
+            total += keys.len();
+        }
+        let mut keys = Keys::default();
+        keys.reserve(total, shards.iter().map(Keys::total_bytes).sum());
+        let mut numbers = vec![u32::MAX; total];
+        for request in requests {
+            let shard = (request.key >> PLACE_BITS) as usize;
+            let place = request.key & MOST_PLACES as u32;
+            let number = &mut numbers[starts[shard] + place as usize];
+            if *number == u32::MAX {
+                *number = keys.len() as u32;
+                keys.push(shards[shard].bytes(place));
+            }
+            request.key = *number;
+        }
+        keys
+    }
+}
+
+/// Returns the shard of a hash, by bits of which the tables of the shards use neither.
+fn shard(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
+}
+
+impl Shard {
+    /// Returns the place of a key, which is added if it is new. `None` if there are too many.
+    fn place(&mut self, hash: u64, key: &[u8], state: &SeededState) -> Option<u32> {
+        let Self { table, keys } = self;
+        if let Some(&place) = table.find(hash, |&place| keys.bytes(place) == key) {
+            return Some(place);
+        }
+        if keys.len() >= MOST_PLACES {
+            return None;
+        }
+        let place = keys.len() as u32;
+        keys.push(key);
+        table.insert_unique(hash, place, |&place| state.hash_one(keys.bytes(place)));
+        Some(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Interner, Pending};
+    use crate::replay::traffic::Request;
+
+    #[test]
+    fn equal_keys_of_any_threads_have_one_number_in_the_order_of_the_requests() {
+        let mut random = fastrand::Rng::with_seed(0x1e57);
+        let interner = Interner::new();
+        let blocks: Vec<Vec<Vec<u8>>> = (0..20)
+            .map(|_| {
+                let key = |_| format!("key {}", random.u32(..3000)).into_bytes();
+                (0..5000).map(key).chain([Vec::new()]).collect()
+            })
+            .collect();
+        let numbered = std::thread::scope(|scope| {
+            let number = |worker: usize| {
+                let mut numbered = Vec::new();
+                let mut pending = Pending::default();
+                for block in blocks.iter().skip(worker).step_by(4) {
+                    pending.clear();
+                    block.iter().for_each(|key| interner.add(key, &mut pending));
+                    let mut requests: Vec<Request> =
+                        block.iter().map(|_| Request::new(0, 0, 1, &mut Vec::new())).collect();
+                    interner.number(&mut pending, &mut requests, worker).expect("few keys");
+                    numbered.push(requests);
+                }
+                numbered
+            };
+            let workers = [0, 1, 2, 3].map(|worker| scope.spawn(move || number(worker)));
+            workers.map(|worker| worker.join().expect("no panic"))
+        });
+        let mut requests: Vec<Request> =
+            (0..20).flat_map(|block| numbered[block % 4][block / 4].clone()).collect();
+        let keys = interner.finish(&mut requests);
+
+        let mut seen = Vec::new();
+        let mut expected = std::collections::HashMap::new();
+        for (key, request) in blocks.iter().flatten().zip(&requests) {
+            let next = expected.len() as u32;
+            let number = *expected.entry(key).or_insert_with(|| {
+                seen.push(key);
+                next
+            });
+            assert_eq!(request.key, number);
+            assert_eq!(keys.bytes(number), key);
+        }
+        assert_eq!(keys.len(), seen.len());
+    }
+}

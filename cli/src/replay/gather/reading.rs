@@ -1,0 +1,176 @@
+//! The logs one after the other, block by block.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Detect;
+use super::segments::{self, Segment};
+use crate::failure::Failure;
+use crate::replay::entry::Wanted;
+use crate::replay::format::Format;
+use crate::replay::input::{Block, Identity, Lines, Progress, Source, Sources, Text};
+use crate::replay::stamp::Stamps;
+use crate::replay::traffic::FileRead;
+
+/// Which block it is that was read.
+pub(super) struct Place {
+    /// Counted over all logs.
+    pub(super) number: u64,
+    /// The place of its log.
+    pub(super) file: usize,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// The logs in the order of their first times, of which one is open.
+pub(super) struct Reading {
+    logs: Vec<FileRead>,
+    waiting: VecDeque<Log>,
+    open: Option<Open>,
+    /// The number of the next block.
+    number: u64,
+    progress: Progress,
+    warnings: Vec<String>,
+}
+
+/// A log that was looked at.
+struct Log {
+    file: usize,
+    source: Source,
+    format: Arc<dyn Format>,
+    start: Start,
+}
+
+/// How to read a log from its beginning.
+enum Start {
+    /// A regular file is opened again, so that any number of logs needs few descriptors.
+    Again(Identity),
+    /// What cannot be opened again stays open.
+    Kept(Box<Text>),
+}
+
+struct Open {
+    file: usize,
+    lines: Lines<Text>,
+    format: Arc<dyn Format>,
+}
+
+impl Reading {
+    /// Looks at the beginning of every log.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a log cannot be read.
+    pub(super) fn new(sources: &Sources, detect: &Detect<'_>) -> Result<Self, Failure> {
+        let progress = Progress::new(sources.sources.iter().map(Source::length).sum());
+        let mut logs = Vec::new();
+        for source in &sources.sources {
+            // What is opened again is counted then.
+            let is_counted = source.length().is_none();
+            let counted = if is_counted { progress.clone() } else { Progress::none() };
+            let text = Text::open(source, counted)?;
+            let head = text.head();
+            let format = (!head.is_empty()).then(|| detect(head));
+            let first = format.as_ref().and_then(|format| first_time(head, format));
+            let start = match text.regular() {
+                Some(identity) => Start::Again(identity.clone()),
+                None => Start::Kept(Box::new(text)),
+            };
+            logs.push((first, source.clone(), format, start));
+        }
+        // Logs without a time are last.
+        logs.sort_by_key(|(first, ..)| first.map_or((1, 0), |first| (0, first)));
+        let mut reading = Self {
+            logs: Vec::new(),
+            waiting: VecDeque::new(),
+            open: None,
+            number: 0,
+            progress,
+            warnings: Vec::new(),
+        };
+        for (_, source, format, start) in logs {
+            let file = reading.logs.len();
+            reading.logs.push(FileRead {
+                name: source.name(),
+                format: format.as_ref().map(|format| format.name()).unwrap_or_default(),
+                lines: 0,
+                matched: 0,
+                skipped: 0,
+            });
+            if let Some(format) = format {
+                reading.waiting.push_back(Log { file, source, format, start });
+            }
+        }
+        Ok(reading)
+    }
+
+    /// Returns the logs in their order, of which nothing was counted yet.
+    pub(super) fn files(&self) -> Vec<FileRead> {
+        self.logs.clone()
+    }
+
+    /// Reads the next lines into `block`. Returns `None` after the last ones.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a log cannot be read, or was replaced by another since it was looked at.
+    pub(super) fn next(&mut self, block: &mut Block) -> Result<Option<Place>, Failure> {
+        loop {
+            if self.open.is_none() {
+                let Some(log) = self.waiting.pop_front() else { return Ok(None) };
+                self.open = Some(self.begin(log)?);
+            }
+            let Some(open) = &mut self.open else { continue };
+            let read = open.lines.next(block);
+            if read.map_err(|error| open.lines.get_ref().failure(&error))? {
+                let number = self.number;
+                self.number += 1;
+                let segments = segments::split(block.bytes(), &mut open.format);
+                return Ok(Some(Place { number, file: open.file, segments }));
+            }
+            self.warnings.extend(open.lines.get_ref().warning());
+            self.open = None;
+        }
+    }
+
+    fn begin(&self, log: Log) -> Result<Open, Failure> {
+        let text = match log.start {
+            Start::Kept(text) => *text,
+            Start::Again(identity) => {
+                let text = Text::open(&log.source, self.progress.clone())?;
+                if text.regular() != Some(&identity) {
+                    let reason = "was replaced by another file while the logs were read";
+                    return Err(Failure::new(log.source.name(), reason));
+                }
+                text
+            }
+        };
+        Ok(Open { file: log.file, lines: Lines::new(text), format: log.format })
+    }
+
+    /// Ends the reading for all threads.
+    pub(super) fn stop(&mut self) {
+        self.waiting.clear();
+        self.open = None;
+    }
+
+    /// Returns what is to be said of the logs, a line each.
+    pub(super) fn finish(self) -> Vec<String> {
+        self.warnings
+    }
+}
+
+/// Returns the first time in the first lines of a log.
+fn first_time(head: &[u8], format: &Arc<dyn Format>) -> Option<i64> {
+    let mut start = 0;
+    for segment in segments::split(head, &mut Arc::clone(format)) {
+        let mut stamps = Stamps::default();
+        for line in head[start..segment.end].split(|&byte| byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if let Ok(Some(entry)) = segment.format.parse(line, Wanted::default(), &mut stamps) {
+                return Some(entry.time.nanos);
+            }
+        }
+        start = segment.end;
+    }
+    None
+}
