@@ -16,7 +16,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) forwarded: Cow<'a, [u8]>,
     pub(crate) user: Cow<'a, [u8]>,
     pub(crate) method: Cow<'a, [u8]>,
-    /// What was asked for: a path with its query, or a whole URL.
+    /// What was asked for: a path or a whole URL, with its query if both are one field of the log.
     pub(crate) target: Cow<'a, [u8]>,
     pub(crate) status: Option<u16>,
     /// The bytes sent. `None` if the line does not say, or says what is no number; a `-` is 0.
@@ -41,4 +41,10 @@ pub(crate) struct Wanted {
     pub(crate) request: bool,
     pub(crate) status: bool,
     pub(crate) bytes: bool,
+}
+
+impl Wanted {
+    /// Every part.
+    pub(crate) const ALL: Self =
+        Self { forwarded: true, user: true, request: true, status: true, bytes: true };
 }

@@ -1,5 +1,18 @@
 //! The formats of logs.
 
+mod behind;
+mod client;
+mod common;
+mod detect;
+mod names;
+mod prefix;
+mod quoted;
+mod request;
+mod value;
+
+pub(crate) use self::detect::{Detected, detect};
+pub(crate) use self::names::named;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -24,6 +37,12 @@ pub(crate) trait Format: Debug + Send + Sync {
         stamps: &mut Stamps,
     ) -> Result<Option<Entry<'a>>, Reason>;
 
+    /// Returns whether a line is surely of this format. That is more than [`parse`](Self::parse) asks
+    /// for, which also takes what a server writes of a broken request.
+    fn recognizes(&self, line: &[u8], stamps: &mut Stamps) -> bool {
+        matches!(self.parse(line, Wanted::ALL, stamps), Ok(Some(_)))
+    }
+
     /// Returns whether lines that begin with `#` may rename the columns of the lines after them.
     fn has_headers(&self) -> bool {
         false
@@ -34,3 +53,6 @@ pub(crate) trait Format: Debug + Send + Sync {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

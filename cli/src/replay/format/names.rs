@@ -1,0 +1,51 @@
+//! Formats by their names.
+
+use std::sync::Arc;
+
+use super::Format;
+use super::behind::{Behind, MOST_PREFIXES, Prefixes};
+use super::common::Common;
+use super::prefix::Prefix;
+use crate::failure::Failure;
+
+/// Returns every format that has a name, from the most general to the most specific.
+pub(super) fn all() -> Vec<Arc<dyn Format>> {
+    vec![
+        Arc::new(Common::Plain),
+        Arc::new(Common::Combined),
+        Arc::new(Common::Traefik),
+        Arc::new(Common::Vhost),
+    ]
+}
+
+/// Returns the format with this name, behind whatever prefix its lines have or behind those that stand
+/// before the name: `combined`, `syslog combined`. Also takes a pattern of nginx or Apache.
+///
+/// # Errors
+///
+/// Fails if no format has the name, or if the pattern lacks a client or a time.
+pub(crate) fn named(words: &str) -> Result<Arc<dyn Format>, Failure> {
+    let wrong = |reason: &dyn std::fmt::Display| {
+        Failure::new(format_args!("--log-format {}", words.escape_debug()), reason)
+    };
+    let mut names: Vec<&str> = words.split_ascii_whitespace().collect();
+    let name = names.pop().ok_or_else(|| wrong(&"empty"))?;
+    let mut prefixes = Vec::new();
+    for name in names {
+        let prefix = Prefix::ALL.into_iter().find(|prefix| prefix.name() == name);
+        prefixes.push(prefix.ok_or_else(|| wrong(&format_args!("no prefix is called {name}")))?);
+    }
+    if prefixes.len() > MOST_PREFIXES {
+        return Err(wrong(&"more than 3 prefixes"));
+    }
+    let formats = all();
+    let Some(inner) = formats.iter().find(|format| format.name() == name) else {
+        let known: Vec<_> = formats.iter().rev().map(|format| format.name()).collect();
+        return Err(wrong(&format_args!(
+            "none of {}, nor a pattern with the $ of nginx or the % of Apache",
+            known.join(", ")
+        )));
+    };
+    let prefixes = if prefixes.is_empty() { Prefixes::Any } else { Prefixes::These(prefixes) };
+    Ok(Arc::new(Behind { prefixes, inner: Arc::clone(inner) }))
+}
