@@ -13,7 +13,7 @@ pub(crate) struct Output {
     /// The argument that names it: `--svg`.
     argument: &'static str,
     path: PathBuf,
-    /// Who the file is, if there is one.
+    /// The identity of the file, if there is one.
     identity: Option<Identity>,
     way: Way,
 }

@@ -61,7 +61,7 @@ impl Pending {
         for end in &mut ends {
             sum += std::mem::replace(end, sum);
         }
-        // From here on the beginnings, which the filling moves to the ends.
+        // Each is now where its shard begins, and is moved to the end as the shard is filled.
         self.order.clear();
         self.order.resize(self.ends.len(), 0);
         for (place, &(hash, _)) in self.ends.iter().enumerate() {
@@ -75,7 +75,7 @@ impl Pending {
 
 impl Interner {
     pub(super) fn new() -> Self {
-        // Whoever writes to a log must not be able to choose keys that collide.
+        // Keyed by chance: clients choose what is logged of them, and could choose keys that collide.
         let state = tidegate::random_state();
         Self { state, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
@@ -112,9 +112,8 @@ impl Interner {
                 let place = place as usize;
                 let hash = pending.ends[place].0;
                 let found = shard.place(hash, pending.key(place), &self.state);
-                let found = found.ok_or_else(|| {
-                    Failure::new("the logs", format_args!("more than {} keys", 1u64 << 31))
-                })?;
+                let found =
+                    found.ok_or_else(|| Failure::new("the logs", "too many keys to number"))?;
                 requests[place].key = (number as u32) << PLACE_BITS | found;
             }
         }
@@ -152,7 +151,7 @@ impl Interner {
     }
 }
 
-/// Returns the shard of a hash, by bits of which the tables of the shards use neither.
+/// Returns the shard of a hash, by bits that the shards' tables do not use.
 fn shard(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
 }

@@ -28,7 +28,7 @@ impl Source {
         }
     }
 
-    /// Opens the log. Returns its bytes, and who it is if that is to be seen again later.
+    /// Opens the log. Returns its bytes, and its identity if it is a file.
     pub(super) fn open(&self) -> io::Result<(Box<dyn Read + Send>, Option<Identity>)> {
         match self {
             Self::File(path) => {

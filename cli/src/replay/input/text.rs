@@ -55,7 +55,7 @@ impl Text {
         }
     }
 
-    /// Returns who the file is, if it is a regular one, which can be opened again.
+    /// Returns the file's identity, if it is a regular one, which can be opened again.
     pub(crate) fn regular(&self) -> Option<&Identity> {
         self.identity.as_ref().filter(|identity| identity.is_regular)
     }
