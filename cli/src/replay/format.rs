@@ -1,17 +1,24 @@
 //! The formats of logs.
 
+mod aws;
 mod behind;
 mod client;
+mod columns;
 mod common;
 mod detect;
+mod haproxy;
+mod json;
 mod names;
+mod part;
+mod pattern;
 mod prefix;
 mod quoted;
 mod request;
 mod value;
+mod w3c;
 
 pub(crate) use self::detect::{Detected, detect};
-pub(crate) use self::names::named;
+pub(crate) use self::names::{json_fields, named};
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -6,13 +6,17 @@ pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     let Some(blank) = memchr::memchr(b' ', request) else { return (b"", b"") };
     let (method, rest) = (&request[..blank], &request[blank + 1..]);
     // The target may have raw blanks: it ends at the last one, before the version.
+    // Load balancers write `- - - ` where there was no request.
+    if method == b"-" {
+        return (b"", b"");
+    }
     let target = match memchr::memrchr(b' ', rest) {
         Some(blank) if rest[blank + 1..].starts_with(b"HTTP/") => &rest[..blank],
         _ if rest.starts_with(b"HTTP/") => b"",
         _ => rest,
     };
     match target.trim_ascii() {
-        b"" => (b"", b""),
+        b"" | b"-" => (b"", b""),
         target => (method, target),
     }
 }

@@ -1,8 +1,14 @@
 //! Each format by lines of its own. Addresses are of the documentation ranges.
 
+mod aws;
 mod common;
+mod damage;
 mod detection;
+mod haproxy;
+mod json;
+mod patterns;
 mod prefixes;
+mod w3c;
 
 use std::sync::Arc;
 

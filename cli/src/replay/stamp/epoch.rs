@@ -25,7 +25,7 @@ pub(crate) fn float(
     read: impl FnOnce(&[u8]) -> Result<Stamp, Reason>,
 ) -> Result<Stamp, Reason> {
     let stamp = read(text)?;
-    let places = if stamp.places > 0 { stamp.places.max(6) } else { 0 };
+    let places = if text.contains(&b'.') { stamp.places.max(6) } else { stamp.places };
     Ok(Stamp { places, ..stamp })
 }
 

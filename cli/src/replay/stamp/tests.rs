@@ -73,6 +73,7 @@ fn a_fraction_without_its_zeros_does_not_make_a_clock_coarse() {
     assert_eq!(float(b"1431857103.1234567", epoch), Ok(at(SECOND, 123_456_700, 7)));
     assert_eq!(float(b"2015-05-17T10:05:03.5Z", iso), Ok(at(SECOND, 500_000_000, 6)));
     assert_eq!(float(b"1431857103", epoch), Ok(at(SECOND, 0, 0)));
+    assert_eq!(float(b"1431857103123", epoch), Ok(at(SECOND, 123_000_000, 3)));
 }
 
 #[test]

@@ -33,6 +33,82 @@ fn relatives_of_common_log_format_are_told_apart() {
     }
 }
 
+/// The inputs of the first reports, or their likes.
+#[test]
+fn every_kind_of_log_is_found_out() {
+    let line = r#"192.0.2.1 - - [17/May/2015:10:00:00 +0000] "GET / HTTP/1.1" 200 5"#;
+    let agent = r#""-" "t""#;
+    for (name, log) in [
+        ("common", line.to_owned()),
+        ("combined", format!("{line} {agent}")),
+        ("combined", format!("{}{line} {agent}", "\0".repeat(4_096))),
+        ("combined", format!("\u{feff}{line} {agent}\r\n")),
+        ("common", line.replace("+0000", "+02:00")),
+        ("common", line.replace("00 +0000", "00.123 Z")),
+        ("common", line.replace("17/May/2015:10:00:00 +0000", "2015-05-17T10:00:00+02:00")),
+        ("common", line.replace("17/May/2015:10:00:00", "31/Dec/2016:23:59:60")),
+        ("vhost_combined", format!("www.example.org:443 {line} {agent}")),
+        ("syslog combined", format!("May 17 10:00:00 web1 nginx: {line} {agent}")),
+        ("compose combined", format!("web-1  | {line} {agent}")),
+        ("compose vhost_combined", format!("web-1  | www.example.org:443 {line} {agent}")),
+        (
+            "haproxy",
+            r#"192.0.2.1:40000 [17/May/2015:10:00:00.678] f b/s 1/0/1/1/3 200 5 - - ---- 1/1/1/1/0 0/0 "GET / HTTP/1.1""#.into(),
+        ),
+        (
+            "syslog haproxy",
+            r#"May 17 10:00:00 h1 haproxy[7]: 192.0.2.1:40000 [17/May/2015:10:00:00.678] f b/s 1/0/1/1/3 200 5 - - ---- 1/1/1/1/0 0/0 "GET / HTTP/1.1""#.into(),
+        ),
+        (
+            "alb",
+            r#"http 2015-05-17T10:00:00.000001Z app/lb/1 192.0.2.1:40000 10.0.0.1:80 0.000 0.001 0.000 200 200 1 2 "GET http://a.example:80/ HTTP/1.1" "t" - - tg"#.into(),
+        ),
+        (
+            "s3",
+            r#"79a5 a-bucket [17/May/2015:10:00:00 +0000] 192.0.2.1 - 3E57 REST.GET.OBJECT a "GET /a HTTP/1.1" 200 - 2662 2662 70 10 "-" "t" -"#.into(),
+        ),
+        (
+            "cloudfront",
+            "#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip cs-method\n\
+             2015-05-17\t10:00:00\tE1\t5\t192.0.2.1\tGET\n".into(),
+        ),
+        ("cloudfront", "2015-05-17\t10:00:00\tE1\t5\t192.0.2.1\tGET\n".into()),
+        (
+            "iis",
+            "#Software: Microsoft Internet Information Services 10.0\n\
+             #Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip\n\
+             2015-05-17 10:00:00 10.0.0.1 GET / - 80 - 192.0.2.1 curl - 200 0 0 15\n".into(),
+        ),
+        (
+            "iis",
+            "\u{feff}#Fields: c-ip time date\r\n192.0.2.1 10:00:00 2015-05-17\r\n".into(),
+        ),
+        (
+            "nginx-json",
+            r#"{"time":"2015-05-17T10:00:00+00:00","remote_addr":"192.0.2.1","request":"GET / HTTP/1.1","status":"200"}"#.into(),
+        ),
+        (
+            "caddy",
+            r#"{"ts":1431856800.25,"msg":"handled request","request":{"client_ip":"192.0.2.1","method":"GET","uri":"/"},"size":5,"status":200}"#.into(),
+        ),
+        (
+            "compose caddy",
+            r#"caddy-1  | {"ts":1431856800.25,"request":{"client_ip":"192.0.2.1"}}"#.into(),
+        ),
+        (
+            "traefik-json",
+            r#"{"ClientHost":"192.0.2.1","RequestPath":"/","time":"2015-05-17T10:00:00Z"}"#.into(),
+        ),
+        ("json", r#"{"ts":1431856800.25,"ip":"192.0.2.1"}"#.into()),
+    ] {
+        let detected = detect(log.as_bytes());
+        assert_eq!(detected.format.name(), name, "{log}");
+        assert!(detected.matched == 1 && detected.lines <= 3, "{log}: {detected:?}");
+        // The name that is shown can be given.
+        assert_eq!(super::format(name).name(), name);
+    }
+}
+
 #[test]
 fn two_addresses_are_not_guessed_at() {
     // Which one is the client: the first, of `X-Forwarded-For`, or the second, behind a virtual host?
