@@ -1,5 +1,6 @@
 //! `tidegate`: rate limits tried out on real traffic, and what there is to be seen of memory pressure.
 
+mod bars;
 mod failure;
 mod input;
 mod line;

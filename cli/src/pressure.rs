@@ -12,8 +12,8 @@ use indicatif::BinaryBytes;
 use serde::Serialize;
 use tidegate::pressure::{Measure, Reading, Root, Sample, Source, survey, within};
 
+use crate::bars::bars;
 use crate::failure::Failure;
-use crate::report::bars;
 
 /// Shows every source of memory pressure on this machine, as the library sees it.
 ///

@@ -6,7 +6,6 @@ mod text;
 
 use serde::Serialize;
 
-pub(crate) use self::chart::bars;
 pub(crate) use self::svg::{refuse_to_overwrite, svg};
 pub(crate) use self::text::{clock, text};
 

@@ -25,17 +25,6 @@ pub(super) fn columns(outcome: &Outcome, most: usize) -> (Vec<Column>, u64) {
     (columns, width)
 }
 
-/// A row of bars, as high as each value is beside `highest`. Nothing is blank, anything is not.
-pub(crate) fn bars(values: impl Iterator<Item = u64>, highest: u64) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    values
-        .map(|value| match value {
-            0 => ' ',
-            value => BARS[((value * 8).div_ceil(highest.max(1)) as usize).clamp(1, 8) - 1],
-        })
-        .collect()
-}
-
 /// A length of time in words: the two largest units.
 pub(super) fn duration(seconds: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
@@ -54,13 +43,7 @@ pub(super) fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bars, duration};
-
-    #[test]
-    fn bars_are_blank_only_for_nothing() {
-        assert_eq!(bars([0, 1, 50, 100].into_iter(), 100), " ▁▄█");
-        assert_eq!(bars([0, 0].into_iter(), 0), "  ");
-    }
+    use super::duration;
 
     #[test]
     fn durations_have_two_units() {

@@ -7,7 +7,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
 use super::Outcome;
-use super::chart::{bars, columns, duration};
+use super::chart::{columns, duration};
+use crate::bars::bars;
 
 /// Columns of the chart.
 const WIDTH: usize = 60;
