@@ -13,6 +13,7 @@ mod input;
 mod outcome;
 #[allow(dead_code, unused_imports)]
 mod output;
+mod report;
 #[allow(dead_code, unused_imports)]
 mod select;
 #[allow(dead_code, unused_imports)]
@@ -33,7 +34,7 @@ use tidegate::{Instant, OnFull, Plan, Quota, SeededState};
 use crate::failure::Failure;
 use crate::input::Source;
 use crate::line::{Line, client_key};
-use crate::report::{self, Moment, Outcome, Skipped, Top};
+use crate::report::{self as old_report, Moment, Outcome, Skipped, Top};
 
 /// Replays an access log against a quota: who would have been denied, and when.
 ///
@@ -148,21 +149,21 @@ const LONGEST_SPAN: u64 = 315_576_000;
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let quota = crate::quota::parse(&arguments.quota, arguments.burst)?;
     if let Some(path) = &arguments.svg {
-        report::refuse_to_overwrite(path, arguments.file.as_deref())?;
+        old_report::refuse_to_overwrite(path, arguments.file.as_deref())?;
     }
     let (table, plan) = table(arguments, quota)?;
     let traffic = Traffic::read(arguments)?;
     let outcome = replay(arguments, quota, &table, &plan, traffic);
     if let Some(path) = &arguments.svg {
-        report::svg(&outcome, path)?;
+        old_report::svg(&outcome, path)?;
     }
     // The built-in day is damaged on purpose.
     if outcome.source != crate::synthetic::NAME {
         show_skipped(&outcome);
     }
     let text = match arguments.format {
-        Format::Text => report::text(&outcome),
-        Format::Json => report::json(&outcome),
+        Format::Text => old_report::text(&outcome),
+        Format::Json => old_report::json(&outcome),
     };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever read it has seen enough.
@@ -277,7 +278,7 @@ impl Traffic {
         if let (Some(first), Some(last)) = (first, last)
             && last.time.abs_diff(first.time) > LONGEST_SPAN
         {
-            let (first, last) = (report::clock(first.time), report::clock(last.time));
+            let (first, last) = (old_report::clock(first.time), old_report::clock(last.time));
             let reason = format!("spans more than 10 years, from {first} to {last}");
             return Err(Failure::new(&traffic.name, reason));
         }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::entry::Reason;
 use super::traffic::{FileRead, Skipped};
 
 /// The answer of one command.
@@ -15,6 +16,8 @@ pub(crate) struct Outcome {
     pub(crate) requests: u64,
     pub(crate) keys: u64,
     pub(crate) skipped: u64,
+    /// Why lines were skipped, the most frequent reason first.
+    pub(crate) skipped_by: Vec<SkippedBy>,
     pub(crate) left_out: u64,
     pub(crate) without_key: u64,
     pub(crate) out_of_order: u64,
@@ -23,11 +26,20 @@ pub(crate) struct Outcome {
     pub(crate) span_nanos: u64,
     /// The decimal places of the seconds in the coarsest stamp.
     pub(crate) places: u8,
+    /// How many keys the table was made for, if the command gives a capacity.
+    pub(crate) capacity: Option<u64>,
     /// One for each quota that was asked for, in order.
     pub(crate) runs: Vec<Run>,
     pub(crate) find: Option<Found>,
     pub(crate) first_skipped: Vec<Skipped>,
     pub(crate) warnings: Vec<String>,
+}
+
+/// How many lines were skipped for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct SkippedBy {
+    pub(crate) reason: Reason,
+    pub(crate) lines: u64,
 }
 
 /// One quota, or several limits at once, replayed.
@@ -84,7 +96,8 @@ pub(crate) struct Top {
     pub(crate) timeline: Timeline,
 }
 
-/// Requests over time, in columns of one width from the earliest request on.
+/// Requests over time, in columns of one width from the earliest request on. What found no slot is
+/// among the denied.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Timeline {
     pub(crate) width_nanos: u64,

@@ -1,0 +1,70 @@
+//! The smallest quotas that deny few enough: a line a period.
+
+use std::fmt::Write;
+
+use super::table::{Align, table};
+use crate::replay::outcome::{Found, FoundPeriod, Outcome, Spread};
+use crate::replay::report::numbers::{grouped, percent, percentage, rounded};
+use crate::replay::report::phrases::{condition, period as words};
+
+pub(super) fn write(outcome: &Outcome, found: &Found, text: &mut String) {
+    if !outcome.runs.is_empty() {
+        text.push('\n');
+    }
+    let (at_most, of) = (percent(found.at_most), &found.of);
+    // Writing to a string does not fail.
+    _ = writeln!(
+        text,
+        "The smallest quota of each period that denies at most {at_most} of the {of}:\n"
+    );
+    let two = found.periods.iter().any(|period| period.denied.len() > 1);
+    let mut rows =
+        vec![["quota", "reading", "denied", "share", "keys denied", ""].map(str::to_owned)];
+    for period in &found.periods {
+        rows.extend(lines(outcome, found, period));
+    }
+    let rows = rows
+        .into_iter()
+        .map(|[quota, reading, rest @ ..]| {
+            let reading = two.then_some(reading);
+            std::iter::once(quota).chain(reading).chain(rest).collect()
+        })
+        .collect();
+    let columns: &[Align] = if two { &[Align::Left, Align::Left] } else { &[Align::Left] };
+    _ = write!(text, "{}", table(rows, &[columns, &[Align::Right; 3]].concat()));
+}
+
+fn lines(outcome: &Outcome, found: &Found, period: &FoundPeriod) -> Vec<[String; 6]> {
+    let name = &period.period;
+    let none = String::new;
+    let Some(cells) = period.cells else {
+        let best = period.curve.iter().max_by_key(|(cells, _)| *cells);
+        let (share, note) = best.map_or_else(Default::default, |&(cells, share)| {
+            let note = format!("at {}/{name}, the most that was tried", grouped(cells));
+            (rounded(share), note)
+        });
+        return vec![[format!("none per {}", words(name)), none(), none(), share, none(), note]];
+    };
+    let spreads: &[Option<Spread>] =
+        if period.denied.len() > 1 { &[Some(Spread::Even), Some(Spread::None)] } else { &[None] };
+    let counts = period.denied.iter().zip(&period.keys_denied);
+    let mut quota = format!("{}/{name}, burst {}", grouped(cells), grouped(cells));
+    spreads
+        .iter()
+        .zip(counts)
+        .map(|(spread, (&denied, &keys_denied))| {
+            let share = match &*found.of {
+                "keys" => percentage(keys_denied, outcome.keys),
+                _ => percentage(denied, outcome.requests),
+            };
+            [
+                std::mem::take(&mut quota),
+                spread.map_or("", condition).to_owned(),
+                grouped(denied),
+                share,
+                grouped(keys_denied),
+                none(),
+            ]
+        })
+        .collect()
+}
