@@ -9,6 +9,7 @@ mod format;
 mod gather;
 #[allow(dead_code, unused_imports)]
 mod input;
+mod limit;
 #[allow(dead_code, unused_imports)]
 mod outcome;
 #[allow(dead_code, unused_imports)]

@@ -1,5 +1,14 @@
 //! Which requests count, under which key, at what cost.
 
+mod address;
+mod client;
+mod filter;
+mod path;
+mod selection;
+
+pub(crate) use self::client::{ClientField, ClientRule};
+pub(crate) use self::selection::{Cost, Key, Selection};
+
 use super::entry::{Entry, Reason, Wanted};
 
 /// What becomes of a line.
