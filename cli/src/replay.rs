@@ -2,7 +2,11 @@
 
 // Until the rooms below replace what follows.
 #[allow(dead_code, unused_imports)]
+mod decide;
+#[allow(dead_code, unused_imports)]
 mod entry;
+#[allow(dead_code, unused_imports)]
+mod find;
 #[allow(dead_code, unused_imports)]
 mod format;
 #[allow(dead_code, unused_imports)]
