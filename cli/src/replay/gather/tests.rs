@@ -11,7 +11,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::testing::{ByClient, Words};
 use super::{Detect, gather_on};
-use crate::replay::format::Format;
+use crate::replay::format::{self, Format};
 use crate::replay::input::Sources;
 use crate::replay::traffic::Traffic;
 
@@ -276,4 +276,23 @@ fn a_pipe_is_read_once_and_from_its_beginning() {
     let traffic = logs.gather(&["log", "pipe"]).expect("logs");
     writer.join().expect("no panic");
     assert_eq!(keys(&traffic), format!("{}bc", "a".repeat(100_000)));
+}
+
+#[test]
+fn the_columns_of_a_real_format_may_change_within_a_log() {
+    let mut log = String::new();
+    for day in 1..=3 {
+        let (header, order) = match day {
+            2 => ("#Fields: sc-bytes c-ip date time", ["7", "192.0.2.1", "DAY", "10:00:00"]),
+            _ => ("#Fields: date time c-ip sc-bytes", ["DAY", "10:00:00", "192.0.2.1", "7"]),
+        };
+        let line = order.join(" ").replace("DAY", &format!("2024-01-0{day}"));
+        log += "#Software: Microsoft Internet Information Services 10.0\r\n#Version: 1.0\r\n";
+        log += &format!("{header}\r\n{}", format!("{line}\r\n").repeat(40_000));
+    }
+    let sources = Sources::memory("log", log.into_bytes());
+    let detect: &Detect<'_> = &|head| format::detect(head).format;
+    let traffic = gather_on(2, &sources, detect, &ByClient).expect("a log");
+    assert_eq!((traffic.skipped, traffic.requests.len(), traffic.keys.len()), (0, 120_000, 1));
+    assert_eq!(&*traffic.files[0].format, "iis");
 }
