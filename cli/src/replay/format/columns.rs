@@ -85,8 +85,8 @@ pub(super) fn parse<'a>(
     parts.into_entry(time)
 }
 
-/// Returns where the field lies that begins at `start`, without its quotes or brackets, and where the
-/// next one begins: behind the end of the line if there is none.
+/// Returns where the field lies that begins at `start`, without its quotes or brackets, and where
+/// the next one begins: behind the end of the line if there is none.
 fn field(line: &[u8], start: usize, between: Between) -> Result<(Range<usize>, usize), Reason> {
     let rest = &line[start..];
     let separator = if between == Between::Tab { b'\t' } else { b' ' };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 203.0.113.9 - alice [17/May/2015:10:05:03 +0000] "GET /cart HTTP/1.1" 200 2326 "-" "agent"
-//! www.example.org:443 203.0.113.9 - alice [17/May/2015:10:05:03 +0000] "GET /cart HTTP/1.1" 200 2326
+//! www.example.org:443 203.0.113.9 - alice [17/May/2015:10:05:03 +0000] "GET /cart HTTP/1.1" 200 9
 //! 203.0.113.9 - [203.0.113.9] - alice [17/May/2015:10:05:03 +0000] "GET /cart HTTP/1.1" 200 2326
 //! ```
 //!
@@ -71,8 +71,8 @@ impl Format for Common {
             (Self::Vhost, _) => return false,
             _ => head,
         };
-        // A head of the client alone is of another format, HAProxy's for one. After a virtual host that
-        // could be a client, there must be all three fields.
+        // A head of the client alone is of another format, HAProxy's for one. After a virtual host
+        // that could be a client, there must be all three fields.
         let (_, rest) = split_client(head.trim_ascii_end());
         let is_whole = !rest.is_empty() && (*self != Self::Vhost || rest.contains(&b' '));
         if !is_whole || split_head(head).is_err() {
@@ -99,8 +99,8 @@ fn split_at_stamp<'a>(
     line: &'a [u8],
     stamps: &mut Stamps,
 ) -> Result<(&'a [u8], Stamp, &'a [u8]), Reason> {
-    // The last one before the request: a user's name may hold brackets, even with a time in them, but
-    // no raw quote.
+    // The last one before the request: a user's name may hold brackets, even with a time in them,
+    // but no raw quote.
     let quote = quote(line).unwrap_or(line.len());
     let mut wrong = None;
     let mut end = quote;
@@ -163,8 +163,9 @@ fn split_head(head: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
         Some(blank) => (&rest[..blank], &rest[blank + 1..]),
         None => (rest, &b""[..]),
     };
-    // The second field is what `identd` says, which is a `-` in all but the rarest of logs. Where it
-    // is something else, the first field must be an address; otherwise it is a word of some prefix.
+    // The second field is what `identd` says, which is a `-` in all but the rarest of logs. Where
+    // it is something else, the first field must be an address; otherwise it is a word of some
+    // prefix.
     if is_address(identity) {
         return Err("two addresses where one client should be");
     }

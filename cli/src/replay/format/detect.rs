@@ -6,28 +6,19 @@ use super::super::stamp::Stamps;
 use super::Format;
 use super::behind::{Behind, MOST_PREFIXES, Prefixes, clean};
 use super::common::Common;
+use super::json;
 use super::names;
 use super::prefix::Prefix;
-
-/// The format that most lines of the head of a log are of.
-#[derive(Debug)]
-pub(crate) struct Detected {
-    pub(crate) format: Arc<dyn Format>,
-    /// The lines that were looked at, without blank ones.
-    pub(crate) lines: usize,
-    /// Those that are surely of the format. If there are none, the format is Combined, so that its
-    /// reasons say what the lines lack.
-    pub(crate) matched: usize,
-}
+use super::w3c::W3c;
 
 /// How much of a log is looked at.
 const LONGEST_HEAD: usize = 64 * 1024;
 /// The most lines that are looked at.
 const MOST_LINES: usize = 256;
 
-/// Finds out the format from the first lines of a log: that which matches most of them, and of equals
-/// the more specific one.
-pub(crate) fn detect(head: &[u8]) -> Detected {
+/// Finds out the format from the first lines of a log: that which matches most of them, and of
+/// equals the more specific one. If none matches, it is one whose reasons say what the lines lack.
+pub(crate) fn detect(head: &[u8]) -> Arc<dyn Format> {
     let head = &head[..head.len().min(LONGEST_HEAD)];
     // Whole lines, unless there is only a part of one.
     let whole = memchr::memrchr(b'\n', head).map_or(head, |end| &head[..end]);
@@ -39,11 +30,16 @@ pub(crate) fn detect(head: &[u8]) -> Detected {
         .collect();
     let mut best = Best { matched: 0, found: None };
     best.search(&names::all(), &lines, &mut Vec::new());
-    let (prefixes, inner) = best.found.unwrap_or((Prefixes::Any, Arc::new(Common::Combined)));
-    Detected {
-        format: Arc::new(Behind { prefixes, inner }),
-        lines: lines.len(),
-        matched: best.matched,
+    let (prefixes, inner) = best.found.unwrap_or_else(|| (Prefixes::Any, likeliest(&lines)));
+    Arc::new(Behind { prefixes, inner })
+}
+
+/// Returns the format that the lines seem to be meant to be of.
+fn likeliest(lines: &[&[u8]]) -> Arc<dyn Format> {
+    match lines.first() {
+        Some([b'{', ..]) => Arc::new(json::known()),
+        Some([b'#', ..]) => Arc::new(W3c::iis()),
+        _ => Arc::new(Common::Combined),
     }
 }
 

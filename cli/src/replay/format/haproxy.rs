@@ -1,7 +1,8 @@
 //! HAProxy's lines of `option httplog`:
 //!
 //! ```text
-//! 192.0.2.1:40000 [17/May/2015:10:05:03.678] front~ back/server 1/0/1/1/3 200 5 - - ---- 1/1/1/1/0 0/0 {host|agent} "GET / HTTP/1.1"
+//! 192.0.2.1:40000 [17/May/2015:10:05:03.678] front~ back/server 1/0/1/1/3 200 5 - - ---- \
+//!     1/1/1/1/0 0/0 {host|agent} "GET / HTTP/1.1"
 //! ```
 //!
 //! The time is that of the accepted request. It has no zone, and is taken for UTC.

@@ -72,7 +72,8 @@ impl Json {
             }
         }
         let time = time.ok_or("no timestamp")?;
-        // The quotes of a string are part of what is remembered: a number may be read in another way.
+        // The quotes of a string are part of what is remembered: a number may be read in another
+        // way.
         let time = stamps.read(time.get().as_bytes(), |_| self.time(time))?;
         parts.into_entry(time)
     }
@@ -87,8 +88,8 @@ impl Json {
     }
 }
 
-/// Returns a value as text: a string without its quotes and escapes, a number as it is written, and a
-/// list of strings with commas between them. Another list is empty.
+/// Returns a value as text: a string without its quotes and escapes, a number as it is written, and
+/// a list of strings with commas between them. Another list is empty.
 fn value(raw: &RawValue) -> Cow<'_, [u8]> {
     let text = raw.get();
     match text.as_bytes() {

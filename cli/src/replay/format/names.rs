@@ -32,8 +32,8 @@ pub(super) fn all() -> Vec<Arc<dyn Format>> {
     ]
 }
 
-/// Returns the format with this name, behind whatever prefix its lines have or behind those that stand
-/// before the name: `combined`, `syslog combined`. Also takes a pattern of nginx or Apache.
+/// Returns the format with this name, behind whatever prefix its lines have or behind those that
+/// stand before the name: `combined`, `syslog combined`. Also takes a pattern of nginx or Apache.
 ///
 /// # Errors
 ///

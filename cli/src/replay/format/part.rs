@@ -23,7 +23,18 @@ pub(super) enum Part {
 }
 
 impl Part {
-    const COUNT: usize = Self::Bytes as usize + 1;
+    pub(super) const ALL: [Self; 9] = [
+        Self::Client,
+        Self::Time,
+        Self::Forwarded,
+        Self::User,
+        Self::Request,
+        Self::Method,
+        Self::Target,
+        Self::Status,
+        Self::Bytes,
+    ];
+    pub(super) const COUNT: usize = Self::ALL.len();
 
     /// Returns whether the part is needed.
     pub(super) fn is_in(self, wanted: Wanted) -> bool {

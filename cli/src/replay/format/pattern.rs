@@ -1,12 +1,14 @@
 //! Formats that are given as a pattern: nginx's `log_format`, or Apache's `LogFormat`.
 
 mod apache;
+mod matching;
 mod nginx;
+mod shape;
 
 use std::borrow::Cow;
 
-use regex::bytes::{Regex, RegexBuilder};
-
+use self::matching::{Field, Matching};
+use self::shape::Shape;
 use super::super::entry::{Entry, Reason, Wanted};
 use super::super::stamp::{self, Stamps};
 use super::Format;
@@ -16,9 +18,9 @@ use super::part::{Part, Parts};
 #[derive(Debug)]
 pub(super) struct Pattern {
     words: String,
-    regex: Regex,
-    /// The groups of the expression that are parts.
-    groups: Vec<(Part, usize)>,
+    matching: Matching,
+    /// Whether the pattern has no client but the one that a proxy names.
+    client_is_forwarded: bool,
 }
 
 /// A piece of a pattern.
@@ -29,22 +31,12 @@ enum Piece {
         /// What stands there, and which of several fields for one part is taken: that of the lowest
         /// rank.
         part: Option<(Part, u8)>,
-        /// What it looks like, as a regular expression. `None` if it may be anything.
-        shape: Option<&'static str>,
+        shape: Shape,
     },
 }
 
 /// The longest pattern. Real ones stay below a thousand bytes.
 const LONGEST: usize = 4_096;
-/// A time as `$time_local` and `%t` write it.
-const CLF: &str =
-    r"\d{1,2}/[A-Za-z]{3}/\d{4}[: ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:[+-]\d\d:?\d\d|Z))?";
-/// An address or a name, or a list of them.
-const CLIENTS: &str = r"\S+?(?:, *\S+?)*?";
-const STATUS: &str = r"\d{3}|-";
-const NUMBER: &str = r"\d+|-";
-/// A word: method, protocol, port.
-const WORD: &str = r"\S*?";
 
 /// Returns whether the words are a pattern.
 pub(super) fn is_pattern(words: &str) -> bool {
@@ -63,55 +55,46 @@ impl Pattern {
         }
         let pieces =
             if words.contains('$') { nginx::pieces(words) } else { apache::pieces(words)? };
-        let mut best: Vec<(Part, u8, usize)> = Vec::new();
-        let mut expression = "^".to_owned();
-        let mut groups = 0;
-        for (place, piece) in pieces.iter().enumerate() {
-            let (part, shape) = match piece {
-                Piece::Text(text) => {
-                    expression += &regex::escape(text);
-                    continue;
-                }
-                Piece::Field { part, shape } => (part, shape),
-            };
-            let is_text = |place: Option<usize>, test: &dyn Fn(&str) -> bool| {
-                let piece = place.and_then(|place| pieces.get(place));
-                matches!(piece, Some(Piece::Text(text)) if test(text))
-            };
-            let is_quoted = is_text(place.checked_sub(1), &|text| text.ends_with('"'))
-                && is_text(Some(place + 1), &|text| text.starts_with('"'));
-            let shape = shape.unwrap_or(if is_quoted { r#"(?:[^"\\]|\\.)*?"# } else { ".*?" });
-            let Some((part, rank)) = *part else {
-                expression += &format!("(?:{shape})");
-                continue;
-            };
-            groups += 1;
-            expression += &format!("({shape})");
-            match best.iter_mut().find(|(other, ..)| *other == part) {
-                Some(other) if other.1 <= rank => {}
-                Some(other) => *other = (part, rank, groups),
-                None => best.push((part, rank, groups)),
-            }
-        }
-        expression += r"\s*$";
-        let group_of = |part| best.iter().find(|(other, ..)| *other == part).map(|best| best.2);
+        let rank_of = |wanted: Part| {
+            let ranks = pieces.iter().filter_map(|piece| match piece {
+                Piece::Field { part: Some((part, rank)), .. } if *part == wanted => Some(*rank),
+                _ => None,
+            });
+            ranks.min()
+        };
         // Behind a proxy, many log only whom it names.
-        if let (None, Some(group)) = (group_of(Part::Client), group_of(Part::Forwarded)) {
-            best.push((Part::Client, 0, group));
+        let client_is_forwarded =
+            rank_of(Part::Client).is_none() && rank_of(Part::Forwarded).is_some();
+        if rank_of(Part::Client).is_none() && !client_is_forwarded {
+            return Err("no client in it, such as $remote_addr or %h".to_owned());
         }
-        for (part, lack) in [
-            (Part::Client, "no client in it, such as $remote_addr or %h"),
-            (Part::Time, "no time in it, such as $time_local or %t"),
-        ] {
-            if !best.iter().any(|(other, ..)| *other == part) {
-                return Err(lack.to_owned());
+        if rank_of(Part::Time).is_none() {
+            return Err("no time in it, such as $time_local or %t".to_owned());
+        }
+        let mut before = "";
+        let mut fields: Vec<Field> = Vec::new();
+        for (place, piece) in pieces.iter().enumerate() {
+            let Piece::Field { part, shape } = piece else { continue };
+            let text_at = |place: Option<usize>| match place.and_then(|place| pieces.get(place)) {
+                Some(Piece::Text(text)) => text.as_str(),
+                _ => "",
+            };
+            let (text_before, after) = (text_at(place.checked_sub(1)), text_at(Some(place + 1)));
+            if fields.is_empty() {
+                before = text_before;
             }
+            let is_quoted = text_before.ends_with('"') && after.starts_with('"');
+            let shape = match shape {
+                Shape::Any | Shape::Word | Shape::Clients if is_quoted => Shape::Quoted,
+                shape => *shape,
+            };
+            let part = part.filter(|&(part, rank)| rank_of(part) == Some(rank));
+            fields.push(Field::new(shape, part.map(|(part, _)| part), after));
         }
-        let regex = RegexBuilder::new(&expression).unicode(false).build();
         Ok(Self {
             words: words.to_owned(),
-            regex: regex.map_err(|error| error.to_string())?,
-            groups: best.into_iter().map(|(part, _, group)| (part, group)).collect(),
+            matching: Matching::new(before, fields),
+            client_is_forwarded,
         })
     }
 }
@@ -127,18 +110,19 @@ impl Format for Pattern {
         wanted: Wanted,
         stamps: &mut Stamps,
     ) -> Result<Option<Entry<'a>>, Reason> {
-        let captures = self.regex.captures(line).ok_or("not of the pattern of --log-format")?;
+        let found = self.matching.find(line).ok_or("not of the pattern of --log-format")?;
         let mut parts = Parts::default();
-        let mut time = None;
-        for &(part, group) in &self.groups {
-            let Some(field) = captures.get(group) else { continue };
-            match part {
-                Part::Time => time = Some(field.as_bytes()),
-                _ if part.is_in(wanted) => parts.set(part, Cow::Borrowed(field.as_bytes())),
-                _ => {}
+        for (part, field) in found.iter() {
+            if part.is_in(wanted) {
+                parts.set(part, Cow::Borrowed(field));
             }
         }
-        let time = stamps.read(time.ok_or("no timestamp")?, stamp::any)?;
-        parts.into_entry(time).map(Some)
+        if self.client_is_forwarded
+            && let Some(forwarded) = found.get(Part::Forwarded)
+        {
+            parts.set(Part::Client, Cow::Borrowed(forwarded));
+        }
+        let time = found.get(Part::Time).ok_or("no timestamp")?;
+        parts.into_entry(stamps.read(time, stamp::any)?).map(Some)
     }
 }

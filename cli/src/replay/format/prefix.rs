@@ -104,24 +104,19 @@ fn strip_old_time(line: &[u8]) -> Option<&[u8]> {
     (is_day && is_time).then_some(after)
 }
 
-/// Returns whether a word is the name of a program, perhaps with the number of its process, and a
+/// Returns whether a word is the name of a program, perhaps with its process in brackets, and a
 /// colon.
 fn is_tag(word: &[u8]) -> bool {
     let Some(tag) = word.strip_suffix(b":") else { return false };
-    let name = match tag.strip_suffix(b"]") {
-        Some(tag) => {
-            let digits = tag.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-            match tag[..tag.len() - digits].strip_suffix(b"[") {
-                Some(name) => name,
-                None => return false,
-            }
-        }
-        None => tag,
-    };
     let is_of_name = |byte: &u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/' | b'@')
     };
-    !name.is_empty() && name.len() <= 64 && name.iter().all(is_of_name)
+    let is_name = |name: &[u8]| (1..=64).contains(&name.len()) && name.iter().all(is_of_name);
+    match tag.strip_suffix(b"]") {
+        Some(tag) => memchr::memchr(b'[', tag)
+            .is_some_and(|bracket| is_name(&tag[..bracket]) && is_name(&tag[bracket + 1..])),
+        None => is_name(tag),
+    }
 }
 
 /// Strips what follows `<134>1 `: time, host, program, process, message id, structured data.
@@ -172,8 +167,17 @@ fn strip_colour(text: &[u8]) -> &[u8] {
     rest[codes..].strip_prefix(b"m").unwrap_or(text)
 }
 
-/// Strips a time of ISO 8601 and the blanks after it.
+/// Strips a time of ISO 8601 and the blanks after it. A blank may stand between date and time.
 fn strip_iso(text: &[u8]) -> Option<&[u8]> {
-    let (time, rest) = word(text)?;
-    (time.len() > 10 && time.get(4) == Some(&b'-') && stamp::iso(time).is_ok()).then_some(rest)
+    if text.get(4) != Some(&b'-') {
+        return None;
+    }
+    let (first, mut rest) = word(text)?;
+    let mut time = first;
+    if first.len() == "2015-05-17".len() {
+        let second;
+        (second, rest) = word(rest)?;
+        time = &text[..first.len() + 1 + second.len()];
+    }
+    stamp::iso(time).is_ok().then_some(rest)
 }

@@ -1,7 +1,7 @@
 //! The line of a request: `GET /a?b=c HTTP/1.1`.
 
-/// Splits a request into its method and its target. Both are empty if it is none, such as the `-` of a
-/// connection without a request, or the beginning of a TLS handshake.
+/// Splits a request into its method and its target. Both are empty if it is none, such as the `-`
+/// of a connection without a request, or the beginning of a TLS handshake.
 pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     let Some(blank) = memchr::memchr(b' ', request) else { return (b"", b"") };
     let (method, rest) = (&request[..blank], &request[blank + 1..]);

@@ -1,5 +1,5 @@
-//! The Extended Log File Format of the W3C, whose columns are named by a header, as IIS and CloudFront
-//! write it:
+//! The Extended Log File Format of the W3C, whose columns are named by a header, as IIS and
+//! CloudFront write it:
 //!
 //! ```text
 //! #Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip

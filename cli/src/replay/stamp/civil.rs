@@ -26,8 +26,8 @@ impl Text<'_> {
         })
     }
 
-    /// Reads `10:05:03`, a fraction if there is one, and the zone up to the end of the text. Without
-    /// a zone the time is UTC.
+    /// Reads `10:05:03`, a fraction if there is one, and the zone up to the end of the text.
+    /// Without a zone the time is UTC.
     pub(super) fn time_on(mut self, date: NaiveDate) -> Option<Stamp> {
         let hour = self.number(2)?;
         self.one_of(b":")?;

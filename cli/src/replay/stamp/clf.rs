@@ -5,7 +5,8 @@ use chrono::NaiveDate;
 use super::super::entry::{Reason, Stamp};
 use super::civil::Text;
 
-/// Reads a time as Common Log Format has it: with or without a fraction, and with or without a zone.
+/// Reads a time as Common Log Format has it: with or without a fraction, and with or without a
+/// zone.
 ///
 /// # Errors
 ///

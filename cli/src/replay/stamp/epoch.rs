@@ -13,9 +13,9 @@ pub(crate) fn epoch(text: &[u8]) -> Result<Stamp, Reason> {
     read(text).ok_or("a timestamp unlike 1431857103.123")
 }
 
-/// Reads a time whose writer leaves out zeros at the end of a fraction, as floating point numbers and
-/// Go's RFC 3339 are printed. The number of its digits says nothing about the clock, so that a fraction
-/// counts as microseconds at least: that is what a double of today's seconds holds.
+/// Reads a time whose writer leaves out zeros at the end of a fraction, as floating point numbers
+/// and Go's RFC 3339 are printed. The number of its digits says nothing about the clock, so that a
+/// fraction counts as microseconds at least: that is what a double of today's seconds holds.
 ///
 /// # Errors
 ///

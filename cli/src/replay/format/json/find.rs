@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::super::super::entry::Wanted;
 use super::super::part::Part;
 
-/// Where a part may be found: `request.client_ip`. A point goes down into an object, or is a part of a
-/// name, whatever the line has.
+/// Where a part may be found: `request.client_ip`. A point goes down into an object, or is a part
+/// of a name, whatever the line has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Path {
     pub(super) part: Part,
@@ -30,7 +30,8 @@ impl Default for Found<'_> {
 }
 
 impl<'a> Found<'a> {
-    /// Returns the parts that are strings, numbers or lists. Of one part, the first path comes last.
+    /// Returns the parts that are strings, numbers or lists. Of one part, the first path comes
+    /// last.
     pub(super) fn iter(&self, paths: &[Path]) -> impl Iterator<Item = (Part, &'a RawValue)> {
         let parts = paths.iter().map(|path| path.part);
         parts
@@ -66,8 +67,8 @@ fn read<'a>(level: Level<'_, 'a>, text: &'a str) -> serde_json::Result<()> {
     deserializer.end()
 }
 
-/// An object that is being read: the paths that lead into it, as bits, and how much of each of them was
-/// used to come here.
+/// An object that is being read: the paths that lead into it, as bits, and how much of each of them
+/// was used to come here.
 struct Level<'f, 'a> {
     paths: &'f [Path],
     active: u64,

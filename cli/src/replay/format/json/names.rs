@@ -44,8 +44,8 @@ pub(in super::super) fn traefik() -> Json {
     format("traefik-json", Zeros::Dropped, &fields)
 }
 
-/// Creates the format of nginx's `log_format` with `escape=json`, whose fields most people name as the
-/// variables.
+/// Creates the format of nginx's `log_format` with `escape=json`, whose fields most people name as
+/// the variables.
 pub(in super::super) fn nginx() -> Json {
     let fields: [(Part, &[&str]); 9] = [
         (
@@ -100,24 +100,57 @@ pub(in super::super) fn known() -> Json {
                 "downstream_remote_address",
                 "client_addr",
                 "remote",
-                "host_ip",
+                "httpRequest.remoteIp",
             ],
         ),
         (Part::Forwarded, &["x_forwarded_for", "http_x_forwarded_for", "x-forwarded-for"]),
         (Part::User, &["user", "remote_user", "user_id", "user.name"]),
         (Part::Request, &["request", "requestLine"]),
-        (Part::Method, &["method", "request_method", "http_method", "httpMethod", "verb"]),
+        (
+            Part::Method,
+            &[
+                "method",
+                "request_method",
+                "http_method",
+                "httpMethod",
+                "verb",
+                "httpRequest.requestMethod",
+            ],
+        ),
         (
             Part::Target,
-            &["path", "uri", "url", "request_uri", "url.original", "url.path", "resourcePath"],
+            &[
+                "path",
+                "uri",
+                "url",
+                "request_uri",
+                "url.original",
+                "url.path",
+                "resourcePath",
+                "httpRequest.requestUrl",
+            ],
         ),
-        (Part::Status, &["status", "status_code", "response_code", "statusCode"]),
-        (Part::Bytes, &["bytes", "bytes_sent", "body_bytes_sent", "size", "responseLength"]),
+        (
+            Part::Status,
+            &["status", "status_code", "response_code", "statusCode", "httpRequest.status"],
+        ),
+        (
+            Part::Bytes,
+            &[
+                "bytes",
+                "bytes_sent",
+                "body_bytes_sent",
+                "size",
+                "responseLength",
+                "httpRequest.responseSize",
+            ],
+        ),
     ];
     format("json", Zeros::KeptInStrings, &fields)
 }
 
-/// Creates the format of JSON lines with fields where the words say: `client=ip,time=t,path=req.url`.
+/// Creates the format of JSON lines with fields where the words say:
+/// `client=ip,time=t,path=req.url`.
 ///
 /// # Errors
 ///

@@ -1,10 +1,11 @@
 //! The directives of Apache's `mod_log_config`: `%h %l %u %t \"%r\" %>s %b`.
 
 use super::super::part::Part;
-use super::{CLF, CLIENTS, NUMBER, Piece, STATUS, WORD};
+use super::Piece;
+use super::shape::Shape;
 
-/// Splits a pattern into its directives and the text between them. Quotes may be escaped, as they are
-/// in Apache's configuration.
+/// Splits a pattern into its directives and the text between them. Quotes may be escaped, as they
+/// are in Apache's configuration.
 ///
 /// # Errors
 ///
@@ -29,8 +30,22 @@ pub(super) fn pieces(words: &str) -> Result<Vec<Piece>, String> {
                     Directive::Time => {
                         pieces.extend(take(&mut text, "["));
                         let part = Some((Part::Time, 1));
-                        pieces.push(Piece::Field { part, shape: Some(CLF) });
+                        pieces.push(Piece::Field { part, shape: Shape::Clf });
                         text.push(']');
+                    }
+                    // `%{%d/%b/%Y:%T}t.%{msec_frac}t %{%z}t` is one time.
+                    Directive::PartOfTime
+                        if matches!(text.as_str(), "" | "." | "," | ":" | " " | "T")
+                            && matches!(
+                                pieces.last(),
+                                Some(Piece::Field { part: OWN_TIME, .. })
+                            ) =>
+                    {
+                        text.clear();
+                    }
+                    Directive::PartOfTime => {
+                        pieces.extend(take(&mut text, ""));
+                        pieces.push(Piece::Field { part: OWN_TIME, shape: Shape::Any });
                     }
                     Directive::Field(part, shape) => {
                         pieces.extend(take(&mut text, ""));
@@ -62,8 +77,13 @@ enum Directive {
     Percent,
     /// `%t`, which brings its brackets.
     Time,
-    Field(Option<(Part, u8)>, Option<&'static str>),
+    /// A time of a form that the configuration gives, or a part of it.
+    PartOfTime,
+    Field(Option<(Part, u8)>, Shape),
 }
+
+/// What a time of a form of its own is.
+const OWN_TIME: Option<(Part, u8)> = Some((Part::Time, 3));
 
 /// Reads a directive behind its `%`: perhaps the statuses for which it is written, `<` or `>`, an
 /// argument in braces, and a letter.
@@ -78,38 +98,36 @@ fn directive(rest: &str) -> Option<(Directive, &str)> {
     let rest = rest.trim_start_matches(['<', '>']);
     // `%{name}^ti` is a trailer.
     if let Some(rest) = rest.strip_prefix("^ti").or_else(|| rest.strip_prefix("^to")) {
-        return Some((Directive::Field(None, None), rest));
+        return Some((Directive::Field(None, Shape::Any), rest));
     }
     let letter = rest.chars().next()?;
     let lower = argument.to_ascii_lowercase();
     let field = |part, shape| Directive::Field(Some(part), shape);
     let directive = match (letter, lower.as_str()) {
         ('%', _) => Directive::Percent,
-        ('a', "") => field((Part::Client, 0), Some(CLIENTS)),
-        ('h', _) => field((Part::Client, 1), Some(CLIENTS)),
-        ('a', "c") => field((Part::Client, 2), Some(CLIENTS)),
-        ('i', "x-forwarded-for") => field((Part::Forwarded, 0), Some(CLIENTS)),
+        ('a', "") => field((Part::Client, 0), Shape::Clients),
+        ('h', _) => field((Part::Client, 1), Shape::Clients),
+        ('a', "c") => field((Part::Client, 2), Shape::Clients),
+        ('i', "x-forwarded-for") => field((Part::Forwarded, 0), Shape::Clients),
         ('t', "") => Directive::Time,
-        ('t', "sec" | "begin:sec" | "end:sec") => field((Part::Time, 2), Some(r"\d+")),
+        ('t', "sec" | "begin:sec" | "end:sec") => field((Part::Time, 2), Shape::Number),
         ('t', "msec" | "usec" | "begin:msec" | "begin:usec" | "end:msec" | "end:usec") => {
-            field((Part::Time, 0), Some(r"\d+"))
+            field((Part::Time, 0), Shape::Number)
         }
-        // The parts of a second alone are no time.
-        ('t', "msec_frac" | "usec_frac" | "begin:msec_frac" | "begin:usec_frac") => {
-            Directive::Field(None, Some(r"\d+"))
+        ('t', _) => Directive::PartOfTime,
+        ('u', _) => field((Part::User, 0), Shape::Any),
+        ('r', _) => field((Part::Request, 0), Shape::Any),
+        ('m', _) => field((Part::Method, 0), Shape::Word),
+        ('U', _) => field((Part::Target, 0), Shape::Any),
+        ('s', _) => field((Part::Status, 0), Shape::Status),
+        ('b' | 'B', _) => field((Part::Bytes, 0), Shape::Number),
+        ('O', _) => field((Part::Bytes, 1), Shape::Number),
+        ('q', _) => Directive::Field(None, Shape::Query),
+        ('D' | 'I' | 'S' | 'k' | 'P' | 'p', _) => Directive::Field(None, Shape::Number),
+        ('A' | 'H' | 'V' | 'X' | 'l' | 'v', _) => Directive::Field(None, Shape::Word),
+        ('C' | 'L' | 'R' | 'T' | 'e' | 'f' | 'i' | 'n' | 'o', _) => {
+            Directive::Field(None, Shape::Any)
         }
-        ('t', _) => field((Part::Time, 1), None),
-        ('u', _) => field((Part::User, 0), None),
-        ('r', _) => field((Part::Request, 0), None),
-        ('m', _) => field((Part::Method, 0), Some(WORD)),
-        ('U', _) => field((Part::Target, 0), None),
-        ('s', _) => field((Part::Status, 0), Some(STATUS)),
-        ('b' | 'B', _) => field((Part::Bytes, 0), Some(NUMBER)),
-        ('O', _) => field((Part::Bytes, 1), Some(NUMBER)),
-        ('q', _) => Directive::Field(None, Some(r"(?:\?.*?)?")),
-        ('D' | 'I' | 'S' | 'k' | 'P' | 'p', _) => Directive::Field(None, Some(NUMBER)),
-        ('A' | 'H' | 'V' | 'X' | 'l' | 'v', _) => Directive::Field(None, Some(WORD)),
-        ('C' | 'L' | 'R' | 'T' | 'e' | 'f' | 'i' | 'n' | 'o', _) => Directive::Field(None, None),
         _ => return None,
     };
     Some((directive, &rest[letter.len_utf8()..]))

@@ -1,7 +1,8 @@
 //! The variables of nginx: `$remote_addr - $remote_user [$time_local] "$request"`.
 
 use super::super::part::Part;
-use super::{CLF, CLIENTS, NUMBER, Piece, STATUS, WORD};
+use super::Piece;
+use super::shape::Shape;
 
 /// Splits a pattern into its variables and the text between them.
 pub(super) fn pieces(words: &str) -> Vec<Piece> {
@@ -36,28 +37,26 @@ pub(super) fn pieces(words: &str) -> Vec<Piece> {
 
 fn field(name: &str) -> Piece {
     let (part, shape) = match name {
-        "remote_addr" => (Some((Part::Client, 0)), Some(CLIENTS)),
-        "proxy_protocol_addr" | "realip_remote_addr" => (Some((Part::Client, 1)), Some(CLIENTS)),
-        "http_x_real_ip" | "http_cf_connecting_ip" => (Some((Part::Client, 2)), Some(CLIENTS)),
+        "remote_addr" => (Some((Part::Client, 0)), Shape::Clients),
+        "proxy_protocol_addr" | "realip_remote_addr" => (Some((Part::Client, 1)), Shape::Clients),
+        "http_x_real_ip" | "http_cf_connecting_ip" => (Some((Part::Client, 2)), Shape::Clients),
         "http_x_forwarded_for" | "proxy_add_x_forwarded_for" => {
-            (Some((Part::Forwarded, 0)), Some(CLIENTS))
+            (Some((Part::Forwarded, 0)), Shape::Clients)
         }
-        "msec" => (Some((Part::Time, 0)), Some(r"\d+\.\d+")),
-        "time_iso8601" => {
-            (Some((Part::Time, 1)), Some(r"\d{4}-\d\d-\d\dT[0-9:.,]+(?:Z|[+-][0-9:]+)?"))
-        }
-        "time_local" => (Some((Part::Time, 2)), Some(CLF)),
-        "remote_user" => (Some((Part::User, 0)), None),
-        "request" => (Some((Part::Request, 0)), None),
-        "request_method" => (Some((Part::Method, 0)), Some(WORD)),
-        "request_uri" => (Some((Part::Target, 0)), None),
-        "uri" | "document_uri" => (Some((Part::Target, 1)), None),
-        "status" => (Some((Part::Status, 0)), Some(STATUS)),
-        "body_bytes_sent" => (Some((Part::Bytes, 0)), Some(NUMBER)),
-        "bytes_sent" => (Some((Part::Bytes, 1)), Some(NUMBER)),
+        "msec" => (Some((Part::Time, 0)), Shape::Decimal),
+        "time_iso8601" => (Some((Part::Time, 1)), Shape::Iso),
+        "time_local" => (Some((Part::Time, 2)), Shape::Clf),
+        "remote_user" => (Some((Part::User, 0)), Shape::Any),
+        "request" => (Some((Part::Request, 0)), Shape::Any),
+        "request_method" => (Some((Part::Method, 0)), Shape::Word),
+        "request_uri" => (Some((Part::Target, 0)), Shape::Any),
+        "uri" | "document_uri" => (Some((Part::Target, 1)), Shape::Any),
+        "status" => (Some((Part::Status, 0)), Shape::Status),
+        "body_bytes_sent" => (Some((Part::Bytes, 0)), Shape::Number),
+        "bytes_sent" => (Some((Part::Bytes, 1)), Shape::Number),
         "host" | "server_name" | "server_port" | "remote_port" | "scheme" | "server_protocol"
-        | "is_args" => (None, Some(WORD)),
-        _ => (None, None),
+        | "is_args" => (None, Shape::Word),
+        _ => (None, Shape::Any),
     };
     Piece::Field { part, shape }
 }

@@ -1,7 +1,7 @@
 use super::super::detect;
 
 fn named(log: &str) -> String {
-    detect(log.as_bytes()).format.name()
+    detect(log.as_bytes()).name()
 }
 
 #[test]
@@ -101,9 +101,7 @@ fn every_kind_of_log_is_found_out() {
         ),
         ("json", r#"{"ts":1431856800.25,"ip":"192.0.2.1"}"#.into()),
     ] {
-        let detected = detect(log.as_bytes());
-        assert_eq!(detected.format.name(), name, "{log}");
-        assert!(detected.matched == 1 && detected.lines <= 3, "{log}: {detected:?}");
+        assert_eq!(named(&log), name, "{log}");
         // The name that is shown can be given.
         assert_eq!(super::format(name).name(), name);
     }
@@ -114,28 +112,34 @@ fn two_addresses_are_not_guessed_at() {
     // Which one is the client: the first, of `X-Forwarded-For`, or the second, behind a virtual host?
     let log =
         r#"192.0.2.1 10.0.0.1 - - [17/May/2015:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "t""#;
-    assert_eq!(detect(log.as_bytes()).matched, 0);
+    let why = super::reason(&*detect(log.as_bytes()), log);
+    assert_eq!(why, "two addresses where one client should be");
 }
 
 #[test]
 fn most_lines_decide() {
     let good = "192.0.2.1 - - [17/May/2015:10:00:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"t\"\n";
-    let log = format!("garbage\n\n{good}[error] x\n{good}");
-    let detected = detect(log.as_bytes());
-    assert_eq!((detected.lines, detected.matched), (4, 2));
-    assert_eq!(detected.format.name(), "combined");
+    let json = "{\"ts\":1431856800.25,\"ip\":\"192.0.2.1\"}\n";
+    assert_eq!(named(&format!("garbage\n\n{good}[error] x\n{json}{good}")), "combined");
+    assert_eq!(named(&format!("{json}{good}{json}garbage\n")), "json");
     // Other programs write to the same log.
     let log = format!("May 17 10:00:00 a sshd[7]: x\nMay 17 10:00:00 a nginx: {good}").repeat(3);
     assert_eq!(named(&log), "syslog combined");
-    // The part of a line at the end of the head counts only if there is nothing else.
-    assert_eq!(detect(format!("{good}192.0.2.1 - - [17/M").as_bytes()).lines, 1);
-    assert_eq!(detect(good.trim_end().as_bytes()).matched, 1);
+    // The part of a line at the end of the head does not count, unless there is nothing else.
+    assert_eq!(named(&format!("{json}{}", good.trim_end())), "json");
+    assert_eq!(named(json.trim_end()), "json");
 }
 
 #[test]
-fn a_log_of_nothing_known_is_taken_for_combined() {
+fn a_log_of_nothing_known_says_what_it_lacks() {
     for log in ["", "\n\n", "garbage\n", "\0\0\0"] {
-        let detected = detect(log.as_bytes());
-        assert_eq!((detected.format.name(), detected.matched), ("combined".to_owned(), 0));
+        assert_eq!(named(log), "combined");
     }
+    let json = r#"{"when":1431856800.25,"who":"192.0.2.1"}"#;
+    assert_eq!(super::reason(&*detect(json.as_bytes()), json), "no timestamp");
+    let header = "#Fields: date time s-ip";
+    let line = "2015-05-17 10:00:00 10.0.0.1";
+    let iis = detect(format!("{header}\n{line}\n").as_bytes());
+    let iis = iis.after_header(header.as_bytes()).expect("names of columns");
+    assert_eq!(super::reason(&*iis, line), "no client");
 }

@@ -82,6 +82,26 @@ fn patterns_of_apache_are_read() {
             },
         ),
         (
+            r#"[%{%d/%b/%Y:%T}t.%{msec_frac}t %{%z}t] %h %t"#,
+            "[17/May/2015:12:00:00.500 +0200] 192.0.2.1 [17/May/2015:10:00:07 +0000]",
+            Said { nanos: TEN + 7 * SECOND, client: "192.0.2.1".into(), ..Said::default() },
+        ),
+        (
+            "%{%Y-%m-%d}t %{%T}t.%{usec_frac}t|%h",
+            "2015-05-17 10:00:00.000001|192.0.2.1",
+            Said { nanos: TEN + 1_000, places: 6, client: "192.0.2.1".into(), ..Said::default() },
+        ),
+        (
+            "%{%d/%b/%Y:%T}t.%{msec_frac}t %{%z}t %h",
+            "17/May/2015:12:00:00.500 +0200 192.0.2.1",
+            Said {
+                nanos: TEN + SECOND / 2,
+                places: 3,
+                client: "192.0.2.1".into(),
+                ..Said::default()
+            },
+        ),
+        (
             r#"[%{%Y-%m-%dT%H:%M:%S%z}t] %400,501!{X-Id}i %{X-Forwarded-For}i "%r" %<s %b %{x}^ti"#,
             r#"[2015-05-17T12:00:00+0200] id 192.0.2.1 "GET /a HTTP/1.1" 200 5 -"#,
             Said { forwarded: "192.0.2.1".into(), ..get_root() },
@@ -139,4 +159,20 @@ fn mistakes_in_a_pattern_are_named() {
     assert!(named(&long).is_ok(), "{} bytes", long.len());
     let failure = named(&format!("{long}{long}")).expect_err("too long").0;
     assert!(failure.ends_with(": longer than 4096 bytes"));
+}
+
+#[test]
+fn a_line_that_fits_in_many_ways_is_given_up() {
+    let format = format(r#"$a $b $c $d "$e" $remote_addr $f $g [$time_local] $h"#);
+    for piece in ["x ", "\" x ", "x \"", "192.0.2.1 ", "\"x\" 192.0.2.1 ", "["] {
+        let line = piece.repeat(65_536 / piece.len());
+        let start = std::time::Instant::now();
+        assert_eq!(reason(&*format, &line), "not of the pattern of --log-format");
+        // A few dozen readings of the line take milliseconds; all ways would take years.
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(10),
+            "{piece}: {:?}",
+            start.elapsed()
+        );
+    }
 }
