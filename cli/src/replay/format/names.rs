@@ -61,7 +61,7 @@ pub(crate) fn named(words: &str) -> Result<Arc<dyn Format>, Failure> {
         return Err(wrong(&"more than 3 prefixes"));
     }
     let formats = all();
-    let Some(inner) = formats.iter().find(|format| format.name() == name) else {
+    let Some(inner) = formats.iter().find(|format| format.name().eq_ignore_ascii_case(name)) else {
         let known: Vec<_> = formats.iter().rev().map(|format| format.name()).collect();
         return Err(wrong(&format_args!(
             "none of {}, nor a pattern with the $ of nginx or the % of Apache",

@@ -33,13 +33,19 @@ pub(super) struct Found<'a> {
 struct Search<'m, 'a> {
     fields: &'m [Field],
     found: Found<'a>,
-    /// How many bytes may still be looked at. A line may fit in many ways up to some field and in none
-    /// from there on: that must not take longer than a few dozen readings of it.
+    /// Whether the line must end with the pattern.
+    whole: bool,
+    /// How many bytes may still be looked at. A line may fit in many ways up to some field and in
+    /// none from there on: that must not take longer than a few dozen readings of it.
     left: usize,
 }
 
-/// How often each byte of a line may be looked at.
+/// How often each byte of a line may be looked at, and how many bytes more: enough for short lines
+/// with several fields that may hold anything.
 const MOST_READINGS: usize = 64;
+const MOST_BESIDES: usize = 16 * 1024;
+/// What each attempt counts beside the bytes that it looks at.
+const ATTEMPT: usize = 32;
 
 impl Field {
     pub(super) fn new(shape: Shape, part: Option<Part>, after: &str) -> Self {
@@ -65,28 +71,35 @@ impl Matching {
         Self { before: before.as_bytes().into(), fields }
     }
 
-    /// Finds the parts in a line that fits the pattern from its beginning to its end. Of several ways,
-    /// it takes the one whose first field is the shortest, and so on.
+    /// Finds the parts in a line that fits the pattern from its beginning on. Of several ways, it
+    /// takes the one whose first field is the shortest, and so on.
     pub(super) fn find<'a>(&self, line: &'a [u8]) -> Option<Found<'a>> {
         let line = line.trim_ascii_end();
         if !line.starts_with(&self.before) {
             return None;
         }
-        let found = Found { line, places: Default::default() };
-        let left = line.len().saturating_mul(MOST_READINGS);
-        let mut search = Search { fields: &self.fields, found, left };
-        search.fits(0, self.before.len()).then_some(search.found)
+        // A server may add fields to the end of its lines. That is tried last, because then some
+        // earlier field may be found too short.
+        [true, false].into_iter().find_map(|whole| {
+            let found = Found { line, places: Default::default() };
+            let left = line.len() * MOST_READINGS + MOST_BESIDES;
+            let mut search = Search { fields: &self.fields, found, whole, left };
+            search.fits(0, self.before.len()).then_some(search.found)
+        })
     }
 }
 
-impl Search<'_, '_> {
+impl<'m> Search<'m, '_> {
     /// Returns whether the line fits from the field of this number on, which begins at `start`.
     fn fits(&mut self, number: usize, start: usize) -> bool {
         let line = self.found.line;
-        let Some(field) = self.fields.get(number) else { return start == line.len() };
+        let Some(field) = self.fields.get(number) else {
+            let next = line.get(start);
+            return next.is_none() || !self.whole && matches!(next, Some(b' ' | b'\t'));
+        };
         let text = &line[start..];
-        let after = field.after.needle();
         let is_last = number + 1 == self.fields.len();
+        let after = self.text_after(number);
         let extent = field.shape.extent(text);
         self.look_at(match extent {
             _ if matches!(field.shape, Shape::Any | Shape::Query) => 0,
@@ -97,9 +110,8 @@ impl Search<'_, '_> {
             None => None,
             Some(Extent::Exactly(length)) => self.goes_on(number, start, length),
             Some(Extent::UpTo(most)) if is_last => {
-                // The end of the line is where the last field ends.
-                let length = text.len().checked_sub(after.trim_ascii_end().len());
-                let length = length.filter(|&length| length <= most);
+                // It ends as far on as it can.
+                let length = text.len().min(most + after.len()).checked_sub(after.len());
                 length.and_then(|length| self.goes_on(number, start, length))
             }
             Some(Extent::UpTo(most)) => self.goes_on_somewhere(number, start, most),
@@ -111,13 +123,20 @@ impl Search<'_, '_> {
         true
     }
 
+    /// Returns the text after the field of this number. Blanks at the end of a line were cut off.
+    fn text_after(&self, number: usize) -> &'m [u8] {
+        let fields = self.fields;
+        let after = fields[number].after.needle();
+        if number + 1 == fields.len() { after.trim_ascii_end() } else { after }
+    }
+
     /// Returns the smallest length of a field, up to `most`, with which the line fits.
     fn goes_on_somewhere(&mut self, number: usize, start: usize, most: usize) -> Option<usize> {
         let text = &self.found.line[start..];
         let mut length = 0;
         while length <= most && self.left > 0 {
             let next = self.fields[number].after.find(&text[length..]);
-            self.look_at(next.unwrap_or(text.len() - length) + 1);
+            self.look_at(next.unwrap_or(text.len() - length));
             length += next?;
             if length <= most && self.goes_on(number, start, length).is_some() {
                 return Some(length);
@@ -127,19 +146,16 @@ impl Search<'_, '_> {
         None
     }
 
-    /// Counts bytes as looked at.
+    /// Counts an attempt, and the bytes that it looks at.
     fn look_at(&mut self, bytes: usize) {
-        self.left = self.left.saturating_sub(bytes);
+        self.left = self.left.saturating_sub(bytes + ATTEMPT);
     }
 
-    /// Returns the length if the text after a field of this length is that of the pattern, and the line
-    /// fits from there on.
+    /// Returns the length if the text after a field of this length is that of the pattern, and the
+    /// line fits from there on.
     fn goes_on(&mut self, number: usize, start: usize, length: usize) -> Option<usize> {
         let line = self.found.line;
-        let after = self.fields[number].after.needle();
-        // Blanks at the end of a line were cut off.
-        let is_last = number + 1 == self.fields.len();
-        let after = if is_last { after.trim_ascii_end() } else { after };
+        let after = self.text_after(number);
         let end = start + length;
         let fits = line[end..].starts_with(after) && self.fits(number + 1, end + after.len());
         fits.then_some(length)

@@ -37,7 +37,8 @@ pub(super) enum Extent {
 }
 
 impl Shape {
-    /// Returns where a field ends that begins the text. `None` if the text begins with no such field.
+    /// Returns where a field ends that begins the text. `None` if the text begins with no such
+    /// field.
     pub(super) fn extent(self, text: &[u8]) -> Option<Extent> {
         let length = match self {
             Self::Any => return Some(Extent::UpTo(text.len())),

@@ -112,6 +112,24 @@ fn patterns_of_apache_are_read() {
 }
 
 #[test]
+fn a_line_may_have_more_fields_than_its_pattern() {
+    let line = r#"192.0.2.1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 5 "-" "t""#;
+    for pattern in [r#"%h %l %u %t \"%r\" %>s %b"#, r#"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\""#]
+    {
+        assert_eq!(said(&*format(pattern), line), get_root());
+    }
+    for (pattern, user) in [("$remote_user", "al ice [x]"), ("[$remote_user]", "al] ice [x")] {
+        let user_at_end = format(&format!("$remote_addr $time_iso8601 {pattern}"));
+        let line =
+            format!("192.0.2.1 2015-05-17T10:00:00Z {}", pattern.replace("$remote_user", user));
+        assert_eq!(said(&*user_at_end, &line).user, user);
+    }
+    let forwarded = format("$remote_addr $time_iso8601 $http_x_forwarded_for ");
+    let line = "192.0.2.1 2015-05-17T10:00:00Z 198.51.100.7, 10.0.0.1 more";
+    assert_eq!(said(&*forwarded, line).forwarded, "198.51.100.7, 10.0.0.1");
+}
+
+#[test]
 fn what_a_client_writes_does_not_end_its_field() {
     let format =
         format(r#"$remote_addr - $remote_user [$time_local] "$request" $status $bytes_sent"#);
@@ -128,7 +146,7 @@ fn lines_that_do_not_fit_say_so() {
     for (line, why) in [
         ("x", "not of the pattern of --log-format"),
         ("192.0.2.1 [17/May/2015:10:00:00 +0000] 20", "not of the pattern of --log-format"),
-        ("192.0.2.1 [17/May/2015:10:00:00 +0000] 200 5", "not of the pattern of --log-format"),
+        ("192.0.2.1 [17/May/2015:10:00:00 +0000] 200x", "not of the pattern of --log-format"),
         (
             "192.0.2.1 [32/May/2015:10:00:00 +0000] 200",
             "a timestamp unlike 17/May/2015:10:05:03 +0000",

@@ -105,6 +105,7 @@ fn names_are_read_and_mistakes_named() {
         let words = name.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(format(name).name(), words);
     }
+    assert_eq!(format("Combined").name(), "combined");
     let refusal = |name: &str| super::named(name).expect_err("no such format").0;
     assert_eq!(refusal(""), "--log-format : empty");
     assert_eq!(
