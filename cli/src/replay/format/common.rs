@@ -75,7 +75,10 @@ impl Format for Common {
         // that could be a client, there must be all three fields.
         let (_, rest) = split_client(head.trim_ascii_end());
         let is_whole = !rest.is_empty() && (*self != Self::Vhost || rest.contains(&b' '));
-        if !is_whole || split_head(head).is_err() {
+        // An address at the beginning of a user's name is rather the client, behind something else. One
+        // line among others is no reason to think so: clients choose the names that they try.
+        let Ok((_, user)) = split_head(head) else { return false };
+        if !is_whole || is_address(user.split(|&byte| byte == b' ').next().unwrap_or(user)) {
             return false;
         }
         let Some((_, after)) = tail.strip_prefix(b"\"").and_then(split_quoted) else {
@@ -173,16 +176,16 @@ fn split_head(head: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     if identity != b"-" && !rest.is_empty() && !(is_word && is_address(field)) {
         return Err("no client before the timestamp");
     }
+    if identity != b"-" && user.split(|&byte| byte == b' ').any(is_address) {
+        return Err("two addresses where one client should be");
+    }
     // Old ingress controllers repeat the client in brackets.
     if let [b'[', inner @ ..] = user
         && let Some(end) = memchr::memchr(b']', inner)
-        && is_list(&inner[..end])
+        && inner[..end] == *field
         && let [b' ', b'-', b' ', user_after @ ..] = &inner[end + 1..]
     {
         user = user_after;
-    }
-    if memchr::memchr(b' ', user).is_some() && user.split(|&byte| byte == b' ').any(is_address) {
-        return Err("two addresses where one client should be");
     }
     Ok((client, value::present(user.trim_ascii())))
 }

@@ -191,6 +191,15 @@ fn the_timestamp_is_the_bracket_that_holds_a_time() {
 }
 
 #[test]
+fn a_client_cannot_hide_its_lines_by_the_name_of_a_user() {
+    let line = r#"192.0.2.1 - USER [17/May/2015:10:00:00 +0000] "GET / HTTP/1.1" 200 5"#;
+    for user in ["198.51.100.7", "198.51.100.7 - -", "x 198.51.100.7", "[x] - -", "- - -"] {
+        let expected = Said { user: user.into(), ..get_root() };
+        assert_eq!(said(&*format("combined"), &line.replace("USER", user)), expected);
+    }
+}
+
+#[test]
 fn what_a_server_writes_of_a_broken_request_is_taken_as_it_comes() {
     let combined = format("combined");
     for (tail, method, target, status, bytes) in [

@@ -1,4 +1,6 @@
-use super::super::detect;
+use super::super::super::stamp::Stamps;
+use super::super::common::Common;
+use super::super::{Format, detect};
 
 fn named(log: &str) -> String {
     detect(log.as_bytes()).name()
@@ -109,11 +111,13 @@ fn every_kind_of_log_is_found_out() {
 
 #[test]
 fn two_addresses_are_not_guessed_at() {
+    let rest = r#"[17/May/2015:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "t""#;
     // Which one is the client: the first, of `X-Forwarded-For`, or the second, behind a virtual host?
-    let log =
-        r#"192.0.2.1 10.0.0.1 - - [17/May/2015:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "t""#;
+    let log = &format!("192.0.2.1 10.0.0.1 - - {rest}");
     let why = super::reason(&*detect(log.as_bytes()), log);
     assert_eq!(why, "two addresses where one client should be");
+    let log = format!("10.0.0.1 - 192.0.2.1 - - {rest}");
+    assert!(!Common::Combined.recognizes(log.as_bytes(), &mut Stamps::default()));
 }
 
 #[test]
