@@ -2,14 +2,10 @@
 
 mod bars;
 mod failure;
-mod input;
-mod line;
 #[cfg(target_os = "linux")]
 mod pressure;
-mod quota;
 mod replay;
-mod report;
-mod synthetic;
+mod shown;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,6 +14,10 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::shown::shown;
+
+/// The longest line that is said on standard error, in characters.
+const LONGEST: usize = 1_000;
 
 /// Rate limits, tried out on your traffic before they are switched on; and how short memory is here.
 #[derive(Debug, Parser)]
@@ -29,7 +29,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Replay(replay::Arguments),
+    Replay(Box<replay::Arguments>),
     #[cfg(target_os = "linux")]
     Pressure(pressure::Arguments),
 }
@@ -42,10 +42,10 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Replay(replay) => replay::run(&replay),
         #[cfg(target_os = "linux")]
-        Command::Pressure(pressure) => pressure::run(&pressure),
+        Command::Pressure(pressure) => pressure::run(&pressure).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(Failure(line)) => {
             complain(&line);
             ExitCode::from(2)
@@ -53,9 +53,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says one line on standard error. If that is closed, nobody wants to know.
+/// Says one line on standard error, fit for a terminal. If that is closed, there is no reader to miss it.
 fn complain(line: &str) {
-    _ = writeln!(std::io::stderr(), "tidegate: {line}");
+    _ = writeln!(std::io::stderr(), "tidegate: {}", shown(line, LONGEST));
 }
 
 /// Help as it is; a mistake as one line that names it.

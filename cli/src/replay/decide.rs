@@ -24,7 +24,7 @@ mod tally;
 mod tests;
 mod visit;
 
-pub(crate) use self::table::Capacity;
+pub(crate) use self::table::{Capacity, MOST_KEYS};
 
 pub(super) use self::by_key::ByKey;
 pub(super) use self::rule::{Buckets, Fate};

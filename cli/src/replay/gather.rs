@@ -74,7 +74,7 @@ fn gather_on(
     })?;
     let mut warnings = sources.warnings.clone();
     warnings.extend(reading.into_inner().expect("no thread panics").finish());
-    collected.into_inner().expect("no thread panics").finish(interner, warnings)
+    collected.into_inner().expect("no thread panics").finish(interner, warnings, select.lacks())
 }
 
 /// Takes blocks in turn with the other threads, until there are no more.

@@ -62,12 +62,15 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Fails as writing does. A closed pipe is an error, too.
+    /// Fails as writing does, but for a closed pipe at standard output: its reader has seen enough.
     pub(crate) fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.way {
             Way::Stdout => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(content).and_then(|()| stdout.flush())
+                match stdout.write_all(content).and_then(|()| stdout.flush()) {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                    written => written,
+                }
             }
             Way::Stream(stream) => stream.write_all(content),
             Way::Replace { target, permissions } => replace(target, permissions.take(), content),

@@ -96,11 +96,12 @@ impl Collected {
         self,
         interner: Interner,
         warnings: Vec<String>,
+        lacks: &str,
     ) -> Result<Traffic, Failure> {
         let Self { mut traffic, order, files, .. } = self;
         traffic.warnings = warnings;
         traffic.skip_reasons.sort_by_key(|&(_, lines)| std::cmp::Reverse(lines));
-        verdict::counts(&traffic)?;
+        verdict::counts(&traffic, lacks)?;
         verdict::span(&traffic, files.iter().map(|file| file.times))?;
         order.finish(&mut traffic.requests);
         traffic.keys = interner.finish(&mut traffic.requests);

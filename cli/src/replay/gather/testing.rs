@@ -78,6 +78,10 @@ fn stamp(text: &[u8]) -> Result<Stamp, Reason> {
 pub(super) struct ByClient;
 
 impl Select for ByClient {
+    fn lacks(&self) -> &'static str {
+        "client"
+    }
+
     fn wanted(&self) -> Wanted {
         Wanted { bytes: true, ..Wanted::default() }
     }

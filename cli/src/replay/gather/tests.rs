@@ -231,7 +231,7 @@ fn nothing_that_counts_is_an_error_that_says_why() {
         ("\n\n", "nothing to read: no lines"),
         ("x\na 1 x\n", "none of its lines (2) can be used; log line 1: no time"),
         ("left 1\nx\n", "nothing counts: 1 of 2 lines are filtered out"),
-        ("- 1\n", "nothing counts: 1 of 1 lines have no key"),
+        ("- 1\n", "nothing counts: 1 of 1 lines have no client"),
     ] {
         assert_eq!(of_memory(log).expect_err(log), format!("log: {reason}"));
     }
@@ -291,7 +291,7 @@ fn the_columns_of_a_real_format_may_change_within_a_log() {
         log += &format!("{header}\r\n{}", format!("{line}\r\n").repeat(40_000));
     }
     let sources = Sources::memory("log", log.into_bytes());
-    let detect: &Detect<'_> = &|head| format::detect(head).format;
+    let detect: &Detect<'_> = &|head| format::detect(head);
     let traffic = gather_on(2, &sources, detect, &ByClient).expect("a log");
     assert_eq!((traffic.skipped, traffic.requests.len(), traffic.keys.len()), (0, 120_000, 1));
     assert_eq!(&*traffic.files[0].format, "iis");

@@ -8,8 +8,8 @@ use crate::replay::traffic::Traffic;
 /// Ten years, in nanoseconds. A longer span comes from a damaged time.
 const LONGEST_SPAN: u64 = 315_576_000 * 1_000_000_000;
 
-/// Fails if there is no request that counts, and says why.
-pub(super) fn counts(traffic: &Traffic) -> Result<(), Failure> {
+/// Fails if there is no request that counts, and says why. Requests without a key lack what `lacks` names.
+pub(super) fn counts(traffic: &Traffic, lacks: &str) -> Result<(), Failure> {
     if !traffic.requests.is_empty() {
         return Ok(());
     }
@@ -25,7 +25,7 @@ pub(super) fn counts(traffic: &Traffic) -> Result<(), Failure> {
             format!("nothing counts: {} of {lines} lines are filtered out", traffic.left_out)
         }
         _ if traffic.without_key > 0 => {
-            format!("nothing counts: {} of {lines} lines have no key", traffic.without_key)
+            format!("nothing counts: {} of {lines} lines have no {lacks}", traffic.without_key)
         }
         Some(first) => format!(
             "none of its lines ({lines}) can be used; {} line {}: {}",

@@ -52,7 +52,7 @@ impl Content {
             Self::Gzip(gzip) => gzip.ends_in_garbage,
             Self::Zstd(zstd) => zstd.ends_in_garbage,
         };
-        garbage.then_some("what follows the packed log is none, and was left out")
+        garbage.then_some("bytes after the packed data are no packed log, and were left out")
     }
 }
 

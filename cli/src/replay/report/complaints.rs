@@ -1,8 +1,8 @@
 //! What is wrong with the input, for standard error.
 
 use super::numbers::grouped;
-use super::shown::shown;
 use crate::replay::outcome::Outcome;
+use crate::shown::shown;
 
 /// Returns a line for each skipped line that is kept, one for those that are not, and one for each
 /// warning.

@@ -1,8 +1,8 @@
 //! The outcome as a table for spreadsheets.
 
 use super::phrases::limits as words;
-use super::shown::shown;
 use crate::replay::outcome::{FoundPeriod, Outcome, Run, Spread, Tally};
+use crate::shown::shown;
 
 const HEAD: [&str; 16] = [
     "option",

@@ -116,8 +116,8 @@ fn several(outcome: &Outcome, runs: &[Run], page: &mut String) {
 mod tests {
     use super::html;
     use crate::replay::report::fixture::{HOSTILE, found, outcome, run, two_readings};
-    use crate::replay::report::shown::is_visible;
     use crate::replay::traffic::{FileRead, Skipped};
+    use crate::shown::is_visible;
 
     #[test]
     fn a_page_needs_nothing_else() {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
 
-use super::shown::is_visible;
 use crate::replay::outcome::Outcome;
+use crate::shown::is_visible;
 
 /// Returns the outcome as one JSON object.
 ///

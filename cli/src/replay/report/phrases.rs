@@ -1,8 +1,8 @@
 //! Phrases that the reports share.
 
 use super::numbers::{grouped, percentage};
-use super::shown::shown;
 use crate::replay::outcome::{Outcome, Run, Spread, Tally};
+use crate::shown::shown;
 
 /// Why two readings of one log differ.
 pub(super) fn why_two_readings(places: u8) -> String {

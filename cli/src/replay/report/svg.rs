@@ -48,7 +48,7 @@ mod tests {
     use super::svg;
     use crate::replay::outcome::{Found, Timeline};
     use crate::replay::report::fixture::{HOSTILE, found, outcome, run, two_readings};
-    use crate::replay::report::shown::is_visible;
+    use crate::shown::is_visible;
 
     #[test]
     fn each_reading_and_the_search_have_a_part() {

@@ -10,9 +10,9 @@ use std::fmt::Write;
 use self::table::{Align, table};
 use super::numbers::grouped;
 use super::phrases::{buckets, capital, condition, counted, doubts, limits, not_counted};
-use super::shown::shown;
 use super::times::{clock, duration};
 use crate::replay::outcome::Outcome;
+use crate::shown::shown;
 
 /// The characters of a key, a name or a reason that are shown.
 const LONGEST: usize = 60;
@@ -274,8 +274,7 @@ The smallest quota of each period that denies at most 0.1 % of the requests:
         assert!(one.contains("\n 3 lines skipped: a\\u{1b} (3)\n"), "{one}");
         for text in [one, several] {
             assert!(text.contains("=cmd|"), "{text}");
-            let bad =
-                text.chars().find(|&char| char != '\n' && !super::super::shown::is_visible(char));
+            let bad = text.chars().find(|&char| char != '\n' && !crate::shown::is_visible(char));
             assert_eq!(bad, None, "{text}");
         }
     }

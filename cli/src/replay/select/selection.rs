@@ -84,6 +84,13 @@ impl Select for Selection {
         }
     }
 
+    fn lacks(&self) -> &'static str {
+        match self.key {
+            Key::Client | Key::Path | Key::ClientPath => "client",
+            Key::User => "user",
+        }
+    }
+
     #[inline]
     fn select(&self, entry: &Entry<'_>, key: &mut Vec<u8>) -> Result<Selected, Reason> {
         let client = if self.needs_client() { self.client.client(entry)? } else { None };

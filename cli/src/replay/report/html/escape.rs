@@ -1,6 +1,6 @@
 //! Text in a page.
 
-use crate::replay::report::shown::shown;
+use crate::shown::shown;
 
 /// The characters of a text that are shown.
 const LONGEST: usize = 300;

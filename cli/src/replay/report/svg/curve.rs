@@ -7,7 +7,7 @@ use super::{Area, Drawn, FONT};
 use crate::replay::outcome::Found;
 use crate::replay::report::curve::Scale;
 use crate::replay::report::numbers::percent;
-use crate::replay::report::shown::shown;
+use crate::shown::shown;
 
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0x00, 0x72, 0xb2),

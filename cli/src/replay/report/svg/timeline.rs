@@ -7,8 +7,8 @@ use crate::replay::outcome::{Outcome, Run, Tally};
 use crate::replay::report::axis::{counts, times};
 use crate::replay::report::numbers::grouped;
 use crate::replay::report::phrases::{buckets, condition, counted, limits};
-use crate::replay::report::shown::shown;
 use crate::replay::report::times::{clock, duration};
+use crate::shown::shown;
 
 /// The most columns.
 const COLUMNS: usize = 160;

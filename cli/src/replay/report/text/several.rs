@@ -7,8 +7,8 @@ use super::table::{Align, table};
 use crate::replay::outcome::{Outcome, Run, Tally};
 use crate::replay::report::numbers::{grouped, percentage};
 use crate::replay::report::phrases::{condition, limits, why_two_readings};
-use crate::replay::report::shown::shown;
 use crate::replay::report::times::duration;
+use crate::shown::shown;
 
 /// A column of the table: its head, its side, and what it says of a tally.
 type Column<'a> = (&'static str, Align, Box<dyn Fn(&Tally) -> String + 'a>);

@@ -8,8 +8,8 @@ use crate::bars::bars;
 use crate::replay::outcome::{Outcome, Run, Tally, Timeline, Top};
 use crate::replay::report::numbers::{grouped, percentage};
 use crate::replay::report::phrases::{capital, condition, counted, keys, why_two_readings};
-use crate::replay::report::shown::shown;
 use crate::replay::report::times::duration;
+use crate::shown::shown;
 
 /// The columns of the chart.
 const WIDTH: usize = 60;

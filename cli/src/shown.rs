@@ -26,7 +26,7 @@ pub(crate) fn shown(text: &str, most: usize) -> String {
 
 /// Returns whether a character is neither a control character nor invisible, and does not change
 /// the direction of writing.
-pub(super) fn is_visible(char: char) -> bool {
+pub(crate) fn is_visible(char: char) -> bool {
     let invisible = matches!(
         char,
         '\u{ad}'

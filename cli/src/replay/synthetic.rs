@@ -15,7 +15,7 @@ use std::io::Write;
 
 use chrono::DateTime;
 
-pub(crate) const NAME: &str = "a built-in synthetic day";
+pub(super) const NAME: &str = "a built-in synthetic day";
 
 /// 2026-01-01 00:00:00 UTC.
 const MIDNIGHT: i64 = 1_767_225_600;
@@ -35,7 +35,7 @@ struct Request {
 }
 
 /// The day, in Combined Log Format.
-pub(crate) fn day() -> Vec<u8> {
+pub(super) fn day() -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(0x71de);
     let mut requests = Vec::new();
     let mut ask = |random: &mut fastrand::Rng, start, client: String, path, status| {

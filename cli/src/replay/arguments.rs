@@ -1,0 +1,283 @@
+//! The arguments of `tidegate replay`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tidegate::OnFull;
+
+use super::decide::{self, Capacity, MOST_KEYS};
+use super::find::{Of, Share};
+use super::limit::{self, Limit};
+use super::outcome::Spread;
+use super::select::{ClientField, ClientRule, Cost, Key, Selection};
+use crate::failure::Failure;
+
+/// Replays access logs against quotas: who would have been denied, and when.
+///
+/// Reads the logs of web servers, proxies and load balancers, plain, gzip or zstd, and finds out their
+/// format from the first lines.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tidegate replay --demo                                 a built-in day, 60/min a client
+  tidegate replay access.log --quota 100/min --burst 20
+  tidegate replay 'access.log*' --quota 60/min --quota 100/min --quota 1000/hour
+  tidegate replay access.log --find 0.1%                 the quota to choose
+  tidegate replay access.log --limit 10/s --limit 1000/day
+  tidegate replay access.log --key client+path --only path=/login --quota 5/min
+  tidegate replay access.log --quota 10r/s --burst 6 --max-wait 500ms
+  tidegate replay access.log --cost bytes --quota 1000000/s --burst 50000000
+  zcat access.log.*.gz | tidegate replay - --json | jq .runs
+  tidegate replay access.log --format html --output report.html
+
+Periods are s, min, hour, day, week and month (30 days), or several of them: 10/30s. Exit status: 0;
+2 with one line that names what is wrong; 3 if more than a tenth of a log's lines were skipped.")]
+pub(crate) struct Arguments {
+    /// The logs; - is standard input. Patterns such as 'access.log*' are expanded
+    files: Vec<PathBuf>,
+
+    /// Replay a built-in synthetic day
+    #[arg(long, conflicts_with = "files")]
+    demo: bool,
+
+    /// Cells (requests, or bytes with --cost bytes) a period, for each key. In a full period a burst and
+    /// the quota can pass. Several are replayed one by one [default: 60/min]
+    #[arg(long, value_name = "CELLS/PERIOD", allow_hyphen_values = true)]
+    quota: Vec<String>,
+
+    /// One of several limits at once: a request is admitted only if each admits it
+    #[arg(long, value_name = "CELLS/PERIOD", allow_hyphen_values = true, conflicts_with = "quota")]
+    limit: Vec<String>,
+
+    /// The most cells at once, after a pause; if not given, those of the quota. What costs more never
+    /// passes. One for all quotas or limits, or one for each of them
+    #[arg(long, value_name = "CELLS", allow_hyphen_values = true)]
+    burst: Vec<u64>,
+
+    /// Delay requests for up to this long before denying them: 500ms, 2s, 1min
+    #[arg(long, value_name = "DURATION")]
+    max_wait: Option<String>,
+
+    /// Find the smallest quota of each period that denies at most this share of the requests: 0.1%
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true,
+          conflicts_with_all = ["quota", "limit", "burst", "capacity"])]
+    find: Option<String>,
+
+    /// Of what --find counts the share
+    #[arg(long, value_enum, default_value_t, requires = "find")]
+    of: Of,
+
+    /// Read stamps that are coarser than the quota in one way only. By default both are shown if their
+    /// answers differ
+    #[arg(long, value_enum)]
+    spread: Option<Spread>,
+
+    /// What has a bucket of its own
+    #[arg(long, value_enum, default_value_t)]
+    key: Key,
+
+    /// What a request costs: a cell, or a cell for each byte sent
+    #[arg(long, value_enum, default_value_t)]
+    cost: Cost,
+
+    /// Count only what matches: path=PREFIX, path~REGEX, method=GET,POST, status=4xx, address=CIDR.
+    /// Of several, those of one field are alternatives
+    #[arg(long, value_name = "FILTER")]
+    only: Vec<String>,
+
+    /// Leave out what matches, as with --only; `static` is the usual assets of pages
+    #[arg(long, value_name = "FILTER")]
+    except: Vec<String>,
+
+    /// Which field of a line holds the client
+    #[arg(long, value_enum, default_value_t)]
+    client_field: ClientField,
+
+    /// How many proxies at the right of a list of clients are trusted [default: those with addresses of
+    /// private networks]
+    #[arg(long, value_name = "N")]
+    trusted_hops: Option<u32>,
+
+    /// The bits of an IPv6 address that make a client
+    #[arg(long, value_name = "BITS", default_value_t = 64,
+          value_parser = clap::value_parser!(u8).range(0..=128))]
+    ipv6_prefix: u8,
+
+    /// The format of the logs: a name, or a pattern in the words of nginx's log_format or Apache's
+    /// LogFormat [default: found out from the first lines of each log]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<String>,
+
+    /// Read JSON lines with these fields: client=remote.ip,time=ts and so on, for client, time, path, user,
+    /// method, status, bytes and forwarded
+    #[arg(long, value_name = "FIELDS", conflicts_with = "log_format")]
+    pub(super) json_fields: Option<String>,
+
+    /// Decide by a table of the library, made for this many keys at 37 bytes each, which may be full
+    #[arg(long, value_name = "KEYS", value_parser = clap::value_parser!(u64).range(1..=MOST_KEYS),
+          allow_hyphen_values = true)]
+    pub(super) capacity: Option<u64>,
+
+    /// What a full table answers to a new key
+    #[arg(long, value_enum, default_value_t = Full::Deny, requires = "capacity")]
+    on_full: Full,
+
+    /// How many of the most denied keys to show
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) top: usize,
+
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    /// Print JSON: the same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+
+    /// Write the result to this file; - is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+
+    /// Draw admitted and denied requests over time into this file, too
+    #[arg(long, value_name = "FILE")]
+    pub(super) svg: Option<PathBuf>,
+}
+
+/// What a full table answers to a new key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Full {
+    /// Denied
+    Deny,
+    /// Admitted, and not counted
+    Admit,
+    /// Counted in buckets that such keys share
+    Shared,
+}
+
+impl Full {
+    fn policy(self) -> OnFull {
+        match self {
+            Self::Deny => OnFull::Deny,
+            Self::Admit => OnFull::Admit,
+            Self::Shared => OnFull::Shared,
+        }
+    }
+}
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A summary, the keys that were denied most, and a chart
+    Text,
+    Json,
+    Csv,
+    /// A page in one file
+    Html,
+}
+
+/// Where the requests come from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Input<'a> {
+    Logs(&'a [PathBuf]),
+    BuiltInDay,
+}
+
+/// What is asked of them.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// What quotas do, one after another.
+    Runs(Vec<decide::Question>),
+    /// The smallest quotas that deny at most this share, of what, and for how long they may delay.
+    Find(Share, Of, Duration),
+}
+
+impl Arguments {
+    /// Returns where the requests come from.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no log is named, unless `terminal` says that a person is there to see a built-in day.
+    pub(super) fn input(&self, terminal: bool) -> Result<Input<'_>, Failure> {
+        match &self.files[..] {
+            [] if self.demo || terminal => Ok(Input::BuiltInDay),
+            [] => Err(Failure::new("FILES", "nothing to read: name a log, - or --demo")),
+            files => Ok(Input::Logs(files)),
+        }
+    }
+
+    /// Returns what is asked.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the option that is wrong.
+    pub(super) fn question(&self) -> Result<Question, Failure> {
+        let max_wait = self.max_wait.as_deref().map(limit::wait).transpose()?;
+        if let Some(share) = &self.find {
+            let max_wait = max_wait.unwrap_or_default();
+            return Ok(Question::Find(Share::parse(share)?, self.of, max_wait));
+        }
+        let capacity = self.capacity.map(|keys| Capacity { keys, on_full: self.on_full.policy() });
+        let question = |limits: &[Limit]| decide::Question::new(limits, capacity);
+        if self.limit.is_empty() {
+            let default = ["60/min".to_owned()];
+            let words = if self.quota.is_empty() { &default } else { &self.quota[..] };
+            let limits = self.limits("--quota", words, max_wait)?;
+            let questions = limits.iter().map(|limit| question(std::slice::from_ref(limit)));
+            Ok(Question::Runs(questions.collect::<Result<_, _>>()?))
+        } else {
+            let limits = self.limits("--limit", &self.limit, max_wait)?;
+            Ok(Question::Runs(vec![question(&limits)?]))
+        }
+    }
+
+    fn limits(
+        &self,
+        option: &str,
+        words: &[String],
+        max_wait: Option<Duration>,
+    ) -> Result<Vec<Limit>, Failure> {
+        let burst = |at: usize| match &self.burst[..] {
+            [] => Ok(None),
+            [burst] => Ok(Some(*burst)),
+            bursts if bursts.len() == words.len() => Ok(Some(bursts[at])),
+            bursts => {
+                let (bursts, words) = (bursts.len(), words.len());
+                let reason = format!("{bursts} of them for {words} of {option}: one, or as many");
+                Err(Failure::new("--burst", reason))
+            }
+        };
+        let limits = words.iter().enumerate();
+        limits.map(|(at, words)| Limit::parse(option, words, burst(at)?, max_wait)).collect()
+    }
+
+    /// Returns which requests count.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the option that is wrong.
+    pub(super) fn selection(&self) -> Result<Selection, Failure> {
+        let client = ClientRule {
+            field: self.client_field,
+            trusted_hops: self.trusted_hops,
+            ipv6_prefix: self.ipv6_prefix,
+        };
+        Selection::new(self.key, self.cost, client, &self.only, &self.except)
+    }
+
+    /// Returns the words for what has a bucket of its own, and for what a cell is.
+    pub(super) fn key_and_cost(&self) -> [String; 2] {
+        let word = |value: Option<clap::builder::PossibleValue>| {
+            value.map_or_else(String::new, |value| value.get_name().to_owned())
+        };
+        [word(self.key.to_possible_value()), word(self.cost.to_possible_value())]
+    }
+
+    pub(super) fn spread(&self) -> Option<Spread> {
+        self.spread
+    }
+
+    pub(super) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
