@@ -34,12 +34,13 @@ pub(crate) type Detect<'a> = dyn Fn(&[u8]) -> Arc<dyn Format> + 'a;
 /// With more threads than this, they would wait for one another to read.
 const MOST_THREADS: usize = 32;
 
-/// Reads all logs on all cores, and sorts the requests that count by time. Requests of one time are in
-/// the order of their logs, and logs are in the order of their first times.
+/// Reads all logs on all cores, and sorts the requests that count by time. Requests of one time are
+/// in the order of their logs, and logs are in the order of their first times.
 ///
 /// # Errors
 ///
-/// Fails if a log cannot be read, if nothing in the logs counts, and if they span more than ten years.
+/// Fails if a log cannot be read, if nothing in the logs counts, and if they span more than ten
+/// years.
 pub(crate) fn gather(
     sources: &Sources,
     detect: &Detect<'_>,

@@ -33,8 +33,8 @@ enum Way {
 }
 
 impl Output {
-    /// Finds out whether `path` can be written to; `-` is standard output. What there is at `path` stays
-    /// as it is until [`write`](Self::write).
+    /// Finds out whether `path` can be written to; `-` is standard output. What there is at `path`
+    /// stays as it is until [`write`](Self::write).
     ///
     /// # Errors
     ///
@@ -82,7 +82,8 @@ impl Output {
     }
 }
 
-/// Refuses outputs that are one of the logs, and two outputs that are one file, whatever their names.
+/// Refuses outputs that are one of the logs, and two outputs that are one file, whatever their
+/// names.
 ///
 /// # Errors
 ///

@@ -49,13 +49,14 @@ pub(crate) struct FileRead {
     pub(crate) lines: u64,
     /// The lines that are of the format.
     pub(crate) matched: u64,
-    /// The lines that could not be used: they are not of the format, or they lack what is the key or the
-    /// cost.
+    /// The lines that could not be used: they are not of the format, or they lack what is the key
+    /// or the cost.
     pub(crate) skipped: u64,
 }
 
 impl FileRead {
-    /// Returns whether more than one line in ten was skipped, so that the answer is not to be trusted.
+    /// Returns whether more than one line in ten was skipped, so that the answer is not to be
+    /// trusted.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.skipped > self.lines / 10
     }
@@ -88,8 +89,8 @@ impl Request {
 }
 
 impl Traffic {
-    /// Adds requests, whose large costs are in `large`. Returns `false`, and adds nothing, if there are too
-    /// many large costs to number.
+    /// Adds requests, whose large costs are in `large`. Returns `false`, and adds nothing, if there
+    /// are too many large costs to number.
     #[must_use]
     pub(crate) fn extend(&mut self, requests: &[Request], large: &[u64]) -> bool {
         let before = self.large.len();

@@ -72,7 +72,7 @@ impl<'a> Batch<'a> {
         Self { select, wanted, interner, worker, pending, key: Vec::new(), requests: 0 }
     }
 
-    /// Takes a block apart, whose keys get their numbers.
+    /// Takes a block apart, and numbers its keys.
     ///
     /// # Errors
     ///

@@ -37,7 +37,8 @@ impl Collected {
         Self { traffic, order: Order::default(), files, next: 0, waiting: BTreeMap::new() }
     }
 
-    /// Adds what block `number` says, which is of the log at `file`, once all blocks before it are there.
+    /// Adds what block `number` says, which is of the log at `file`, once all blocks before it are
+    /// there.
     ///
     /// # Errors
     ///

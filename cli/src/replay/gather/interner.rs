@@ -16,8 +16,8 @@ const SHARDS: usize = 64;
 const PLACE_BITS: u32 = u32::BITS - SHARDS.ilog2();
 const MOST_PLACES: usize = (1 << PLACE_BITS) - 1;
 
-/// Gives each key a number. There is one interner for all threads: one for each would keep most keys as
-/// often as there are threads.
+/// Gives each key a number. There is one interner for all threads: one for each would keep most
+/// keys as often as there are threads.
 pub(super) struct Interner {
     state: SeededState,
     shards: Box<[Mutex<Shard>]>,
@@ -75,7 +75,8 @@ impl Pending {
 
 impl Interner {
     pub(super) fn new() -> Self {
-        // Keyed by chance: clients choose what is logged of them, and could choose keys that collide.
+        // Keyed by chance: clients choose what is logged of them, and could choose keys that
+        // collide.
         let state = tidegate::random_state();
         Self { state, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
@@ -86,8 +87,8 @@ impl Interner {
         pending.ends.push((self.state.hash_one(key), pending.bytes.len()));
     }
 
-    /// Gives the requests of a block the numbers of their keys, which are in the same order. The numbers
-    /// hold until [`finish`](Self::finish).
+    /// Gives the requests of a block the numbers of their keys, which are in the same order. The
+    /// numbers hold until [`finish`](Self::finish).
     ///
     /// # Errors
     ///

@@ -9,10 +9,10 @@ const SAMPLES: usize = 1000;
 /// How many requests are moved by a sort, which takes memory for them.
 const SMALL: usize = 4096;
 
-/// Sorts requests while they are added, block by block. Servers write a request when it is complete, or
-/// several write one log: most requests are only a little out of order, and near the end. Those are put
-/// in their places at once. What lies far apart, as in the logs of several servers, stays as a run of its
-/// own, and the runs are merged at the end.
+/// Sorts requests while they are added, block by block. Servers write a request when it is
+/// complete, or several write one log: most requests are only a little out of order, and near the
+/// end. Those are put in their places at once. What lies far apart, as in the logs of several
+/// servers, stays as a run of its own, and the runs are merged at the end.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     /// Where the last run begins.
@@ -44,8 +44,8 @@ impl Order {
         if self.run == 0 {
             return;
         }
-        // A sort takes up to half of the memory of what it sorts: in two parts, a quarter. It finds the
-        // runs by itself.
+        // A sort takes up to half of the memory of what it sorts: in two parts, a quarter. It finds
+        // the runs by itself.
         let middle = split(requests, middle_time(requests));
         let (early, late) = requests.split_at_mut(middle);
         early.sort_by_key(|request| request.time);
@@ -61,8 +61,8 @@ fn middle_time(requests: &[Request]) -> i64 {
     times.get(times.len() / 2).copied().unwrap_or(0)
 }
 
-/// Moves the requests that are not later than `time` before the others, in place. Both keep their order.
-/// Returns how many they are.
+/// Moves the requests that are not later than `time` before the others, in place. Both keep their
+/// order. Returns how many they are.
 fn split(requests: &mut [Request], time: i64) -> usize {
     if requests.len() <= SMALL {
         requests.sort_by_key(|request| request.time > time);
@@ -80,8 +80,8 @@ mod tests {
     use super::{Order, SMALL, middle_time, split};
     use crate::replay::traffic::Request;
 
-    /// Adds the blocks, and returns the times and the place that each request had before, which is its key,
-    /// and how many runs there were.
+    /// Adds the blocks, and returns the times and the place that each request had before, which is
+    /// its key, and how many runs there were.
     fn sort(blocks: &[Vec<i64>]) -> (Vec<(i64, u32)>, bool) {
         let (mut order, mut requests) = (Order::default(), Vec::new());
         for block in blocks {

@@ -14,8 +14,8 @@ pub(super) struct Segment {
     pub(super) format: Arc<dyn Format>,
 }
 
-/// Splits a block before each header that renames the columns, and leaves in `format` the one of the
-/// lines after the block.
+/// Splits a block before each header that renames the columns, and leaves in `format` the one of
+/// the lines after the block.
 pub(super) fn split(block: &[u8], format: &mut Arc<dyn Format>) -> Vec<Segment> {
     let mut segments = Vec::new();
     if format.has_headers() {

@@ -35,8 +35,8 @@ impl Block {
     }
 }
 
-/// Cuts a text into blocks of whole lines. Of a line that is longer than a block, only so much is kept
-/// that it is seen to be too long.
+/// Cuts a text into blocks of whole lines. Of a line that is longer than a block, only so much is
+/// kept that it is seen to be too long.
 pub(crate) struct Lines<R> {
     input: R,
     /// The beginning of a line whose end was not yet read.

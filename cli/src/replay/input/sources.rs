@@ -72,8 +72,8 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Finds the logs that `arguments` name: paths, patterns such as `access.log*`, and `-` for standard
-    /// input. A file that is named twice is read once, and a warning says so.
+    /// Finds the logs that `arguments` name: paths, patterns such as `access.log*`, and `-` for
+    /// standard input. A file that is named twice is read once, and a warning says so.
     ///
     /// # Errors
     ///

@@ -25,8 +25,8 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Opens a log, and reads the beginning of its text. NUL bytes there are the hole that a log has
-    /// when it was emptied while a server wrote it; they and a byte-order mark are passed over.
+    /// Opens a log, and reads the beginning of its text. NUL bytes there are the hole that a log
+    /// has when it was emptied while a server wrote it; they and a byte-order mark are passed over.
     ///
     /// # Errors
     ///

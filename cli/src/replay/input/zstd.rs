@@ -17,8 +17,8 @@ pub(super) fn begins(start: &[u8]) -> bool {
     }
 }
 
-/// Unpacks all frames. A damaged one is an error: how much of the log it hides is not known. A frame
-/// may ask for a window of at most 128 MiB, as `zstd -d` has it.
+/// Unpacks all frames. A damaged one is an error: how much of the log it hides is not known. A
+/// frame may ask for a window of at most 128 MiB, as `zstd -d` has it.
 pub(super) struct Zstd {
     raw: Raw,
     decoder: FrameDecoder,
