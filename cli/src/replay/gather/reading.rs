@@ -174,3 +174,53 @@ fn first_time(head: &[u8], format: &Arc<dyn Format>) -> Option<i64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::Reading;
+    use crate::replay::gather::testing::Words;
+    use crate::replay::input::{Block, Sources};
+
+    fn reading(paths: &[PathBuf]) -> Reading {
+        let sources = Sources::find(paths).expect("logs");
+        Reading::new(&sources, &|_| Arc::new(Words::default())).expect("logs")
+    }
+
+    #[test]
+    fn a_log_that_is_replaced_meanwhile_is_an_error_and_one_that_grows_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = ["1", "2"].map(|name| folder.path().join(name));
+        fs::write(&paths[0], "a 1\n").expect("a file");
+        fs::write(&paths[1], "b 2\n").expect("a file");
+        let mut reading = reading(&paths);
+        let other = folder.path().join("other");
+        fs::write(&other, "c 3\n").expect("a file");
+        fs::rename(&other, &paths[1]).expect("renamed");
+        fs::write(&paths[0], "a 1\na 2\n").expect("a file");
+
+        let mut block = Block::new();
+        assert!(reading.next(&mut block).expect("a log").is_some());
+        assert_eq!(block.bytes(), b"a 1\na 2\n");
+        // Elsewhere a file is known by its path.
+        if cfg!(unix) {
+            let failure = reading.next(&mut block).err().expect("another file").0;
+            assert!(failure.contains("2: was replaced by another file"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_reading_that_is_stopped_has_no_more_blocks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = ["1", "2"].map(|name| folder.path().join(name));
+        paths.iter().for_each(|path| fs::write(path, "a 1\n").expect("a file"));
+        let mut reading = reading(&paths);
+        let mut block = Block::new();
+        assert!(reading.next(&mut block).expect("a log").is_some());
+        reading.stop();
+        assert!(reading.next(&mut block).expect("no log").is_none());
+    }
+}

@@ -20,7 +20,7 @@ pub(super) fn counts(traffic: &Traffic, lacks: &str) -> Result<(), Failure> {
     };
     let lines: u64 = traffic.files.iter().map(|file| file.lines).sum();
     let reason = match traffic.first_skipped.first() {
-        _ if lines == 0 => "nothing to read: no lines".to_owned(),
+        _ if lines == 0 => "nothing to read".to_owned(),
         _ if traffic.left_out > 0 => {
             format!("nothing counts: {} of {lines} lines are filtered out", traffic.left_out)
         }

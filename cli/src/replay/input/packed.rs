@@ -26,7 +26,7 @@ impl Content {
     ///
     /// # Errors
     ///
-    /// Fails if it is packed by what this tool does not unpack.
+    /// Fails if it is packed with what this tool does not unpack.
     pub(super) fn new(mut raw: Raw) -> io::Result<Self> {
         let start = raw.peek(6)?;
         if gzip::begins(start) {
@@ -38,7 +38,7 @@ impl Content {
         for (magic, name, command) in OTHERS {
             if start.starts_with(magic) {
                 let reason =
-                    format!("packed by {name}; unpack it: {command} FILE | tidegate replay -");
+                    format!("packed with {name}; unpack it: {command} FILE | tidegate replay -");
                 return Err(io::Error::other(reason));
             }
         }
@@ -92,4 +92,35 @@ pub(super) fn next(raw: &mut Raw, begins: impl Fn(&[u8]) -> bool) -> io::Result<
         }
     }
     Ok(if begins(raw.peek(4)?) { Next::Part } else { Next::Garbage })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::{Content, OTHERS, Raw};
+    use crate::replay::input::Progress;
+
+    fn content(bytes: &[u8]) -> Result<Content, String> {
+        let raw = Raw::new(Box::new(Cursor::new(bytes.to_vec())), Progress::none());
+        Content::new(raw).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_first_bytes() {
+        assert!(matches!(content(b"\x1f\x8b\x08"), Ok(Content::Gzip(_))));
+        assert!(matches!(content(b"\x28\xb5\x2f\xfd"), Ok(Content::Zstd(_))));
+        assert!(matches!(content(b"\x50\x2a\x4d\x18"), Ok(Content::Zstd(_))));
+        for plain in [&b""[..], b"\x1f\x8b", b"\x28\xb5\x2f", b"192.0.2.1 - -"] {
+            assert!(matches!(content(plain), Ok(Content::Plain(_))), "{plain:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_packed_otherwise_is_refused_with_the_command_that_unpacks_it() {
+        for (magic, name, command) in OTHERS {
+            let reason = content(&[magic, b"more"].concat()).err().expect("refused");
+            assert!(reason.contains(name) && reason.contains(command), "{reason}");
+        }
+    }
 }
