@@ -2,27 +2,35 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use memchr::{memchr, memrchr};
+
 /// Reads an address: with or without brackets, a port and a zone. IPv4 in an IPv6 form is IPv4.
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
-    if let Some(address) = v4(text) {
-        return Some(IpAddr::V4(address));
+    // The cheap forms first: some logs have a port in every line, and others have names.
+    let Some(colon) = memchr(b':', text) else {
+        let inside = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+        return v4(inside.unwrap_or(text)).map(IpAddr::V4);
+    };
+    if let Some(address) = v4(&text[..colon]) {
+        return is_port(&text[colon + 1..]).then_some(IpAddr::V4(address));
     }
-    let text = std::str::from_utf8(text).ok()?;
-    if let Some(rest) = text.strip_prefix('[') {
-        let (inside, after) = rest.split_once(']')?;
-        let is_whole = after.is_empty() || is_port(after.strip_prefix(':')?);
-        return if is_whole { either(inside) } else { None };
-    }
-    if let Some(address) = v6(text) {
-        return Some(address);
+    if let Some(rest) = text.strip_prefix(b"[") {
+        let end = memchr(b']', rest)?;
+        let is_whole = match rest[end + 1..].split_first() {
+            None => true,
+            Some((&first, port)) => first == b':' && is_port(port),
+        };
+        return if is_whole { either(&rest[..end]) } else { None };
     }
     // What is no address as a whole may be one with a port.
-    let (host, port) = text.rsplit_once(':')?;
-    if is_port(port) { either(host) } else { None }
+    v6(text).or_else(|| {
+        let colon = memrchr(b':', text)?;
+        if is_port(&text[colon + 1..]) { v6(&text[..colon]) } else { None }
+    })
 }
 
-fn either(text: &str) -> Option<IpAddr> {
-    v4(text.as_bytes()).map(IpAddr::V4).or_else(|| v6(text))
+fn either(text: &[u8]) -> Option<IpAddr> {
+    v4(text).map(IpAddr::V4).or_else(|| v6(text))
 }
 
 /// Reads an IPv4 address in its one usual form.
@@ -56,9 +64,9 @@ pub(super) fn v4(text: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// Reads an IPv6 address, without its zone: an interface of the server says nothing about a client.
-fn v6(text: &str) -> Option<IpAddr> {
-    let (address, _) = text.split_once('%').unwrap_or((text, ""));
-    let address: Ipv6Addr = address.parse().ok()?;
+fn v6(text: &[u8]) -> Option<IpAddr> {
+    let end = memchr(b'%', text).unwrap_or(text.len());
+    let address: Ipv6Addr = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
     Some(plain(address))
 }
 
@@ -71,8 +79,8 @@ fn plain(address: Ipv6Addr) -> IpAddr {
     }
 }
 
-pub(super) fn is_port(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit())
+pub(super) fn is_port(text: &[u8]) -> bool {
+    (1..=5).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
 }
 
 /// Returns whether the address is of a network of one's own, as a proxy's often is: private, shared,
@@ -114,7 +122,7 @@ impl Network {
         let most: u8 = if given.is_ipv4() { 32 } else { 128 };
         let mut prefix = match prefix {
             None => most,
-            Some(prefix) if is_port(prefix) => prefix.parse().map_err(|_| wrong())?,
+            Some(prefix) if is_port(prefix.as_bytes()) => prefix.parse().map_err(|_| wrong())?,
             Some(_) => return Err(wrong()),
         };
         if prefix > most {

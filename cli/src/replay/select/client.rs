@@ -14,6 +14,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use memchr::memchr;
+
 use super::super::entry::{Entry, Reason};
 use super::address::{self, is_inside, masked};
 
@@ -67,7 +69,11 @@ impl ClientRule {
         if let Some(address) = address::v4(text) {
             return Ok(Some(Client::Address(IpAddr::V4(address))));
         }
-        let text = self.of_list(text);
+        let text = match memchr(b',', text) {
+            None => text,
+            Some(_) => self.of_list(text),
+        };
+        let text = text.trim_ascii();
         if text.is_empty() || text == b"-" || text.eq_ignore_ascii_case(b"unknown") {
             return Ok(None);
         }
@@ -80,7 +86,7 @@ impl ClientRule {
     /// Returns the one of a list that is the client.
     fn of_list<'a>(&self, list: &'a [u8]) -> &'a [u8] {
         let mut hops = list.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        let first = list.split(|&byte| byte == b',').next().unwrap_or(list).trim_ascii();
+        let first = list.split(|&byte| byte == b',').next().unwrap_or(list);
         let client = match self.trusted_hops {
             Some(trusted) => hops.nth(trusted as usize),
             None => hops.find(|hop| !address::address(hop).is_some_and(is_inside)),
@@ -115,10 +121,8 @@ impl ClientRule {
 
 /// Returns a name without its port and its final dot.
 fn name(text: &[u8]) -> Result<Client<'_>, Reason> {
-    let name = match text.iter().position(|&byte| byte == b':') {
-        Some(colon) if std::str::from_utf8(&text[colon + 1..]).is_ok_and(address::is_port) => {
-            &text[..colon]
-        }
+    let name = match memchr(b':', text) {
+        Some(colon) if address::is_port(&text[colon + 1..]) => &text[..colon],
         _ => text,
     };
     let name = name.strip_suffix(b".").unwrap_or(name);
