@@ -28,7 +28,7 @@ pub(crate) use self::table::{Capacity, MOST_KEYS};
 
 pub(super) use self::by_key::ByKey;
 pub(super) use self::rule::{Buckets, Fate};
-pub(super) use self::visit::{Ticks, each_visit};
+pub(super) use self::visit::{Ticks, Visit, each_visit};
 
 use self::first_at::FirstAt;
 use super::limit::Limit;

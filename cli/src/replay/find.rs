@@ -5,12 +5,12 @@
 //! For each period the counts 1, 2, 3, 5, 10, 20 and so on are tried in ascending order, for denials need
 //! not fall with every step. But a key that is denied nothing is denied nothing by any larger count: while
 //! all of its requests are admitted, its bucket lacks no more cells at a higher rate, and may lack more. So
-//! each try decides only the keys that the one before it has denied.
+//! each key is tried by itself, in every period up to the first count that denies it nothing, and its
+//! requests are looked up once for all of that. Most keys are done after a few counts.
 
-use std::ops::Range;
 use std::time::Duration;
 
-use super::decide::{Buckets, Fate, Replay, each_visit};
+use super::decide::{Buckets, Fate, Replay, Visit, each_visit};
 use super::limit::Limit;
 use super::outcome::{Found, FoundPeriod, Spread};
 use crate::failure::Failure;
@@ -21,6 +21,10 @@ const PERIODS: [(&str, u64); 4] =
 
 /// How many counts are tried beyond the one that was found, so that the curve shows what they would gain.
 const BEYOND: usize = 4;
+/// The requests of a key are copied to be tried, unless there are more than this.
+const MOST_COPIED: usize = 16_384;
+/// More threads than this would wait for memory.
+const MOST_THREADS: usize = 32;
 
 /// Of what a share is denied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -81,99 +85,138 @@ struct Denials {
     keys: u64,
 }
 
-/// The keys that the last try has denied.
-enum Keys {
-    All(Range<u32>),
-    Some(Vec<u32>),
-}
+/// What the counts deny in each period, in ascending order. Those beyond the last deny nothing.
+type Curves = [Vec<Denials>; PERIODS.len()];
 
 impl Replay<'_> {
     /// Finds for each period the smallest count of 1, 2, 3, 5 times a power of ten, the burst equal to the
-    /// count, that denies at most this share by every reading. The periods are searched in parallel.
+    /// count, that denies at most this share by every reading. Runs on all cores.
     pub(crate) fn find(&self, at_most: Share, of: Of, max_wait: Duration) -> Found {
-        let periods = std::thread::scope(|scope| {
-            let search = |(word, nanos)| self.find_for(word, nanos, at_most, of, max_wait);
-            let searches = PERIODS.map(|period| scope.spawn(move || search(period)));
-            searches.map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let curves: Vec<Curves> = self
+            .readings()
+            .iter()
+            .map(|&spread| {
+                std::thread::scope(|scope| {
+                    let part = |first| self.curves(spread, max_wait, first, threads);
+                    let others: Vec<_> =
+                        (1..threads).map(|first| scope.spawn(move || part(first))).collect();
+                    others.into_iter().fold(part(0), |all, other| {
+                        let other = other.join();
+                        add(all, other.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    })
+                })
+            })
+            .collect();
+        let (word, all) = match of {
+            Of::Requests => ("requests", self.traffic.requests.len() as u64),
+            Of::Keys => ("keys", self.traffic.keys.len() as u64),
+        };
+        let periods = PERIODS.iter().enumerate().map(|(place, (period, _))| {
+            let curves: Vec<_> = curves.iter().map(|curves| &*curves[place]).collect();
+            choose(period, &curves, at_most, of, all)
         });
         Found {
             at_most: at_most.parts as f64 / at_most.of as f64,
-            of: match of {
-                Of::Requests => "requests",
-                Of::Keys => "keys",
-            }
-            .to_owned(),
-            periods: periods.to_vec(),
+            of: word.to_owned(),
+            periods: periods.collect(),
         }
     }
 
-    fn find_for(
+    /// Tries all counts on every `step`-th key from `first` on.
+    fn curves(
         &self,
-        word: &str,
-        period: u64,
-        at_most: Share,
-        of: Of,
+        spread: Option<Spread>,
         max_wait: Duration,
-    ) -> FoundPeriod {
-        let mut denied_keys: Vec<_> =
-            self.readings().iter().map(|&spread| (spread, Keys::All(self.by_key.keys()))).collect();
-        let all = match of {
-            Of::Requests => self.traffic.requests.len() as u64,
-            Of::Keys => self.traffic.keys.len() as u64,
-        };
-        let mut found = FoundPeriod {
-            period: word.to_owned(),
-            cells: None,
-            denied: vec![],
-            keys_denied: vec![],
-            curve: vec![],
-        };
-        let mut beyond = 0;
-        for cells in counts() {
-            let Ok(limit) = Limit::new(cells, period, cells, max_wait) else { break };
-            let denials =
-                denied_keys.iter_mut().map(|(spread, keys)| self.deny(&limit, *spread, keys));
-            let denials: Vec<_> = denials.collect();
-            let worst = denials.iter().map(|denials| match of {
-                Of::Requests => denials.requests,
-                Of::Keys => denials.keys,
-            });
-            let worst = worst.max().unwrap_or(0);
-            found.curve.push((cells, worst as f64 / all.max(1) as f64));
-            if found.cells.is_some() {
-                beyond += 1;
-            } else {
-                found.denied = one_if_equal(denials.iter().map(|denials| denials.requests));
-                found.keys_denied = one_if_equal(denials.iter().map(|denials| denials.keys));
-                found.cells = at_most.allows(worst, all).then_some(cells);
+        first: usize,
+        step: usize,
+    ) -> Curves {
+        let mut tried = PERIODS.map(|(_, period)| {
+            let limits =
+                counts().map_while(|cells| Limit::new(cells, period, cells, max_wait).ok());
+            limits.map(|limit| Buckets::new(&[limit])).collect::<Vec<_>>()
+        });
+        let mut curves = Curves::default();
+        let mut copied = Vec::new();
+        for key in self.by_key.keys().skip(first).step_by(step) {
+            let places = self.by_key.of(key);
+            let visit = |visit: &mut dyn FnMut(&Visit)| {
+                each_visit(self.traffic, &self.ticks, spread, places, visit);
+            };
+            copied.clear();
+            if places.len() <= MOST_COPIED {
+                visit(&mut |visit| copied.push(*visit));
             }
-            if found.cells.is_some() && (worst == 0 || beyond == BEYOND) {
-                break;
+            for (curve, tried) in curves.iter_mut().zip(&mut tried) {
+                for (at, buckets) in tried.iter_mut().enumerate() {
+                    buckets.reset();
+                    let mut denied = 0;
+                    let mut decide = |visit: &Visit| {
+                        denied += u64::from(matches!(buckets.decide(visit), Fate::Denied { .. }));
+                    };
+                    if places.len() <= MOST_COPIED {
+                        copied.iter().for_each(decide);
+                    } else {
+                        visit(&mut decide);
+                    }
+                    if denied == 0 {
+                        break;
+                    }
+                    if curve.len() == at {
+                        curve.push(Denials::default());
+                    }
+                    curve[at].requests += denied;
+                    curve[at].keys += 1;
+                }
             }
         }
-        found
+        curves
     }
+}
 
-    /// Counts what a limit denies to these keys. Leaves those that it denies anything.
-    fn deny(&self, limit: &Limit, spread: Option<Spread>, keys: &mut Keys) -> Denials {
-        let mut buckets = Buckets::new(&[*limit]);
-        let mut denials = Denials::default();
-        let mut is_denied = |key| {
-            buckets.reset();
-            let mut denied = 0;
-            each_visit(self.traffic, &self.ticks, spread, self.by_key.of(key), |visit| {
-                denied += u64::from(matches!(buckets.decide(visit), Fate::Denied { .. }));
-            });
-            denials.requests += denied;
-            denials.keys += u64::from(denied > 0);
-            denied > 0
-        };
-        match keys {
-            Keys::All(all) => *keys = Keys::Some(all.filter(|&key| is_denied(key)).collect()),
-            Keys::Some(some) => some.retain(|&key| is_denied(key)),
+/// Adds up what was denied to some keys and to others.
+fn add(mut all: Curves, other: Curves) -> Curves {
+    for (all, other) in all.iter_mut().zip(other) {
+        all.resize(all.len().max(other.len()), Denials::default());
+        for (all, other) in all.iter_mut().zip(other) {
+            all.requests += other.requests;
+            all.keys += other.keys;
         }
-        denials
     }
+    all
+}
+
+/// Chooses the smallest count that denies few enough by every reading, and shows some beyond it.
+fn choose(period: &str, readings: &[&[Denials]], at_most: Share, of: Of, all: u64) -> FoundPeriod {
+    let mut found = FoundPeriod {
+        period: period.to_owned(),
+        cells: None,
+        denied: Vec::new(),
+        keys_denied: Vec::new(),
+        curve: Vec::new(),
+    };
+    let mut beyond = 0;
+    for (at, cells) in counts().enumerate() {
+        let denials: Vec<_> =
+            readings.iter().map(|curve| curve.get(at).copied().unwrap_or_default()).collect();
+        let worst = denials.iter().map(|denials| match of {
+            Of::Requests => denials.requests,
+            Of::Keys => denials.keys,
+        });
+        let worst = worst.max().unwrap_or(0);
+        found.curve.push((cells, worst as f64 / all.max(1) as f64));
+        if found.cells.is_some() {
+            beyond += 1;
+        } else {
+            found.denied = one_if_equal(denials.iter().map(|denials| denials.requests));
+            found.keys_denied = one_if_equal(denials.iter().map(|denials| denials.keys));
+            found.cells = at_most.allows(worst, all).then_some(cells);
+        }
+        if found.cells.is_some() && (worst == 0 || beyond == BEYOND) {
+            break;
+        }
+    }
+    found
 }
 
 /// Returns 1, 2, 3, 5, 10, 20, 30, 50 and so on, as far as they fit.
@@ -240,13 +283,14 @@ mod tests {
     fn the_smallest_count_is_that_of_a_search_of_all_counts() {
         let mut random = fastrand::Rng::with_seed(8);
         for round in 0..60 {
+            // One key of more requests than are copied, and then some that ask often.
+            let (count, keys) = if round == 0 { (17_000, 1) } else { (random.usize(1..400), 8) };
             let mut time = 0;
-            let requests: Vec<_> = (0..random.usize(1..400))
+            let requests: Vec<_> = (0..count)
                 .map(|_| {
                     time += random.i64(0..3) * random.i64(0..9) * SECOND;
-                    // Few keys ask often.
-                    let key = random.u32(0..8) * random.u32(0..8);
-                    (time, key, if round % 4 == 0 { random.u64(0..5) } else { 1 })
+                    let key = random.u32(0..keys) * random.u32(0..keys);
+                    (time, key, if round % 4 == 1 { random.u64(0..5) } else { 1 })
                 })
                 .collect();
             let traffic = traffic(0, &requests);
