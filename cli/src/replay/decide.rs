@@ -2,12 +2,12 @@
 //!
 //! # Algorithm
 //!
-//! Keys are independent, so each key's requests are decided one after another, in the order of their
-//! times, with its buckets in registers: nothing is kept for a key but what the answer needs. One index
-//! of the requests by key ([`ByKey`]) serves every quota and both readings.
+//! Keys are independent, so each key's requests are decided one after another, in the order of
+//! their times, with its buckets in registers: nothing is kept for a key but what the answer needs.
+//! One index of the requests by key ([`ByKey`]) serves every quota and both readings.
 //!
-//! The arithmetic is exact: see [`rule`]. With a capacity the library's own table decides instead, in
-//! the order of the times: see [`table`].
+//! The arithmetic is exact: see [`rule`]. With a capacity the library's own table decides instead,
+//! in the order of the times: see [`table`].
 
 mod bits;
 mod by_key;
@@ -84,8 +84,8 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// Prepares the traffic. `spread` picks one reading of the stamps; without it there are two where
-    /// any key has several requests in one tick of stamps coarser than a nanosecond.
+    /// Prepares the traffic. `spread` picks one reading of the stamps; without it there are two
+    /// where any key has several requests in one tick of stamps coarser than a nanosecond.
     ///
     /// # Errors
     ///

@@ -2,11 +2,12 @@
 //!
 //! # Algorithm
 //!
-//! For each period the counts 1, 2, 3, 5, 10, 20 and so on are tried in ascending order, for denials need
-//! not fall with every step. But a key that is denied nothing is denied nothing by any larger count: while
-//! all of its requests are admitted, its bucket lacks no more cells at a higher rate, and may lack more. So
-//! each key is tried by itself, in every period up to the first count that denies it nothing, and its
-//! requests are looked up once for all of that. Most keys are done after a few counts.
+//! For each period the counts 1, 2, 3, 5, 10, 20 and so on are tried in ascending order, for
+//! denials need not fall with every step. But a key that is denied nothing is denied nothing by any
+//! larger count: while all of its requests are admitted, its bucket lacks no more cells at a higher
+//! rate, and may lack more. So each key is tried by itself, in every period up to the first count
+//! that denies it nothing, and its requests are looked up once for all of that. Most keys are done
+//! after a few counts.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ const SECOND: u64 = 1_000_000_000;
 const PERIODS: [(&str, u64); 4] =
     [("s", SECOND), ("min", 60 * SECOND), ("hour", 3_600 * SECOND), ("day", 86_400 * SECOND)];
 
-/// How many counts are tried beyond the one that was found, so that the curve shows what they would gain.
+/// How many counts are tried beyond the one that was found, so that the curve shows what they would
+/// gain.
 const BEYOND: usize = 4;
 /// The requests of a key are copied to be tried, unless there are more than this.
 const MOST_COPIED: usize = 16_384;
@@ -89,8 +91,8 @@ struct Denials {
 type Curves = [Vec<Denials>; PERIODS.len()];
 
 impl Replay<'_> {
-    /// Finds for each period the smallest count of 1, 2, 3, 5 times a power of ten, the burst equal to the
-    /// count, that denies at most this share by every reading. Runs on all cores.
+    /// Finds for each period the smallest count of 1, 2, 3, 5 times a power of ten, the burst equal
+    /// to the count, that denies at most this share by every reading. Runs on all cores.
     pub(crate) fn find(&self, at_most: Share, of: Of, max_wait: Duration) -> Found {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let curves: Vec<Curves> = self

@@ -71,6 +71,7 @@ pub(crate) struct Tally {
     pub(crate) denied: u64,
     /// What was denied for want of a slot in a table of the given capacity.
     pub(crate) no_slot: u64,
+    /// The keys of which a request was denied, by the quota or for want of a slot.
     pub(crate) keys_denied: u64,
     /// Of several limits: how many each denied. A request is denied by the limit whose wait is the longest.
     pub(crate) denied_by: Vec<u64>,
@@ -78,7 +79,8 @@ pub(crate) struct Tally {
     pub(crate) delayed: u64,
     pub(crate) longest_delay_nanos: u64,
     pub(crate) mean_delay_nanos: u64,
-    /// The most keys at once whose bucket differs from a fresh one.
+    /// The most keys at once whose bucket differs from a fresh one, counted at each stamp. It is that
+    /// of the exact arithmetic, also where a table decides.
     pub(crate) peak_live_keys: u64,
     /// The keys that were denied most.
     pub(crate) top: Vec<Top>,

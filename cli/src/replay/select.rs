@@ -34,6 +34,7 @@ pub(crate) trait Select: Sync {
     ///
     /// # Errors
     ///
-    /// Fails with what the line lacks: a path where the key is the path, a size where bytes are the cost.
+    /// Fails with what the line lacks: a path where the key is the path, a size where bytes are the
+    /// cost.
     fn select(&self, entry: &Entry<'_>, key: &mut Vec<u8>) -> Result<Selected, Reason>;
 }

@@ -3,7 +3,8 @@
 use super::super::traffic::Traffic;
 use crate::failure::Failure;
 
-/// The places of the requests in the traffic, key by key, those of a key in the order of their times.
+/// The places of the requests in the traffic, key by key, those of a key in the order of their
+/// times.
 #[derive(Debug)]
 pub(crate) struct ByKey {
     places: Vec<u32>,

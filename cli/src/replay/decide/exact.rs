@@ -9,8 +9,8 @@ use super::rule::{Buckets, Fate};
 use super::visit::each_visit;
 
 impl Replay<'_> {
-    /// Decides all requests by one reading of the stamps. Returns their fates, and the most keys that
-    /// were live at once.
+    /// Decides all requests by one reading of the stamps. Returns their fates, and the most keys
+    /// that were live at once.
     pub(super) fn decide(&self, limits: &[Limit], spread: Option<Spread>) -> (Fates, u64) {
         let mut fates = Fates::new(self.traffic.requests.len(), limits.len());
         let mut live = Live::new(self.traffic, &self.first_at);

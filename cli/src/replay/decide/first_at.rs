@@ -8,9 +8,9 @@ const A_COLUMN: usize = 8;
 
 /// Finds the first request at or after a time.
 ///
-/// Requests are counted by columns, each a power of two of ticks: half a byte a request. Where a column
-/// is a tick, and no stamp is finer than that, the count is the answer. Otherwise a few requests of one
-/// column are searched.
+/// Requests are counted by columns, each a power of two of ticks: half a byte a request. Where a
+/// column is a tick, and no stamp is finer than that, the count is the answer. Otherwise a few
+/// requests of one column are searched.
 #[derive(Debug)]
 pub(super) struct FirstAt {
     /// The first request of each column or of a later one, and the number of all.
@@ -45,8 +45,8 @@ impl FirstAt {
         Self { firsts, shift, tick, ticks }
     }
 
-    /// Returns the place of the first request at or after a time in nanoseconds since the earliest one,
-    /// or `None` if all are before it.
+    /// Returns the place of the first request at or after a time in nanoseconds since the earliest
+    /// one, or `None` if all are before it.
     #[inline]
     pub(super) fn find(&self, traffic: &Traffic, nanos: u64) -> Option<u32> {
         if nanos > self.ticks.span {

@@ -2,11 +2,12 @@
 //!
 //! # Algorithm
 //!
-//! A key is live from the request that was charged to a fresh bucket until its buckets are fresh again.
-//! It is counted at every stamp in between: at a stamp, a key counts whose buckets are not fresh at the
-//! stamp, or are charged in its tick. Among all keys at once the peak is the highest sum, in the order of
-//! the times, of those that begin less those that have ended. So a bit of each request says whether a key
-//! begins with it, and a small number, how many have ended by it: a byte a request, and no queue.
+//! A key is live from the request that was charged to a fresh bucket until its buckets are fresh
+//! again. It is counted at every stamp in between: at a stamp, a key counts whose buckets are not
+//! fresh at the stamp, or are charged in its tick. Among all keys at once the peak is the highest
+//! sum, in the order of the times, of those that begin less those that have ended. So a bit of each
+//! request says whether a key begins with it, and a small number, how many have ended by it: a byte
+//! a request, and no queue.
 
 use std::collections::HashMap;
 

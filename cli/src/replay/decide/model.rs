@@ -1,5 +1,5 @@
-//! Traffic made by hand, and a model of what limits do to it: token buckets over big rationals, as slow and
-//! as plain as can be.
+//! Traffic made by hand, and a model of what limits do to it: token buckets over big rationals, as
+//! slow and as plain as can be.
 
 use num_bigint::BigInt;
 use num_rational::BigRational;

@@ -2,24 +2,25 @@
 //!
 //! # Algorithm
 //!
-//! The rule is the library's (`tidegate::lockfree::bucket`): the generic cell rate algorithm. A bucket is
-//! one time `s`, at which it is free of debt again. With a cost of `c`, a burst of `b` and a permitted
-//! wait of `w`, all as spans of time,
+//! The rule is the library's (`tidegate::lockfree::bucket`): the generic cell rate algorithm. A
+//! bucket is one time `s`, at which it is free of debt again. With a cost of `c`, a burst of `b`
+//! and a permitted wait of `w`, all as spans of time,
 //!
 //! ```text
 //! s' = max(s, now) + c          admitted iff  s' <= now + b + w,  to be served at  s' - b
 //! ```
 //!
 //! Where the library counts in a unit that may round, this does not: of a rate of n cells in p
-//! nanoseconds (in lowest terms) the unit is 1/n ns, in which a cell takes p units, and so the burst and
-//! every cost are whole. A time is whole, too, unless it is a part of a tick; then the rest is a fraction
-//! whose denominator is the number of requests in the tick, and a bucket inherits it.
+//! nanoseconds (in lowest terms) the unit is 1/n ns, in which a cell takes p units, and so the
+//! burst and every cost are whole. A time is whole, too, unless it is a part of a tick; then the
+//! rest is a fraction whose denominator is the number of requests in the tick, and a bucket
+//! inherits it.
 //!
 //! # Bounds
 //!
-//! Cells, period, burst and wait are below 2^63, and a log spans less than 2^59 ns (ten years; more would
-//! be refused). So a time is below 2^123 units, a burst and a wait together are below 2^127, and a cost is
-//! compared with them before it is added. All of it fits into a `u128`.
+//! Cells, period, burst and wait are below 2^63, and a log spans less than 2^59 ns (ten years; more
+//! would be refused). So a time is below 2^123 units, a burst and a wait together are below 2^127,
+//! and a cost is compared with them before it is added. All of it fits into a `u128`.
 
 use std::cmp::Ordering;
 

@@ -1,9 +1,9 @@
 //! The library's own table, with a capacity, as a server would have it.
 //!
 //! Keys meet in a table, so all requests are decided in the order of their times, which are whole
-//! nanoseconds: by the reading `even` they are rounded down. What a key without a slot is denied is told
-//! apart from what the quota denies. Where several limits are replayed, each has a table of this capacity,
-//! and `check_all` decides.
+//! nanoseconds: by the reading `even` they are rounded down. What a key without a slot is denied is
+//! told apart from what the quota denies. Where several limits are replayed, each has a table of
+//! this capacity, and `check_all` decides.
 
 use std::time::Duration;
 
@@ -123,8 +123,8 @@ impl Compiled {
     }
 }
 
-/// Calls `decide` with the place and the time of each request, in the order of the times, in nanoseconds
-/// since the earliest stamp.
+/// Calls `decide` with the place and the time of each request, in the order of the times, in
+/// nanoseconds since the earliest stamp.
 fn in_order(
     traffic: &Traffic,
     ticks: &Ticks,

@@ -1,3 +1,5 @@
+//! Decisions beside the model's, and the cases whose answers are known.
+
 use std::time::Duration;
 
 use super::fates::Fates;
@@ -53,26 +55,44 @@ fn some_number(random: &mut fastrand::Rng, most: u64) -> u64 {
     }
 }
 
-fn some_limit(random: &mut fastrand::Rng, is_extreme: bool) -> Limit {
-    const MOST: u64 = (1 << 63) - 1;
-    if is_extreme {
-        let wait = if random.bool() { 0 } else { some_number(random, MOST) };
-        let (cells, period) = (some_number(random, MOST), some_number(random, MOST));
-        let burst = some_number(random, MOST);
-        return Limit::new(cells, period, burst, Duration::from_nanos(wait)).expect("a limit");
-    }
-    // Seconds, which most periods divide and some do not, and the odd nanosecond.
-    let cells = random.u64(1..12);
-    let period = random.u64(1..40) * SECOND as u64 / [1, 3, 7, 1_000][random.usize(0..4)];
-    let wait = if random.u8(0..3) == 0 { random.u64(0..8) * SECOND as u64 / 2 } else { 0 };
-    Limit::new(cells, period.max(1), random.u64(1..6), Duration::from_nanos(wait)).expect("a limit")
+/// What kind of numbers is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scale {
+    /// Of seconds, which most periods divide and some do not.
+    Usual,
+    /// Of a few nanoseconds, where fractions of one decide.
+    Tiny,
+    /// Up to the bounds.
+    Extreme,
 }
 
-fn some_traffic(random: &mut fastrand::Rng, is_extreme: bool) -> Traffic {
-    let places = [0, 0, 3, 6, 9][random.usize(0..5)];
+fn some_limit(random: &mut fastrand::Rng, scale: Scale) -> Limit {
+    const MOST: u64 = (1 << 63) - 1;
+    let (cells, period, burst, wait) = match scale {
+        Scale::Usual => (
+            random.u64(1..12),
+            random.u64(1..40) * SECOND as u64 / [1, 3, 7, 1_000][random.usize(0..4)],
+            random.u64(1..6),
+            random.u64(0..8) * SECOND as u64 / 2,
+        ),
+        Scale::Tiny => (random.u64(1..12), random.u64(1..60), random.u64(1..6), random.u64(1..30)),
+        Scale::Extreme => (
+            some_number(random, MOST),
+            some_number(random, MOST),
+            some_number(random, MOST),
+            some_number(random, MOST),
+        ),
+    };
+    let wait = if random.u8(0..3) == 0 { wait } else { 0 };
+    Limit::new(cells, period, burst, Duration::from_nanos(wait)).expect("a limit")
+}
+
+fn some_traffic(random: &mut fastrand::Rng, scale: Scale) -> Traffic {
+    let places = if scale == Scale::Tiny { 8 } else { [0, 0, 1, 3, 6, 9][random.usize(0..6)] };
     let tick = 10_i64.pow(9 - u32::from(places));
     let mut time = random.i64(-1_000_000..1_000_000) * tick;
     let keys = random.u32(1..7);
+    let is_extreme = scale == Scale::Extreme;
     let gap = if is_extreme && places == 0 { 3_000_000 } else { random.i64(1..12) };
     let requests = (0..random.usize(1..100)).map(|_| {
         if random.u8(0..3) > 0 {
@@ -94,10 +114,10 @@ fn every_decision_is_that_of_the_model() {
     let mut random = fastrand::Rng::with_seed(14);
     let (mut denied, mut delayed) = (0, 0);
     for round in 0..3_000 {
-        let is_extreme = round % 3 == 0;
-        let traffic = some_traffic(&mut random, is_extreme);
+        let scale = [Scale::Usual, Scale::Tiny, Scale::Extreme][round % 3];
+        let traffic = some_traffic(&mut random, scale);
         let count = if random.bool() { 1 } else { random.usize(2..5) };
-        let limits: Vec<_> = (0..count).map(|_| some_limit(&mut random, is_extreme)).collect();
+        let limits: Vec<_> = (0..count).map(|_| some_limit(&mut random, scale)).collect();
         let spread = if random.bool() { Spread::Even } else { Spread::None };
         let replay = Replay::new(&traffic, Some(spread)).expect("a replay");
         let (fates, peak) = replay.decide(&limits, Some(spread));
@@ -117,9 +137,10 @@ fn every_decision_is_that_of_the_model() {
 #[test]
 fn sixteen_limits_are_decided_together() {
     let mut random = fastrand::Rng::with_seed(16);
-    for _ in 0..50 {
-        let traffic = some_traffic(&mut random, false);
-        let limits: Vec<_> = (0..16).map(|_| some_limit(&mut random, false)).collect();
+    for round in 0..200 {
+        let scale = if round % 4 == 0 { Scale::Usual } else { Scale::Tiny };
+        let traffic = some_traffic(&mut random, scale);
+        let limits: Vec<_> = (0..16).map(|_| some_limit(&mut random, scale)).collect();
         let replay = Replay::new(&traffic, Some(Spread::Even)).expect("a replay");
         let (fates, peak) = replay.decide(&limits, Some(Spread::Even));
         let model = model(&traffic, &limits, Some(Spread::Even));
@@ -239,13 +260,23 @@ fn a_crowd_that_ends_at_once_is_counted() {
 }
 
 #[test]
+fn a_key_is_live_for_the_last_fraction_of_a_nanosecond() {
+    // The last of three in ten nanoseconds is charged at 6 2/3, and is paid at 10 2/3.
+    let traffic = traffic(8, &[(0, 0, 1), (0, 0, 1), (0, 0, 1), (10, 1, 1)]);
+    let limits = [limit("1/4ns", None)];
+    let replay = Replay::new(&traffic, Some(Spread::Even)).expect("a replay");
+    let (fates, peak) = replay.decide(&limits, Some(Spread::Even));
+    assert_eq!((fates.denied.count(), peak), (1, 2));
+}
+
+#[test]
 fn a_table_with_room_decides_as_the_quota() {
     let mut random = fastrand::Rng::with_seed(5);
     for round in 0..60 {
-        let traffic = some_traffic(&mut random, false);
+        let traffic = some_traffic(&mut random, Scale::Usual);
         // Rates of which a table's unit makes whole cells.
-        let limits: Vec<_> = ["1/s", "60/min", "2/s", "5/hour"][round % 4..]
-            [..1 + round % 2.min(4 - round % 4)]
+        let words = ["1/s", "60/min", "2/s", "5/hour"];
+        let limits: Vec<_> = words[round % 3..round % 3 + 1 + round % 2]
             .iter()
             .map(|words| limit(words, Some(random.u64(1..4))))
             .collect();

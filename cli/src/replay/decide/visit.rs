@@ -1,13 +1,13 @@
 //! When the requests of a key were made, by a reading of the stamps.
 //!
-//! A stamp says in which tick a request was made. By the reading `none` all requests of a tick are made
-//! at its beginning. By `even` the i-th of the n requests that a key makes in a tick is made i/n of the
-//! tick after it, counted from 0: a rational number, which is not rounded.
+//! A stamp says in which tick a request was made. By the reading `none` all requests of a tick are
+//! made at its beginning. By `even` the i-th of the n requests that a key makes in a tick is made
+//! i/n of the tick after it, counted from 0: a rational number, which is not rounded.
 //!
-//! A tick is as long as the coarsest stamp of the traffic says. Where finer stamps are mixed with those,
-//! a stamp that is no beginning of a coarse tick is known to be finer, and its tick is the longest
-//! decimal one that begins there. And a tick ends where the key's next stamp is, so that the order of
-//! the times stays that of the stamps.
+//! A tick is as long as the coarsest stamp of the traffic says. Where finer stamps are mixed with
+//! those, a stamp that is no beginning of a coarse tick is known to be finer, and its tick is the
+//! longest decimal one that begins there. And a tick ends where the key's next stamp is, so that
+//! the order of the times stays that of the stamps.
 
 use super::super::outcome::Spread;
 use super::super::traffic::Traffic;
@@ -109,8 +109,8 @@ pub(crate) fn each_visit(
     }
 }
 
-/// Reads requests without a use for them. They lie far from one another, and reads that wait for nothing
-/// are done many at a time; those between decisions are not.
+/// Reads requests without a use for them. They lie far from one another, and reads that wait for
+/// nothing are done many at a time; those between decisions are not.
 #[inline]
 fn touch(traffic: &Traffic, places: &[u32]) {
     let times = places.iter().map(|&place| traffic.requests[place as usize].time);

@@ -83,8 +83,8 @@ pub(super) fn is_port(text: &[u8]) -> bool {
     (1..=5).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
 }
 
-/// Returns whether the address is of a network of one's own, as a proxy's often is: private, shared,
-/// link-local or loopback.
+/// Returns whether the address is of a network of one's own, as a proxy's often is: private,
+/// shared, link-local or loopback.
 pub(super) fn is_inside(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {

@@ -1,15 +1,16 @@
-//! Who made a request, from what a log says of it.
+//! The client of a request, from what a log says of it.
 //!
 //! # Lists
 //!
 //! Proxies append to a list: `client, proxy, proxy`. Only its right end is trustworthy, because a
-//! client may send a list of its own, which the first proxy continues. So the client is not the first
-//! of a list, or an attacker would choose a new one with every request. With `--trusted-hops N` the
-//! last N are proxies, and the client is the one before them, or the first if there are no more.
-//! Without it the proxies are taken to be the last ones that are of a network of one's own (private,
-//! shared, link-local or loopback): the client is the last address that is not, or the first of all
-//! if there is none. Where requests come through a proxy with a public address, a content delivery
-//! network for instance, that proxy is then the client, and `--trusted-hops` is needed.
+//! client may send a list of its own, which the first proxy continues. So the client is not the
+//! first of a list, or an attacker would choose a new one with every request. With `--trusted-hops
+//! N` the last N are proxies, and the client is the one before them, or the first if there are no
+//! more. Without it the proxies are taken to be the last ones that are of a network of one's own
+//! (private, shared, link-local or loopback): the client is the last address that is not, or the
+//! first of all if there is none. Where requests come through a proxy with a public address, a
+//! content delivery network for instance, that proxy is then the client, and `--trusted-hops` is
+//! needed.
 
 use std::io::Write;
 use std::net::IpAddr;

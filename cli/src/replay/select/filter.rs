@@ -75,8 +75,8 @@ impl Filters {
         self.only.is_empty() && self.except.is_empty()
     }
 
-    /// Returns whether a request passes: for each field that an `--only` names one of those must match,
-    /// and no `--except` may.
+    /// Returns whether a request passes: for each field that an `--only` names one of those must
+    /// match, and no `--except` may.
     pub(super) fn pass(&self, seen: &Seen<'_>) -> bool {
         let holds = |field| {
             let mut of_field = self.only.iter().filter(|filter| filter.field() == field).peekable();
@@ -154,7 +154,7 @@ fn expression(words: &str) -> Result<Regex, String> {
 }
 
 fn method(words: &str) -> Result<Vec<u8>, String> {
-    // Methods are in upper case, and nobody means another one by `get`.
+    // Methods are in upper case: by `get` a user means `GET`.
     match !words.is_empty() && words.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
     {
         true => Ok(words.to_ascii_uppercase().into_bytes()),
@@ -259,11 +259,8 @@ mod tests {
     #[test]
     fn what_a_line_lacks_matches_nothing() {
         for filter in
-            ["path=/", "path~", "path~.*", "static", "method=GET", "status=200-599", "address=::/0"]
+            ["path=/", "path~.*", "static", "method=GET", "status=200-599", "address=::/0"]
         {
-            if filter == "path~" {
-                continue;
-            }
             assert!(!filters(&[filter], &[]).pass(&Seen::default()), "{filter}");
             assert!(filters(&[], &[filter]).pass(&Seen::default()), "{filter}");
         }

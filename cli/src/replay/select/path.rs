@@ -5,10 +5,10 @@ use std::borrow::Cow;
 /// Returns the path of what was asked for: without the query and the fragment, and of a whole URL
 /// without the scheme and the host.
 ///
-/// Escapes are normalised as RFC 3986 (6.2.2) does for equivalent URIs: an escaped letter, digit, `-`,
-/// `.`, `_` or `~` is the character itself, and other escapes are in upper case. So `/%61` is `/a`, and a
-/// client gets no bucket of its own by another spelling. Everything else stays as it is: `/A`, `//a` and
-/// `/./a` are other paths than `/a`.
+/// Escapes are normalised as RFC 3986 (6.2.2) does for equivalent URIs: an escaped letter, digit,
+/// `-`, `.`, `_` or `~` is the character itself, and other escapes are in upper case. So `/%61` is
+/// `/a`, and a client gets no bucket of its own by another spelling. Everything else stays as it
+/// is: `/A`, `//a` and `/./a` are other paths than `/a`.
 pub(super) fn path(target: &[u8]) -> Cow<'_, [u8]> {
     let end = target.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(target.len());
     let path = of_url(&target[..end]);
