@@ -12,6 +12,7 @@ mod find;
 mod format;
 mod gather;
 mod input;
+mod keys;
 mod limit;
 mod outcome;
 mod output;

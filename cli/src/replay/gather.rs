@@ -3,7 +3,6 @@
 mod batch;
 mod collect;
 mod interner;
-mod keys;
 mod order;
 mod reading;
 mod segments;
@@ -15,8 +14,6 @@ mod verdict;
 
 use std::sync::{Arc, Mutex};
 use std::thread;
-
-pub(crate) use self::keys::Keys;
 
 use self::batch::Batch;
 use self::collect::Collected;

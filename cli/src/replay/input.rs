@@ -4,6 +4,7 @@ mod gzip;
 mod identity;
 mod lines;
 mod packed;
+mod parts;
 mod progress;
 mod raw;
 mod sources;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::entry::Reason;
+use super::keys::Keys;
 
 /// One request that counts. Sixteen bytes, because a log may have a billion of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(crate) struct Traffic {
     /// By time; requests of one time in the order of the files.
     pub(crate) requests: Vec<Request>,
     large: Vec<u64>,
-    pub(crate) keys: super::gather::Keys,
+    pub(crate) keys: Keys,
     /// The fewest decimal places of the seconds in any stamp: 0 for whole seconds.
     pub(crate) places: u8,
     pub(crate) files: Vec<FileRead>,
@@ -111,7 +112,7 @@ impl Traffic {
         true
     }
 
-    /// What the request costs, in cells.
+    /// Returns what the request costs, in cells.
     pub(crate) fn cost(&self, request: &Request) -> u64 {
         match request.cost {
             cost @ ..LARGE => u64::from(cost),

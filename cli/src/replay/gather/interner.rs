@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use hashbrown::HashTable;
 use tidegate::SeededState;
 
-use super::keys::Keys;
 use crate::failure::Failure;
+use crate::replay::keys::Keys;
 use crate::replay::traffic::Request;
 
 /// The parts of the interner, each behind a lock of its own. A thread takes each lock once a block.

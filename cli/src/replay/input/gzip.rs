@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read};
 
 use flate2::bufread::GzDecoder;
 
-use super::packed::{Next, next};
+use super::parts::{Next, next};
 use super::raw::Raw;
 
 /// Returns whether a member begins like this.

@@ -1,6 +1,6 @@
 //! Files that are packed, known by their content: logs are rotated, renamed and piped.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 
 use super::gzip::{self, Gzip};
 use super::raw::Raw;
@@ -64,34 +64,6 @@ impl Read for Content {
             Self::Zstd(zstd) => zstd.read(target),
         }
     }
-}
-
-/// What follows a packed part.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Another part.
-    Part,
-    /// Nothing, or zeros: padding to whole blocks.
-    End,
-    Garbage,
-}
-
-/// Passes over zeros, and says what follows; `begins` knows the beginning of a part by four bytes.
-pub(super) fn next(raw: &mut Raw, begins: impl Fn(&[u8]) -> bool) -> io::Result<Next> {
-    loop {
-        let held = raw.fill_buf()?;
-        if held.is_empty() {
-            return Ok(Next::End);
-        }
-        match held.iter().position(|&byte| byte != 0) {
-            Some(0) => break,
-            zeros => {
-                let zeros = zeros.unwrap_or(held.len());
-                raw.consume(zeros);
-            }
-        }
-    }
-    Ok(if begins(raw.peek(4)?) { Next::Part } else { Next::Garbage })
 }
 
 #[cfg(test)]

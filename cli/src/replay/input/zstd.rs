@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::packed::{Next, next};
+use super::parts::{Next, next};
 use super::raw::Raw;
 
 /// Returns whether a frame begins like this; one to be skipped counts.
