@@ -5,7 +5,7 @@
 pub(crate) struct Failure(pub(crate) String);
 
 impl Failure {
-    /// `subject: reason`.
+    /// Makes the line `subject: reason`.
     pub(crate) fn new(subject: impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
         Self(format!("{subject}: {reason}"))
     }

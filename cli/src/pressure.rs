@@ -17,9 +17,10 @@ use crate::failure::Failure;
 
 /// Shows every source of memory pressure on this machine, as the library sees it.
 ///
-/// In what state it is, how much is used of how much, and where that comes from: the machine, the tightest
-/// limit of the control group and all above it, stalls, this process, and GPUs. The first row is the tighter of the
-/// limit and the machine, and its members follow. Run it where your service runs, inside the container.
+/// In what state it is, how much is used of how much, and where that comes from: the machine, the
+/// tightest limit of the control group and all above it, stalls, this process, and GPUs. The first
+/// row is the tighter of the limit and the machine, and its members follow. Run it where your
+/// service runs, inside the container.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -31,13 +32,14 @@ Examples:
 States: available; denied (there is one, and this process may not read it); unsupported (there is
 none here); stale (no answer, or one that cannot be). A member that is denied or stale makes the
 whole unknown; one that is unsupported is passed over. Exit status: 0, or 2 with one line that names
-what is wrong; watching ends when it is interrupted, or nobody reads any more.")]
+what is wrong; watching ends when it is interrupted, or its output is closed.")]
 pub(crate) struct Arguments {
     /// Again and again, until interrupted
     #[arg(long)]
     watch: bool,
 
-    /// An array of {source, state, used_bytes, total_bytes, detail}; null where it does not count bytes
+    /// An array of {source, state, used_bytes, total_bytes, detail}; null where it does not count
+    /// bytes
     #[arg(long)]
     json: bool,
 
@@ -59,7 +61,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A driver that nobody uses takes a second to start.
+/// A driver that is not in use takes a second to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// So many samples are drawn.
 const DRAWN: usize = 30;
@@ -112,7 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         let mut output = std::io::stdout().lock();
         match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-            // Whoever read it has seen enough.
+            // The reader has seen enough.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(Failure::new("standard output", error)),
             Ok(()) if !arguments.watch => return Ok(()),
@@ -144,7 +146,7 @@ fn row(source: String, sample: Sample, is_member: bool) -> Row {
     Row { source, state, used_bytes, total_bytes, detail, share, is_member }
 }
 
-/// Over many lines, or as one.
+/// Returns the rows as JSON, over many lines or on one.
 fn json(rows: &[Row], is_one_of_many: bool) -> String {
     let text = if is_one_of_many {
         serde_json::to_string(rows)
@@ -189,7 +191,7 @@ fn table(rows: &[Row], drawn: Option<&Drawn>) -> Table {
     table
 }
 
-/// A bar; what is not known is not nothing.
+/// Returns a bar. A share that is not known has a mark of its own.
 fn mark(share: Option<u32>) -> String {
     share.map_or("?".to_owned(), |share| bars(std::iter::once(share.into()), 1_000_000))
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 /// Why a line cannot be used.
 pub(crate) type Reason = &'static str;
 
-/// The parts of a line, as the log has them. A part that the line lacks, or that it writes as `-`, is
-/// empty.
+/// The parts of a line, as the log has them. A part that the line lacks, or that it writes as `-`,
+/// is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     pub(crate) time: Stamp,
@@ -28,7 +28,8 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct Stamp {
     /// Nanoseconds since 1970, of the beginning of the tick.
     pub(crate) nanos: i64,
-    /// The decimal places of the seconds: 0, 3, 6 and so on, at most 9. A tick is `10^(9 - places)` ns.
+    /// The decimal places of the seconds: 0, 3, 6 and so on, at most 9. A tick is `10^(9 - places)`
+    /// ns.
     pub(crate) places: u8,
 }
 

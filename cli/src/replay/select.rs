@@ -27,7 +27,8 @@ pub(crate) trait Select: Sync {
     /// Returns which parts of a line the choice needs.
     fn wanted(&self) -> Wanted;
 
-    /// Returns what a request lacks that is [without a key](Selected::WithoutKey): a client, or a user.
+    /// Returns what a request lacks that is [without a key](Selected::WithoutKey): a client, or a
+    /// user.
     fn lacks(&self) -> &'static str;
 
     /// Decides on an entry, and writes its key into `key`, which is empty before.

@@ -5,7 +5,7 @@
 //! * some 400 people, busiest in the evening, a few of them much busier than most;
 //! * a crawler that takes its time: a page every 2 s all day;
 //! * a scraper that comes at 14:00 and takes 8 pages a second for 10 minutes;
-//! * somebody who tries passwords at 03:00 for half an hour, 2 a second, from a new IPv6 address
+//! * a client that tries passwords at 03:00 for half an hour, 2 a second, from a new IPv6 address
 //!   each time, all of one network.
 //!
 //! As in a real log, lines are written when a response is complete, a little out of order; and some
@@ -34,7 +34,7 @@ struct Request {
     bytes: u64,
 }
 
-/// The day, in Combined Log Format.
+/// Returns the day, in Combined Log Format.
 pub(super) fn day() -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(0x71de);
     let mut requests = Vec::new();

@@ -1,4 +1,4 @@
-//! Who asks: the field of a line that must be an address or the name of a host.
+//! The client: the field of a line that must be an address or the name of a host.
 
 use std::net::Ipv6Addr;
 

@@ -75,8 +75,8 @@ impl Format for Common {
         // that could be a client, there must be all three fields.
         let (_, rest) = split_client(head.trim_ascii_end());
         let is_whole = !rest.is_empty() && (*self != Self::Vhost || rest.contains(&b' '));
-        // An address at the beginning of a user's name is rather the client, behind something else. One
-        // line among others is no reason to think so: clients choose the names that they try.
+        // An address at the beginning of a user's name is rather the client, behind something else.
+        // One line among others is no reason to think so: clients choose the names that they try.
         let Ok((_, user)) = split_head(head) else { return false };
         if !is_whole || is_address(user.split(|&byte| byte == b' ').next().unwrap_or(user)) {
             return false;

@@ -24,7 +24,7 @@ pub(super) struct W3c {
     columns: Vec<Column>,
 }
 
-/// Who writes the log.
+/// The server that writes the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
     /// Blanks between columns, and `+` for blanks in them.

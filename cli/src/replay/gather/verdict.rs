@@ -8,7 +8,8 @@ use crate::replay::traffic::Traffic;
 /// Ten years, in nanoseconds. A longer span comes from a damaged time.
 const LONGEST_SPAN: u64 = 315_576_000 * 1_000_000_000;
 
-/// Fails if there is no request that counts, and says why. Requests without a key lack what `lacks` names.
+/// Fails if there is no request that counts, and says why. Requests without a key lack what `lacks`
+/// names.
 pub(super) fn counts(traffic: &Traffic, lacks: &str) -> Result<(), Failure> {
     if !traffic.requests.is_empty() {
         return Ok(());

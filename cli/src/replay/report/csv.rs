@@ -69,7 +69,8 @@ fn tried(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<String> {
     ]
 }
 
-/// The rows of a period: one for each reading, or one with empty cells if nothing was found.
+/// Returns the rows of a period: one for each reading, or one with empty cells if nothing was
+/// found.
 fn found(outcome: &Outcome, period: &FoundPeriod) -> Vec<Vec<String>> {
     let mut empty = vec![String::new(); HEAD.len()];
     empty[0] = "find".to_owned();

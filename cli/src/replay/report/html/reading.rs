@@ -23,7 +23,7 @@ pub(super) fn write(outcome: &Outcome, run: &Run, tally: &Tally, page: &mut Stri
     }
 }
 
-/// Each figure with its name and a note.
+/// Writes each figure with its name and a note.
 fn figures(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<(String, String, String)> {
     let figure = |name: &str, count: u64, note: String| (name.to_owned(), grouped(count), note);
     let share = |count| percentage(count, outcome.requests);
