@@ -1,4 +1,5 @@
-//! `tidegate`: rate limits tried out on real traffic, and what there is to be seen of memory pressure.
+//! `tidegate`: rate limits tried out on real traffic, and what there is to be seen of memory
+//! pressure.
 
 mod bars;
 mod failure;
@@ -19,9 +20,10 @@ use crate::shown::shown;
 /// The longest line that is said on standard error, in characters.
 const LONGEST: usize = 1_000;
 
-/// Rate limits, tried out on your traffic before they are switched on; and how short memory is here.
+/// Rate limits, tried out on your traffic before they are switched on; and how short memory is
+/// here.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version)]
+#[command(name = "tidegate", version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -53,12 +55,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says one line on standard error, fit for a terminal. If that is closed, there is no reader to miss it.
+/// Says one line on standard error, fit for a terminal. If that is closed, there is no reader to
+/// miss it.
 fn complain(line: &str) {
     _ = writeln!(std::io::stderr(), "tidegate: {}", shown(line, LONGEST));
 }
 
-/// Help as it is; a mistake as one line that names it.
+/// Prints help as it is, and a mistake as one line that names it.
 fn usage(error: &clap::Error) -> ExitCode {
     if matches!(
         error.kind(),

@@ -1,9 +1,9 @@
 //! `tidegate replay`: what would this quota have done to my traffic?
 //!
-//! [`input`] reads logs, whatever they are packed in; [`format`] takes lines apart, with [`stamp`] for
-//! their times; [`select`] chooses which requests count, and under which key; [`gather`] does so on all
-//! cores and sorts what is left by time. [`decide`] replays it against quotas, [`find`] searches for
-//! one, and [`report`] shows what became of the requests.
+//! [`input`] reads logs, whatever they are packed in; [`format`] takes lines apart, with [`stamp`]
+//! for their times; [`select`] chooses which requests count, and under which key; [`gather`] does
+//! so on all cores and sorts what is left by time. [`decide`] replays it against quotas, [`find`]
+//! searches for one, and [`report`] shows what became of the requests.
 
 mod arguments;
 mod decide;
@@ -40,7 +40,7 @@ const COLUMNS: usize = 160;
 /// The exit status for a result that many lines have no part in.
 const DOUBTFUL: u8 = 3;
 
-/// Reads, decides and reports. What is wrong with the arguments is found before anything is read.
+/// Reads, decides and reports. Wrong arguments are refused before anything is read.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let question = arguments.question()?;
     let selection = arguments.selection()?;
@@ -49,15 +49,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         (None, Some(fields)) => Some(format::json_fields(fields)?),
         (None, None) => None,
     };
-    let mut outputs = vec![Output::open("--output", &arguments.output)?];
-    if let Some(path) = &arguments.svg {
-        outputs.push(Output::open("--svg", path)?);
-    }
+    let output = arguments.output().map(|path| Output::open("--output", path)).transpose()?;
+    let svg = arguments.svg.as_ref().map(|path| Output::open("--svg", path)).transpose()?;
     let sources = match arguments.input(std::io::stdin().is_terminal())? {
         Input::Logs(files) => Sources::find(files)?,
         Input::BuiltInDay => Sources::memory(synthetic::NAME, synthetic::day()),
     };
-    refuse_to_overwrite(&outputs, &sources)?;
+    refuse_to_overwrite(output.iter().chain(&svg), &sources)?;
 
     let detect = |head: &[u8]| match &format {
         Some(format) => format.clone(),
@@ -71,15 +69,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             crate::complain(&line);
         }
     }
-    let text = match arguments.format() {
-        Format::Text => report::text(&outcome),
-        Format::Json => report::json(&outcome),
-        Format::Csv => report::csv(&outcome),
-        Format::Html => report::html(&outcome),
-    };
-    outputs[0].write(text.as_bytes())?;
-    if let Some(picture) = outputs.get_mut(1) {
-        picture.write(report::svg(&outcome).as_bytes())?;
+    if let Some(mut output) = output {
+        let text = match arguments.format() {
+            Format::Text => report::text(&outcome),
+            Format::Json => report::json(&outcome),
+            Format::Csv => report::csv(&outcome),
+            Format::Html => report::html(&outcome),
+        };
+        output.write(text.as_bytes())?;
+    }
+    if let Some(mut svg) = svg {
+        svg.write(report::svg(&outcome).as_bytes())?;
     }
     let doubtful = outcome.files.iter().any(traffic::FileRead::is_doubtful);
     Ok(if doubtful { ExitCode::from(DOUBTFUL) } else { ExitCode::SUCCESS })

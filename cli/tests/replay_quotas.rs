@@ -65,7 +65,8 @@ fn periods_have_their_usual_spellings() {
 
 #[test]
 fn a_queue_delays_before_it_denies() {
-    // nginx: rate=1r/s, burst=5, without nodelay. Ten at once: one at once, five wait, four are refused.
+    // nginx: rate=1r/s, burst=5, without nodelay. Ten at once: one at once, five wait, four are
+    // refused.
     let log = log(&[("a", 0); 10]);
     let queue = ["-", "--quota", "1r/s", "--burst", "1", "--max-wait", "5s", "--spread", "none"];
     let reading = json(&queue, &log)["runs"][0]["readings"][0].clone();

@@ -1,6 +1,6 @@
 //! The arguments of `tidegate replay`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -15,12 +15,12 @@ use crate::failure::Failure;
 
 /// Replays access logs against quotas: who would have been denied, and when.
 ///
-/// Reads the logs of web servers, proxies and load balancers, plain, gzip or zstd, and finds out their
-/// format from the first lines.
+/// Reads the logs of web servers, proxies and load balancers, plain, gzip or zstd, and finds out
+/// their format from the first lines.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  tidegate replay --demo                                 a built-in day, 60/min a client
+  tidegate replay --demo                                 a built-in day
   tidegate replay access.log --quota 100/min --burst 20
   tidegate replay 'access.log*' --quota 60/min --quota 100/min --quota 1000/hour
   tidegate replay access.log --find 0.1%                 the quota to choose
@@ -31,8 +31,9 @@ Examples:
   zcat access.log.*.gz | tidegate replay - --json | jq .runs
   tidegate replay access.log --format html --output report.html
 
-Periods are s, min, hour, day, week and month (30 days), or several of them: 10/30s. Exit status: 0;
-2 with one line that names what is wrong; 3 if more than a tenth of a log's lines were skipped.")]
+Periods are s, min, hour, day, week and month (30 days), or several: 10/30s.
+Exit status: 0; 2 with one line that names what is wrong; 3 with the result, if
+more than one line in ten of a log was skipped.")]
 pub(crate) struct Arguments {
     /// The logs; - is standard input. Patterns such as 'access.log*' are expanded
     files: Vec<PathBuf>,
@@ -41,8 +42,9 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "files")]
     demo: bool,
 
-    /// Cells (requests, or bytes with --cost bytes) a period, for each key. In a full period a burst and
-    /// the quota can pass. Several are replayed one by one [default: 60/min]
+    /// How many cells each key may take in a period, and after a pause the burst on top; a cell is
+    /// a request, or a byte with --cost bytes. Several quotas are replayed one by one [default:
+    /// 60/min]
     #[arg(long, value_name = "CELLS/PERIOD", allow_hyphen_values = true)]
     quota: Vec<String>,
 
@@ -50,26 +52,28 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CELLS/PERIOD", allow_hyphen_values = true, conflicts_with = "quota")]
     limit: Vec<String>,
 
-    /// The most cells at once, after a pause; if not given, those of the quota. What costs more never
-    /// passes. One for all quotas or limits, or one for each of them
+    /// The most cells at once, after a pause; a request that costs more never passes. Give it once
+    /// for all quotas or limits, or once for each of them [default: the cells of the quota]
     #[arg(long, value_name = "CELLS", allow_hyphen_values = true)]
     burst: Vec<u64>,
 
-    /// Delay requests for up to this long before denying them: 500ms, 2s, 1min
+    /// Delay a request for up to this long, and deny it only if it would have to wait for longer:
+    /// 500ms, 2s, 1min
     #[arg(long, value_name = "DURATION")]
     max_wait: Option<String>,
 
-    /// Find the smallest quota of each period that denies at most this share of the requests: 0.1%
+    /// Find the smallest quota a second, a minute, an hour and a day that denies at most this share
+    /// of the requests: 0.1%
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true,
           conflicts_with_all = ["quota", "limit", "burst", "capacity"])]
     find: Option<String>,
 
-    /// Of what --find counts the share
+    /// What --find takes the share of
     #[arg(long, value_enum, default_value_t, requires = "find")]
     of: Of,
 
-    /// Read stamps that are coarser than the quota in one way only. By default both are shown if their
-    /// answers differ
+    /// Show only this reading where the log's times are too coarse to tell when a request came. By
+    /// default the report shows both readings if their answers differ
     #[arg(long, value_enum)]
     spread: Option<Spread>,
 
@@ -81,12 +85,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     cost: Cost,
 
-    /// Count only what matches: path=PREFIX, path~REGEX, method=GET,POST, status=4xx, address=CIDR.
-    /// Of several, those of one field are alternatives
+    /// Count only the requests that match: path=PREFIX, path~REGEX, method=GET,POST, status=4xx or
+    /// address=CIDR. Filters of one field are alternatives, and each field must match
     #[arg(long, value_name = "FILTER")]
     only: Vec<String>,
 
-    /// Leave out what matches, as with --only; `static` is the usual assets of pages
+    /// Leave out the requests that match such a filter; `static` stands for pictures, style sheets,
+    /// scripts and fonts
     #[arg(long, value_name = "FILTER")]
     except: Vec<String>,
 
@@ -94,8 +99,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     client_field: ClientField,
 
-    /// How many proxies at the right of a list of clients are trusted [default: those with addresses of
-    /// private networks]
+    /// How many proxies at the right of a list of clients are trusted [default: those that have
+    /// addresses of private networks]
     #[arg(long, value_name = "N")]
     trusted_hops: Option<u32>,
 
@@ -104,17 +109,19 @@ pub(crate) struct Arguments {
           value_parser = clap::value_parser!(u8).range(0..=128))]
     ipv6_prefix: u8,
 
-    /// The format of the logs: a name, or a pattern in the words of nginx's log_format or Apache's
-    /// LogFormat [default: found out from the first lines of each log]
+    /// The format of the logs: common, combined, vhost_combined, traefik, haproxy, alb, s3,
+    /// cloudfront, iis, caddy, nginx-json, traefik-json, json, or a pattern in the words of nginx's
+    /// log_format or Apache's LogFormat [default: found out from the first lines of each log]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
 
-    /// Read JSON lines with these fields: client=remote.ip,time=ts and so on, for client, time, path, user,
-    /// method, status, bytes and forwarded
+    /// Read JSON lines with these fields: client=remote.ip,time=ts and so on, for client, time,
+    /// path, user, method, status, bytes and forwarded
     #[arg(long, value_name = "FIELDS", conflicts_with = "log_format")]
     pub(super) json_fields: Option<String>,
 
-    /// Decide by a table of the library, made for this many keys at 37 bytes each, which may be full
+    /// Decide as a table of the library would that is made for this many keys (37 bytes each), and
+    /// that may be full [default: no table, and exact decisions]
     #[arg(long, value_name = "KEYS", value_parser = clap::value_parser!(u64).range(1..=MOST_KEYS),
           allow_hyphen_values = true)]
     pub(super) capacity: Option<u64>,
@@ -123,23 +130,24 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Full::Deny, requires = "capacity")]
     on_full: Full,
 
-    /// How many of the most denied keys to show
+    /// How many of the keys that were denied most to show
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) top: usize,
 
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    /// How to print the result [default: text]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
 
     /// Print JSON: the same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
 
-    /// Write the result to this file; - is standard output
-    #[arg(long, short, value_name = "FILE", default_value = "-")]
-    pub(super) output: PathBuf,
+    /// Write the result to this file; - is standard output [default: -]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
 
-    /// Draw admitted and denied requests over time into this file, too
+    /// Draw admitted and denied requests over time, or the curve of --find, into this file, too. If
+    /// it is -, standard output gets the picture in place of the text
     #[arg(long, value_name = "FILE")]
     pub(super) svg: Option<PathBuf>,
 }
@@ -197,7 +205,8 @@ impl Arguments {
     ///
     /// # Errors
     ///
-    /// Fails if no log is named, unless `terminal` says that a person is there to see a built-in day.
+    /// Fails if no log is named, unless `terminal` says that a person is there to see a built-in
+    /// day.
     pub(super) fn input(&self, terminal: bool) -> Result<Input<'_>, Failure> {
         match &self.files[..] {
             [] if self.demo || terminal => Ok(Input::BuiltInDay),
@@ -278,6 +287,14 @@ impl Arguments {
     }
 
     pub(super) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format }
+        if self.json { Format::Json } else { self.format.unwrap_or(Format::Text) }
+    }
+
+    /// Returns where the result is written. `None` if only the picture is asked of standard output.
+    pub(super) fn output(&self) -> Option<&Path> {
+        let stdout = Path::new("-");
+        let any = self.output.is_some() || self.format.is_some() || self.json;
+        let only_picture = !any && self.svg.as_deref() == Some(stdout);
+        (!only_picture).then(|| self.output.as_deref().unwrap_or(stdout))
     }
 }

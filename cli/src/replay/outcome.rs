@@ -55,9 +55,10 @@ pub(crate) struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Spread {
-    /// Spread evenly over the tick, for each key: the i-th of n comes i/n of the tick after its beginning
+    /// The requests of a key in one second (or whatever unit the log's times have) are spread
+    /// evenly over it
     Even,
-    /// All at the beginning of the tick
+    /// All of them come at its beginning
     None,
 }
 
@@ -73,7 +74,8 @@ pub(crate) struct Tally {
     pub(crate) no_slot: u64,
     /// The keys of which a request was denied, by the quota or for want of a slot.
     pub(crate) keys_denied: u64,
-    /// Of several limits: how many each denied. A request is denied by the limit whose wait is the longest.
+    /// Of several limits: how many each denied. A request is denied by the limit whose wait is the
+    /// longest.
     pub(crate) denied_by: Vec<u64>,
     /// Requests that were admitted after a wait, with `--max-wait`.
     pub(crate) delayed: u64,

@@ -88,7 +88,11 @@ impl Output {
 /// # Errors
 ///
 /// Fails with the argument and the path of such an output.
-pub(crate) fn refuse_to_overwrite(outputs: &[Output], inputs: &Sources) -> Result<(), Failure> {
+pub(crate) fn refuse_to_overwrite<'a>(
+    outputs: impl IntoIterator<Item = &'a Output>,
+    inputs: &Sources,
+) -> Result<(), Failure> {
+    let outputs: Vec<&Output> = outputs.into_iter().collect();
     for (place, output) in outputs.iter().enumerate() {
         let fail = |reason: String| {
             let subject = format_args!("{} {}", output.argument, output.path.display());
@@ -98,7 +102,7 @@ pub(crate) fn refuse_to_overwrite(outputs: &[Output], inputs: &Sources) -> Resul
         if output.identity.as_ref().is_some_and(is_log) {
             return fail("is one of the logs that are read".to_owned());
         }
-        let is_same = |other: &&Output| match (&output.identity, &other.identity) {
+        let is_same = |other: &&&Output| match (&output.identity, &other.identity) {
             (Some(one), Some(other)) => one == other && other.is_regular,
             _ => output.identity.is_none() && output.path == other.path,
         };
@@ -153,7 +157,7 @@ fn replace(target: &Path, permissions: Option<Permissions>, content: &[u8]) -> i
     Ok(())
 }
 
-/// The errors that mistyped paths give, in words that name the mistake.
+/// Returns the errors that mistyped paths give in words that name the mistake.
 fn explain(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such folder to write to".to_owned(),

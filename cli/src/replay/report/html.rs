@@ -1,4 +1,4 @@
-//! The report as a page: one file without external parts, for people who were not there.
+//! The report as a page: one file without external parts, for readers who have only this page.
 
 #[cfg(test)]
 mod browser;
@@ -44,7 +44,8 @@ pub(crate) fn html(outcome: &Outcome) -> String {
     let two = outcome.runs.iter().any(|run| run.readings.len() > 1);
     let found_two = outcome.find.iter().flat_map(|found| &found.periods);
     if two || found_two.into_iter().any(|period| period.denied.len() > 1) {
-        _ = writeln!(page, "<p class=\"note\">{}</p>", why_two_readings(outcome.places));
+        let why = why_two_readings(outcome.places).join(" ");
+        _ = writeln!(page, "<p class=\"note\">{why}</p>");
     }
     page.push_str("</header>\n");
     match &*outcome.runs {
@@ -68,7 +69,7 @@ pub(crate) fn html(outcome: &Outcome) -> String {
     page
 }
 
-/// The line under the sentence: from when to when, and for what.
+/// Returns the line under the sentence: from when to when, and for what.
 fn under(outcome: &Outcome) -> String {
     let end = outcome.start_nanos.saturating_add_unsigned(outcome.span_nanos);
     plain(&format!(
@@ -81,7 +82,7 @@ fn under(outcome: &Outcome) -> String {
     ))
 }
 
-/// One quota: a section for each reading.
+/// Writes one quota: a section for each reading.
 fn single(outcome: &Outcome, run: &Run, page: &mut String) {
     for tally in &run.readings {
         page.push_str("<section>\n");
@@ -93,7 +94,7 @@ fn single(outcome: &Outcome, run: &Run, page: &mut String) {
     }
 }
 
-/// Several quotas: each folded, but the first.
+/// Writes several quotas, each folded but the first.
 fn several(outcome: &Outcome, runs: &[Run], page: &mut String) {
     for (place, run) in runs.iter().enumerate() {
         let (number, open) = (place + 1, if place == 0 { " open" } else { "" });

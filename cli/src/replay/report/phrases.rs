@@ -4,20 +4,19 @@ use super::numbers::{grouped, percentage};
 use crate::replay::outcome::{Outcome, Run, Spread, Tally};
 use crate::shown::shown;
 
-/// Why two readings of one log differ.
-pub(super) fn why_two_readings(places: u8) -> String {
+/// Returns why two readings of one log differ: one sentence, in lines for a terminal.
+pub(super) fn why_two_readings(places: u8) -> [String; 2] {
     let units = match places {
         0 => "whole seconds".to_owned(),
         _ => format!("{}s", unit(places)),
     };
-    format!(
-        "These are two readings, not bounds: the log has its times in {units}, and does not say \
-         when in its {} a request came.",
-        unit(places)
-    )
+    [
+        format!("These are two readings, not bounds: the log has its times in {units},"),
+        format!("and does not say when in its {} a request came.", unit(places)),
+    ]
 }
 
-/// The unit of times with this many decimal places of seconds.
+/// Returns the unit of times with this many decimal places of seconds.
 pub(super) fn unit(places: u8) -> String {
     match places {
         0 => "second".to_owned(),
@@ -27,7 +26,7 @@ pub(super) fn unit(places: u8) -> String {
     }
 }
 
-/// The condition under which a reading holds.
+/// Returns the condition under which a reading holds.
 pub(super) fn condition(spread: Spread) -> &'static str {
     match spread {
         Spread::Even => "if spread evenly",
@@ -35,12 +34,12 @@ pub(super) fn condition(spread: Spread) -> &'static str {
     }
 }
 
-/// A number of keys.
+/// Returns a number of keys in words.
 pub(super) fn keys(count: u64, key: &str) -> String {
     counted(count, noun(key))
 }
 
-/// What one key is.
+/// Returns what one key is.
 pub(super) fn noun(key: &str) -> &str {
     match key {
         "client" | "path" | "user" => key,
@@ -48,7 +47,7 @@ pub(super) fn noun(key: &str) -> &str {
     }
 }
 
-/// A period, in full.
+/// Returns the full name of a period.
 pub(super) fn period(name: &str) -> &str {
     match name {
         "s" => "second",
@@ -57,30 +56,30 @@ pub(super) fn period(name: &str) -> &str {
     }
 }
 
-/// Words that begin with a capital.
+/// Returns the words with a capital at their beginning.
 pub(super) fn capital(words: &str) -> String {
     let mut chars = words.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// A number of things.
+/// Returns a number of things in words.
 pub(super) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-/// The limits of a run.
+/// Returns the limits of a run in words.
 pub(super) fn limits(run: &Run) -> String {
     run.limits.join(" and ")
 }
 
-/// What the buckets are.
+/// Returns what the buckets are.
 pub(super) fn buckets(outcome: &Outcome) -> String {
     let key = &outcome.key;
     let bytes = if outcome.cost == "bytes" { ", a cell is a byte" } else { "" };
     format!("a bucket for each {key}{bytes}")
 }
 
-/// What did not become a request that counts, a phrase for each kind.
+/// Returns a phrase for each kind of lines that did not become requests that count.
 pub(super) fn not_counted(outcome: &Outcome) -> Vec<String> {
     /// The reasons that are named.
     const REASONS: usize = 3;
@@ -107,7 +106,7 @@ pub(super) fn not_counted(outcome: &Outcome) -> Vec<String> {
     phrases
 }
 
-/// The files of which too much was skipped, a phrase for each.
+/// Returns a phrase for each file of which too much was skipped.
 pub(super) fn doubts(outcome: &Outcome) -> Vec<String> {
     let doubtful = outcome.files.iter().filter(|file| file.is_doubtful());
     doubtful
@@ -155,11 +154,10 @@ mod tests {
 
     #[test]
     fn the_unit_of_the_times_is_named() {
-        assert!(
-            why_two_readings(0).contains("in whole seconds, and does not say when in its second")
-        );
-        assert!(why_two_readings(3).contains("in milliseconds"));
-        assert!(why_two_readings(4).contains("in 10^-4 seconds"));
+        let why = |places| why_two_readings(places).join(" ");
+        assert!(why(0).contains("in whole seconds, and does not say when in its second"));
+        assert!(why(3).contains("in milliseconds"));
+        assert!(why(4).contains("in 10^-4 seconds"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(crate) fn text(outcome: &Outcome) -> String {
     text
 }
 
-/// Each file on a line, and then what was not counted.
+/// Returns a line for each file, and then what was not counted.
 fn read(outcome: &Outcome) -> String {
     let mut text = String::new();
     for file in &outcome.files {
@@ -74,8 +74,8 @@ fn read(outcome: &Outcome) -> String {
     text
 }
 
-/// The rows that are the same for every quota, with the most keys whose buckets were in use at
-/// once.
+/// Returns the rows that are the same for every quota, with the most keys whose buckets were in use
+/// at once.
 fn totals(outcome: &Outcome, peak: Option<u64>) -> Vec<Vec<String>> {
     let row = |name: &str, count: u64, note: String| vec![name.to_owned(), grouped(count), note];
     let from = clock(outcome.start_nanos);
@@ -114,9 +114,9 @@ access.log: combined, 1,200 of 1,200 lines
  most denied  requests  admitted  denied
  203.0.113.9        72        60      12
 
- admitted |██████████████████████████████▄█████████████████████████████| at most 20
- denied   |                              ▅                             | at most 12
-           one column is 1 min
+ admitted |███████████████▆██████████████| max 40
+ denied   |               ▃              | max 12
+           one column is 2 min
 "
         );
     }
@@ -189,7 +189,8 @@ c.log: no lines
                        if all at once        54  4.5 %            1  203.0.113.9, 54 of 114
  1000/day, burst 1000                         0    0 %            0
 
- These are two readings, not bounds: the log has its times in whole seconds, and does not say when in its second a request came.
+ These are two readings, not bounds: the log has its times in whole seconds,
+ and does not say when in its second a request came.
 "
         );
         outcome.runs.remove(1);
@@ -250,6 +251,9 @@ The smallest quota of each period that denies at most 0.1 % of the requests:
  5/s, burst 5  if spread evenly       0      0 %            0
                if all at once         1  0.083 %            1
  none per day                             20.0 %               at 200/day, the most that was tried
+
+ These are two readings, not bounds: the log has its times in whole seconds,
+ and does not say when in its second a request came.
 "
         );
     }

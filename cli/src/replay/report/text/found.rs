@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::table::{Align, table};
 use crate::replay::outcome::{Found, FoundPeriod, Outcome, Spread};
 use crate::replay::report::numbers::{grouped, percent, percentage, rounded};
-use crate::replay::report::phrases::{condition, period as words};
+use crate::replay::report::phrases::{condition, period as words, why_two_readings};
 
 pub(super) fn write(outcome: &Outcome, found: &Found, text: &mut String) {
     if !outcome.runs.is_empty() {
@@ -32,6 +32,9 @@ pub(super) fn write(outcome: &Outcome, found: &Found, text: &mut String) {
         .collect();
     let columns: &[Align] = if two { &[Align::Left, Align::Left] } else { &[Align::Left] };
     _ = write!(text, "{}", table(rows, &[columns, &[Align::Right; 3]].concat()));
+    if two {
+        _ = writeln!(text, "\n {}", why_two_readings(outcome.places).join("\n "));
+    }
 }
 
 fn lines(outcome: &Outcome, found: &Found, period: &FoundPeriod) -> Vec<[String; 6]> {

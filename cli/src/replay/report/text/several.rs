@@ -31,11 +31,11 @@ pub(super) fn write(outcome: &Outcome, runs: &[Run], text: &mut String) {
     // Writing to a string does not fail.
     _ = write!(text, "{}", table(rows, &sides));
     if runs.iter().any(|run| run.readings.len() > 1) {
-        _ = writeln!(text, "\n {}", why_two_readings(outcome.places));
+        _ = writeln!(text, "\n {}", why_two_readings(outcome.places).join("\n "));
     }
 }
 
-/// The columns that have something to say.
+/// Returns the columns that have something to say.
 fn columns<'a>(outcome: &'a Outcome, runs: &[Run]) -> Vec<Column<'a>> {
     let any = |of: fn(&Tally) -> bool| runs.iter().flat_map(|run| &run.readings).any(of);
     let requests = outcome.requests;

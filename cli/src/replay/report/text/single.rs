@@ -11,8 +11,8 @@ use crate::replay::report::phrases::{capital, condition, counted, keys, why_two_
 use crate::replay::report::times::duration;
 use crate::shown::shown;
 
-/// The columns of the chart.
-const WIDTH: usize = 60;
+/// The columns of the chart. With its margins it fits a terminal of 80 columns.
+const WIDTH: usize = 54;
 
 pub(super) fn write(outcome: &Outcome, run: &Run, text: &mut String) {
     let peak = run.readings.iter().map(|tally| tally.peak_live_keys).max();
@@ -34,7 +34,7 @@ pub(super) fn write(outcome: &Outcome, run: &Run, text: &mut String) {
                 })
                 .collect();
             _ = writeln!(text, " denied: {}", each.join(", "));
-            _ = writeln!(text, " {}", why_two_readings(outcome.places));
+            _ = writeln!(text, " {}", why_two_readings(outcome.places).join("\n "));
             for tally in readings {
                 let reading = capital(tally.spread.map_or("", condition));
                 _ = writeln!(text, "\n{reading}:\n");
@@ -46,7 +46,7 @@ pub(super) fn write(outcome: &Outcome, run: &Run, text: &mut String) {
     }
 }
 
-/// The rows of a reading.
+/// Returns the rows of a reading.
 fn summary(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<Vec<String>> {
     let row = |name: &str, count: u64, note: String| vec![name.to_owned(), grouped(count), note];
     let share = |count| percentage(count, outcome.requests);
@@ -78,7 +78,7 @@ fn summary(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<Vec<String>> {
     rows
 }
 
-/// The keys that were denied most, and the chart.
+/// Writes the keys that were denied most, and the chart.
 fn detail(tally: &Tally, text: &mut String) {
     if !tally.top.is_empty() {
         _ = write!(text, "{}", top(&tally.top));
@@ -107,7 +107,7 @@ fn chart(timeline: &Timeline, text: &mut String) {
     let scale = rows.iter().map(|(_, counts)| highest(counts)).max().unwrap_or(0);
     for (name, counts) in rows {
         let bars = bars(counts.iter().copied(), scale);
-        _ = writeln!(text, " {name:8} |{bars}| at most {}", grouped(highest(counts)));
+        _ = writeln!(text, " {name:8} |{bars}| max {}", grouped(highest(counts)));
     }
     _ = writeln!(text, " {:8}  one column is {}", "", duration(timeline.width_nanos));
 }
