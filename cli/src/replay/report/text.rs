@@ -166,6 +166,17 @@ c.log: no lines
     }
 
     #[test]
+    fn two_readings_may_deny_as_many() {
+        let mut outcome = outcome();
+        let mut readings = two_readings();
+        readings[0].denied = readings[1].denied;
+        outcome.runs = vec![run("10/s, burst 1", readings)];
+        let text = text(&outcome);
+        assert!(text.contains(" denied: 54 (4.5 %) by both readings\n"), "{text}");
+        assert!(text.contains("\nIf all at once:\n"), "{text}");
+    }
+
+    #[test]
     fn a_reading_that_was_picked_is_named() {
         let mut outcome = outcome();
         outcome.runs = vec![run("10/s, burst 1", two_readings().split_off(1))];

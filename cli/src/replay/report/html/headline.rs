@@ -25,6 +25,9 @@ pub(super) fn headline(outcome: &Outcome) -> (String, String) {
 fn single(outcome: &Outcome, run: &Run) -> String {
     let of = format!("of {}", counted(outcome.requests, "request"));
     match &*run.readings {
+        [one, other] if one.denied == other.denied => {
+            format!("would have denied {} {of}, by both readings.", part(outcome, one))
+        }
         [one, other] => {
             let if_so = |tally: &Tally| match tally.spread {
                 Some(Spread::Even) => {
@@ -115,6 +118,11 @@ mod tests {
             title(&outcome),
             "1/s, burst 1 would have denied none of 1,200 requests if these are spread evenly over \
              each second, or 54 (4.5&nbsp;%) if they come all at once."
+        );
+        outcome.runs[0].readings[0].denied = 54;
+        assert_eq!(
+            title(&outcome),
+            "1/s, burst 1 would have denied 54 (4.5&nbsp;%) of 1,200 requests, by both readings."
         );
         outcome.runs[0].readings.remove(0);
         assert_eq!(

@@ -26,14 +26,7 @@ pub(super) fn write(outcome: &Outcome, run: &Run, text: &mut String) {
         }
         readings => {
             _ = writeln!(text, "{}", table(rows, &SUMMARY));
-            let each: Vec<String> = readings
-                .iter()
-                .map(|tally| {
-                    let condition = tally.spread.map_or("", condition);
-                    format!("{} {condition}", tally.denied_of(outcome.requests))
-                })
-                .collect();
-            _ = writeln!(text, " denied: {}", each.join(", "));
+            _ = writeln!(text, " denied: {}", denied(outcome, readings));
             _ = writeln!(text, " {}", why_two_readings(outcome.places).join("\n "));
             for tally in readings {
                 let reading = capital(tally.spread.map_or("", condition));
@@ -44,6 +37,22 @@ pub(super) fn write(outcome: &Outcome, run: &Run, text: &mut String) {
             }
         }
     }
+}
+
+/// Returns what each of several readings denies.
+fn denied(outcome: &Outcome, readings: &[Tally]) -> String {
+    let of = |tally: &Tally| tally.denied_of(outcome.requests);
+    if let [first, others @ ..] = readings
+        && others.iter().all(|other| other.denied == first.denied)
+    {
+        // The readings differ in which requests are denied, or in the waits.
+        return format!("{} by both readings", of(first));
+    }
+    let each = readings.iter().map(|tally| {
+        let condition = tally.spread.map_or("", condition);
+        format!("{} {condition}", of(tally))
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the rows of a reading.
