@@ -26,7 +26,7 @@ Examples:
   tidegate replay access.log --find 0.1%                 the quota to choose
   tidegate replay access.log --limit 10/s --limit 1000/day
   tidegate replay access.log --key client+path --only path=/login --quota 5/min
-  tidegate replay access.log --quota 10r/s --burst 6 --max-wait 500ms
+  tidegate replay access.log --quota 10r/s --burst 1 --max-wait 500ms
   tidegate replay access.log --cost bytes --quota 1000000/s --burst 50000000
   zcat access.log.*.gz | tidegate replay - --json | jq .runs
   tidegate replay access.log --format html --output report.html
