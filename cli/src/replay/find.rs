@@ -34,7 +34,7 @@ pub(crate) enum Of {
     /// Of the requests
     #[default]
     Requests,
-    /// Of the keys: one is denied if any of its requests is
+    /// Of the keys: a key is denied if any of its requests is
     Keys,
 }
 

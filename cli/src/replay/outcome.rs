@@ -81,8 +81,8 @@ pub(crate) struct Tally {
     pub(crate) delayed: u64,
     pub(crate) longest_delay_nanos: u64,
     pub(crate) mean_delay_nanos: u64,
-    /// The most keys at once whose bucket differs from a fresh one, counted at each stamp. It is that
-    /// of the exact arithmetic, also where a table decides.
+    /// The most keys at once whose bucket differs from a fresh one, counted at each stamp. It is
+    /// that of the exact arithmetic, also where a table decides.
     pub(crate) peak_live_keys: u64,
     /// The keys that were denied most.
     pub(crate) top: Vec<Top>,
