@@ -103,8 +103,17 @@ impl<'a> Batch<'a> {
 
     fn line(&mut self, line: &[u8], format: &dyn Format, stamps: &mut Stamps, parsed: &mut Parsed) {
         parsed.lines += 1;
+        let mut line = line;
         if line.len() > LONGEST {
-            return parsed.skip(TOO_LONG);
+            // A hole is no part of the line after it, and at the end of a log it is no line.
+            line = &line[line.iter().take_while(|&&byte| byte == 0).count()..];
+            if line.is_empty() {
+                parsed.blank += 1;
+                return;
+            }
+            if line.len() > LONGEST {
+                return parsed.skip(TOO_LONG);
+            }
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let entry = match format.parse(line, self.wanted, stamps) {
@@ -183,6 +192,15 @@ mod tests {
         let parsed = parse(Words::default(), &block);
         assert_eq!((times(&parsed), parsed.lines), (vec![1, 3], 3));
         assert_eq!(parsed.first_skipped, [(2, TOO_LONG)]);
+    }
+
+    #[test]
+    fn a_hole_makes_no_line_too_long() {
+        let hole = [0; LONGEST + 1];
+        let block = [b"a 1\n", &hole[..], b"b 2\n", &hole, b"\n", &hole].concat();
+        let parsed = parse(Words::default(), &block);
+        assert_eq!((times(&parsed), parsed.lines, parsed.blank), (vec![1, 2], 4, 2));
+        assert_eq!(parsed.first_skipped, []);
     }
 
     #[test]

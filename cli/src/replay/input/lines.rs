@@ -52,7 +52,8 @@ impl<R: Read> Lines<R> {
         &self.input
     }
 
-    /// Puts the next lines into `block`. Returns whether there were any.
+    /// Puts the next lines into `block`. Returns whether there were any. NUL bytes at the head of a
+    /// line that does not fit are dropped: they are a hole in the file, and a line follows it.
     ///
     /// # Errors
     ///
@@ -61,20 +62,26 @@ impl<R: Read> Lines<R> {
         block.buffer[..self.rest.len()].copy_from_slice(&self.rest);
         block.filled = self.rest.len();
         self.rest.clear();
-        if block.fill(&mut self.input)? {
-            return Ok(block.filled > 0);
-        }
-        match memchr::memrchr(b'\n', block.bytes()) {
-            Some(end) => {
+        loop {
+            if block.fill(&mut self.input)? {
+                return Ok(block.filled > 0);
+            }
+            if let Some(end) = memchr::memrchr(b'\n', block.bytes()) {
                 self.rest.extend_from_slice(&block.bytes()[end + 1..]);
                 block.filled = end + 1;
+                return Ok(true);
             }
-            None => {
-                block.filled = LONGEST + 2;
-                block.buffer[LONGEST + 1] = b'\n';
-                self.skip_line()?;
+            match block.bytes().iter().take_while(|&&byte| byte == 0).count() {
+                0 => break,
+                nuls => {
+                    block.buffer.copy_within(nuls.., 0);
+                    block.filled -= nuls;
+                }
             }
         }
+        block.filled = LONGEST + 2;
+        block.buffer[LONGEST + 1] = b'\n';
+        self.skip_line()?;
         Ok(true)
     }
 
@@ -164,6 +171,20 @@ mod tests {
         let lengths: Vec<usize> = text.split(|&byte| byte == b'\n').map(<[u8]>::len).collect();
         assert_eq!(lengths, [5, LONGEST + 1, 4, 0]);
         assert_eq!(blocks(&vec![b'x'; 5 * BLOCK]).concat().len(), LONGEST + 2);
+    }
+
+    #[test]
+    fn a_line_after_a_hole_of_any_length_is_kept() {
+        for hole in [BLOCK - 20, BLOCK - 3, BLOCK, BLOCK + 1, 3 * BLOCK + 9] {
+            let input =
+                [b"first\n", &vec![0; hole][..], b"next\n", &vec![0; hole], b"last"].concat();
+            let text = blocks(&input).concat();
+            let lines: Vec<_> = text
+                .split(|&byte| byte == b'\n')
+                .map(|line| String::from_utf8_lossy(line).replace('\0', ""))
+                .collect();
+            assert_eq!(lines, ["first", "next", "last"], "{hole}");
+        }
     }
 
     #[test]
