@@ -99,6 +99,10 @@ fn head(content: &mut impl Read) -> io::Result<(Vec<u8>, bool)> {
     if is_utf16(&head) {
         return Err(io::Error::other("text in UTF-16; turn it into UTF-8 first"));
     }
+    if ends_lines_in_cr(&head) {
+        let reason = "lines that end in carriage returns alone; turn them into line feeds first";
+        return Err(io::Error::other(reason));
+    }
     if head.get(257..262) == Some(b"ustar") {
         return Err(io::Error::other("a tar archive; take the logs out first"));
     }
@@ -116,6 +120,12 @@ fn head(content: &mut impl Read) -> io::Result<(Vec<u8>, bool)> {
         head.drain(..3);
     }
     Ok((head, is_whole))
+}
+
+/// Returns whether text has carriage returns between its lines, and no line feed.
+fn ends_lines_in_cr(head: &[u8]) -> bool {
+    let text = head.trim_ascii_end();
+    memchr::memchr(b'\n', head).is_none() && memchr::memchr(b'\r', text).is_some()
 }
 
 /// Returns whether text begins with a byte-order mark of UTF-16, or with Latin letters in it.
@@ -177,6 +187,10 @@ mod tests {
         ] {
             let reason = text(&bytes).expect_err("no bytes");
             assert!(reason.contains("UTF-16"), "{reason}");
+        }
+        assert!(text(b"a\rb\rc").expect_err("one line").contains("carriage returns"));
+        for lines in ["a\r", "a\r\n", "a\rb\n"] {
+            assert_eq!(text(lines.as_bytes()), Ok((lines.as_bytes().to_vec(), true)));
         }
         let mut archive = vec![b'a'; 600];
         archive[257..262].copy_from_slice(b"ustar");
