@@ -1,5 +1,6 @@
 //! Zstandard: frames one behind the other, frames to be skipped, and what follows the last.
 
+use std::error::Error;
 use std::io::{self, Read};
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -60,7 +61,7 @@ impl Zstd {
                 }
                 Ok(State::Between)
             }
-            Err(error) => Err(broken(error)),
+            Err(error) => Err(damaged(&error)),
         }
     }
 
@@ -70,7 +71,7 @@ impl Zstd {
             let wanted = target.len() - self.decoder.can_collect();
             self.decoder
                 .decode_blocks(&mut self.raw, BlockDecodingStrategy::UptoBytes(wanted))
-                .map_err(broken)?;
+                .map_err(|error| damaged(&error))?;
         }
         let read = self.decoder.read(target)?;
         if read == 0
@@ -99,6 +100,19 @@ impl Read for Zstd {
             }
         }
     }
+}
+
+/// Returns what is wrong with a frame. Of a frame that ends early it names no part of the decoder.
+fn damaged(error: &FrameDecoderError) -> io::Error {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let of_reading = error.downcast_ref::<io::Error>();
+        if of_reading.is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+            return broken("cut off");
+        }
+        cause = error.source();
+    }
+    broken(error)
 }
 
 fn broken(reason: impl std::fmt::Display) -> io::Error {
@@ -154,9 +168,9 @@ mod tests {
     #[test]
     fn a_damaged_frame_is_an_error() {
         let packed = pack(&log());
-        for length in [4, 6, packed.len() / 2, packed.len() - 1] {
-            let reason = unpack(packed[..length].to_vec()).expect_err("a cut");
-            assert!(reason.starts_with("broken zstd: "), "{reason}");
+        for length in [4, 6, 9, packed.len() / 2, packed.len() - 5, packed.len() - 1] {
+            let reason = unpack(packed[..length].to_vec());
+            assert_eq!(reason, Err("broken zstd: cut off".to_owned()), "{length}");
         }
         let skipped = b"\x53\x2a\x4d\x18\x05\0\0\0abc".to_vec();
         assert_eq!(unpack(skipped), Err("broken zstd: cut off".to_owned()));
