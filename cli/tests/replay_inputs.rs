@@ -273,6 +273,32 @@ fn an_output_that_is_an_input_is_refused_before_reading() {
     assert!(text.contains("--svg no/such/folder/x.svg"), "{text}");
 }
 
+#[cfg(unix)]
+#[test]
+fn standard_output_that_is_a_log_or_the_picture_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.log");
+    let log = two_clients(str::to_owned);
+    std::fs::write(&path, &log).expect("a file");
+    let name = path.to_str().expect("text");
+    let picture = folder.path().join("a.svg");
+    let picture_name = picture.to_str().expect("text");
+    for (output, arguments, says) in [
+        (&path, vec![name], "--output -: is one of the logs that are read"),
+        (&picture, vec![name, "--svg", picture_name], "a.svg: is written by --output, too"),
+    ] {
+        let file = std::fs::File::options().append(true).create(true).open(output);
+        let mut command = tidegate();
+        let command = command.arg("replay").args(arguments).stdin(Stdio::null());
+        let ended = command.stdout(file.expect("a file")).output().expect("the program ends");
+        let errors = String::from_utf8(ended.stderr).expect("text");
+        assert_eq!(ended.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(says) && errors.lines().count() == 1, "{errors}");
+    }
+    assert_eq!(std::fs::read(&path).expect("a file"), log);
+    assert_eq!(std::fs::read(&picture).expect("a file"), b"");
+}
+
 #[test]
 fn without_input_there_is_an_error_and_never_an_invented_day() {
     for arguments in [&[][..], &["-"]] {

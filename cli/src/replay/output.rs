@@ -44,13 +44,14 @@ impl Output {
             Failure::new(format_args!("{argument} {}", path.display()), explain(&error))
         };
         let (identity, way) = if path == Path::new("-") {
-            (None, Way::Stdout)
+            (Identity::of_stdout(), Way::Stdout)
         } else {
             match Identity::of_path(path) {
                 Ok(identity) => (Some(identity), existing(path).map_err(fail)?),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    beside(path).map_err(fail)?;
-                    (None, Way::Replace { target: path.to_owned(), permissions: None })
+                    let target = new_target(path).map_err(fail)?;
+                    beside(&target).map_err(fail)?;
+                    (None, Way::Replace { target, permissions: None })
                 }
                 Err(error) => return Err(fail(error)),
             }
@@ -102,9 +103,16 @@ pub(crate) fn refuse_to_overwrite<'a>(
         if output.identity.as_ref().is_some_and(is_log) {
             return fail("is one of the logs that are read".to_owned());
         }
-        let is_same = |other: &&&Output| match (&output.identity, &other.identity) {
-            (Some(one), Some(other)) => one == other && other.is_regular,
-            _ => output.identity.is_none() && output.path == other.path,
+        let is_same = |other: &&&Output| match (&output.way, &other.way) {
+            (Way::Stdout, Way::Stdout) => true,
+            (Way::Replace { target: one, .. }, Way::Replace { target: other, .. })
+                if one == other =>
+            {
+                true
+            }
+            _ => output.identity.as_ref().is_some_and(|identity| {
+                identity.is_regular && other.identity.as_ref() == Some(identity)
+            }),
         };
         if let Some(other) = outputs[..place].iter().find(is_same) {
             return fail(format!("is written by {}, too", other.argument));
@@ -131,12 +139,31 @@ fn existing(path: &Path) -> io::Result<Way> {
     })
 }
 
-/// Makes a file in the folder of `path`. It is gone when it is dropped.
-fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let folder = match path.parent() {
+/// How many links may lead from one to the next, as Linux has it.
+const MOST_LINKS: usize = 40;
+
+/// Returns where to make a file that does not exist: where links lead, in a folder without links.
+/// So links stay, and two names of one new file are found out.
+fn new_target(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(leads_to) = fs::read_link(&path) else { break };
+        path = folder(&path).join(leads_to);
+    }
+    let name = path.file_name().ok_or(ErrorKind::NotFound)?;
+    Ok(folder(&path).canonicalize()?.join(name))
+}
+
+/// Returns the folder that a file of this path is in.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
-    };
+    }
+}
+
+/// Makes a file in the folder of `path`. It is gone when it is dropped.
+fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
@@ -144,7 +171,7 @@ fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
         // As for any new file: the process's mask takes from it.
         builder.permissions(Permissions::from_mode(0o666));
     }
-    builder.prefix(".tidegate-").tempfile_in(folder)
+    builder.prefix(".tidegate-").tempfile_in(folder(path))
 }
 
 fn replace(target: &Path, permissions: Option<Permissions>, content: &[u8]) -> io::Result<()> {
@@ -227,6 +254,34 @@ mod tests {
         assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
         assert_eq!(fs::read(&file).expect("a file"), b"new");
         assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o604);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_new_file_stays_and_is_another_name_of_it() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("new.svg", at("link.svg")).expect("a link");
+        std::os::unix::fs::symlink(".", at("same")).expect("a link");
+        let sources = Sources::memory("nothing", *b"");
+        for name in ["link.svg", "same/new.svg", "./new.svg", "same/same/link.svg"] {
+            let outputs = [
+                Output::open("--output", &at("new.svg")).expect("writable"),
+                Output::open("--svg", &at(name)).expect("writable"),
+            ];
+            let text = refuse_to_overwrite(&outputs, &sources).expect_err("one file").0;
+            assert!(text.ends_with(&format!("{name}: is written by --output, too")), "{text}");
+        }
+        open(at("link.svg")).expect("writable").write(b"new").expect("written");
+        assert!(fs::symlink_metadata(at("link.svg")).expect("a link").is_symlink());
+        assert_eq!(fs::read(at("new.svg")).expect("a file"), b"new");
+        std::os::unix::fs::symlink("missing/x", at("astray")).expect("a link");
+        std::os::unix::fs::symlink("round", at("round")).expect("a link");
+        for (name, reason) in [("astray", "there is no such folder"), ("round", "Too many levels")]
+        {
+            let text = open(at(name)).expect_err("refused");
+            assert!(text.contains(reason), "{text}");
+        }
     }
 
     #[cfg(unix)]

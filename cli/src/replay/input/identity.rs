@@ -29,6 +29,12 @@ impl Identity {
         Some(Self { mark, is_regular: metadata.is_file() })
     }
 
+    /// Returns the identity of what standard output writes to, where the system tells.
+    pub(crate) fn of_stdout() -> Option<Self> {
+        let (mark, metadata) = system::of_stdout()?;
+        Some(Self { mark, is_regular: metadata.is_file() })
+    }
+
     /// Returns the identity of an open file, which was opened by `path`.
     ///
     /// # Errors
@@ -60,8 +66,16 @@ mod system {
     }
 
     pub(super) fn of_stdin() -> Option<(Mark, Metadata)> {
-        let input = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
-        let metadata = input.metadata().ok()?;
+        of_open(&io::stdin())
+    }
+
+    pub(super) fn of_stdout() -> Option<(Mark, Metadata)> {
+        of_open(&io::stdout())
+    }
+
+    fn of_open(stream: &impl AsFd) -> Option<(Mark, Metadata)> {
+        let file = File::from(stream.as_fd().try_clone_to_owned().ok()?);
+        let metadata = file.metadata().ok()?;
         Some((of(&metadata), metadata))
     }
 }
@@ -80,6 +94,10 @@ mod system {
     }
 
     pub(super) fn of_stdin() -> Option<(Mark, Metadata)> {
+        None
+    }
+
+    pub(super) fn of_stdout() -> Option<(Mark, Metadata)> {
         None
     }
 }
