@@ -157,6 +157,40 @@ fn mistakes_are_named_in_one_line() {
 }
 
 #[test]
+fn a_negative_value_is_refused_by_the_name_of_its_option() {
+    for option in [
+        "--quota",
+        "--limit",
+        "--burst",
+        "--max-wait",
+        "--find",
+        "--of",
+        "--spread",
+        "--key",
+        "--cost",
+        "--only",
+        "--except",
+        "--client-field",
+        "--trusted-hops",
+        "--ipv6-prefix",
+        "--log-format",
+        "--json-fields",
+        "--capacity",
+        "--on-full",
+        "--top",
+        "--format",
+        "--output",
+        "--svg",
+    ] {
+        // An option whose value was forgotten takes the next option for it.
+        for value in ["-1", "--json"] {
+            let refusal = refusal(&["-", option, value], b"");
+            assert!(refusal.contains(option) && refusal.contains(value), "{refusal}");
+        }
+    }
+}
+
+#[test]
 fn a_log_of_centuries_is_refused_rather_than_denied() {
     let old = b"a - - [01/Jan/1970:00:00:00 +0000] \"GET / HTTP/1.1\" 200 1\n";
     let log = [&old[..], line("a", 0, "/", "1").as_bytes()].concat();

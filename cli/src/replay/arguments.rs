@@ -1,8 +1,10 @@
 //! The arguments of `tidegate replay`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use tidegate::OnFull;
 
@@ -59,7 +61,7 @@ pub(crate) struct Arguments {
 
     /// Delay a request for up to this long, and deny it only if it would have to wait for longer:
     /// 500ms, 2s, 1min
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     max_wait: Option<String>,
 
     /// Find the smallest quota a second, a minute, an hour and a day that denies at most this share
@@ -69,55 +71,55 @@ pub(crate) struct Arguments {
     find: Option<String>,
 
     /// What --find takes the share of
-    #[arg(long, value_enum, default_value_t, requires = "find")]
+    #[arg(long, value_enum, default_value_t, requires = "find", allow_hyphen_values = true)]
     of: Of,
 
     /// Show only this reading where the log's times are too coarse to tell when a request came. By
     /// default the report shows both readings if their answers differ
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, allow_hyphen_values = true)]
     spread: Option<Spread>,
 
     /// What has a bucket of its own
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, allow_hyphen_values = true)]
     key: Key,
 
     /// What a request costs: a cell, or a cell for each byte sent
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, allow_hyphen_values = true)]
     cost: Cost,
 
     /// Count only the requests that match: path=PREFIX, path~REGEX, method=GET,POST, status=4xx or
     /// address=CIDR. Filters of one field are alternatives, and each field must match
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", allow_hyphen_values = true)]
     only: Vec<String>,
 
     /// Leave out the requests that match such a filter; `static` stands for pictures, style sheets,
     /// scripts and fonts
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", allow_hyphen_values = true)]
     except: Vec<String>,
 
     /// Which field of a line holds the client
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, allow_hyphen_values = true)]
     client_field: ClientField,
 
     /// How many proxies at the right of a list of clients are trusted [default: those that have
     /// addresses of private networks]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     trusted_hops: Option<u32>,
 
     /// The bits of an IPv6 address that make a client
-    #[arg(long, value_name = "BITS", default_value_t = 64,
+    #[arg(long, value_name = "BITS", default_value_t = 64, allow_hyphen_values = true,
           value_parser = clap::value_parser!(u8).range(0..=128))]
     ipv6_prefix: u8,
 
     /// The format of the logs: common, combined, vhost_combined, traefik, haproxy, alb, s3,
     /// cloudfront, iis, caddy, nginx-json, traefik-json, json, or a pattern in the words of nginx's
     /// log_format or Apache's LogFormat [default: found out from the first lines of each log]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", allow_hyphen_values = true)]
     pub(super) log_format: Option<String>,
 
     /// Read JSON lines with these fields: client=remote.ip,time=ts and so on, for client, time,
     /// path, user, method, status, bytes and forwarded
-    #[arg(long, value_name = "FIELDS", conflicts_with = "log_format")]
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true, conflicts_with = "log_format")]
     pub(super) json_fields: Option<String>,
 
     /// Decide as a table of the library would that is made for this many keys (37 bytes each), and
@@ -127,15 +129,16 @@ pub(crate) struct Arguments {
     pub(super) capacity: Option<u64>,
 
     /// What a full table answers to a new key
-    #[arg(long, value_enum, default_value_t = Full::Deny, requires = "capacity")]
+    #[arg(long, value_enum, default_value_t = Full::Deny, requires = "capacity",
+          allow_hyphen_values = true)]
     on_full: Full,
 
     /// How many of the keys that were denied most to show
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, allow_hyphen_values = true)]
     pub(super) top: usize,
 
     /// How to print the result [default: text]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, allow_hyphen_values = true)]
     format: Option<Format>,
 
     /// Print JSON: the same as --format json
@@ -143,13 +146,24 @@ pub(crate) struct Arguments {
     json: bool,
 
     /// Write the result to this file; - is standard output [default: -]
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", allow_hyphen_values = true,
+          value_parser = OsStringValueParser::new().try_map(file))]
     output: Option<PathBuf>,
 
     /// Draw admitted and denied requests over time, or the curve of --find, into this file, too. If
     /// it is -, standard output gets the picture in place of the text
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true,
+          value_parser = OsStringValueParser::new().try_map(file))]
     pub(super) svg: Option<PathBuf>,
+}
+
+/// Takes a word for the path of a file that is written. A word that looks like an option is
+/// refused: the path before it was probably forgotten.
+fn file(word: OsString) -> Result<PathBuf, &'static str> {
+    match word.as_encoded_bytes() {
+        [b'-', _, ..] => Err("looks like an option; a file of this name is written as ./-name"),
+        _ => Ok(word.into()),
+    }
 }
 
 /// What a full table answers to a new key.
