@@ -13,10 +13,10 @@ use tidegate::{Decision, Instant, ManualClock, OnFull, Plan, SeededState};
 
 use super::super::limit::Limit;
 use super::super::outcome::Spread;
-use super::super::traffic::Traffic;
+use super::super::traffic::{Request, Traffic};
 use super::fates::Fates;
 use super::rule::Fate;
-use super::visit::Ticks;
+use super::visit::{Ticks, each_visit};
 use crate::failure::Failure;
 
 /// The seed of the tables: fixed, so that the output repeats.
@@ -131,41 +131,31 @@ fn in_order(
     spread: Option<Spread>,
     mut decide: impl FnMut(u32, u64),
 ) {
-    let is_even = spread == Some(Spread::Even) && ticks.are_coarse();
-    // How many requests each key has in the tick at hand, and how many of them were seen.
-    let mut in_tick = vec![(0_u32, 0_u32); if is_even { traffic.keys.len() } else { 0 }];
-    let mut spread_out: Vec<(u32, u32)> = Vec::new();
-    let mut place = 0;
-    for tick in traffic.requests.chunk_by(|one, next| one.time == next.time) {
-        let nanos = ticks.nanos(tick[0].time);
-        let places = (place..).zip(tick);
-        place += tick.len() as u32;
-        if !is_even || tick.len() == 1 {
-            places.for_each(|(place, _)| decide(place, nanos));
-            continue;
+    if spread != Some(Spread::Even) {
+        let requests = (0..).zip(&traffic.requests);
+        requests.for_each(|(place, request)| decide(place, ticks.nanos(request.time)));
+        return;
+    }
+    // No tick reaches beyond the longest tick that it lies in, so each of those is sorted alone.
+    let number = |request: &Request| request.time.div_euclid(ticks.longest.into());
+    let (mut by_key, mut in_order) = (Vec::new(), Vec::new());
+    let mut begin = 0;
+    for tick in traffic.requests.chunk_by(|one, next| number(one) == number(next)) {
+        let end = begin + tick.len() as u32;
+        let key = |place: u32| traffic.requests[place as usize].key;
+        by_key.clear();
+        by_key.extend(begin..end);
+        by_key.sort_unstable_by_key(|&place| (key(place), place));
+        in_order.clear();
+        for of_key in by_key.chunk_by(|&one, &next| key(one) == key(next)) {
+            each_visit(traffic, ticks, spread, of_key, |visit| {
+                // Below 2^62, for a tick is a second at most.
+                let into = u64::from(visit.part) * u64::from(visit.tick) / u64::from(visit.parts);
+                in_order.push((visit.nanos + into, visit.place));
+            });
         }
-        for request in tick {
-            in_tick[request.key as usize].0 += 1;
-        }
-        let next = traffic.requests.get(place as usize);
-        let mut length = u64::from(ticks.tick(tick[0].time));
-        if let Some(next) = next {
-            length = length.min(next.time.abs_diff(tick[0].time));
-        }
-        spread_out.clear();
-        for (place, request) in places {
-            let (parts, part) = &mut in_tick[request.key as usize];
-            // Below the tick, which is at most a second.
-            let offset = u128::from(*part) * u128::from(length) / u128::from(*parts);
-            spread_out.push((offset as u32, place));
-            *part += 1;
-        }
-        for request in tick {
-            in_tick[request.key as usize] = (0, 0);
-        }
-        spread_out.sort_unstable();
-        for &(offset, place) in &spread_out {
-            decide(place, nanos + u64::from(offset));
-        }
+        in_order.sort_unstable();
+        in_order.iter().for_each(|&(nanos, place)| decide(place, nanos));
+        begin = end;
     }
 }

@@ -296,6 +296,17 @@ fn a_table_with_room_decides_as_the_quota() {
 }
 
 #[test]
+fn another_keys_finer_stamp_makes_no_tick_of_a_table_shorter() {
+    // Three in a second of whole seconds, and one of milliseconds by another key.
+    let mixed = traffic(0, &[(0, 0, 1), (0, 0, 1), (0, 0, 1), (1_000_000, 1, 1)]);
+    let limits = [limit("5/2s", Some(1))];
+    let exact = tallies(&mixed, &limits, None);
+    let on_table = on_table(&mixed, &limits, 1_000, OnFull::Deny);
+    let denied = |tallies: &[Tally]| tallies.iter().map(|tally| tally.denied).collect::<Vec<_>>();
+    assert_eq!((denied(&exact), denied(&on_table)), (vec![1, 2], vec![1, 2]));
+}
+
+#[test]
 fn what_finds_no_slot_is_told_apart() {
     // Of 5,000 clients each asks once, and one too often.
     let mut crowd: Vec<_> =
