@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
     /// The earliest request, in nanoseconds since 1970.
     pub(crate) start_nanos: i64,
     pub(crate) span_nanos: u64,
-    /// The decimal places of the seconds in the coarsest stamp.
+    /// The decimal places of the seconds, by the coarsest clock of a log.
     pub(crate) places: u8,
     /// How many keys the table was made for, if the command gives a capacity.
     pub(crate) capacity: Option<u64>,

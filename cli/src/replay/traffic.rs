@@ -23,7 +23,7 @@ pub(crate) struct Traffic {
     pub(crate) requests: Vec<Request>,
     large: Vec<u64>,
     pub(crate) keys: Keys,
-    /// The fewest decimal places of the seconds in any stamp: 0 for whole seconds.
+    /// The decimal places of the seconds, by the coarsest clock of a log: 0 for whole seconds.
     pub(crate) places: u8,
     pub(crate) files: Vec<FileRead>,
     pub(crate) skipped: u64,

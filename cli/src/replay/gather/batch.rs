@@ -3,7 +3,7 @@
 use super::interner::{Interner, Pending};
 use super::segments::Segment;
 use crate::failure::Failure;
-use crate::replay::entry::{Reason, Wanted};
+use crate::replay::entry::{Reason, Stamp, Wanted};
 use crate::replay::format::Format;
 use crate::replay::input::LONGEST;
 use crate::replay::select::{Select, Selected};
@@ -35,6 +35,8 @@ pub(super) struct Parsed {
     pub(super) large: Vec<u64>,
     /// The fewest decimal places of a stamp. `None` if no request counts.
     pub(super) places: Option<u8>,
+    /// How many decimal places the stamps need without the zeros at their ends: 0, 3, 6 or 9.
+    pub(super) needed: u8,
 }
 
 impl Parsed {
@@ -44,6 +46,15 @@ impl Parsed {
             self.first_skipped.push((self.lines, reason));
         }
     }
+}
+
+/// Returns how many of its decimal places a time needs, in steps of three, and at least `least`.
+fn needed(nanos: i64, places: u8, least: u8) -> u8 {
+    let mut needed = least;
+    while needed < places && nanos % 10_i64.pow(9 - u32::from(needed)) != 0 {
+        needed += 3;
+    }
+    needed
 }
 
 /// Adds to the lines that were skipped for a reason.
@@ -131,7 +142,8 @@ impl<'a> Batch<'a> {
                 let request = Request::new(entry.time.nanos, 0, cost, &mut parsed.large);
                 parsed.requests.push(request);
                 self.interner.add(&self.key, &mut self.pending);
-                let places = entry.time.places;
+                let Stamp { nanos, places } = entry.time;
+                parsed.needed = needed(nanos, places, parsed.needed);
                 parsed.places = Some(parsed.places.map_or(places, |fewest| fewest.min(places)));
             }
             Ok(Selected::LeftOut) => parsed.left_out += 1,
@@ -180,6 +192,20 @@ mod tests {
     fn only_the_places_of_requests_that_count_are_looked_at() {
         assert_eq!(parse(Words::default(), b"left 1\n- 1\na 1.5\nb 1.250\n").places, Some(1));
         assert_eq!(parse(Words::default(), b"left 1\n").places, None);
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_a_fraction_are_not_needed() {
+        for (block, needed) in [
+            ("a 1.000\na 2.000000\n", 0),
+            ("a 1\na 2\n", 0),
+            ("a 1.5\na 2\n", 3),
+            ("a 1.120000\na 2.100000\n", 3),
+            ("a 1.000000001\na 1.5\n", 9),
+            ("left 1.5\na 1.0\n", 0),
+        ] {
+            assert_eq!(parse(Words::default(), block.as_bytes()).needed, needed, "{block}");
+        }
     }
 
     #[test]

@@ -27,6 +27,18 @@ struct File {
     lines: u64,
     /// The earliest and the latest time.
     times: Option<(i64, i64)>,
+    /// The fewest decimal places of a stamp. `None` if no request counts.
+    places: Option<u8>,
+    /// How many the stamps need.
+    needed: u8,
+}
+
+impl File {
+    /// Returns the decimal places of the clock. Some programs print whole seconds as
+    /// `10:05:03.000`, so zeros at the end of every fraction do not count.
+    fn places(&self) -> Option<u8> {
+        self.places.map(|places| places.min(self.needed))
+    }
 }
 
 impl Collected {
@@ -71,8 +83,8 @@ impl Collected {
         traffic.left_out += parsed.left_out;
         traffic.without_key += parsed.without_key;
         if let Some(places) = parsed.places {
-            let first = traffic.requests.is_empty();
-            traffic.places = if first { places } else { traffic.places.min(places) };
+            file.places = Some(file.places.map_or(places, |fewest| fewest.min(places)));
+            file.needed = file.needed.max(parsed.needed);
         }
         for request in &parsed.requests {
             let time = request.time;
@@ -101,6 +113,7 @@ impl Collected {
     ) -> Result<Traffic, Failure> {
         let Self { mut traffic, order, files, .. } = self;
         traffic.warnings = warnings;
+        traffic.places = files.iter().filter_map(File::places).min().unwrap_or(0);
         traffic.skip_reasons.sort_by_key(|&(_, lines)| std::cmp::Reverse(lines));
         verdict::counts(&traffic, lacks)?;
         verdict::span(&traffic, files.iter().map(|file| file.times))?;
