@@ -1,5 +1,7 @@
 //! Decisions beside the model's, and the cases whose answers are known.
 
+mod whole;
+
 use std::time::Duration;
 
 use super::fates::Fates;
