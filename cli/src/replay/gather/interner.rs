@@ -7,14 +7,11 @@ use hashbrown::HashTable;
 use tidegate::SeededState;
 
 use crate::failure::Failure;
-use crate::replay::keys::Keys;
+use crate::replay::keys::{Address, Keys, LISTS, List};
 use crate::replay::traffic::Request;
 
 /// The parts of the interner, each behind a lock of its own. A thread takes each lock once a block.
-const SHARDS: usize = 64;
-/// The bits of a number that tell the place within a shard.
-const PLACE_BITS: u32 = u32::BITS - SHARDS.ilog2();
-const MOST_PLACES: usize = (1 << PLACE_BITS) - 1;
+const SHARDS: usize = LISTS;
 
 /// Gives each key a number. There is one interner for all threads: one for each would keep most
 /// keys as often as there are threads.
@@ -27,7 +24,7 @@ pub(super) struct Interner {
 struct Shard {
     /// The places of the keys.
     table: HashTable<u32>,
-    keys: Keys,
+    keys: List,
 }
 
 /// The keys of the requests of one block, in order.
@@ -115,7 +112,7 @@ impl Interner {
                 let found = shard.place(hash, pending.key(place), &self.state);
                 let found =
                     found.ok_or_else(|| Failure::new("the logs", "too many keys to number"))?;
-                requests[place].key = (number as u32) << PLACE_BITS | found;
+                requests[place].key = Address::new(number, found).0;
             }
         }
         Ok(())
@@ -124,31 +121,29 @@ impl Interner {
     /// Numbers the keys anew in the order of the requests, so that the numbers do not depend on the
     /// threads, and returns the keys.
     pub(super) fn finish(self, requests: &mut [Request]) -> Keys {
-        let shards: Vec<Keys> = self
+        let lists: Vec<List> = self
             .shards
             .into_iter()
             .map(|shard| shard.into_inner().expect("no thread panics").keys)
             .collect();
         let mut starts = [0; SHARDS];
         let mut total = 0;
-        for (start, keys) in starts.iter_mut().zip(&shards) {
+        for (start, list) in starts.iter_mut().zip(&lists) {
             *start = total;
-            total += keys.len();
+            total += list.len();
         }
-        let mut keys = Keys::default();
-        keys.reserve(total, shards.iter().map(Keys::total_bytes).sum());
+        let mut addresses = Vec::with_capacity(total);
         let mut numbers = vec![u32::MAX; total];
         for request in requests {
-            let shard = (request.key >> PLACE_BITS) as usize;
-            let place = request.key & MOST_PLACES as u32;
-            let number = &mut numbers[starts[shard] + place as usize];
+            let address = Address(request.key);
+            let number = &mut numbers[starts[address.list()] + address.place() as usize];
             if *number == u32::MAX {
-                *number = keys.len() as u32;
-                keys.push(shards[shard].bytes(place));
+                *number = addresses.len() as u32;
+                addresses.push(address);
             }
             request.key = *number;
         }
-        keys
+        Keys::new(lists, addresses)
     }
 }
 
@@ -164,7 +159,7 @@ impl Shard {
         if let Some(&place) = table.find(hash, |&place| keys.bytes(place) == key) {
             return Some(place);
         }
-        if keys.len() >= MOST_PLACES {
+        if keys.len() >= Address::MOST_PLACES {
             return None;
         }
         let place = keys.len() as u32;
