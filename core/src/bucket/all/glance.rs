@@ -5,19 +5,8 @@
 //! the order of all calls. Everything else is out of line, and works on copies, so that the compiler
 //! keeps the glances in registers.
 
-use super::super::set::Found;
-use super::super::verdict::Verdict;
-use super::limit::{Bucket, Charged, Look, Steps};
+use super::limit::{Glance, Steps};
 use super::{MAX_LIMITS, limit};
-
-/// A bucket that was found at first sight and would admit what is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Glance<'a> {
-    pub(in crate::bucket) bucket: Bucket,
-    pub(in crate::bucket) found: Found<'a>,
-    /// The verdict, once the charge is made.
-    pub(in crate::bucket) verdict: Verdict,
-}
 
 /// How far a call has come at first sight.
 pub(super) enum Sight {
@@ -28,25 +17,6 @@ pub(super) enum Sight {
     Overtaken(usize),
     /// Nothing is charged: the call needs a closer look.
     Unclear,
-}
-
-impl Glance<'_> {
-    /// Charges the bucket, if it is still as it was found.
-    #[inline(always)]
-    pub(in crate::bucket) fn charge(&self) -> bool {
-        self.found.charge(self.verdict.time())
-    }
-
-    /// Returns what was charged, after [`Self::charge`] did.
-    #[inline(always)]
-    pub(in crate::bucket) fn charged(&self) -> Charged {
-        Charged { seat: self.found.seat(), ..Charged::nothing(self.verdict) }
-    }
-
-    /// Returns what a look would have found. A charge must have verified it.
-    pub(super) fn look(&self) -> Look {
-        Look { bucket: self.bucket, fresh: None, time: self.found.time() }
-    }
 }
 
 /// Charges all of `limits`, if each is found at first sight.

@@ -5,10 +5,10 @@ use core::cmp::Reverse;
 use super::super::decision::Decision;
 use super::super::gcra::Charge;
 use super::super::seat::Seat;
+#[cfg(target_has_atomic = "64")]
+use super::super::set::Found;
 use super::super::settle::Settled;
 use super::super::verdict::{Outcome, Verdict};
-#[cfg(target_has_atomic = "64")]
-use super::glance::Glance;
 
 /// A key's bucket on one structure, with a plan, a cost and the time of the call: what
 /// [`check_all`](super::check_all) is given several of.
@@ -104,6 +104,36 @@ impl<L: Steps + ?Sized> Steps for &L {
     #[inline(always)]
     fn decision(&self, charged: &Charged, decision: &mut Decision) {
         (**self).decision(charged, decision);
+    }
+}
+
+#[cfg(target_has_atomic = "64")]
+/// A bucket that was found at first sight and would admit what is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance<'a> {
+    pub(in crate::bucket) bucket: Bucket,
+    pub(in crate::bucket) found: Found<'a>,
+    /// The verdict, once the charge is made.
+    pub(in crate::bucket) verdict: Verdict,
+}
+
+#[cfg(target_has_atomic = "64")]
+impl Glance<'_> {
+    /// Charges the bucket, if it is still as it was found.
+    #[inline(always)]
+    pub(in crate::bucket) fn charge(&self) -> bool {
+        self.found.charge(self.verdict.time())
+    }
+
+    /// Returns what was charged, after [`Self::charge`] did.
+    #[inline(always)]
+    pub(in crate::bucket) fn charged(&self) -> Charged {
+        Charged { seat: self.found.seat(), ..Charged::nothing(self.verdict) }
+    }
+
+    /// Returns what a look would have found. A charge must have verified it.
+    pub(super) fn look(&self) -> Look {
+        Look { bucket: self.bucket, fresh: None, time: self.found.time() }
     }
 }
 

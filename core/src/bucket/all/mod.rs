@@ -42,7 +42,8 @@ pub use self::limit::Limit;
 pub(super) use self::limit::{Bucket, Charged, Look, Steps, charge_of};
 
 #[cfg(target_has_atomic = "64")]
-pub(super) use self::glance::Glance;
+pub(super) use self::limit::Glance;
+
 #[cfg(target_has_atomic = "64")]
 use self::glance::Sight;
 use self::limit::Call;
