@@ -99,14 +99,23 @@ fn a_dash_is_nobody() {
     let text = String::from_utf8_lossy(&text.stdout).into_owned() + &errors;
     assert!(text.contains("without a user") || text.contains("no user"), "{text}");
 
-    // Nothing that counts is left.
-    let text = refusal(&by_user, anonymous.as_bytes());
-    assert!(text.contains("5 of 5 lines have no user"), "{text}");
-    let text = refusal(
-        &THREE,
-        &two_clients(|line| line.replace("192.0.2.1", "-").replace("192.0.2.2", "-")),
-    );
-    assert!(text.contains("8 of 8 lines have no client"), "{text}");
+    // Nothing that counts is left: no request was denied, and that is said.
+    let no_client = two_clients(|line| line.replace("192.0.2.1", "-").replace("192.0.2.2", "-"));
+    for (arguments, log, says) in [
+        (&by_user[..], anonymous.as_bytes(), "nothing counts: 5 of 5 lines have no user"),
+        (&THREE, &no_client, "nothing counts: 8 of 8 lines have no client"),
+    ] {
+        let (outcome, errors) = json_and_errors(arguments, log);
+        assert_eq!((&outcome["requests"], &outcome["keys"]), (&0.into(), &0.into()));
+        assert_eq!(outcome["runs"][0]["readings"][0]["denied"], 0);
+        assert!(errors.contains(says), "{errors}");
+        for format in ["text", "csv", "html"] {
+            let output = replay(&[arguments, &["--format", format]].concat(), log);
+            assert!(output.status.success(), "{format}");
+            assert!(!String::from_utf8_lossy(&output.stdout).contains("1970"), "{format}");
+        }
+        assert!(replay(&["-", "--key", "user", "--find", "1%"], log).status.success());
+    }
 }
 
 #[test]

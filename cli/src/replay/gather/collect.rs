@@ -104,7 +104,7 @@ impl Collected {
     ///
     /// # Errors
     ///
-    /// Fails if nothing counts, or if the requests span more than ten years.
+    /// Fails if no line is of a request, or if the requests span more than ten years.
     pub(super) fn finish(
         self,
         interner: Interner,
@@ -115,7 +115,7 @@ impl Collected {
         traffic.warnings = warnings;
         traffic.places = files.iter().filter_map(File::places).min().unwrap_or(0);
         traffic.skip_reasons.sort_by_key(|&(_, lines)| std::cmp::Reverse(lines));
-        verdict::counts(&traffic, lacks)?;
+        verdict::counts(&mut traffic, lacks)?;
         verdict::span(&traffic, files.iter().map(|file| file.times))?;
         order.finish(&mut traffic.requests);
         traffic.keys = interner.finish(&mut traffic.requests);

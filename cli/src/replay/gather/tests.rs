@@ -225,13 +225,22 @@ fn columns_may_be_renamed_anywhere_in_a_log() {
 }
 
 #[test]
-fn nothing_that_counts_is_an_error_that_says_why() {
+fn requests_of_which_none_counts_are_an_answer_with_a_warning() {
+    for (log, warning) in [
+        ("left 1\nx\n", "log: nothing counts: 1 of 2 lines are filtered out"),
+        ("- 1\n", "log: nothing counts: 1 of 1 lines have no client"),
+    ] {
+        let traffic = of_memory(log).expect(log);
+        assert_eq!((traffic.requests.len(), &traffic.warnings[..]), (0, &[warning.to_owned()][..]));
+    }
+}
+
+#[test]
+fn a_log_without_a_request_is_an_error_that_says_why() {
     for (log, reason) in [
         ("", "nothing to read"),
         ("\n\n", "nothing to read"),
         ("x\na 1 x\n", "none of its lines (2) can be used; log line 1: no time"),
-        ("left 1\nx\n", "nothing counts: 1 of 2 lines are filtered out"),
-        ("- 1\n", "nothing counts: 1 of 1 lines have no client"),
     ] {
         assert_eq!(of_memory(log).expect_err(log), format!("log: {reason}"));
     }

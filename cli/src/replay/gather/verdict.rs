@@ -8,9 +8,9 @@ use crate::replay::traffic::Traffic;
 /// Ten years, in nanoseconds. A longer span comes from a damaged time.
 const LONGEST_SPAN: u64 = 315_576_000 * 1_000_000_000;
 
-/// Fails if there is no request that counts, and says why. Requests without a key lack what `lacks`
-/// names.
-pub(super) fn counts(traffic: &Traffic, lacks: &str) -> Result<(), Failure> {
+/// Fails if no line is of a request. If there are requests and none counts, a warning says why:
+/// filters leave them out, or they lack what `lacks` names.
+pub(super) fn counts(traffic: &mut Traffic, lacks: &str) -> Result<(), Failure> {
     if !traffic.requests.is_empty() {
         return Ok(());
     }
@@ -20,21 +20,23 @@ pub(super) fn counts(traffic: &Traffic, lacks: &str) -> Result<(), Failure> {
         files => format!("{} logs", files.len()),
     };
     let lines: u64 = traffic.files.iter().map(|file| file.lines).sum();
-    let reason = match traffic.first_skipped.first() {
-        _ if lines == 0 => "nothing to read".to_owned(),
-        _ if traffic.left_out > 0 => {
-            format!("nothing counts: {} of {lines} lines are filtered out", traffic.left_out)
-        }
-        _ if traffic.without_key > 0 => {
-            format!("nothing counts: {} of {lines} lines have no {lacks}", traffic.without_key)
-        }
-        Some(first) => format!(
-            "none of its lines ({lines}) can be used; {} line {}: {}",
-            first.file, first.line, first.reason
-        ),
-        None => "nothing counts".to_owned(),
+    let warn = |traffic: &mut Traffic, count, why: &str| {
+        let warning = format!("{name}: nothing counts: {count} of {lines} lines {why}");
+        traffic.warnings.push(warning);
+        Ok(())
     };
-    Err(Failure::new(name, reason))
+    match (traffic.first_skipped.first(), traffic.left_out, traffic.without_key) {
+        (_, 0, 0) if lines == 0 => Err(Failure::new(name, "nothing to read")),
+        (Some(first), 0, 0) => {
+            let (file, line, reason) = (&first.file, first.line, first.reason);
+            let why =
+                format!("none of its lines ({lines}) can be used; {file} line {line}: {reason}");
+            Err(Failure::new(name, why))
+        }
+        (None, 0, 0) => Err(Failure::new(name, "nothing counts")),
+        (_, 0, lacking) => warn(traffic, lacking, &format!("have no {lacks}")),
+        (_, left_out, _) => warn(traffic, left_out, "are filtered out"),
+    }
 }
 
 /// Fails if the earliest and the latest time of all logs, given for each log, are too far apart.

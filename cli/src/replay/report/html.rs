@@ -50,6 +50,8 @@ pub(crate) fn html(outcome: &Outcome) -> String {
     page.push_str("</header>\n");
     match &*outcome.runs {
         [] => {}
+        // Of no requests there is nothing to draw.
+        [_] if outcome.requests == 0 => {}
         [run] => single(outcome, run, &mut page),
         runs => {
             table::quotas(outcome, runs, &mut page);
@@ -71,14 +73,16 @@ pub(crate) fn html(outcome: &Outcome) -> String {
 
 /// Returns the line under the sentence: from when to when, and for what.
 fn under(outcome: &Outcome) -> String {
+    let what = format!("{}, {}", keys(outcome.keys, &outcome.key), buckets(outcome));
+    if outcome.requests == 0 {
+        return plain(&what);
+    }
     let end = outcome.start_nanos.saturating_add_unsigned(outcome.span_nanos);
     plain(&format!(
-        "{} to {}, {}; {}, {}",
+        "{} to {}, {}; {what}",
         clock(outcome.start_nanos).trim_end_matches(" UTC"),
         clock(end),
         duration(outcome.span_nanos),
-        keys(outcome.keys, &outcome.key),
-        buckets(outcome),
     ))
 }
 

@@ -80,7 +80,8 @@ fn totals(outcome: &Outcome, peak: Option<u64>) -> Vec<Vec<String>> {
     let row = |name: &str, count: u64, note: String| vec![name.to_owned(), grouped(count), note];
     let from = clock(outcome.start_nanos);
     let span = duration(outcome.span_nanos);
-    let mut rows = vec![row("requests", outcome.requests, format!("from {from}, {span}"))];
+    let when = if outcome.requests > 0 { format!("from {from}, {span}") } else { String::new() };
+    let mut rows = vec![row("requests", outcome.requests, when)];
     if outcome.out_of_order > 0 {
         let note = "replayed in the order of their times".to_owned();
         rows.push(row("out of order", outcome.out_of_order, note));

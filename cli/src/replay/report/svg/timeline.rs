@@ -52,7 +52,7 @@ pub(super) fn draw(outcome: &Outcome, run: &Run, tally: &Tally, area: &Area<'_>)
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .x_label_formatter(&label)
-        .x_desc(format!("UTC, from {}", clock(outcome.start_nanos).trim_end_matches(" UTC")))
+        .x_desc(from(outcome))
         .y_label_formatter(&|&count| grouped(count))
         .y_desc(format!("requests in {}", duration(width)))
         .label_style((FONT, 13))
@@ -93,4 +93,12 @@ pub(super) fn draw(outcome: &Outcome, run: &Run, tally: &Tally, area: &Area<'_>)
         .label_font((FONT, 14))
         .draw()?;
     Ok(())
+}
+
+/// Returns what the axis of the times is of.
+fn from(outcome: &Outcome) -> String {
+    match outcome.requests {
+        0 => "UTC".to_owned(),
+        _ => format!("UTC, from {}", clock(outcome.start_nanos).trim_end_matches(" UTC")),
+    }
 }

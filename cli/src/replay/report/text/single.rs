@@ -97,7 +97,9 @@ fn detail(tally: &Tally, text: &mut String) {
         }
         text.push('\n');
     }
-    chart(&tally.timeline.narrowed(WIDTH), text);
+    if tally.timeline.highest() > 0 {
+        chart(&tally.timeline.narrowed(WIDTH), text);
+    }
 }
 
 fn top(top: &[Top]) -> String {
