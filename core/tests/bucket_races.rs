@@ -32,32 +32,27 @@ const RATE: u64 = 100_000;
 const BURST: u64 = 20;
 /// A step of virtual time, in nanoseconds.
 const STEP: u64 = 1_000;
-/// For so long a quarter of the keys is charged, while the others are paid for and forgotten.
+/// How long a quarter of the keys is charged, while the others are paid for and forgotten.
 const TURN: u64 = 100_000;
-/// At most so long after its charge a refund comes: also in a later turn of its key.
+/// A refund comes at most this long after its charge: also in a later turn of its key.
 const LATE: u64 = 500_000;
+
+/// What a thread asks of a limiter, at the time of its clock.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    key: &'a usize,
+    plan: &'a Plan,
+    cells: u64,
+    clock: &'a ManualClock,
+    worker: &'a Worker,
+}
 
 /// What is shared by the threads.
 trait Limiter: Send + Sync + 'static {
-    fn limit<'a>(
-        &'a self,
-        key: &'a usize,
-        plan: &'a Plan,
-        cells: u64,
-        clock: &'a ManualClock,
-        worker: &'a Worker,
-    ) -> impl Limit + 'a;
-    fn check(&self, key: usize, plan: &Plan, cells: u64, now: Instant, worker: &Worker)
-    -> Decision;
-    fn take_up_to(
-        &self,
-        key: usize,
-        plan: &Plan,
-        cells: u64,
-        now: Instant,
-        worker: &Worker,
-    ) -> Decision;
-    fn refund(&self, key: usize, decision: &Decision, cells: u64, now: Instant, worker: &Worker);
+    fn limit<'a>(&'a self, ask: Ask<'a>) -> impl Limit + 'a;
+    fn check(&self, ask: Ask<'_>) -> Decision;
+    fn take_up_to(&self, ask: Ask<'_>) -> Decision;
+    fn refund(&self, decision: &Decision, ask: Ask<'_>);
     fn sweeper(limiter: Arc<Self>, worker: Worker) -> Box<dyn Sweep + Send>;
     fn counters(&self) -> Counters;
 }
@@ -65,34 +60,20 @@ trait Limiter: Send + Sync + 'static {
 type Table = BucketTable<Box<[Set]>>;
 
 impl Limiter for Table {
-    fn limit<'a>(
-        &'a self,
-        key: &'a usize,
-        plan: &'a Plan,
-        cells: u64,
-        clock: &'a ManualClock,
-        _: &'a Worker,
-    ) -> impl Limit + 'a {
-        BucketTable::limit(self, key, plan, cells, clock.now(), clock)
+    fn limit<'a>(&'a self, ask: Ask<'a>) -> impl Limit + 'a {
+        BucketTable::limit(self, ask.key, ask.plan, ask.cells, ask.clock.now(), ask.clock)
     }
 
-    fn check(&self, key: usize, plan: &Plan, cells: u64, now: Instant, _: &Worker) -> Decision {
-        self.check_n(&key, plan, cells, now)
+    fn check(&self, ask: Ask<'_>) -> Decision {
+        self.check_n(ask.key, ask.plan, ask.cells, ask.clock.now())
     }
 
-    fn take_up_to(
-        &self,
-        key: usize,
-        plan: &Plan,
-        cells: u64,
-        now: Instant,
-        _: &Worker,
-    ) -> Decision {
-        BucketTable::take_up_to(self, &key, plan, cells, now)
+    fn take_up_to(&self, ask: Ask<'_>) -> Decision {
+        BucketTable::take_up_to(self, ask.key, ask.plan, ask.cells, ask.clock.now())
     }
 
-    fn refund(&self, key: usize, decision: &Decision, cells: u64, now: Instant, _: &Worker) {
-        BucketTable::refund(self, &key, decision, cells, now);
+    fn refund(&self, decision: &Decision, ask: Ask<'_>) {
+        BucketTable::refund(self, ask.key, decision, ask.cells, ask.clock.now());
     }
 
     fn sweeper(limiter: Arc<Self>, _: Worker) -> Box<dyn Sweep + Send> {
@@ -105,41 +86,23 @@ impl Limiter for Table {
 }
 
 impl Limiter for BucketMap<usize> {
-    fn limit<'a>(
-        &'a self,
-        key: &'a usize,
-        plan: &'a Plan,
-        cells: u64,
-        clock: &'a ManualClock,
-        worker: &'a Worker,
-    ) -> impl Limit + 'a {
+    fn limit<'a>(&'a self, ask: Ask<'a>) -> impl Limit + 'a {
+        let Ask { key, plan, cells, clock, worker } = ask;
         BucketMap::limit(self, key, plan, cells, clock.now(), clock, || worker.pin())
     }
 
-    fn check(
-        &self,
-        key: usize,
-        plan: &Plan,
-        cells: u64,
-        now: Instant,
-        worker: &Worker,
-    ) -> Decision {
-        self.check_n(&key, plan, cells, now, &worker.pin())
+    fn check(&self, ask: Ask<'_>) -> Decision {
+        self.check_n(ask.key, ask.plan, ask.cells, ask.clock.now(), &ask.worker.pin())
     }
 
-    fn take_up_to(
-        &self,
-        key: usize,
-        plan: &Plan,
-        cells: u64,
-        now: Instant,
-        worker: &Worker,
-    ) -> Decision {
-        BucketMap::take_up_to(self, &key, plan, cells, now, &worker.pin())
+    fn take_up_to(&self, ask: Ask<'_>) -> Decision {
+        let Ask { key, plan, cells, clock, worker } = ask;
+        BucketMap::take_up_to(self, key, plan, cells, clock.now(), &worker.pin())
     }
 
-    fn refund(&self, key: usize, decision: &Decision, cells: u64, now: Instant, worker: &Worker) {
-        BucketMap::refund(self, &key, decision, cells, now, &worker.pin());
+    fn refund(&self, decision: &Decision, ask: Ask<'_>) {
+        let Ask { key, cells, clock, worker, .. } = ask;
+        BucketMap::refund(self, key, decision, cells, clock.now(), &worker.pin());
     }
 
     fn sweeper(limiter: Arc<Self>, worker: Worker) -> Box<dyn Sweep + Send> {
@@ -258,6 +221,8 @@ fn hammer(
 ) -> Log {
     let mut random = fastrand::Rng::with_seed(thread as u64);
     let (mut log, clock) = (Log::default(), ManualClock::new());
+    let ask =
+        |key: usize, plan, cells| Ask { key: &NUMBERS[key], plan, cells, clock: &clock, worker };
     // What may be refunded or is to be settled, when, and its line.
     let mut granted: Vec<(u64, usize, Decision)> = Vec::new();
     let mut reserved = Vec::new();
@@ -281,7 +246,7 @@ fn hammer(
             // A turn is given back as a whole more often than not.
             let whole = !decision.delay().is_zero() && random.u8(0..4) > 0;
             let cells = if whole { charge.cells } else { random.u64(1..=charge.cells) };
-            limiter.refund(charge.key, &decision, cells, now, worker);
+            limiter.refund(&decision, ask(charge.key, &plans.plain, cells));
             charge.cells -= cells;
             log.refunds += 1;
             continue;
@@ -308,7 +273,7 @@ fn hammer(
             0..8 => {
                 let wait = random.u8(0..8) == 0;
                 let plan = if wait { &plans.queue } else { &plans.plain };
-                let decision = limiter.check(key, plan, cells, now, worker);
+                let decision = limiter.check(ask(key, plan, cells));
                 if decision.is_admitted() {
                     assert!(!decision.is_unplaced());
                     log.waits += usize::from(!decision.delay().is_zero());
@@ -320,17 +285,16 @@ fn hammer(
                 }
             }
             8..10 => {
-                let decision = limiter.take_up_to(key, &plans.plain, cells, now, worker);
+                let decision = limiter.take_up_to(ask(key, &plans.plain, cells));
                 if decision.is_admitted() {
                     log.enter(key, at, decision.charged());
                 }
             }
             10..13 => {
                 let costs = [cells, random.u64(1..=4)];
-                let (first, second) = (&NUMBERS[key], &NUMBERS[other]);
                 let answer = check_all(&[
-                    limiter.limit(first, &plans.plain, costs[0], &clock, worker),
-                    limiter.limit(second, &plans.plain, costs[1], &clock, worker),
+                    limiter.limit(ask(key, &plans.plain, costs[0])),
+                    limiter.limit(ask(other, &plans.plain, costs[1])),
                 ]);
                 log.calls_of_several += 1;
                 match answer.outcome() {
@@ -343,7 +307,7 @@ fn hammer(
                 }
             }
             _ => {
-                let limit = limiter.limit(&NUMBERS[key], &plans.plain, cells, &clock, worker);
+                let limit = limiter.limit(ask(key, &plans.plain, cells));
                 if reserved.len() < 64
                     && let Ok(reservation) = reserve(limit)
                 {

@@ -15,7 +15,7 @@ type Table = BucketTable<Box<[Set]>>;
 
 const NOW: Instant = Instant::from_nanos(1_000);
 
-/// A burst of so many cells of a nanosecond.
+/// Returns the plan of a cell a nanosecond with this burst.
 fn plan(burst: u64) -> Plan {
     let quota = Quota::new(1, Duration::from_nanos(1)).and_then(|quota| quota.burst(burst));
     quota.and_then(|quota| Unit::NANOSECOND.plan(quota)).expect("a plan")

@@ -56,7 +56,8 @@ pub(super) fn charge<'a, L: Steps, const N: usize>(
     Sight::Charged
 }
 
-/// Glances at one limit, if there are so many.
+/// Glances at the limit at the index `at`. Returns `false` if its bucket is not found; does nothing
+/// beyond the last limit.
 #[inline(always)]
 fn glance<'a, L: Steps, const N: usize>(
     limits: &'a [L; N],

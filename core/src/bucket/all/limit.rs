@@ -22,10 +22,10 @@ impl<L: Steps + ?Sized> Limit for L {}
 
 /// The steps of a call with several limits, on one of them.
 pub trait Steps {
-    /// What is asked for; `None` if no bucket could ever admit it.
+    /// Returns what is asked for; `None` if no bucket could ever admit it.
     fn asked(&self) -> Option<Charge>;
 
-    /// The plan's window.
+    /// Returns the plan's window.
     fn window(&self) -> u64;
 
     /// Finds the bucket at first sight, if that would admit what is asked for. `None` says nothing.
@@ -60,7 +60,7 @@ pub trait Steps {
     /// Settles a charge, of which `actual` cells are used.
     fn settle(&self, charged: &Charged, actual: u64) -> Settled;
 
-    /// The decision of an answer.
+    /// Writes the decision of an answer into `decision`.
     fn decision(&self, charged: &Charged, decision: &mut Decision);
 }
 
@@ -107,8 +107,8 @@ impl<L: Steps + ?Sized> Steps for &L {
     }
 }
 
-#[cfg(target_has_atomic = "64")]
 /// A bucket that was found at first sight and would admit what is asked for.
+#[cfg(target_has_atomic = "64")]
 #[derive(Clone, Copy, Debug)]
 pub struct Glance<'a> {
     pub(in crate::bucket) bucket: Bucket,
@@ -188,7 +188,7 @@ impl Look {
         Self { bucket: Bucket { structure: 0, key: 0 }, fresh: None, time: 0 };
 }
 
-/// What is to be charged to a limit; `None` if the cost is zero, or no bucket could ever admit it.
+/// Returns what is to be charged to a limit; `None` if the cost is zero, or no bucket could ever admit it.
 #[inline(always)]
 pub(in crate::bucket) fn charge_of(limit: &impl Steps) -> Option<Charge> {
     limit.asked().filter(|charge| charge.cost() > 0)
@@ -223,7 +223,7 @@ pub(super) struct Call<'a, L> {
 }
 
 impl<L: Steps> Call<'_, L> {
-    /// The order in which limits are charged: keys without a bucket first, by the word that they share
+    /// Returns the rank of a limit in the order in which limits are charged: keys without a bucket first, by the word that they share
     /// with others, then by the structure and the key; on one word from the largest window to the
     /// smallest. A bucket that one of the looks has not found counts as none, because the next look may
     /// have found it given up, or made.
@@ -239,7 +239,7 @@ impl<L: Steps> Call<'_, L> {
         (fresh.is_none(), structure, key, Reverse(self.limits[at].window()))
     }
 
-    /// What the limit would answer, together with those of the call that share its bucket: a charge of
+    /// Returns what the limit would answer, together with those of the call that share its bucket: a charge of
     /// the sum against the smallest window.
     ///
     /// Keys without a bucket that share a word may find no room, and are then charged there. So a
@@ -262,10 +262,10 @@ impl<L: Steps> Call<'_, L> {
         }
     }
 
-    /// The answer to the limit at the place `done` of the order, whose key has found no room: it was
-    /// `denied`, by the word that the key shares with others if there is one. Then it waits for the
-    /// sum of what is charged there: by those before it, as `charged` says, by itself, and by those
-    /// after it, whose buckets would start with the word's debt.
+    /// Returns the answer to the limit at the place `done` of the order, whose key has found no room and
+    /// was `denied`. If the key shares a word with others, the limit waits for the sum of what the call
+    /// charges there: the limits before it, as `charged` says, itself, and the limits after it, whose
+    /// buckets would start with the word's debt.
     pub(super) fn unplaced(
         &self,
         order: &[u8],
@@ -289,13 +289,13 @@ impl<L: Steps> Call<'_, L> {
         Verdict::foreseen(self.sum(own.now(), on_word), time).unplaced()
     }
 
-    /// The word that the key of a limit shares with others, if the look has found no bucket.
+    /// Returns the word that the key of a limit shares with others, if the look has found no bucket.
     fn word(&self, at: usize) -> Option<usize> {
         self.looks[at].fresh.filter(|&word| word > 0)
     }
 
-    /// A charge at `now` of the sum of some limits, against the smallest of their windows; `None` if
-    /// that could never be admitted.
+    /// Returns a charge at `now` of the sum of some limits, against the smallest of their windows;
+    /// `None` if that could never be admitted.
     fn sum(&self, now: u64, which: impl Fn(usize) -> bool) -> Option<Charge> {
         let limits = self.limits.iter().enumerate().filter(|&(at, _)| which(at));
         let charges =

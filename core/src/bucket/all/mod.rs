@@ -169,9 +169,7 @@ pub fn check_all_into<L: Limit>(limits: &[L], decisions: &mut [Decision]) -> All
     let mut charged = [Charged::NOTHING; MAX_LIMITS];
     let charged = &mut charged[..limits.len()];
     let outcome = decide(limits, looks, order, charged);
-    for ((decision, charged), limit) in decisions.iter_mut().zip(charged).zip(limits) {
-        limit.decision(charged, decision);
-    }
+    write_decisions(limits, charged, decisions);
     outcome
 }
 
@@ -215,17 +213,22 @@ fn resume<L: Limit, const N: usize>(
     answer(limits, charged, outcome)
 }
 
-/// The answer, with each limit's own decision.
+/// Returns the answer, with each limit's own decision.
 fn answer<L: Limit, const N: usize>(
     limits: &[L; N],
     charged: &[Charged; N],
     outcome: AllOutcome,
 ) -> AllDecision<N> {
     let mut all = AllDecision { decisions: [Decision::CLOSED; N], outcome };
-    for ((decision, charged), limit) in all.decisions.iter_mut().zip(charged).zip(limits) {
+    write_decisions(limits, charged, &mut all.decisions);
+    all
+}
+
+/// Writes each limit's own decision into `decisions`.
+fn write_decisions<L: Limit>(limits: &[L], charged: &[Charged], decisions: &mut [Decision]) {
+    for ((decision, charged), limit) in decisions.iter_mut().zip(charged).zip(limits) {
         limit.decision(charged, decision);
     }
-    all
 }
 
 /// Looks at every bucket, and charges all or none.
