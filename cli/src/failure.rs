@@ -5,8 +5,7 @@
 pub(crate) struct Failure(pub(crate) String);
 
 impl Failure {
-    /// Makes the line `subject: reason`. Of a long subject only the beginning is said, so that the
-    /// reason is seen.
+    /// Makes the line `subject: reason`. A long subject is cut, so that the reason is seen.
     pub(crate) fn new(subject: impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
         let mut subject = subject.to_string();
         if let Some((end, _)) = subject.char_indices().nth(LONGEST_SUBJECT) {
@@ -17,7 +16,7 @@ impl Failure {
     }
 }
 
-/// In characters: a path or a pattern of any use is shorter.
+/// The most characters of a subject. A useful path or pattern is shorter.
 const LONGEST_SUBJECT: usize = 400;
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! `tidegate`: rate limits tried out on real traffic, and what there is to be seen of memory
-//! pressure.
+//! `tidegate`: rate limits tried out on real traffic, and what the library sees of memory pressure.
 
 mod bars;
 mod failure;
@@ -17,10 +16,10 @@ use clap::{Parser, Subcommand};
 use crate::failure::Failure;
 use crate::shown::shown;
 
-/// The longest line that is said on standard error, in characters.
+/// The most characters of a line that are written to standard error.
 const LONGEST: usize = 1_000;
 
-/// Rate limits, tried out on your traffic before they are switched on; and how short memory is
+/// Tries rate limits on your traffic before they are switched on, and shows how short memory is
 /// here.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, max_term_width = 100)]
@@ -55,8 +54,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says one line on standard error, fit for a terminal. If that is closed, there is no reader to
-/// miss it.
+/// Writes one line to standard error, fit for a terminal. If standard error is closed, there is no
+/// reader to miss the line.
 fn complain(line: &str) {
     _ = writeln!(std::io::stderr(), "tidegate: {}", shown(line, LONGEST));
 }
@@ -73,7 +72,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         _ = error.print();
         return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
     }
-    // What is wrong, and what would be right; without the usage that follows.
+    // The lines before the usage say what is wrong, and what would be right.
     let text = error.to_string();
     let lines = text.lines().map(str::trim);
     let lines =

@@ -14,13 +14,14 @@ use tidegate::pressure::{Measure, Reading, Root, Sample, Source, survey, within}
 
 use crate::bars::bars;
 use crate::failure::Failure;
+use crate::shown::is_visible;
 
 /// Shows every source of memory pressure on this machine, as the library sees it.
 ///
-/// In what state it is, how much is used of how much, and where that comes from: the machine, the
-/// tightest limit of the control group and all above it, stalls, this process, and GPUs. The first
-/// row is the tighter of the limit and the machine, and its members follow. Run it where your
-/// service runs, inside the container.
+/// A row says in what state a source is, how much is used of how much, and where that comes from.
+/// The sources are the machine, the tightest limit of the control group and all above it, stalls,
+/// this process, and GPUs. The first row is the tighter of the limit and the machine, and its
+/// members follow. Run it where your service runs, inside the container.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -63,7 +64,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// A driver that is not in use takes a second to start.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So many samples are drawn.
+/// The most samples of a source that are drawn.
 const DRAWN: usize = 30;
 
 /// A source as programs see it, or a member of one.
@@ -127,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Asks a source: its row, and one for each member if it is made of several.
+/// Samples a source. Returns its row, and then a row for each of its members.
 fn rows_of(source: &mut impl Source) -> Vec<Row> {
     let mut sample = source.sample();
     let members = std::mem::take(&mut sample.members);
@@ -165,7 +166,9 @@ fn table(rows: &[Row], drawn: Option<&Drawn>) -> Table {
     header.push("where from, or why not");
     table.load_preset(NOTHING).set_header(header);
     for row in rows {
-        let bytes = |bytes: Option<u64>| bytes.map_or("-".to_owned(), shown);
+        let bytes = |bytes: Option<u64>| {
+            bytes.map_or("-".to_owned(), |bytes| BinaryBytes(bytes).to_string())
+        };
         let percent = row.share.map(|share| format!("{:.1}", f64::from(share) / 10_000.0));
         let mut cells = vec![
             format!("{}{}", if row.is_member { "  " } else { "" }, row.source),
@@ -180,7 +183,7 @@ fn table(rows: &[Row], drawn: Option<&Drawn>) -> Table {
         };
         cells.extend(drawn.map(lately));
         // What comes from files and drivers must not steer a terminal.
-        cells.push(row.detail.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
+        cells.push(row.detail.chars().map(|c| if is_visible(c) { c } else { ' ' }).collect());
         table.add_row(cells);
     }
     for column in [2, 3, 4] {
@@ -194,8 +197,4 @@ fn table(rows: &[Row], drawn: Option<&Drawn>) -> Table {
 /// Returns a bar. A share that is not known has a mark of its own.
 fn mark(share: Option<u32>) -> String {
     share.map_or("?".to_owned(), |share| bars(std::iter::once(share.into()), 1_000_000))
-}
-
-fn shown(bytes: u64) -> String {
-    BinaryBytes(bytes).to_string()
 }

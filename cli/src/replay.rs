@@ -10,6 +10,8 @@ mod decide;
 mod entry;
 mod find;
 mod format;
+#[cfg(test)]
+mod fuzz;
 mod gather;
 mod input;
 mod keys;
@@ -20,6 +22,7 @@ mod report;
 mod select;
 mod stamp;
 mod synthetic;
+mod threads;
 mod traffic;
 
 use std::io::IsTerminal;
@@ -51,7 +54,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     let output = arguments.output().map(|path| Output::open("--output", path)).transpose()?;
     let svg = arguments.svg.as_ref().map(|path| Output::open("--svg", path)).transpose()?;
-    let sources = match arguments.input(std::io::stdin().is_terminal())? {
+    let input = arguments.input(std::io::stdin().is_terminal())?;
+    let sources = match input {
         Input::Logs(files) => Sources::find(files)?,
         Input::BuiltInDay => Sources::memory(synthetic::NAME, synthetic::day()),
     };
@@ -64,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let traffic = gather::gather(&sources, &detect, &selection)?;
     let outcome = answer(arguments, &question, traffic)?;
     // The built-in day is damaged on purpose.
-    if outcome.files.iter().all(|file| file.name != synthetic::NAME) {
+    if input != Input::BuiltInDay {
         for line in report::complaints(&outcome) {
             crate::complain(&line);
         }
@@ -93,19 +97,17 @@ fn answer(
     let (first, last) = (traffic.requests.first(), traffic.requests.last());
     let start_nanos = first.map_or(0, |request| request.time);
     let span_nanos = last.map_or(0, |request| request.time.abs_diff(start_nanos));
-    let replay = Replay::new(&traffic, arguments.spread())?;
-    let (mut runs, mut find) = (Vec::new(), None);
-    match question {
+    let replay = Replay::new(&traffic, arguments.spread)?;
+    let (runs, find) = match question {
         Question::Runs(questions) => {
             let detail = Detail { top: arguments.top, columns: COLUMNS };
-            for question in questions {
-                runs.push(replay.run(question, detail)?);
-            }
+            let runs = questions.iter().map(|question| replay.run(question, detail));
+            (runs.collect::<Result<_, _>>()?, None)
         }
         Question::Find(at_most, of, max_wait) => {
-            find = Some(replay.find(*at_most, *of, *max_wait));
+            (Vec::new(), Some(replay.find(*at_most, *of, *max_wait)))
         }
-    }
+    };
     drop(replay);
     let [key, cost] = arguments.key_and_cost();
     let skipped_by = traffic.skip_reasons.iter();

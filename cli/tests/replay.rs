@@ -2,16 +2,14 @@
 
 mod program;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use program::{json, line, log, refusal, replay, tidegate};
+use program::{gzip, json, line, log, refusal, replay, tidegate};
 use serde_json::Value;
 
-/// The first reading of the first quota.
+/// Returns the first reading of the first quota.
 fn reading(outcome: &Value) -> &Value {
     &outcome["runs"][0]["readings"][0]
 }
@@ -62,7 +60,7 @@ fn keys_and_costs_are_what_was_asked_for() {
 }
 
 #[test]
-fn a_malformed_request_matters_only_to_who_needs_it() {
+fn a_malformed_request_matters_only_where_its_parts_are_needed() {
     let log = b"a - u [17/May/2015:10:00:00 +0000] \"\\x16\\x03\" 400 oops\nnonsense\n";
     assert_eq!(json(&["-"], log)["skipped"], 1);
     for needs in [["--key", "path"], ["--cost", "bytes"]] {
@@ -78,7 +76,7 @@ fn a_malformed_request_matters_only_to_who_needs_it() {
 }
 
 #[test]
-fn a_full_table_answers_as_told() {
+fn a_full_table_answers_by_its_policy() {
     let clients: Vec<String> = (0..50).map(|client| format!("10.0.0.{client}")).collect();
     let log: String = clients.iter().map(|client| line(client, 0, "/", "1")).collect();
     let outcome = |policy| {
@@ -97,9 +95,7 @@ fn a_full_table_answers_as_told() {
 #[test]
 fn gzip_is_known_by_its_content_wherever_it_comes_from() {
     let log = log(&[("a", 0), ("b", 1)]);
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&log).expect("memory takes it");
-    let packed = encoder.finish().expect("memory takes it");
+    let packed = gzip(&log);
     assert_eq!(json(&["-"], &packed)["requests"], 2);
     // Logs that are rotated are often packed one behind the other.
     assert_eq!(json(&["-"], &[&packed[..], &packed[..]].concat())["requests"], 4);
@@ -279,8 +275,8 @@ fn the_picture_alone_goes_to_standard_output() {
     assert!(refusal(&["-", "--svg", "-", "--json"], &log).contains("--output, too"));
 }
 
-/// On the real log, if it is at hand: figures that an exact computation over the rationals gave.
-/// Its stamps are whole seconds, which that computation took for the very times.
+/// Compares with the figures that an exact computation over the rationals gave for the real log, if
+/// that is at hand. Its stamps are whole seconds, which the computation took for the exact times.
 #[test]
 fn the_real_log_is_answered_as_exact_arithmetic_does() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/apache-access.log");

@@ -2,23 +2,16 @@
 
 mod program;
 
-use std::io::Write;
 use std::process::Stdio;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use program::{denied, json, json_and_errors, line, log, refusal, replay, tidegate, two_clients};
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
-}
+use program::{
+    denied, gzip, json, json_and_errors, line, log, refusal, replay, tidegate, two_clients,
+};
 
 /// Puts a prefix before a line.
 type Decorate = fn(&str) -> String;
 
-/// 3 a minute, from standard input.
+/// A quota of 3 a minute for standard input.
 const THREE: [&str; 3] = ["-", "--quota", "3/min"];
 
 #[test]
@@ -86,7 +79,7 @@ fn a_client_behind_trusted_proxies_is_the_one_before_them() {
 }
 
 #[test]
-fn a_dash_is_nobody() {
+fn a_dash_is_no_user_and_no_client() {
     let anonymous: String = (1..=5)
         .map(|client| line(&format!("192.0.2.{client}"), 0, "/", "1").replace(" alice ", " - "))
         .collect();

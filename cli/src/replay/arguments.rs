@@ -15,7 +15,7 @@ use super::outcome::Spread;
 use super::select::{ClientField, ClientRule, Cost, Key, Selection};
 use crate::failure::Failure;
 
-/// Replays access logs against quotas: who would have been denied, and when.
+/// Replays access logs against quotas: which clients would have been denied, and when.
 ///
 /// Reads the logs of web servers, proxies and load balancers, plain, gzip or zstd, and finds out
 /// their format from the first lines.
@@ -54,8 +54,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CELLS/PERIOD", allow_hyphen_values = true, conflicts_with = "quota")]
     limit: Vec<String>,
 
-    /// The most cells at once, after a pause; a request that costs more never passes. Give it once
-    /// for all quotas or limits, or once for each of them [default: the cells of the quota]
+    /// The most cells at once, after a pause; a request that costs more never passes, unless
+    /// --max-wait lets it wait. Give it once for all quotas or limits, or once for each of them
+    /// [default: the cells of the quota]
     #[arg(long, value_name = "CELLS", allow_hyphen_values = true)]
     burst: Vec<u64>,
 
@@ -77,7 +78,7 @@ pub(crate) struct Arguments {
     /// Show only this reading where the log's times are too coarse to tell when a request came. By
     /// default the report shows both readings if their answers differ
     #[arg(long, value_enum, allow_hyphen_values = true)]
-    spread: Option<Spread>,
+    pub(super) spread: Option<Spread>,
 
     /// What has a bucket of its own
     #[arg(long, value_enum, default_value_t, allow_hyphen_values = true)]
@@ -157,7 +158,7 @@ pub(crate) struct Arguments {
     pub(super) svg: Option<PathBuf>,
 }
 
-/// Takes a word for the path of a file that is written. A word that looks like an option is
+/// Returns a word as the path of a file that is written. A word that looks like an option is
 /// refused: the path before it was probably forgotten.
 fn file(word: OsString) -> Result<PathBuf, &'static str> {
     match word.as_encoded_bytes() {
@@ -205,12 +206,13 @@ pub(super) enum Input<'a> {
     BuiltInDay,
 }
 
-/// What is asked of them.
+/// What is asked of the requests.
 #[derive(Debug)]
 pub(super) enum Question {
-    /// What quotas do, one after another.
+    /// What the quotas do, each by itself.
     Runs(Vec<decide::Question>),
-    /// The smallest quotas that deny at most this share, of what, and for how long they may delay.
+    /// Which quotas are the smallest that deny at most this share, of what, and how long they may
+    /// delay.
     Find(Share, Of, Duration),
 }
 
@@ -266,7 +268,9 @@ impl Arguments {
             bursts if bursts.len() == words.len() => Ok(Some(bursts[at])),
             bursts => {
                 let (bursts, words) = (bursts.len(), words.len());
-                let reason = format!("{bursts} of them for {words} of {option}: one, or as many");
+                let reason = format!(
+                    "given {bursts} times for {words} of {option}: give it once, or as often"
+                );
                 Err(Failure::new("--burst", reason))
             }
         };
@@ -296,15 +300,12 @@ impl Arguments {
         [word(self.key.to_possible_value()), word(self.cost.to_possible_value())]
     }
 
-    pub(super) fn spread(&self) -> Option<Spread> {
-        self.spread
-    }
-
     pub(super) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format.unwrap_or(Format::Text) }
     }
 
-    /// Returns where the result is written. `None` if only the picture is asked of standard output.
+    /// Returns where the result is written, or `None` if only the picture is asked for, on standard
+    /// output.
     pub(super) fn output(&self) -> Option<&Path> {
         let stdout = Path::new("-");
         let any = self.output.is_some() || self.format.is_some() || self.json;

@@ -3,8 +3,8 @@
 //! # Algorithm
 //!
 //! Keys are independent, so each key's requests are decided one after another, in the order of
-//! their times, with its buckets in registers: nothing is kept for a key but what the answer needs.
-//! One index of the requests by key ([`ByKey`]) serves every quota and both readings.
+//! their times, with buckets that serve all keys in turn: nothing is kept for a key but what the
+//! answer needs. One index of the requests by key ([`ByKey`]) serves every quota and both readings.
 //!
 //! The arithmetic is exact: see [`rule`]. With a capacity the library's own table decides instead,
 //! in the order of the times: see [`table`].
@@ -39,8 +39,8 @@ use crate::failure::Failure;
 /// The most limits that one request may meet.
 pub(crate) const MOST_LIMITS: usize = tidegate::lockfree::bucket::MAX_LIMITS;
 
-/// The limits of one run, and how they are to be replayed. Made before the input is read, so that a
-/// mistake in it is found first.
+/// The limits of one run, and how they are to be replayed. A question is made before the input is
+/// read, so that a mistake in it is found first.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     limits: Vec<Limit>,
@@ -56,7 +56,10 @@ impl Question {
     pub(crate) fn new(limits: &[Limit], capacity: Option<Capacity>) -> Result<Self, Failure> {
         if limits.is_empty() || limits.len() > MOST_LIMITS {
             let given = limits.len();
-            return Err(Failure::new("--limit", format_args!("given {given} times, not 1 to 16")));
+            return Err(Failure::new(
+                "--limit",
+                format_args!("given {given} times, not 1 to {MOST_LIMITS}"),
+            ));
         }
         let table = capacity.map(|capacity| table::Compiled::new(limits, capacity)).transpose()?;
         Ok(Self { limits: limits.to_vec(), table })
@@ -66,7 +69,7 @@ impl Question {
 /// How much of the result is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Detail {
-    /// How many of the most denied keys.
+    /// How many of the most denied keys are wanted.
     pub(crate) top: usize,
     /// The most columns of a timeline.
     pub(crate) columns: usize,
@@ -79,7 +82,7 @@ pub(crate) struct Replay<'a> {
     pub(super) by_key: ByKey,
     pub(super) ticks: Ticks,
     first_at: FirstAt,
-    /// One that was asked for, or both if they may differ.
+    /// The reading that was asked for, or both if they may differ, or `None` if they cannot.
     readings: Vec<Option<Spread>>,
 }
 
@@ -146,11 +149,8 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Does two things at once.
-pub(super) fn both<A: Send, B: Send>(
-    one: impl FnOnce() -> A + Send,
-    other: impl FnOnce() -> B,
-) -> (A, B) {
+/// Runs two functions at once, one of them on a thread of its own. Returns what both return.
+fn both<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
     std::thread::scope(|scope| {
         let one = scope.spawn(one);
         let other = other();

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::decide::{Buckets, Fate, Replay, Visit, each_visit};
 use super::limit::Limit;
 use super::outcome::{Found, FoundPeriod, Spread};
+use super::threads::threads;
 use crate::failure::Failure;
 
 const SECOND: u64 = 1_000_000_000;
@@ -25,10 +26,8 @@ const PERIODS: [(&str, u64); 4] =
 const BEYOND: usize = 4;
 /// The requests of a key are copied to be tried, unless there are more than this.
 const MOST_COPIED: usize = 16_384;
-/// More threads than this would wait for memory.
-const MOST_THREADS: usize = 32;
 
-/// Of what a share is denied.
+/// What a share is taken of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Of {
     /// Of the requests
@@ -92,9 +91,10 @@ type Curves = [Vec<Denials>; PERIODS.len()];
 
 impl Replay<'_> {
     /// Finds for each period the smallest count of 1, 2, 3, 5 times a power of ten, the burst equal
-    /// to the count, that denies at most this share by every reading. Runs on all cores.
+    /// to the count, that denies at most this share by every reading. The search runs on all
+    /// cores.
     pub(crate) fn find(&self, at_most: Share, of: Of, max_wait: Duration) -> Found {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let threads = threads();
         let curves: Vec<Curves> = self
             .readings()
             .iter()
@@ -210,9 +210,9 @@ fn choose(period: &str, readings: &[&[Denials]], at_most: Share, of: Of, all: u6
         if found.cells.is_some() {
             beyond += 1;
         } else {
-            let told = one_if_equal(&denials);
-            found.denied = told.iter().map(|denials| denials.requests).collect();
-            found.keys_denied = told.iter().map(|denials| denials.keys).collect();
+            let shown = one_if_equal(&denials);
+            found.denied = shown.iter().map(|denials| denials.requests).collect();
+            found.keys_denied = shown.iter().map(|denials| denials.keys).collect();
             found.cells = at_most.allows(worst, all).then_some(cells);
         }
         if found.cells.is_some() && (worst == 0 || beyond == BEYOND) {
@@ -327,12 +327,12 @@ mod tests {
                     assert!((denied_share - worst as f64 / all as f64).abs() < 1e-9);
                     if smallest.is_none() && share.allows(worst, all) {
                         smallest = Some(cells);
-                        let told = period.denied.iter().zip(&period.keys_denied);
-                        let told: Vec<_> =
-                            told.map(|(&requests, &keys)| Denials { requests, keys }).collect();
-                        assert_eq!(told, one_if_equal(&denials));
+                        let shown = period.denied.iter().zip(&period.keys_denied);
+                        let shown: Vec<_> =
+                            shown.map(|(&requests, &keys)| Denials { requests, keys }).collect();
+                        assert_eq!(shown, one_if_equal(&denials));
                         some_differ_in_requests_only |= matches!(
-                            &*told,
+                            &*shown,
                             [one, other] if one.keys == other.keys
                         );
                     }

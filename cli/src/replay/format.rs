@@ -31,8 +31,8 @@ pub(crate) trait Format: Debug + Send + Sync {
     /// Returns the format's name, as it is shown and as `--log-format` takes it.
     fn name(&self) -> String;
 
-    /// Takes a line apart, which is without its line end. Returns `None` for a line that is none of
-    /// a request by intent: a header, or a blank line.
+    /// Parses a line, which is given without its line end. Returns `None` for a line that is no
+    /// request by design, such as a header or a blank line.
     ///
     /// # Errors
     ///
@@ -44,8 +44,8 @@ pub(crate) trait Format: Debug + Send + Sync {
         stamps: &mut Stamps,
     ) -> Result<Option<Entry<'a>>, Reason>;
 
-    /// Returns whether a line is surely of this format. That is more than [`parse`](Self::parse)
-    /// asks for, which also takes what a server writes of a broken request.
+    /// Returns whether a line is surely of this format. It is stricter than
+    /// [`parse`](Self::parse), which also takes what a server writes of a broken request.
     fn recognizes(&self, line: &[u8], stamps: &mut Stamps) -> bool {
         matches!(self.parse(line, Wanted::ALL, stamps), Ok(Some(_)))
     }

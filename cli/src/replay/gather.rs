@@ -1,9 +1,10 @@
-//! From blocks of lines to requests in the order of their times.
+//! Reads blocks of lines, and makes requests in the order of their times.
 
 mod batch;
 mod collect;
 mod interner;
 mod order;
+mod precision;
 mod reading;
 mod segments;
 #[cfg(test)]
@@ -12,39 +13,32 @@ mod testing;
 mod tests;
 mod verdict;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
 
 use self::batch::Batch;
 use self::collect::Collected;
 use self::interner::Interner;
-use self::reading::Reading;
-use super::format::Format;
+use self::reading::{Detect, Reading};
 use super::input::{Block, Sources};
 use super::select::Select;
+use super::threads::threads;
 use super::traffic::Traffic;
 use crate::failure::Failure;
-
-/// Finds out the format of a log from its first lines.
-pub(crate) type Detect<'a> = dyn Fn(&[u8]) -> Arc<dyn Format> + 'a;
-
-/// With more threads than this, they would wait for one another to read.
-const MOST_THREADS: usize = 32;
 
 /// Reads all logs on all cores, and sorts the requests that count by time. Requests of one time are
 /// in the order of their logs, and logs are in the order of their first times.
 ///
 /// # Errors
 ///
-/// Fails if a log cannot be read, if nothing in the logs counts, and if they span more than ten
-/// years.
+/// Fails if a log cannot be read, if no line of the logs is of a request, and if they span more than
+/// ten years.
 pub(crate) fn gather(
     sources: &Sources,
     detect: &Detect<'_>,
     select: &dyn Select,
 ) -> Result<Traffic, Failure> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    gather_on(threads, sources, detect, select)
+    gather_on(threads(), sources, detect, select)
 }
 
 fn gather_on(
@@ -53,8 +47,8 @@ fn gather_on(
     detect: &Detect<'_>,
     select: &dyn Select,
 ) -> Result<Traffic, Failure> {
-    let reading = Reading::new(sources, detect)?;
-    let collected = Mutex::new(Collected::new(reading.files()));
+    let (reading, files) = Reading::new(sources, detect)?;
+    let collected = Mutex::new(Collected::new(files));
     let reading = Mutex::new(reading);
     let interner = Interner::new();
     let work = |worker| {

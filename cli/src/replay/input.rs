@@ -1,4 +1,4 @@
-//! Logs: which they are, what is in them unpacked, and whole lines of it.
+//! Finds the logs, unpacks them, and cuts their text into whole lines.
 
 mod gzip;
 mod identity;
@@ -7,7 +7,10 @@ mod packed;
 mod parts;
 mod progress;
 mod raw;
+mod retry;
 mod sources;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 mod zstd;
 

@@ -31,7 +31,7 @@ impl Address {
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     lists: Vec<List>,
-    /// Of each number, where its key is.
+    /// Where the key of each number is.
     addresses: Vec<Address>,
 }
 
@@ -80,15 +80,22 @@ impl List {
         self.ends.len()
     }
 
+    /// Returns the key at `place`.
     pub(crate) fn bytes(&self, place: u32) -> &[u8] {
         let place = place as usize;
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[place]]
     }
 
-    /// Adds a key that is not among them.
+    /// Adds a key at the next place.
     pub(crate) fn push(&mut self, key: &[u8]) {
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len());
+    }
+
+    /// Removes all keys, and keeps the memory for others.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
     }
 }

@@ -16,10 +16,10 @@ pub(crate) use self::period::wait;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {
     pub(crate) cells: u64,
-    /// In nanoseconds.
+    /// The period in nanoseconds.
     pub(crate) period: u64,
     pub(crate) burst: u64,
-    /// In nanoseconds; 0 admits or denies at once.
+    /// The longest wait in nanoseconds; 0 admits or denies at once.
     pub(crate) max_wait: u64,
 }
 

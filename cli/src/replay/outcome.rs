@@ -51,7 +51,7 @@ pub(crate) struct Run {
     pub(crate) readings: Vec<Tally>,
 }
 
-/// How the requests of one tick of the stamps are taken to lie in it.
+/// How the requests of one tick of the stamps are assumed to lie in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Spread {
@@ -74,7 +74,7 @@ pub(crate) struct Tally {
     pub(crate) no_slot: u64,
     /// The keys of which a request was denied, by the quota or for want of a slot.
     pub(crate) keys_denied: u64,
-    /// Of several limits: how many each denied. A request is denied by the limit whose wait is the
+    /// How many each of several limits denied. A request is denied by the limit whose wait is the
     /// longest.
     pub(crate) denied_by: Vec<u64>,
     /// Requests that were admitted after a wait, with `--max-wait`.
@@ -96,7 +96,7 @@ pub(crate) struct Top {
     pub(crate) requests: u64,
     pub(crate) admitted: u64,
     pub(crate) denied: u64,
-    /// In the same columns as the whole.
+    /// It has the same columns as the timeline of all requests.
     pub(crate) timeline: Timeline,
 }
 
@@ -120,6 +120,13 @@ pub(crate) struct Found {
     pub(crate) periods: Vec<FoundPeriod>,
 }
 
+impl Found {
+    /// Returns whether the readings differ for any period.
+    pub(crate) fn has_two_readings(&self) -> bool {
+        self.periods.iter().any(|period| period.denied.len() > 1)
+    }
+}
+
 /// The smallest quota of one period that denies few enough.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FoundPeriod {
@@ -130,6 +137,19 @@ pub(crate) struct FoundPeriod {
     /// What it denies, by each reading: one, or `even` and then `none`. The larger share decides.
     pub(crate) denied: Vec<u64>,
     pub(crate) keys_denied: Vec<u64>,
-    /// All that were tried: the cells, and the larger share denied.
+    /// All that were tried, in ascending order: the cells, and the larger share denied.
     pub(crate) curve: Vec<(u64, f64)>,
+}
+
+impl FoundPeriod {
+    /// Returns each reading with the requests and the keys that it denies. A single reading has no
+    /// name.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = (Option<Spread>, u64, u64)> {
+        let names = match self.denied.len() {
+            2 => [Some(Spread::Even), Some(Spread::None)],
+            _ => [None, None],
+        };
+        let counts = self.denied.iter().zip(&self.keys_denied);
+        names.into_iter().zip(counts).map(|(name, (&denied, &keys))| (name, denied, keys))
+    }
 }

@@ -40,9 +40,7 @@ impl Output {
     ///
     /// Fails for a folder, for a path whose folder is missing, and where writing is not allowed.
     pub(crate) fn open(argument: &'static str, path: &Path) -> Result<Self, Failure> {
-        let fail = |error: io::Error| {
-            Failure::new(format_args!("{argument} {}", path.display()), explain(&error))
-        };
+        let fail = |error: io::Error| failure(argument, path, explain(&error));
         let (identity, way) = if path == Path::new("-") {
             (Identity::of_stdout(), Way::Stdout)
         } else {
@@ -59,7 +57,7 @@ impl Output {
         Ok(Self { argument, path: path.to_owned(), identity, way })
     }
 
-    /// Writes all of it.
+    /// Writes the whole of `content`.
     ///
     /// # Errors
     ///
@@ -77,10 +75,13 @@ impl Output {
             Way::Replace { target, permissions } => replace(target, permissions.take(), content),
             Way::Overwrite => fs::write(&self.path, content),
         };
-        written.map_err(|error| {
-            Failure::new(format_args!("{} {}", self.argument, self.path.display()), error)
-        })
+        written.map_err(|error| failure(self.argument, &self.path, error))
     }
+}
+
+/// Returns an error that names an output by its argument and its path.
+fn failure(argument: &str, path: &Path, reason: impl std::fmt::Display) -> Failure {
+    Failure::new(format_args!("{argument} {}", path.display()), reason)
 }
 
 /// Refuses outputs that are one of the logs, and two outputs that are one file, whatever their
@@ -95,13 +96,10 @@ pub(crate) fn refuse_to_overwrite<'a>(
 ) -> Result<(), Failure> {
     let outputs: Vec<&Output> = outputs.into_iter().collect();
     for (place, output) in outputs.iter().enumerate() {
-        let fail = |reason: String| {
-            let subject = format_args!("{} {}", output.argument, output.path.display());
-            Err(Failure::new(subject, reason))
-        };
-        let is_log = |identity: &Identity| identity.is_regular && inputs.contain(identity);
-        if output.identity.as_ref().is_some_and(is_log) {
-            return fail("is one of the logs that are read".to_owned());
+        let fail = |reason: &str| Err(failure(output.argument, &output.path, reason));
+        let file = output.identity.as_ref().filter(|identity| identity.is_regular);
+        if file.is_some_and(|file| inputs.contain(file)) {
+            return fail("is one of the logs that are read");
         }
         let is_same = |other: &&&Output| match (&output.way, &other.way) {
             (Way::Stdout, Way::Stdout) => true,
@@ -110,18 +108,16 @@ pub(crate) fn refuse_to_overwrite<'a>(
             {
                 true
             }
-            _ => output.identity.as_ref().is_some_and(|identity| {
-                identity.is_regular && other.identity.as_ref() == Some(identity)
-            }),
+            _ => file.is_some() && file == other.identity.as_ref(),
         };
         if let Some(other) = outputs[..place].iter().find(is_same) {
-            return fail(format!("is written by {}, too", other.argument));
+            return fail(&format!("is written by {}, too", other.argument));
         }
     }
     Ok(())
 }
 
-/// Finds out how to write to something that is there.
+/// Finds out how to write to what `path` leads to.
 fn existing(path: &Path) -> io::Result<Way> {
     let metadata = fs::metadata(path)?;
     if metadata.is_dir() {
@@ -139,11 +135,11 @@ fn existing(path: &Path) -> io::Result<Way> {
     })
 }
 
-/// How many links may lead from one to the next, as Linux has it.
+/// The most symbolic links that are followed. Linux follows as many.
 const MOST_LINKS: usize = 40;
 
 /// Returns where to make a file that does not exist: where links lead, in a folder without links.
-/// So links stay, and two names of one new file are found out.
+/// Links stay, and two names of one new file have one target.
 fn new_target(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -168,12 +164,13 @@ fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // As for any new file: the process's mask takes from it.
+        // A new file has these permissions, less those that the process's mask takes away.
         builder.permissions(Permissions::from_mode(0o666));
     }
     builder.prefix(".tidegate-").tempfile_in(folder(path))
 }
 
+/// Puts a file with `content` in the place of `target`, in one step.
 fn replace(target: &Path, permissions: Option<Permissions>, content: &[u8]) -> io::Result<()> {
     let mut file = beside(target)?;
     file.write_all(content)?;
@@ -184,7 +181,7 @@ fn replace(target: &Path, permissions: Option<Permissions>, content: &[u8]) -> i
     Ok(())
 }
 
-/// Returns the errors that mistyped paths give in words that name the mistake.
+/// Returns what is wrong with a path, in words that name the mistake if it was mistyped.
 fn explain(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such folder to write to".to_owned(),
@@ -211,7 +208,7 @@ mod tests {
         folder
     }
 
-    /// What is in a folder.
+    /// Returns the names of what is in a folder.
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("a folder");
         let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();

@@ -1,6 +1,7 @@
 //! The outcome of a replay, for people and for programs.
 
 mod axis;
+mod columns;
 mod complaints;
 mod csv;
 mod curve;

@@ -6,12 +6,14 @@ mod epoch;
 mod iso;
 
 pub(crate) use self::clf::clf;
-pub(crate) use self::epoch::{epoch, float};
+pub(crate) use self::epoch::float;
 pub(crate) use self::iso::iso;
 
+use self::epoch::epoch;
 use super::entry::{Reason, Stamp};
 
-/// Reads stamps, and remembers the last one: lines that follow each other often bear the same.
+/// Reads stamps, and remembers the last one: lines that follow each other often have the same
+/// stamp.
 #[derive(Debug, Default)]
 pub(crate) struct Stamps {
     text: Vec<u8>,

@@ -1,6 +1,6 @@
 //! A day of traffic to replay when there is no log at hand.
 //!
-//! It is made anew each time, from a fixed seed, and so always the same. Its clients are:
+//! The day is made anew each time, from a fixed seed: it is always the same. Its clients are:
 //!
 //! * some 400 people, busiest in the evening, a few of them much busier than most;
 //! * a crawler that takes its time: a page every 2 s all day;
@@ -24,7 +24,7 @@ const PAGES: [&str; 8] =
     ["/", "/search?q=tide", "/cart", "/login", "/img/logo.svg", "/api/items", "/about", "/feed"];
 
 struct Request {
-    /// When it is written.
+    /// The second in which its line is written.
     end: i64,
     /// The second of its timestamp.
     start: i64,

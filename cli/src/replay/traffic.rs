@@ -16,7 +16,7 @@ pub(crate) struct Request {
     cost: u32,
 }
 
-/// What was read.
+/// The requests that count, and the numbers of the lines and requests that do not.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     /// By time; requests of one time in the order of the files.

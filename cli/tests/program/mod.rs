@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
 pub(crate) fn tidegate() -> Command {
@@ -54,7 +56,7 @@ pub(crate) fn refusal(arguments: &[&str], input: &[u8]) -> String {
     text
 }
 
-/// A line at this number of seconds past ten o'clock.
+/// Returns a line at this number of seconds past ten o'clock.
 pub(crate) fn line(client: &str, second: u32, path: &str, bytes: &str) -> String {
     let (minute, second) = (second / 60, second % 60);
     format!(
@@ -71,7 +73,7 @@ pub(crate) fn log(clients_and_seconds: &[(&str, u32)]) -> Vec<u8> {
         .into()
 }
 
-/// Eight requests of two clients within four seconds: with 3 a minute, 2 are denied.
+/// Returns eight requests of two clients within four seconds: with 3 a minute, 2 are denied.
 pub(crate) fn two_clients(decorate: impl Fn(&str) -> String) -> Vec<u8> {
     let mut log = String::new();
     for second in 0..4 {
@@ -80,4 +82,11 @@ pub(crate) fn two_clients(decorate: impl Fn(&str) -> String) -> Vec<u8> {
         }
     }
     log.into()
+}
+
+/// Packs `content` as one member of gzip.
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(content).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
 }

@@ -27,7 +27,7 @@ impl ByKey {
         for request in requests {
             ends[request.key as usize] += 1;
         }
-        // Where each key begins: the end of the one before it.
+        // A key begins where the key before it ends.
         let mut begin = 0;
         for end in &mut ends {
             begin += std::mem::replace(end, begin);

@@ -12,7 +12,7 @@ pub(super) struct Fates {
     pub(super) denied_by: Vec<u64>,
     pub(super) delayed: u64,
     pub(super) longest_wait: u64,
-    /// Of all that were delayed, in nanoseconds.
+    /// The sum of the waits of all delayed requests, in nanoseconds.
     pub(super) total_wait: u128,
 }
 

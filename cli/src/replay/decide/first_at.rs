@@ -13,10 +13,10 @@ const A_COLUMN: usize = 8;
 /// requests of one column are searched.
 #[derive(Debug)]
 pub(super) struct FirstAt {
-    /// The first request of each column or of a later one, and the number of all.
+    /// The first request of each column or of a later one, and at last the number of all.
     firsts: Vec<u32>,
     shift: u32,
-    /// What the times are multiples of, counted from the earliest.
+    /// Every time is a multiple of this many nanoseconds, counted from the earliest.
     tick: u64,
     ticks: Ticks,
 }

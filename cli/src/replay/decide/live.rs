@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use super::super::traffic::Traffic;
 use super::first_at::FirstAt;
 
-/// Says of a request that a key becomes live with it.
+/// The bit of a request with which a key becomes live.
 const BEGINS: u8 = 1 << 7;
 /// More than this many ends are counted aside.
 const MOST_ENDS: u8 = BEGINS - 1;
@@ -36,13 +36,13 @@ impl<'a> Live<'a> {
         Self { traffic, first_at, changes, aside: HashMap::new() }
     }
 
-    /// A key becomes live with the request at `place`.
+    /// Notes that a key becomes live with the request at `place`.
     #[inline]
     pub(super) fn begin(&mut self, place: u32) {
         self.changes[place as usize] |= BEGINS;
     }
 
-    /// A key is fresh again, at a time in nanoseconds since the earliest request.
+    /// Notes that a key is fresh again, at a time in nanoseconds since the earliest request.
     pub(super) fn end(&mut self, nanos: u64) {
         if let Some(place) = self.first_at.find(self.traffic, nanos) {
             let changes = &mut self.changes[place as usize];

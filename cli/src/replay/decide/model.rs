@@ -66,7 +66,7 @@ impl Bucket {
         self.time = now.clone();
     }
 
-    /// Returns how long until so many cells would be admitted; `None` is never.
+    /// Returns the time until this number of cells is admitted, or `None` if it never is.
     fn wait(&self, cost: &BigRational) -> Option<BigRational> {
         let short = cost - &self.tokens - &self.overdraft;
         (*cost <= &self.burst + &self.overdraft).then(|| short / &self.rate)

@@ -50,10 +50,11 @@ struct Moment {
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is admitted, after a wait of so many nanoseconds, rounded up.
+    /// The request is admitted, after a wait of this number of nanoseconds, rounded up.
     Admitted { wait: u64 },
-    /// The limit at this index denies it: of several, the one whose wait is the longest in whole
-    /// nanoseconds, rounded up. Of equal ones it is the last, as with the library's `check_all`.
+    /// The limit at this index denies the request. If several do, it is the one whose wait is the
+    /// longest in whole nanoseconds, rounded up. Of equal waits the last one counts, as with the
+    /// library's `check_all`.
     Denied { by: usize },
 }
 
@@ -86,7 +87,7 @@ impl Rule {
         }
         let into = u64::from(visit.part) * u64::from(visit.tick);
         let (units, part) = match into.checked_mul(self.rate) {
-            // A division that the processor has.
+            // The processor divides 64 bits by one instruction.
             Some(units) => {
                 let parts = u64::from(visit.parts);
                 (u128::from(units / parts), (units % parts) as u32)
@@ -100,7 +101,7 @@ impl Rule {
         Moment { whole: whole + units, part, parts: visit.parts }
     }
 
-    /// Returns so many units in nanoseconds, rounded up.
+    /// Converts this number of units to nanoseconds, rounded up.
     fn nanos(&self, units: u128) -> u64 {
         let nanos = match u64::try_from(units) {
             Ok(units) => u128::from(units.div_ceil(self.rate)),
@@ -135,7 +136,8 @@ enum Answer {
         start: Moment,
         cost: u128,
     },
-    /// It would admit the request so many units later, rounded up; `None` is never.
+    /// The number of units after which the limit would admit the request, rounded up, or `None` if
+    /// it never would.
     Denies(Option<u128>),
 }
 
@@ -146,7 +148,7 @@ impl Buckets {
         Self(limits.iter().map(bucket).collect())
     }
 
-    /// Makes all buckets as new.
+    /// Makes all buckets fresh.
     #[inline]
     pub(crate) fn reset(&mut self) {
         for bucket in &mut self.0 {
@@ -158,7 +160,7 @@ impl Buckets {
     /// nothing, and is admitted.
     #[inline]
     pub(crate) fn decide(&mut self, visit: &Visit) -> Fate {
-        let (mut wait, mut admits) = (0, true);
+        let mut wait = 0;
         for Bucket { rule, time, next } in &mut self.0 {
             let now = rule.moment(visit);
             match rule.answer(*time, now, visit.cost) {
@@ -168,14 +170,8 @@ impl Buckets {
                         wait = wait.max(rule.wait(start, now, cost));
                     }
                 }
-                Answer::Denies(_) => {
-                    admits = false;
-                    break;
-                }
+                Answer::Denies(_) => return Fate::Denied { by: self.denier(visit) },
             }
-        }
-        if !admits {
-            return Fate::Denied { by: self.denier(visit) };
         }
         if visit.cost > 0 {
             for bucket in &mut self.0 {
@@ -200,7 +196,7 @@ impl Buckets {
         waits.max().map_or(0, |(_, _, at)| at)
     }
 
-    /// Returns whether every bucket is as new at a time, in nanoseconds since the log's beginning.
+    /// Returns whether every bucket is fresh at a time, in nanoseconds since the log's beginning.
     #[inline]
     pub(super) fn are_fresh(&self, nanos: u64) -> bool {
         self.0.iter().all(|Bucket { rule, time, .. }| {
@@ -209,7 +205,7 @@ impl Buckets {
         })
     }
 
-    /// Returns the first whole nanosecond at which every bucket is as new.
+    /// Returns the first whole nanosecond at which every bucket is fresh.
     #[inline]
     pub(super) fn fresh_at(&self) -> u64 {
         let nanos =

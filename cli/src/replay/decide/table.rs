@@ -1,9 +1,9 @@
 //! The library's own table, with a capacity, as a server would have it.
 //!
 //! Keys meet in a table, so all requests are decided in the order of their times, which are whole
-//! nanoseconds: by the reading `even` they are rounded down. What a key without a slot is denied is
-//! told apart from what the quota denies. Where several limits are replayed, each has a table of
-//! this capacity, and `check_all` decides.
+//! nanoseconds: by the reading `even` they are rounded down. Requests that are denied for want of a
+//! slot are counted apart from those that the quota denies. Where several limits are replayed, each
+//! has a table of this capacity, and `check_all` decides.
 
 use std::time::Duration;
 
@@ -78,6 +78,7 @@ impl Compiled {
         let clock = ManualClock::new();
         let mut fates = Fates::new(traffic.requests.len(), self.limits.len());
         let mut decisions = vec![Decision::CLOSED; self.limits.len()];
+        let mut limits = Vec::with_capacity(self.limits.len());
         in_order(traffic, ticks, spread, |place, nanos| {
             let request = &traffic.requests[place as usize];
             let (cost, now) = (traffic.cost(request), Instant::from_nanos(nanos));
@@ -89,10 +90,11 @@ impl Compiled {
                     if decisions[0].is_admitted() { None } else { Some(0) }
                 }
                 _ => {
-                    let limits = tables.iter().zip(&self.limits);
-                    let limits: Vec<_> = limits
-                        .map(|(table, (_, plan))| table.limit(key, plan, cost, now, &clock))
-                        .collect();
+                    limits.clear();
+                    let each = tables.iter().zip(&self.limits);
+                    limits.extend(
+                        each.map(|(table, (_, plan))| table.limit(key, plan, cost, now, &clock)),
+                    );
                     check_all_into(&limits, &mut decisions).denied_by()
                 }
             };

@@ -3,9 +3,8 @@
 use std::cmp::Reverse;
 
 use super::super::outcome::{Spread, Tally, Timeline, Top};
-use super::Detail;
-use super::Replay;
 use super::fates::Fates;
+use super::{Detail, Replay};
 
 /// A key that was denied.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +49,7 @@ pub(super) fn tally(
     }
 }
 
-/// Returns the mean, rounded to the nearest; 0 of nothing.
+/// Returns the mean, rounded to the nearest whole number. It is 0 if nothing was counted.
 fn mean(total: u128, count: u64) -> u64 {
     let count = u128::from(count.max(1));
     u64::try_from((total + count / 2) / count).unwrap_or(u64::MAX)
@@ -59,7 +58,7 @@ fn mean(total: u128, count: u64) -> u64 {
 /// Returns the `most` keys that were denied most, and the number of all that were denied.
 fn most_denied(replay: &Replay<'_>, fates: &Fates, most: usize) -> (Vec<Denied>, u64) {
     let (mut top, mut keys_denied) = (Vec::new(), 0);
-    // By the text at last, so that the order is the same whatever the numbers of the keys are.
+    // The text decides at last, so that the order does not depend on the numbers of the keys.
     let sort = |top: &mut Vec<Denied>| {
         top.sort_unstable_by(|one, other| {
             let rank = |of: &Denied| Reverse((of.denied, of.requests));
@@ -98,7 +97,7 @@ impl Columns {
         Self { count: ticks.div_ceil(width) as usize, width: width * tick }
     }
 
-    /// Draws the requests at these places, which are in the order of their times.
+    /// Counts in each column the requests at these places, which are in the order of their times.
     fn timeline(
         &self,
         replay: &Replay<'_>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::fates::Fates;
 use super::model::{Modelled, model, traffic};
 use super::{Capacity, Detail, Question, Replay};
+use crate::failure::Failure;
 use crate::replay::limit::Limit;
 use crate::replay::outcome::{Spread, Tally};
 use crate::replay::traffic::Traffic;
@@ -19,22 +20,27 @@ fn limit(words: &str, burst: Option<u64>) -> Limit {
     Limit::parse("--quota", words, burst, None).expect(words)
 }
 
-/// Requests of one key, each at a whole second.
+/// Makes requests of one key, each at a whole second.
 fn seconds(times: &[i64]) -> Traffic {
     let requests: Vec<_> = times.iter().map(|&time| (time * SECOND, 0, 1)).collect();
     traffic(0, &requests)
 }
 
 fn tallies(traffic: &Traffic, limits: &[Limit], spread: Option<Spread>) -> Vec<Tally> {
-    let question = Question::new(limits, None).expect("a question");
-    let replay = Replay::new(traffic, spread).expect("a replay");
-    replay.run(&question, DETAIL).expect("a run").readings
+    answered(traffic, Question::new(limits, None), spread)
 }
 
 fn on_table(traffic: &Traffic, limits: &[Limit], keys: u64, on_full: OnFull) -> Vec<Tally> {
-    let question = Question::new(limits, Some(Capacity { keys, on_full })).expect("a question");
-    let replay = Replay::new(traffic, None).expect("a replay");
-    replay.run(&question, DETAIL).expect("a run").readings
+    answered(traffic, Question::new(limits, Some(Capacity { keys, on_full })), None)
+}
+
+fn answered(
+    traffic: &Traffic,
+    question: Result<Question, Failure>,
+    spread: Option<Spread>,
+) -> Vec<Tally> {
+    let replay = Replay::new(traffic, spread).expect("a replay");
+    replay.run(&question.expect("a question"), DETAIL).expect("a run").readings
 }
 
 fn modelled(fates: &Fates, peak: u64, requests: u32) -> Modelled {
@@ -48,7 +54,7 @@ fn modelled(fates: &Fates, peak: u64, requests: u32) -> Modelled {
     }
 }
 
-/// A number of which small ones and the bounds are likely.
+/// Returns a number from 1 to `most`. Small numbers and `most` are likely.
 fn some_number(random: &mut fastrand::Rng, most: u64) -> u64 {
     match random.u8(0..10) {
         0 => most,
@@ -60,11 +66,11 @@ fn some_number(random: &mut fastrand::Rng, most: u64) -> u64 {
 /// What kind of numbers is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scale {
-    /// Of seconds, which most periods divide and some do not.
+    /// Seconds and parts of them, which most periods divide and some do not.
     Usual,
-    /// Of a few nanoseconds, where fractions of one decide.
+    /// A few nanoseconds, where fractions of one decide.
     Tiny,
-    /// Up to the bounds.
+    /// Numbers up to the bounds.
     Extreme,
 }
 
@@ -169,10 +175,10 @@ fn ten_a_second_evenly_have_two_readings() {
 
 #[test]
 fn readings_are_no_bounds() {
-    // Whose true times are 0.9 and 1.1, of which one is denied.
+    // If the true times are 0.9 and 1.1, one request is denied.
     let [both] = &*tallies(&seconds(&[0, 1]), &[limit("1/s", None)], None) else { panic!("one") };
     assert_eq!((both.spread, both.denied), (None, 0));
-    // Of which none need be denied: at 0, 0.4 and 0.8, say.
+    // If the true times are 0, 0.4 and 0.8, no request is denied.
     let three = seconds(&[0, 0, 0]);
     let limits = [limit("5/2s", Some(1))];
     let [even, none] = &*tallies(&three, &limits, None) else { panic!("two readings") };
@@ -197,7 +203,7 @@ fn a_queue_delays_as_nginx_does() {
     let tally = tallies(&seconds(&[0, 0, 0, 0]), &[queue], Some(Spread::None)).remove(0);
     assert_eq!((tally.admitted, tally.denied, tally.delayed), (3, 1, 2));
     assert_eq!((tally.longest_delay_nanos, tally.mean_delay_nanos), (2_000_000_000, 1_500_000_000));
-    // What costs more than the burst and what may wait never passes.
+    // A request that costs more than the burst and what may wait never passes.
     let costly = traffic(0, &[(0, 0, 4), (9 * SECOND, 0, 3)]);
     let tally = tallies(&costly, &[queue], None).remove(0);
     assert_eq!((tally.admitted, tally.denied), (1, 1));
@@ -299,7 +305,7 @@ fn a_table_with_room_decides_as_the_quota() {
 
 #[test]
 fn another_keys_finer_stamp_makes_no_tick_of_a_table_shorter() {
-    // Three in a second of whole seconds, and one of milliseconds by another key.
+    // Three requests in a whole second, and one of another key with milliseconds.
     let mixed = traffic(0, &[(0, 0, 1), (0, 0, 1), (0, 0, 1), (1_000_000, 1, 1)]);
     let limits = [limit("5/2s", Some(1))];
     let exact = tallies(&mixed, &limits, None);
@@ -309,8 +315,8 @@ fn another_keys_finer_stamp_makes_no_tick_of_a_table_shorter() {
 }
 
 #[test]
-fn what_finds_no_slot_is_told_apart() {
-    // Of 5,000 clients each asks once, and one too often.
+fn what_finds_no_slot_is_counted_apart() {
+    // Each of 5,000 clients asks once, and the first and the last ask once more.
     let mut crowd: Vec<_> =
         (0..5_000).map(|key| (i64::from(key) * SECOND / 1_000, key, 1)).collect();
     crowd.push((5 * SECOND, 4_999, 1));

@@ -33,11 +33,11 @@ pub(crate) struct Visit {
     pub(super) place: u32,
     /// The beginning of the tick, in nanoseconds since the earliest stamp.
     pub(super) nanos: u64,
-    /// How far into the tick: `part / parts` of `tick` nanoseconds.
+    /// The request is made `part / parts` of `tick` nanoseconds after it.
     pub(super) part: u32,
     pub(super) parts: u32,
     pub(super) tick: u32,
-    /// In cells.
+    /// The cost in cells.
     pub(super) cost: u64,
 }
 
@@ -109,8 +109,8 @@ pub(crate) fn each_visit(
     }
 }
 
-/// Reads requests without a use for them. They lie far from one another, and reads that wait for
-/// nothing are done many at a time; those between decisions are not.
+/// Reads requests into the cache. They lie far from one another. The processor does many of these
+/// reads at a time, because none waits for another; reads between decisions would wait.
 #[inline]
 fn touch(traffic: &Traffic, places: &[u32]) {
     let times = places.iter().map(|&place| traffic.requests[place as usize].time);

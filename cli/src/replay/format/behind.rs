@@ -7,7 +7,7 @@ use super::super::stamp::Stamps;
 use super::Format;
 use super::prefix::Prefix;
 
-/// A format as it is used: it drops what damage leaves at the head of a line, and the prefixes.
+/// A format as it is used. It drops the prefixes of a line, and what damage leaves at its head.
 #[derive(Debug)]
 pub(super) struct Behind {
     pub(super) prefixes: Prefixes,
@@ -17,13 +17,13 @@ pub(super) struct Behind {
 /// What stands before the lines of a log.
 #[derive(Debug)]
 pub(super) enum Prefixes {
-    /// Each of these, in this order.
+    /// All of these, in this order.
     These(Vec<Prefix>),
-    /// Whatever is found before a line that is not of the format otherwise.
+    /// Any prefixes. They are looked for only if the line is not of the format without them.
     Any,
 }
 
-/// How many prefixes may stand before each other.
+/// The most prefixes that a line may have.
 pub(super) const MOST_PREFIXES: usize = 3;
 
 impl Format for Behind {
@@ -72,7 +72,7 @@ impl Format for Behind {
 }
 
 impl Behind {
-    /// Takes a line apart that has at most `depth` prefixes.
+    /// Parses a line that has at most `depth` prefixes.
     fn parse_behind_any<'a>(
         &self,
         line: &'a [u8],

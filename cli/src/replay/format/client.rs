@@ -41,7 +41,8 @@ pub(super) fn split_client(text: &[u8]) -> (&[u8], &[u8]) {
 /// Returns whether the text lists addresses and names of hosts, as `X-Forwarded-For` does.
 pub(super) fn is_list(text: &[u8]) -> bool {
     text.split(|&byte| byte == b',')
-        .all(|item| matches!(item.trim_ascii(), b"-") || is_host(item.trim_ascii()))
+        .map(<[u8]>::trim_ascii)
+        .all(|item| item == b"-" || is_host(item))
 }
 
 /// Returns whether the text is an address or the name of a host, with or without a port.
@@ -54,7 +55,7 @@ pub(super) fn is_address(text: &[u8]) -> bool {
     match text {
         // `[2001:db8::1]`, `[2001:db8::1]:443`
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
-            Some(end) => is_ipv6(&rest[..end]) && matches!(without_port(&rest[end + 1..]), b""),
+            Some(end) => is_ipv6(&rest[..end]) && without_port(&rest[end + 1..]).is_empty(),
             None => false,
         },
         _ => is_ipv4(without_port(text)) || is_ipv6(text),
@@ -75,8 +76,8 @@ fn without_port(text: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns whether the text is four numbers up to 255. Decided without `str`, because most clients
-/// are IPv4 and every line has one.
+/// Returns whether the text is four numbers up to 255. The function reads bytes and not a `str`,
+/// because most clients are IPv4 and every line has one.
 fn is_ipv4(text: &[u8]) -> bool {
     if text.len() > "255.255.255.255".len() {
         return false;
@@ -115,8 +116,8 @@ fn is_ipv6(text: &[u8]) -> bool {
         && zone.iter().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Returns whether the text is a name of a host: letters, digits, points, hyphens, underscores, and
-/// at least one letter. Names of containers have underscores.
+/// Returns whether the text is a name of a host: letters, digits, points, hyphens and underscores,
+/// of which at least one is a letter. Names of containers have underscores.
 fn is_name(text: &[u8]) -> bool {
     text.len() <= 253
         && text.iter().any(u8::is_ascii_alphabetic)

@@ -12,9 +12,9 @@ use super::quoted::split_quoted;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Of(Part),
-    /// The date of a time whose other half is in a column of its own.
+    /// The date of a time whose time of day is in a column of its own.
     Date,
-    /// The other half.
+    /// The time of day of a time whose date is in a column of its own.
     TimeOfDay,
     Other,
 }
@@ -40,7 +40,7 @@ impl Column {
     }
 }
 
-/// Takes a line apart by its columns. More columns than are known are passed over.
+/// Parses a line by its columns. Columns beyond those that are known are passed over.
 ///
 /// # Errors
 ///

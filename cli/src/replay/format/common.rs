@@ -84,9 +84,7 @@ impl Format for Common {
         let Some((_, after)) = tail.strip_prefix(b"\"").and_then(split_quoted) else {
             return false;
         };
-        let mut fields = after.trim_ascii_start().splitn(3, |&byte| byte == b' ');
-        let (status, bytes) = (fields.next().unwrap_or(b""), fields.next().unwrap_or(b""));
-        let more = fields.next().unwrap_or(b"");
+        let [status, bytes, more] = split_response(after);
         let begins = value::status(status).is_some() && value::bytes(bytes).is_some();
         begins
             && match self {
@@ -102,8 +100,8 @@ fn split_at_stamp<'a>(
     line: &'a [u8],
     stamps: &mut Stamps,
 ) -> Result<(&'a [u8], Stamp, &'a [u8]), Reason> {
-    // The last one before the request: a user's name may hold brackets, even with a time in them,
-    // but no raw quote.
+    // The timestamp is the last one before the request: a user's name may hold brackets, even with
+    // a time in them, but no raw quote.
     let quote = quote(line).unwrap_or(line.len());
     let mut wrong = None;
     let mut end = quote;
@@ -152,7 +150,7 @@ fn split_vhost(head: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     }
 }
 
-/// Takes what stands before the timestamp apart into the client and the user.
+/// Splits what stands before the timestamp into the client and the user.
 fn split_head(head: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     let (field, rest) = split_client(head.strip_suffix(b" ").unwrap_or(head));
     if field.is_empty() {
@@ -190,7 +188,7 @@ fn split_head(head: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     Ok((client, value::present(user.trim_ascii())))
 }
 
-/// Reads what stands after the timestamp, as far as it is wanted and there.
+/// Reads what stands after the timestamp into `entry`, as far as it is wanted and the line has it.
 fn read_tail<'a>(tail: &'a [u8], wanted: Wanted, entry: &mut Entry<'a>) {
     let Some((request, after)) = tail.strip_prefix(b"\"").and_then(split_quoted) else { return };
     if wanted.request {
@@ -200,13 +198,19 @@ fn read_tail<'a>(tail: &'a [u8], wanted: Wanted, entry: &mut Entry<'a>) {
     if !(wanted.status || wanted.bytes || wanted.forwarded) {
         return;
     }
-    let mut fields = after.trim_ascii_start().splitn(3, |&byte| byte == b' ');
-    let (status, bytes) = (fields.next().unwrap_or(b""), fields.next().unwrap_or(b""));
+    let [status, bytes, more] = split_response(after);
     entry.status = value::status(status);
     entry.bytes = value::bytes(bytes);
     if wanted.forwarded {
-        entry.forwarded = Cow::Borrowed(forwarded(fields.next().unwrap_or(b"")));
+        entry.forwarded = Cow::Borrowed(forwarded(more));
     }
+}
+
+/// Splits what stands after the request into the status, the bytes and the rest. What the line
+/// lacks is empty.
+fn split_response(text: &[u8]) -> [&[u8]; 3] {
+    let mut fields = text.trim_ascii_start().splitn(3, |&byte| byte == b' ');
+    std::array::from_fn(|_| fields.next().unwrap_or(b""))
 }
 
 /// Returns the last quoted field after referrer and agent, if it lists clients.
@@ -229,8 +233,10 @@ fn is_tail_of_traefik(rest: &[u8]) -> bool {
     };
     let Some(end) = two_quoted(rest) else { return false };
     let rest = rest[end..].trim_ascii_start();
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let Some(rest) = rest[digits..].strip_prefix(b" ").filter(|_| digits > 0) else { return false };
+    let number = value::digits(rest);
+    let Some(rest) = number.and_then(|digits| rest[digits..].strip_prefix(b" ")) else {
+        return false;
+    };
     let Some(end) = two_quoted(rest) else { return false };
     let last = rest[end..].trim_ascii();
     last.strip_suffix(b"ms").is_some_and(|number| value::number(number).is_some())

@@ -1,4 +1,4 @@
-//! Which format a log has, from its first lines.
+//! Detects the format of a log from its first lines.
 
 use std::sync::Arc;
 
@@ -11,16 +11,17 @@ use super::names;
 use super::prefix::Prefix;
 use super::w3c::W3c;
 
-/// How much of a log is looked at.
+/// The most bytes of a log that are looked at.
 const LONGEST_HEAD: usize = 64 * 1024;
 /// The most lines that are looked at.
 const MOST_LINES: usize = 256;
 
-/// Finds out the format from the first lines of a log: that which matches most of them, and of
-/// equals the more specific one. If none matches, it is one whose reasons say what the lines lack.
+/// Returns the format that matches most of the first lines of a log. Of formats that match equally
+/// many, it is the most specific one. If none matches, it is one whose errors say what the lines
+/// lack.
 pub(crate) fn detect(head: &[u8]) -> Arc<dyn Format> {
     let head = &head[..head.len().min(LONGEST_HEAD)];
-    // Whole lines, unless there is only a part of one.
+    // Only whole lines count, unless there is only a part of one.
     let whole = memchr::memrchr(b'\n', head).map_or(head, |end| &head[..end]);
     let lines: Vec<&[u8]> = whole
         .split(|&byte| byte == b'\n')
@@ -43,7 +44,7 @@ fn likeliest(lines: &[&[u8]]) -> Arc<dyn Format> {
     }
 }
 
-/// What matched most so far.
+/// The format that has matched most lines so far.
 struct Best {
     matched: usize,
     found: Option<(Prefixes, Arc<dyn Format>)>,

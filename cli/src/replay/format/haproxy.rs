@@ -50,7 +50,7 @@ impl Format for HaProxy {
         let (bytes, rest) = split(rest).unwrap_or((rest, b""));
         parts.set(Part::Client, Cow::Borrowed(client));
         parts.set(Part::Status, Cow::Borrowed(status));
-        // With `option logasap` the bytes are those so far.
+        // With `option logasap` the bytes are those sent so far, after a `+`.
         parts.set(Part::Bytes, Cow::Borrowed(bytes.strip_prefix(b"+").unwrap_or(bytes)));
         if wanted.request
             && let Some(quote) = memchr::memchr(b'"', rest)

@@ -19,7 +19,7 @@ use super::part::{Part, Parts};
 #[derive(Debug)]
 pub(super) struct Json {
     name: &'static str,
-    /// Where the parts may be; of one part, the first place that the line has.
+    /// The places of the parts. Of several places of one part, the first that the line has is read.
     paths: Vec<Path>,
     zeros: Zeros,
 }
@@ -28,7 +28,7 @@ pub(super) struct Json {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Zeros {
     Kept,
-    /// Kept in strings; floating point numbers are printed as short as possible.
+    /// Zeros are kept in strings; floating point numbers are printed as short as possible.
     KeptInStrings,
     Dropped,
 }

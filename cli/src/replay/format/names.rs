@@ -32,8 +32,9 @@ pub(super) fn all() -> Vec<Arc<dyn Format>> {
     ]
 }
 
-/// Returns the format with this name, behind whatever prefix its lines have or behind those that
-/// stand before the name: `combined`, `syslog combined`. Also takes a pattern of nginx or Apache.
+/// Returns the format with this name, such as `combined`, whatever prefixes its lines have. If
+/// names of prefixes stand before it, as in `syslog combined`, the lines have exactly these. The
+/// words may also be a pattern of nginx or Apache.
 ///
 /// # Errors
 ///
@@ -58,7 +59,7 @@ pub(crate) fn named(words: &str) -> Result<Arc<dyn Format>, Failure> {
         );
     }
     if prefixes.len() > MOST_PREFIXES {
-        return Err(wrong(&"more than 3 prefixes"));
+        return Err(wrong(&format_args!("more than {MOST_PREFIXES} prefixes")));
     }
     let formats = all();
     let Some(inner) = formats.iter().find(|format| format.name().eq_ignore_ascii_case(name)) else {
@@ -72,7 +73,7 @@ pub(crate) fn named(words: &str) -> Result<Arc<dyn Format>, Failure> {
     Ok(Arc::new(Behind { prefixes, inner: Arc::clone(inner) }))
 }
 
-/// Returns the format of JSON lines with fields where the words say, as `--json-fields` takes them:
+/// Returns the format of JSON lines whose fields are where the words of `--json-fields` say:
 /// `client=ip,time=t,path=request.url`.
 ///
 /// # Errors

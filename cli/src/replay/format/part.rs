@@ -61,8 +61,8 @@ impl<'a> Parts<'a> {
         self.found[part as usize] = Some(text);
     }
 
-    /// Puts the parts together to an entry. The time is given, since formats write it in ways of
-    /// their own.
+    /// Makes an entry of the parts. The time is given, because each format writes it in its own
+    /// way.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Formats that are given as a pattern: nginx's `log_format`, or Apache's `LogFormat`.
+//! Formats that the user gives as a pattern: nginx's `log_format`, or Apache's `LogFormat`.
 
 mod apache;
 mod matching;
@@ -28,15 +28,22 @@ pub(super) struct Pattern {
 enum Piece {
     Text(String),
     Field {
-        /// What stands there, and which of several fields for one part is taken: that of the lowest
-        /// rank.
+        /// The part that the field holds, and its rank. Of several fields for one part, the one of
+        /// the lowest rank is taken.
         part: Option<(Part, u8)>,
         shape: Shape,
     },
 }
 
-/// The longest pattern. Real ones stay below a thousand bytes.
+/// The length of the longest pattern. Real patterns stay below a thousand bytes.
 const LONGEST: usize = 4_096;
+
+impl Piece {
+    /// Takes the text that was gathered so far as a piece, unless it is empty.
+    fn take_text(text: &mut String) -> Option<Self> {
+        (!text.is_empty()).then(|| Self::Text(std::mem::take(text)))
+    }
+}
 
 /// Returns whether the words are a pattern.
 pub(super) fn is_pattern(words: &str) -> bool {
@@ -62,7 +69,7 @@ impl Pattern {
             });
             ranks.min()
         };
-        // Behind a proxy, many log only whom it names.
+        // Behind a proxy, many servers log only the clients that the proxy names.
         let client_is_forwarded =
             rank_of(Part::Client).is_none() && rank_of(Part::Forwarded).is_some();
         if rank_of(Part::Client).is_none() && !client_is_forwarded {

@@ -2,6 +2,7 @@
 
 use super::super::stamp;
 use super::client::is_host;
+use super::value;
 
 /// Something that stands before a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(super) enum Prefix {
 }
 
 impl Prefix {
-    /// All of them. Where several match, an earlier one takes more off the line.
+    /// Every prefix. Where several match, an earlier one takes more off the line.
     pub(super) const ALL: [Self; 4] = [Self::Syslog, Self::Compose, Self::Kubectl, Self::Time];
 
     /// Returns the name of the prefix, as `--log-format` takes it.
@@ -67,8 +68,8 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Strips `<134>`, if it is there.
 fn strip_priority(line: &[u8]) -> &[u8] {
     let Some(rest) = line.strip_prefix(b"<") else { return line };
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    rest[digits..].strip_prefix(b">").filter(|_| (1..=3).contains(&digits)).unwrap_or(line)
+    let number = value::digits(rest).filter(|&digits| digits <= 3);
+    number.and_then(|digits| rest[digits..].strip_prefix(b">")).unwrap_or(line)
 }
 
 /// Strips a time, up to two words for the host, and a tag such as `nginx[7]: `.

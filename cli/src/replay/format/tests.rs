@@ -51,17 +51,18 @@ impl From<Entry<'_>> for Said {
     }
 }
 
+/// Returns the format of a name.
 fn format(name: &str) -> Arc<dyn Format> {
     named(name).unwrap_or_else(|failure| panic!("{failure:?}"))
 }
 
-/// What a line says to a format; `None` if it is no request by intent.
+/// Returns what a line says in a format, or `None` if the line is no request by design.
 fn parse(format: &dyn Format, line: &str) -> Result<Option<Said>, Reason> {
     let entry = format.parse(line.as_bytes(), Wanted::ALL, &mut Stamps::default())?;
     Ok(entry.map(Said::from))
 }
 
-/// What a line says that is a request.
+/// Returns what a line says, which must be a request.
 #[track_caller]
 fn said(format: &dyn Format, line: &str) -> Said {
     match parse(format, line) {
@@ -70,7 +71,7 @@ fn said(format: &dyn Format, line: &str) -> Said {
     }
 }
 
-/// Why a line is none of a format.
+/// Returns why a line is not of a format.
 #[track_caller]
 fn reason(format: &dyn Format, line: &str) -> Reason {
     match parse(format, line) {

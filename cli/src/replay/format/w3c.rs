@@ -34,7 +34,7 @@ enum Writer {
 }
 
 impl W3c {
-    /// Creates the format of IIS, with the columns that it writes if it is not told otherwise.
+    /// Creates the format of IIS, with the columns that IIS writes by default.
     pub(super) fn iis() -> Self {
         let header = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip \
                       cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken";

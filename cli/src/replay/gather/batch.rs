@@ -1,9 +1,10 @@
 //! The lines of one block, taken apart.
 
 use super::interner::{Interner, Pending};
+use super::precision::Precision;
 use super::segments::Segment;
 use crate::failure::Failure;
-use crate::replay::entry::{Reason, Stamp, Wanted};
+use crate::replay::entry::{Reason, Wanted};
 use crate::replay::format::Format;
 use crate::replay::input::LONGEST;
 use crate::replay::select::{Select, Selected};
@@ -33,10 +34,7 @@ pub(super) struct Parsed {
     pub(super) requests: Vec<Request>,
     /// The costs that do not fit into a request.
     pub(super) large: Vec<u64>,
-    /// The fewest decimal places of a stamp. `None` if no request counts.
-    pub(super) places: Option<u8>,
-    /// How many decimal places the stamps need without the zeros at their ends: 0, 3, 6 or 9.
-    pub(super) needed: u8,
+    pub(super) precision: Precision,
 }
 
 impl Parsed {
@@ -46,15 +44,6 @@ impl Parsed {
             self.first_skipped.push((self.lines, reason));
         }
     }
-}
-
-/// Returns how many of its decimal places a time needs, in steps of three, and at least `least`.
-fn needed(nanos: i64, places: u8, least: u8) -> u8 {
-    let mut needed = least;
-    while needed < places && nanos % 10_i64.pow(9 - u32::from(needed)) != 0 {
-        needed += 3;
-    }
-    needed
 }
 
 /// Adds to the lines that were skipped for a reason.
@@ -92,9 +81,8 @@ impl<'a> Batch<'a> {
         let mut parsed = Parsed::default();
         parsed.requests.reserve(self.requests);
         self.pending.clear();
-        let mut start = 0;
         for segment in segments {
-            let lines = &block[start..segment.end];
+            let lines = &block[segment.lines.clone()];
             // Formats read times differently.
             let mut stamps = Stamps::default();
             let mut at = 0;
@@ -105,7 +93,6 @@ impl<'a> Batch<'a> {
             if at < lines.len() {
                 self.line(&lines[at..], &*segment.format, &mut stamps, &mut parsed);
             }
-            start = segment.end;
         }
         self.requests = parsed.requests.len();
         self.interner.number(&mut self.pending, &mut parsed.requests, self.worker)?;
@@ -142,9 +129,7 @@ impl<'a> Batch<'a> {
                 let request = Request::new(entry.time.nanos, 0, cost, &mut parsed.large);
                 parsed.requests.push(request);
                 self.interner.add(&self.key, &mut self.pending);
-                let Stamp { nanos, places } = entry.time;
-                parsed.needed = needed(nanos, places, parsed.needed);
-                parsed.places = Some(parsed.places.map_or(places, |fewest| fewest.min(places)));
+                parsed.precision.add(entry.time);
             }
             Ok(Selected::LeftOut) => parsed.left_out += 1,
             Ok(Selected::WithoutKey) => parsed.without_key += 1,
@@ -180,7 +165,7 @@ mod tests {
         assert_eq!((parsed.lines, parsed.blank, parsed.matched), (11, 2, 6));
         assert_eq!((parsed.left_out, parsed.without_key), (1, 1));
         assert_eq!(times(&parsed), [1, 4, 6]);
-        assert_eq!(parsed.places, Some(0));
+        assert_eq!(parsed.precision.fewest, Some(0));
         let reasons = [("no time", 2), ("no size", 1), ("a time that is no number", 1)];
         assert_eq!(parsed.skipped, reasons);
         let first =
@@ -190,8 +175,9 @@ mod tests {
 
     #[test]
     fn only_the_places_of_requests_that_count_are_looked_at() {
-        assert_eq!(parse(Words::default(), b"left 1\n- 1\na 1.5\nb 1.250\n").places, Some(1));
-        assert_eq!(parse(Words::default(), b"left 1\n").places, None);
+        let fewest = |block| parse(Words::default(), block).precision.fewest;
+        assert_eq!(fewest(b"left 1\n- 1\na 1.5\nb 1.250\n"), Some(1));
+        assert_eq!(fewest(b"left 1\n"), None);
     }
 
     #[test]
@@ -204,7 +190,8 @@ mod tests {
             ("a 1.000000001\na 1.5\n", 9),
             ("left 1.5\na 1.0\n", 0),
         ] {
-            assert_eq!(parse(Words::default(), block.as_bytes()).needed, needed, "{block}");
+            let parsed = parse(Words::default(), block.as_bytes());
+            assert_eq!(parsed.precision.needed, needed, "{block}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::batch::{Parsed, SHOWN, count};
 use super::interner::Interner;
 use super::order::Order;
+use super::precision::Precision;
 use super::verdict;
 use crate::failure::Failure;
 use crate::replay::traffic::{FileRead, Skipped, Traffic};
@@ -27,18 +28,7 @@ struct File {
     lines: u64,
     /// The earliest and the latest time.
     times: Option<(i64, i64)>,
-    /// The fewest decimal places of a stamp. `None` if no request counts.
-    places: Option<u8>,
-    /// How many the stamps need.
-    needed: u8,
-}
-
-impl File {
-    /// Returns the decimal places of the clock. Some programs print whole seconds as
-    /// `10:05:03.000`, so zeros at the end of every fraction do not count.
-    fn places(&self) -> Option<u8> {
-        self.places.map(|places| places.min(self.needed))
-    }
+    precision: Precision,
 }
 
 impl Collected {
@@ -82,10 +72,7 @@ impl Collected {
         file.lines += parsed.lines;
         traffic.left_out += parsed.left_out;
         traffic.without_key += parsed.without_key;
-        if let Some(places) = parsed.places {
-            file.places = Some(file.places.map_or(places, |fewest| fewest.min(places)));
-            file.needed = file.needed.max(parsed.needed);
-        }
+        file.precision.extend(parsed.precision);
         for request in &parsed.requests {
             let time = request.time;
             let (earliest, latest) = file.times.unwrap_or((time, time));
@@ -113,7 +100,8 @@ impl Collected {
     ) -> Result<Traffic, Failure> {
         let Self { mut traffic, order, files, .. } = self;
         traffic.warnings = warnings;
-        traffic.places = files.iter().filter_map(File::places).min().unwrap_or(0);
+        let places = files.iter().filter_map(|file| file.precision.places());
+        traffic.places = places.min().unwrap_or(0);
         traffic.skip_reasons.sort_by_key(|&(_, lines)| std::cmp::Reverse(lines));
         verdict::counts(&mut traffic, lacks)?;
         verdict::span(&traffic, files.iter().map(|file| file.times))?;

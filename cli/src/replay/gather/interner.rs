@@ -1,4 +1,4 @@
-//! Keys that all threads number.
+//! Numbers the keys for all threads.
 
 use std::hash::BuildHasher;
 use std::sync::Mutex;
@@ -30,38 +30,33 @@ struct Shard {
 /// The keys of the requests of one block, in order.
 #[derive(Default)]
 pub(super) struct Pending {
-    bytes: Vec<u8>,
-    /// Of each key its hash, and where it ends in `bytes`.
-    ends: Vec<(u64, usize)>,
+    keys: List,
+    /// The hash of each key.
+    hashes: Vec<u64>,
     /// The places of the keys in order of their shards.
     order: Vec<u32>,
 }
 
 impl Pending {
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    fn key(&self, place: usize) -> &[u8] {
-        let start = place.checked_sub(1).map_or(0, |before| self.ends[before].1);
-        &self.bytes[start..self.ends[place].1]
+        self.keys.clear();
+        self.hashes.clear();
     }
 
     /// Sorts the places of the keys by shard, and returns where each shard's end.
     fn sort(&mut self) -> [usize; SHARDS] {
         let mut ends = [0; SHARDS];
-        for &(hash, _) in &self.ends {
+        for &hash in &self.hashes {
             ends[shard(hash)] += 1;
         }
         let mut sum = 0;
         for end in &mut ends {
             sum += std::mem::replace(end, sum);
         }
-        // Each is now where its shard begins, and is moved to the end as the shard is filled.
+        // Each end is now where its shard begins, and moves to the end while the shard is filled.
         self.order.clear();
-        self.order.resize(self.ends.len(), 0);
-        for (place, &(hash, _)) in self.ends.iter().enumerate() {
+        self.order.resize(self.hashes.len(), 0);
+        for (place, &hash) in self.hashes.iter().enumerate() {
             let end = &mut ends[shard(hash)];
             self.order[*end] = place as u32;
             *end += 1;
@@ -72,7 +67,7 @@ impl Pending {
 
 impl Interner {
     pub(super) fn new() -> Self {
-        // Keyed by chance: clients choose what is logged of them, and could choose keys that
+        // The state is random: clients choose what is logged of them, and could choose keys that
         // collide.
         let state = tidegate::random_state();
         Self { state, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
@@ -80,8 +75,8 @@ impl Interner {
 
     /// Adds a key to those of a block.
     pub(super) fn add(&self, key: &[u8], pending: &mut Pending) {
-        pending.bytes.extend_from_slice(key);
-        pending.ends.push((self.state.hash_one(key), pending.bytes.len()));
+        pending.keys.push(key);
+        pending.hashes.push(self.state.hash_one(key));
     }
 
     /// Gives the requests of a block the numbers of their keys, which are in the same order. The
@@ -107,12 +102,11 @@ impl Interner {
             }
             let mut shard = self.shards[number].lock().expect("no thread panics");
             for &place in places {
-                let place = place as usize;
-                let hash = pending.ends[place].0;
-                let found = shard.place(hash, pending.key(place), &self.state);
+                let (key, hash) = (pending.keys.bytes(place), pending.hashes[place as usize]);
+                let found = shard.place(hash, key, &self.state);
                 let found =
                     found.ok_or_else(|| Failure::new("the logs", "too many keys to number"))?;
-                requests[place].key = Address::new(number, found).0;
+                requests[place as usize].key = Address::new(number, found).0;
             }
         }
         Ok(())
@@ -153,7 +147,8 @@ fn shard(hash: u64) -> usize {
 }
 
 impl Shard {
-    /// Returns the place of a key, which is added if it is new. `None` if there are too many.
+    /// Returns the place of a key, which is added if it is new. Returns `None` if it is new and the
+    /// shard is full.
     fn place(&mut self, hash: u64, key: &[u8], state: &SeededState) -> Option<u32> {
         let Self { table, keys } = self;
         if let Some(&place) = table.find(hash, |&place| keys.bytes(place) == key) {

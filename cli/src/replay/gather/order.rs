@@ -11,8 +11,8 @@ const SMALL: usize = 4096;
 
 /// Sorts requests while they are added, block by block. Servers write a request when it is
 /// complete, or several write one log: most requests are only a little out of order, and near the
-/// end. Those are put in their places at once. What lies far apart, as in the logs of several
-/// servers, stays as a run of its own, and the runs are merged at the end.
+/// end. Those are put in their places at once. Requests that lie far apart, as in the logs of
+/// several servers, stay in runs, and the runs are merged at the end.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     /// Where the last run begins.
@@ -44,8 +44,8 @@ impl Order {
         if self.run == 0 {
             return;
         }
-        // A sort takes up to half of the memory of what it sorts: in two parts, a quarter. It finds
-        // the runs by itself.
+        // A sort takes up to half of the memory of what it sorts. Two sorts, one after the other,
+        // take up to a quarter. Each finds the runs by itself.
         let middle = split(requests, middle_time(requests));
         let (early, late) = requests.split_at_mut(middle);
         early.sort_by_key(|request| request.time);
@@ -81,7 +81,7 @@ mod tests {
     use crate::replay::traffic::Request;
 
     /// Adds the blocks, and returns the times and the place that each request had before, which is
-    /// its key, and how many runs there were.
+    /// its key, and whether there were several runs.
     fn sort(blocks: &[Vec<i64>]) -> (Vec<(i64, u32)>, bool) {
         let (mut order, mut requests) = (Order::default(), Vec::new());
         for block in blocks {

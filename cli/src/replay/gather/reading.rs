@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Detect;
 use super::segments::{self, Segment};
 use crate::failure::Failure;
 use crate::replay::entry::Wanted;
@@ -12,18 +11,20 @@ use crate::replay::input::{Block, Identity, Lines, Progress, Source, Sources, Te
 use crate::replay::stamp::Stamps;
 use crate::replay::traffic::FileRead;
 
-/// Which block it is that was read.
+/// Finds out the format of a log from its first lines.
+pub(super) type Detect<'a> = dyn Fn(&[u8]) -> Arc<dyn Format> + 'a;
+
+/// Which block was read.
 pub(super) struct Place {
-    /// Counted over all logs.
+    /// The number of the block, counted over all logs.
     pub(super) number: u64,
-    /// The place of its log.
+    /// The place of its log among the logs.
     pub(super) file: usize,
     pub(super) segments: Vec<Segment>,
 }
 
 /// The logs in the order of their first times, of which one is open.
 pub(super) struct Reading {
-    logs: Vec<FileRead>,
     waiting: VecDeque<Log>,
     open: Option<Open>,
     /// The number of the next block.
@@ -55,16 +56,20 @@ struct Open {
 }
 
 impl Reading {
-    /// Looks at the beginning of every log.
+    /// Looks at the beginning of every log. Returns the logs in their order, too, with no line
+    /// counted yet.
     ///
     /// # Errors
     ///
     /// Fails if a log cannot be read.
-    pub(super) fn new(sources: &Sources, detect: &Detect<'_>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        sources: &Sources,
+        detect: &Detect<'_>,
+    ) -> Result<(Self, Vec<FileRead>), Failure> {
         let progress = Progress::new(sources.sources.iter().map(Source::length).sum());
         let mut logs = Vec::new();
         for source in &sources.sources {
-            // What is opened again is counted then.
+            // A log that is opened again is counted then.
             let is_counted = source.length().is_none();
             let counted = if is_counted { progress.clone() } else { Progress::none() };
             let text = Text::open(source, counted)?;
@@ -79,17 +84,10 @@ impl Reading {
         }
         // Logs without a time are last.
         logs.sort_by_key(|(first, ..)| first.map_or((1, 0), |first| (0, first)));
-        let mut reading = Self {
-            logs: Vec::new(),
-            waiting: VecDeque::new(),
-            open: None,
-            number: 0,
-            progress,
-            warnings: Vec::new(),
-        };
+        let (mut files, mut waiting) = (Vec::new(), VecDeque::new());
         for (_, source, format, start) in logs {
-            let file = reading.logs.len();
-            reading.logs.push(FileRead {
+            let file = files.len();
+            files.push(FileRead {
                 name: source.name(),
                 format: format.as_ref().map(|format| format.name()).unwrap_or_default(),
                 lines: 0,
@@ -97,15 +95,11 @@ impl Reading {
                 skipped: 0,
             });
             if let Some(format) = format {
-                reading.waiting.push_back(Log { file, source, format, start });
+                waiting.push_back(Log { file, source, format, start });
             }
         }
-        Ok(reading)
-    }
-
-    /// Returns the logs in their order, of which nothing was counted yet.
-    pub(super) fn files(&self) -> Vec<FileRead> {
-        self.logs.clone()
+        let reading = Self { waiting, open: None, number: 0, progress, warnings: Vec::new() };
+        Ok((reading, files))
     }
 
     /// Reads the next lines into `block`. Returns `None` after the last ones.
@@ -115,11 +109,14 @@ impl Reading {
     /// Fails if a log cannot be read, or was replaced by another since it was looked at.
     pub(super) fn next(&mut self, block: &mut Block) -> Result<Option<Place>, Failure> {
         loop {
-            if self.open.is_none() {
-                let Some(log) = self.waiting.pop_front() else { return Ok(None) };
-                self.open = Some(self.begin(log)?);
-            }
-            let Some(open) = &mut self.open else { continue };
+            let open = match &mut self.open {
+                Some(open) => open,
+                None => {
+                    let Some(log) = self.waiting.pop_front() else { return Ok(None) };
+                    let open = self.begin(log)?;
+                    self.open.insert(open)
+                }
+            };
             let read = open.lines.next(block);
             if read.map_err(|error| open.lines.get_ref().failure(&error))? {
                 let number = self.number;
@@ -132,6 +129,7 @@ impl Reading {
         }
     }
 
+    /// Opens a log at its beginning.
     fn begin(&self, log: Log) -> Result<Open, Failure> {
         let text = match log.start {
             Start::Kept(text) => *text,
@@ -161,16 +159,14 @@ impl Reading {
 
 /// Returns the first time in the first lines of a log.
 fn first_time(head: &[u8], format: &Arc<dyn Format>) -> Option<i64> {
-    let mut start = 0;
     for segment in segments::split(head, &mut Arc::clone(format)) {
         let mut stamps = Stamps::default();
-        for line in head[start..segment.end].split(|&byte| byte == b'\n') {
+        for line in head[segment.lines].split(|&byte| byte == b'\n') {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if let Ok(Some(entry)) = segment.format.parse(line, Wanted::default(), &mut stamps) {
                 return Some(entry.time.nanos);
             }
         }
-        start = segment.end;
     }
     None
 }
@@ -187,7 +183,7 @@ mod tests {
 
     fn reading(paths: &[PathBuf]) -> Reading {
         let sources = Sources::find(paths).expect("logs");
-        Reading::new(&sources, &|_| Arc::new(Words::default())).expect("logs")
+        Reading::new(&sources, &|_| Arc::new(Words::default())).expect("logs").0
     }
 
     #[test]

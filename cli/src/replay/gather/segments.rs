@@ -1,5 +1,6 @@
 //! Where headers within a block rename the columns.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memmem;
@@ -9,8 +10,8 @@ use crate::replay::format::Format;
 /// Lines of a block that are of one format.
 #[derive(Debug)]
 pub(super) struct Segment {
-    /// Where the lines end in the block.
-    pub(super) end: usize,
+    /// Where the lines are in the block.
+    pub(super) lines: Range<usize>,
     pub(super) format: Arc<dyn Format>,
 }
 
@@ -18,19 +19,21 @@ pub(super) struct Segment {
 /// the lines after the block.
 pub(super) fn split(block: &[u8], format: &mut Arc<dyn Format>) -> Vec<Segment> {
     let mut segments = Vec::new();
+    let mut start = 0;
     if format.has_headers() {
         let first = block.starts_with(b"#").then_some(0);
         let others = memmem::find_iter(block, b"\n#").map(|place| place + 1);
-        for start in first.into_iter().chain(others) {
-            let line = &block[start..];
+        for header in first.into_iter().chain(others) {
+            let line = &block[header..];
             let line = &line[..memchr::memchr(b'\n', line).unwrap_or(line.len())];
             if let Some(next) = format.after_header(line.strip_suffix(b"\r").unwrap_or(line)) {
                 let format = std::mem::replace(format, next);
-                segments.push(Segment { end: start, format });
+                segments.push(Segment { lines: start..header, format });
+                start = header;
             }
         }
     }
-    segments.push(Segment { end: block.len(), format: Arc::clone(format) });
+    segments.push(Segment { lines: start..block.len(), format: Arc::clone(format) });
     segments
 }
 
@@ -44,11 +47,9 @@ mod tests {
 
     fn splits(format: Words, block: &str) -> (Vec<(String, String)>, String) {
         let mut format: Arc<dyn Format> = Arc::new(format);
-        let mut start = 0;
         let mut texts = Vec::new();
         for segment in split(block.as_bytes(), &mut format) {
-            texts.push((segment.format.name(), block[start..segment.end].to_owned()));
-            start = segment.end;
+            texts.push((segment.format.name(), block[segment.lines].to_owned()));
         }
         (texts, format.name())
     }

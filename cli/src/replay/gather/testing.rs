@@ -1,7 +1,6 @@
 //! A format and a choice for tests.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::sync::Arc;
 
 use crate::replay::entry::{Entry, Reason, Stamp, Wanted};
@@ -91,7 +90,7 @@ impl Select for ByClient {
             b"left" => Ok(Selected::LeftOut),
             b"-" => Ok(Selected::WithoutKey),
             client => {
-                key.write_all(client).expect("memory takes it");
+                key.extend_from_slice(client);
                 entry.bytes.map(Selected::Counts).ok_or("no size")
             }
         }

@@ -1,18 +1,14 @@
 //! Logs from files to traffic.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::testing::{ByClient, Words};
 use super::{Detect, gather_on};
 use crate::replay::format::{self, Format};
 use crate::replay::input::Sources;
+use crate::replay::input::testing::{gzip, zstd};
 use crate::replay::traffic::Traffic;
 
 fn detect(head: &[u8]) -> Arc<dyn Format> {
@@ -52,24 +48,14 @@ impl Logs {
     }
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(content).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
-}
-
-fn zstd(content: &[u8]) -> Vec<u8> {
-    compress_to_vec(content, CompressionLevel::Fastest)
-}
-
-/// Client, nanoseconds and cost of each request.
+/// Returns the client, the nanoseconds and the cost of each request.
 fn requests(traffic: &Traffic) -> Vec<(String, i64, u64)> {
     let requests = traffic.requests.iter();
     let key = |key| traffic.keys.get(key).into_owned();
     requests.map(|one| (key(one.key), one.time, traffic.cost(one))).collect()
 }
 
-/// The keys in order, joined.
+/// Returns the keys of the requests in order, joined.
 fn keys(traffic: &Traffic) -> String {
     requests(traffic).into_iter().map(|(key, ..)| key).collect()
 }

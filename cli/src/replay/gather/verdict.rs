@@ -26,14 +26,13 @@ pub(super) fn counts(traffic: &mut Traffic, lacks: &str) -> Result<(), Failure> 
         Ok(())
     };
     match (traffic.first_skipped.first(), traffic.left_out, traffic.without_key) {
-        (_, 0, 0) if lines == 0 => Err(Failure::new(name, "nothing to read")),
         (Some(first), 0, 0) => {
             let (file, line, reason) = (&first.file, first.line, first.reason);
             let why =
                 format!("none of its lines ({lines}) can be used; {file} line {line}: {reason}");
             Err(Failure::new(name, why))
         }
-        (None, 0, 0) => Err(Failure::new(name, "nothing counts")),
+        (None, 0, 0) => Err(Failure::new(name, "nothing to read")),
         (_, 0, lacking) => warn(traffic, lacking, &format!("have no {lacks}")),
         (_, left_out, _) => warn(traffic, left_out, "are filtered out"),
     }

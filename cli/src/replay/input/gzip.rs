@@ -57,22 +57,14 @@ fn explain(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Cursor, Read, Write};
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
+    use std::io::{Cursor, Read};
 
     use super::Gzip;
     use crate::replay::input::Progress;
     use crate::replay::input::raw::Raw;
+    use crate::replay::input::testing::gzip as pack;
 
-    fn pack(content: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(content).expect("memory takes it");
-        encoder.finish().expect("memory takes it")
-    }
-
-    /// What is read, and whether garbage was seen.
+    /// Returns the content, and whether garbage follows it.
     fn unpack(packed: Vec<u8>) -> Result<(Vec<u8>, bool), String> {
         let mut gzip = Gzip::new(Raw::new(Box::new(Cursor::new(packed)), Progress::none()));
         let mut content = Vec::new();

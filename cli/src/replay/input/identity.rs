@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// The identity of a file: hard links and symbolic links to one file are one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     mark: system::Mark,
     /// Whether it is a regular file: no pipe, no device.

@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 
-/// The longest line that is looked at. Real ones stay below 16 KiB, the servers' own limit.
+use super::retry;
+
+/// The longest line that is looked at. Real lines stay below 16 KiB, the servers' own limit.
 pub(crate) const LONGEST: usize = 64 * 1024;
 
 /// The bytes of a block: small enough to stay in a core's cache until they are parsed.
@@ -26,7 +28,7 @@ impl Block {
     /// Fills the free part of the block. Returns whether the input has ended.
     fn fill(&mut self, input: &mut impl Read) -> io::Result<bool> {
         while self.filled < BLOCK {
-            match read(input, &mut self.buffer[self.filled..])? {
+            match retry::read(input, &mut self.buffer[self.filled..])? {
                 0 => return Ok(true),
                 count => self.filled += count,
             }
@@ -35,8 +37,8 @@ impl Block {
     }
 }
 
-/// Cuts a text into blocks of whole lines. Of a line that is longer than a block, only so much is
-/// kept that it is seen to be too long.
+/// Cuts a text into blocks of whole lines. A line that is longer than a block is cut to
+/// [`LONGEST`]` + 1` bytes, so that it is still seen to be too long.
 pub(crate) struct Lines<R> {
     input: R,
     /// The beginning of a line whose end was not yet read.
@@ -89,7 +91,7 @@ impl<R: Read> Lines<R> {
     fn skip_line(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; LONGEST];
         loop {
-            let count = read(&mut self.input, &mut buffer)?;
+            let count = retry::read(&mut self.input, &mut buffer)?;
             if count == 0 {
                 return Ok(());
             }
@@ -97,15 +99,6 @@ impl<R: Read> Lines<R> {
                 self.rest.extend_from_slice(&buffer[end + 1..count]);
                 return Ok(());
             }
-        }
-    }
-}
-
-fn read(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match input.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
         }
     }
 }

@@ -13,7 +13,8 @@ pub(super) enum Content {
     Zstd(Box<Zstd>),
 }
 
-/// The first bytes of what this tool does not unpack, and what does.
+/// The formats that this tool does not unpack: their first bytes, their names, and the commands
+/// that unpack them.
 const OTHERS: [(&[u8], &str, &str); 4] = [
     (b"\xfd7zXZ\0", "xz", "xz -dc"),
     (b"BZh", "bzip2", "bzip2 -dc"),

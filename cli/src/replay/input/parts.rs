@@ -14,7 +14,7 @@ pub(super) enum Next {
     Garbage,
 }
 
-/// Passes over zeros, and says what follows; `begins` knows the beginning of a part by four bytes.
+/// Skips zeros, and returns what follows. `begins` knows the beginning of a part by four bytes.
 pub(super) fn next(raw: &mut Raw, begins: impl Fn(&[u8]) -> bool) -> io::Result<Next> {
     loop {
         let held = raw.fill_buf()?;

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use super::progress::Progress;
+use super::retry;
 
 const BUFFER: usize = 64 * 1024;
 
@@ -35,7 +36,7 @@ impl Raw {
         Ok(&held[..held.len().min(count)])
     }
 
-    /// Takes `count` bytes. Returns how many there were.
+    /// Skips `count` bytes. Returns how many there were; fewer only at the end.
     pub(super) fn skip(&mut self, count: u64) -> io::Result<u64> {
         let mut skipped = 0;
         while skipped < count {
@@ -51,13 +52,9 @@ impl Raw {
     }
 }
 
+/// Reads once, and counts the bytes for the progress bar.
 fn fill(inner: &mut dyn Read, progress: &Progress, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match inner.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result.inspect(|&read| progress.add(read as u64)),
-        }
-    }
+    retry::read(inner, buffer).inspect(|&read| progress.add(read as u64))
 }
 
 impl Read for Raw {

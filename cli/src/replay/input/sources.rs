@@ -1,5 +1,6 @@
 //! Which logs to read.
 
+use std::collections::HashSet;
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,15 +42,14 @@ impl Source {
         }
     }
 
-    /// Returns the length of a regular file or of memory, which tell how much there is to read.
+    /// Returns the length of a regular file, which tells how much there is to read.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {
             Self::File(path) => {
                 let metadata = std::fs::metadata(path).ok()?;
                 metadata.is_file().then_some(metadata.len())
             }
-            Self::Stdin => None,
-            Self::Memory(_, bytes) => Some(bytes.len() as u64),
+            Self::Stdin | Self::Memory(..) => None,
         }
     }
 
@@ -63,10 +63,10 @@ impl Source {
 }
 
 /// The logs to read, each once, in the order in which they were named.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sources {
     pub(crate) sources: Vec<Source>,
-    identities: Vec<Identity>,
+    identities: HashSet<Identity>,
     /// What is to be said of how they were named, a line each.
     pub(crate) warnings: Vec<String>,
 }
@@ -79,7 +79,7 @@ impl Sources {
     ///
     /// Fails for a file that is missing, for a folder, and for a pattern that matches no file.
     pub(crate) fn find(arguments: &[PathBuf]) -> Result<Self, Failure> {
-        let mut found = Self { sources: Vec::new(), identities: Vec::new(), warnings: Vec::new() };
+        let mut found = Self::default();
         for argument in arguments {
             if argument == Path::new("-") {
                 found.add(Source::Stdin);
@@ -101,10 +101,9 @@ impl Sources {
         Ok(found)
     }
 
-    /// Names a log that is not kept in a file.
+    /// Returns one log that is not kept in a file.
     pub(crate) fn memory(name: &'static str, bytes: impl Into<Arc<[u8]>>) -> Self {
-        let sources = vec![Source::Memory(name, bytes.into())];
-        Self { sources, identities: Vec::new(), warnings: Vec::new() }
+        Self { sources: vec![Source::Memory(name, bytes.into())], ..Self::default() }
     }
 
     /// Returns whether one of the logs is this file.
@@ -134,15 +133,14 @@ impl Sources {
         if matched { Ok(()) } else { Err(Failure::new(pattern, "matches no file")) }
     }
 
+    /// Adds a log, unless it was named before.
     fn add(&mut self, source: Source) {
-        if let Some(identity) = source.identity() {
-            if self.identities.contains(&identity) {
-                self.warnings.push(format!("{}: named twice, read once", source.name()));
-                return;
-            }
-            self.identities.push(identity);
+        let identity = source.identity();
+        if identity.is_some_and(|identity| !self.identities.insert(identity)) {
+            self.warnings.push(format!("{}: named twice, read once", source.name()));
+        } else {
+            self.sources.push(source);
         }
-        self.sources.push(source);
     }
 }
 

@@ -9,7 +9,7 @@ use super::raw::Raw;
 use super::sources::Source;
 use crate::failure::Failure;
 
-/// How much is looked at before reading.
+/// The most bytes of a head.
 const HEAD: usize = 64 * 1024;
 
 /// The text of one log, opened.
@@ -17,10 +17,11 @@ pub(crate) struct Text {
     name: String,
     content: Content,
     identity: Option<Identity>,
+    /// The beginning of the text.
     head: Vec<u8>,
-    /// How much of the head was read.
+    /// How many bytes of the head were read.
     at: usize,
-    /// Whether the head is all there is.
+    /// Whether the head is the whole text.
     is_whole: bool,
 }
 
@@ -30,7 +31,8 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// Fails if the log cannot be read, and if it is no text of bytes.
+    /// Fails if the log cannot be read, if it is in UTF-16 or a tar archive, and if its lines end in
+    /// carriage returns alone.
     pub(crate) fn open(source: &Source, progress: Progress) -> Result<Self, Failure> {
         let name = source.name();
         let begin = || {
@@ -39,15 +41,12 @@ impl Text {
             let (head, is_whole) = head(&mut content)?;
             Ok((content, identity, head, is_whole))
         };
-        match begin() {
-            Ok((content, identity, head, is_whole)) => {
-                Ok(Self { name, content, identity, head, at: 0, is_whole })
-            }
-            Err(error) => Err(failure(&name, &error)),
-        }
+        let (content, identity, head, is_whole) =
+            begin().map_err(|error: io::Error| Failure::new(&name, error))?;
+        Ok(Self { name, content, identity, head, at: 0, is_whole })
     }
 
-    /// Returns the whole lines among the first 64 KiB; or one that is cut, if it is the only one.
+    /// Returns the whole lines of the head. If the head has none, returns the beginning of one.
     pub(crate) fn head(&self) -> &[u8] {
         match memchr::memrchr(b'\n', &self.head) {
             Some(end) if !self.is_whole => &self.head[..=end],
@@ -67,7 +66,7 @@ impl Text {
 
     /// Names the file in an error that reading it gave.
     pub(crate) fn failure(&self, error: &io::Error) -> Failure {
-        failure(&self.name, error)
+        Failure::new(&self.name, error)
     }
 }
 
@@ -84,11 +83,7 @@ impl Read for Text {
     }
 }
 
-fn failure(name: &str, error: &io::Error) -> Failure {
-    Failure::new(name, error)
-}
-
-/// Reads the first bytes of the text, and whether they are all.
+/// Reads the first bytes of the text. Returns them, and whether they are all.
 fn head(content: &mut impl Read) -> io::Result<(Vec<u8>, bool)> {
     let mut head = Vec::new();
     let mut more = |head: &mut Vec<u8>| {
@@ -146,7 +141,7 @@ mod tests {
 
     use super::{HEAD, head};
 
-    /// The text of a file, and how much of it was looked at before reading.
+    /// Returns the text of a file, and whether the head is all of it.
     fn text(bytes: &[u8]) -> Result<(Vec<u8>, bool), String> {
         let mut content = Cursor::new(bytes);
         let (mut text, is_whole) = head(&mut content).map_err(|error| error.to_string())?;

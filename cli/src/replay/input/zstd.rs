@@ -121,18 +121,15 @@ fn broken(reason: impl std::fmt::Display) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use crate::replay::fuzz::fuzz_time;
     use std::io::{Cursor, Read};
-
-    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::Zstd;
     use crate::replay::input::Progress;
     use crate::replay::input::raw::Raw;
+    use crate::replay::input::testing::zstd as pack;
 
-    fn pack(content: &[u8]) -> Vec<u8> {
-        compress_to_vec(content, CompressionLevel::Fastest)
-    }
-
+    /// Returns the content, and whether garbage follows it.
     fn unpack(packed: Vec<u8>) -> Result<(Vec<u8>, bool), String> {
         let mut zstd = Zstd::new(Raw::new(Box::new(Cursor::new(packed)), Progress::none()));
         let mut content = Vec::new();
@@ -142,13 +139,7 @@ mod tests {
         }
     }
 
-    /// How long to try random damage: a moment, or as the environment says.
-    fn fuzz_seconds() -> f64 {
-        let seconds = std::env::var("TIDEGATE_FUZZ_SECONDS");
-        seconds.ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.2)
-    }
-
-    /// A log that packs well, but not to nothing.
+    /// Returns a log that packs well, but not to nothing.
     fn log() -> Vec<u8> {
         (0..40_000).flat_map(|number| format!("line {}\n", number * number).into_bytes()).collect()
     }
@@ -196,7 +187,7 @@ mod tests {
         let packed = pack(&log()[..60_000]);
         let mut random = fastrand::Rng::with_seed(0xda3a6e);
         let start = std::time::Instant::now();
-        while start.elapsed().as_secs_f64() < fuzz_seconds() {
+        while start.elapsed() < fuzz_time() {
             let mut damaged = packed.clone();
             for _ in 0..random.usize(1..6) {
                 let place = random.usize(4..damaged.len());

@@ -1,7 +1,7 @@
 //! The outcome as a table for spreadsheets.
 
 use super::phrases::limits as words;
-use crate::replay::outcome::{FoundPeriod, Outcome, Run, Spread, Tally};
+use crate::replay::outcome::{FoundPeriod, Outcome, Run, Spread, Tally, Top};
 use crate::shown::shown;
 
 const HEAD: [&str; 16] = [
@@ -46,9 +46,8 @@ pub(crate) fn csv(outcome: &Outcome) -> String {
 
 fn tried(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<String> {
     let worst = tally.top.first();
-    let worst_count = |count: fn(&crate::replay::outcome::Top) -> u64| {
-        worst.map_or_else(String::new, |top| count(top).to_string())
-    };
+    let worst_count =
+        |count: fn(&Top) -> u64| worst.map_or_else(String::new, |top| count(top).to_string());
     vec![
         if run.limits.len() > 1 { "limit" } else { "quota" }.to_owned(),
         cell(&words(run)),
@@ -78,13 +77,9 @@ fn found(outcome: &Outcome, period: &FoundPeriod) -> Vec<Vec<String>> {
         empty[1] = cell(&format!("none/{}", period.period));
         return vec![empty];
     };
-    let spreads = match period.denied.len() {
-        2 => [Some(Spread::Even), Some(Spread::None)],
-        _ => [None, None],
-    };
-    let readings = spreads.into_iter().zip(period.denied.iter().zip(&period.keys_denied));
-    readings
-        .map(|(spread, (&denied, keys_denied))| {
+    period
+        .readings()
+        .map(|(spread, denied, keys_denied)| {
             let mut row = empty.clone();
             row[1] = cell(&format!("{cells}/{}, burst {cells}", period.period));
             row[2] = reading(spread).to_owned();

@@ -7,7 +7,8 @@ use crate::replay::traffic::FileRead;
 const START: i64 = 1_767_261_600_000_000_000;
 const MINUTE: u64 = 60_000_000_000;
 
-/// One quota that denied 12 of 1,200 requests of 40 clients in an hour; the stamps leave no doubt.
+/// Returns an outcome of one quota, which denied 12 of 1,200 requests of 40 clients in an hour. The
+/// stamps leave no doubt.
 pub(super) fn outcome() -> Outcome {
     Outcome {
         files: vec![FileRead {
@@ -41,7 +42,8 @@ pub(super) fn run(limits: &str, readings: Vec<Tally>) -> Run {
     Run { limits: vec![limits.into()], readings }
 }
 
-/// This many of 1,200 requests denied, all of one client and from the 30th minute on.
+/// Returns a reading by which this many of 1,200 requests are denied, all of one client and from
+/// the 30th minute on.
 pub(super) fn tally(denied: u64) -> Tally {
     let mut whole = Timeline { width_nanos: MINUTE, admitted: vec![20; 60], denied: vec![0; 60] };
     let mut one = Timeline { width_nanos: MINUTE, admitted: vec![1; 60], denied: vec![0; 60] };
@@ -76,7 +78,7 @@ pub(super) fn tally(denied: u64) -> Tally {
     }
 }
 
-/// Two readings that differ: none denied, and 54.
+/// Returns two readings that differ: one denies no request, and one denies 54.
 pub(super) fn two_readings() -> Vec<Tally> {
     vec![
         Tally { spread: Some(Spread::Even), ..tally(0) },
@@ -84,7 +86,7 @@ pub(super) fn two_readings() -> Vec<Tally> {
     ]
 }
 
-/// A search for the smallest quotas: one found by two readings, and one not found.
+/// Returns a search for the smallest quotas: one is found by two readings, and one is not found.
 pub(super) fn found() -> Found {
     Found {
         at_most: 0.001,

@@ -15,8 +15,8 @@ use std::fmt::Write;
 use self::escape::plain;
 use self::headline::headline;
 use super::phrases::{buckets, capital, condition, keys, limits, why_two_readings};
-use super::times::{clock, duration};
-use crate::replay::outcome::{Outcome, Run};
+use super::times::{clock, date_and_time, duration};
+use crate::replay::outcome::{Found, Outcome, Run};
 
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/sort.js");
@@ -42,15 +42,14 @@ pub(crate) fn html(outcome: &Outcome) -> String {
         under(outcome)
     );
     let two = outcome.runs.iter().any(|run| run.readings.len() > 1);
-    let found_two = outcome.find.iter().flat_map(|found| &found.periods);
-    if two || found_two.into_iter().any(|period| period.denied.len() > 1) {
+    if two || outcome.find.as_ref().is_some_and(Found::has_two_readings) {
         let why = why_two_readings(outcome.places).join(" ");
         _ = writeln!(page, "<p class=\"note\">{why}</p>");
     }
     page.push_str("</header>\n");
     match &*outcome.runs {
         [] => {}
-        // Of no requests there is nothing to draw.
+        // Without requests there is nothing to draw.
         [_] if outcome.requests == 0 => {}
         [run] => single(outcome, run, &mut page),
         runs => {
@@ -80,7 +79,7 @@ fn under(outcome: &Outcome) -> String {
     let end = outcome.start_nanos.saturating_add_unsigned(outcome.span_nanos);
     plain(&format!(
         "{} to {}, {}; {what}",
-        clock(outcome.start_nanos).trim_end_matches(" UTC"),
+        date_and_time(outcome.start_nanos),
         clock(end),
         duration(outcome.span_nanos),
     ))

@@ -29,7 +29,7 @@ fn written(value: &impl Serialize) -> String {
 struct Layout {
     /// For each object and array that is open: whether its members are on lines of their own.
     open: Vec<bool>,
-    /// An array has another value, which is not begun: whether it is the first.
+    /// An array has a value that is not yet begun, and this says whether it is the first.
     pending: Option<bool>,
 }
 

@@ -13,8 +13,8 @@ pub(super) fn grouped(number: u64) -> String {
     grouped
 }
 
-/// Returns which percentage of `whole` a part is. Below 1 % it has two digits that count, and so
-/// has what lacks less than 1 % of the whole: only a part of 0 is 0 %, and only the whole is 100 %.
+/// Returns which percentage of `whole` a part is. Below 1 % it has two significant digits, and
+/// above 99 % the rest has: only a part of 0 is 0 %, and only the whole is 100 %.
 pub(super) fn percentage(part: u64, whole: u64) -> String {
     let (part, whole) = (u128::from(part), u128::from(whole));
     if part == 0 || whole == 0 {

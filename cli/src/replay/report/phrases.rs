@@ -1,6 +1,7 @@
 //! Phrases that the reports share.
 
 use super::numbers::{grouped, percentage};
+use super::times::duration;
 use crate::replay::outcome::{Outcome, Run, Spread, Tally};
 use crate::shown::shown;
 
@@ -119,7 +120,21 @@ pub(super) fn doubts(outcome: &Outcome) -> Vec<String> {
         .collect()
 }
 
+/// Returns which table had no slot for a reading's requests, or `None` if no table decided.
+pub(super) fn full_table(outcome: &Outcome, tally: &Tally) -> Option<String> {
+    match outcome.capacity {
+        Some(keys) => Some(format!("in a table made for {}", counted(keys, "key"))),
+        None => (tally.no_slot > 0).then(|| "the table was full".to_owned()),
+    }
+}
+
 impl Tally {
+    /// Returns for how long the delayed requests waited, or `None` if there are none.
+    pub(super) fn delays(&self) -> Option<String> {
+        let [mean, longest] = [self.mean_delay_nanos, self.longest_delay_nanos].map(duration);
+        (self.delayed > 0).then(|| format!("by {mean} on average, {longest} at most"))
+    }
+
     /// Returns how many of the requests were denied by the quota, and the percentage.
     pub(super) fn denied_of(&self, requests: u64) -> String {
         format!("{} ({})", grouped(self.denied), percentage(self.denied, requests))

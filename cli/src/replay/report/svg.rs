@@ -5,6 +5,7 @@ mod timeline;
 
 use std::error::Error;
 
+use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 
 use crate::replay::outcome::Outcome;
@@ -40,6 +41,22 @@ fn draw(outcome: &Outcome, picture: &mut String) -> Drawn {
         curve::draw(found, &area)?;
     }
     root.present()?;
+    Ok(())
+}
+
+/// Draws the legend of a chart.
+fn legend<'a, 'b: 'a, X: Ranged, Y: Ranged>(
+    chart: &mut ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, Y>>,
+    position: SeriesLabelPosition,
+) -> Drawn {
+    chart
+        .configure_series_labels()
+        .position(position)
+        .margin(12)
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.2))
+        .label_font((FONT, 14))
+        .draw()?;
     Ok(())
 }
 

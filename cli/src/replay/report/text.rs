@@ -77,7 +77,6 @@ fn read(outcome: &Outcome) -> String {
 /// Returns the rows that are the same for every quota, with the most keys whose buckets were in use
 /// at once.
 fn totals(outcome: &Outcome, peak: Option<u64>) -> Vec<Vec<String>> {
-    let row = |name: &str, count: u64, note: String| vec![name.to_owned(), grouped(count), note];
     let from = clock(outcome.start_nanos);
     let span = duration(outcome.span_nanos);
     let when = if outcome.requests > 0 { format!("from {from}, {span}") } else { String::new() };
@@ -89,6 +88,11 @@ fn totals(outcome: &Outcome, peak: Option<u64>) -> Vec<Vec<String>> {
     let peak = peak.map(|peak| format!("at most {} with a bucket in use at once", grouped(peak)));
     rows.push(row("keys", outcome.keys, peak.unwrap_or_default()));
     rows
+}
+
+/// Returns a row of a summary.
+fn row(name: &str, count: u64, note: String) -> Vec<String> {
+    vec![name.to_owned(), grouped(count), note]
 }
 
 #[cfg(test)]

@@ -8,15 +8,12 @@ impl Timeline {
         self.admitted.len().max(self.denied.len())
     }
 
-    /// Returns what was admitted and what was denied in a column.
-    pub(super) fn column(&self, place: usize) -> (u64, u64) {
-        let at = |counts: &[u64]| counts.get(place).copied().unwrap_or(0);
-        (at(&self.admitted), at(&self.denied))
-    }
-
-    /// Returns all columns: admitted and denied.
+    /// Returns what was admitted and what was denied in each column.
     pub(super) fn columns(&self) -> impl Iterator<Item = (u64, u64)> {
-        (0..self.len()).map(|place| self.column(place))
+        (0..self.len()).map(|place| {
+            let at = |counts: &[u64]| counts.get(place).copied().unwrap_or(0);
+            (at(&self.admitted), at(&self.denied))
+        })
     }
 
     /// Returns the most requests of a column.

@@ -2,9 +2,15 @@
 
 use chrono::DateTime;
 
-/// Returns a time, in nanoseconds since 1970, as a date and a time of day to the second.
-pub(crate) fn clock(nanos: i64) -> String {
-    formatted(nanos, "%Y-%m-%d %H:%M:%S UTC")
+/// Returns a time, in nanoseconds since 1970, as a date and a time of day to the second, with its
+/// zone.
+pub(super) fn clock(nanos: i64) -> String {
+    date_and_time(nanos) + " UTC"
+}
+
+/// Returns what [`clock`] does, without the zone.
+pub(super) fn date_and_time(nanos: i64) -> String {
+    formatted(nanos, "%Y-%m-%d %H:%M:%S")
 }
 
 /// Returns a time, in nanoseconds since 1970, in a format of chrono's.

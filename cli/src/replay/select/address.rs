@@ -22,7 +22,7 @@ pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
         };
         return if is_whole { either(&rest[..end]) } else { None };
     }
-    // What is no address as a whole may be one with a port.
+    // Text that is no address as a whole may be an address with a port.
     v6(text).or_else(|| {
         let colon = memrchr(b':', text)?;
         if is_port(&text[colon + 1..]) { v6(&text[..colon]) } else { None }
@@ -79,12 +79,13 @@ fn plain(address: Ipv6Addr) -> IpAddr {
     }
 }
 
+/// Returns whether the text is a number of one to five digits, as a port is.
 pub(super) fn is_port(text: &[u8]) -> bool {
     (1..=5).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
 }
 
-/// Returns whether the address is of a network of one's own, as a proxy's often is: private,
-/// shared, link-local or loopback.
+/// Returns whether the address is of an internal network, as a proxy's often is: private, shared,
+/// link-local or loopback.
 pub(super) fn is_inside(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -97,7 +98,7 @@ pub(super) fn is_inside(address: IpAddr) -> bool {
     }
 }
 
-/// Returns the first `prefix` bits of an address, the others zero.
+/// Returns an address of which all but the first `prefix` bits are zero.
 pub(super) fn masked(address: Ipv6Addr, prefix: u8) -> Ipv6Addr {
     let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
     Ipv6Addr::from_bits(address.to_bits() & mask)
@@ -111,7 +112,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Reads an address, or a network such as `192.0.2.0/24`. Returns what is wrong with it.
+    /// Reads an address, or a network such as `192.0.2.0/24`, or says what is wrong with it.
     pub(super) fn parse(words: &str) -> Result<Self, String> {
         let wrong = || format!("\"{words}\" is neither an address nor a network as 192.0.2.0/24");
         let (text, prefix) = match words.split_once('/') {
@@ -122,6 +123,7 @@ impl Network {
         let most: u8 = if given.is_ipv4() { 32 } else { 128 };
         let mut prefix = match prefix {
             None => most,
+            // `parse` alone would take a sign.
             Some(prefix) if is_port(prefix.as_bytes()) => prefix.parse().map_err(|_| wrong())?,
             Some(_) => return Err(wrong()),
         };

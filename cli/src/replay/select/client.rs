@@ -6,11 +6,11 @@
 //! client may send a list of its own, which the first proxy continues. So the client is not the
 //! first of a list, or an attacker would choose a new one with every request. With `--trusted-hops
 //! N` the last N are proxies, and the client is the one before them, or the first if there are no
-//! more. Without it the proxies are taken to be the last ones that are of a network of one's own
-//! (private, shared, link-local or loopback): the client is the last address that is not, or the
-//! first of all if there is none. Where requests come through a proxy with a public address, a
-//! content delivery network for instance, that proxy is then the client, and `--trusted-hops` is
-//! needed.
+//! more. Without it, the entries at the right end that are addresses of internal networks (private,
+//! shared, link-local or loopback) are taken for proxies. The client is the last entry that is not
+//! such an address, or the first of all if every entry is. Where requests come through a proxy with
+//! a public address, a content delivery network for instance, that proxy is then the client, and
+//! `--trusted-hops` is needed.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -30,13 +30,14 @@ pub(crate) enum ClientField {
     Forwarded,
 }
 
-/// How a client is told from what a line says.
+/// The rule by which the client of a request is found in its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientRule {
     pub(crate) field: ClientField,
-    /// How many of a list's last entries are proxies; `None` is those of a network of one's own.
+    /// The number of a list's last entries that are proxies. With `None`, those on internal
+    /// networks are.
     pub(crate) trusted_hops: Option<u32>,
-    /// How many bits of an IPv6 address tell clients apart, at most 128.
+    /// The number of bits of an IPv6 address that identify a client, at most 128.
     pub(crate) ipv6_prefix: u8,
 }
 
@@ -50,12 +51,12 @@ impl Default for ClientRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Client<'a> {
     Address(IpAddr),
-    /// The name of a host, or whatever else identifies one.
+    /// The name of a host, or another name without blanks.
     Name(&'a [u8]),
 }
 
 impl ClientRule {
-    /// Returns the client of a line; `None` if the line names none.
+    /// Returns the client of a line, or `None` if the line names none.
     ///
     /// # Errors
     ///
@@ -66,7 +67,7 @@ impl ClientRule {
             ClientField::Peer => &entry.client,
             ClientField::Forwarded => &entry.forwarded,
         };
-        // Nearly every line of nearly every log.
+        // Nearly every line of nearly every log has a plain IPv4 address.
         if let Some(address) = address::v4(text) {
             return Ok(Some(Client::Address(IpAddr::V4(address))));
         }
@@ -84,7 +85,7 @@ impl ClientRule {
         }
     }
 
-    /// Returns the one of a list that is the client.
+    /// Returns the entry of a list that is the client.
     fn of_list<'a>(&self, list: &'a [u8]) -> &'a [u8] {
         let mut hops = list.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
         let first = list.split(|&byte| byte == b',').next().unwrap_or(list);
@@ -109,7 +110,7 @@ impl ClientRule {
             }
             Client::Address(IpAddr::V6(address)) => {
                 let network = masked(address, self.ipv6_prefix);
-                // A vector takes all that is written.
+                // Writing into a vector does not fail.
                 _ = write!(key, "{network}");
                 if self.ipv6_prefix < 128 {
                     _ = write!(key, "/{}", self.ipv6_prefix);

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// The most memory that one regular expression may take, compiled.
 const LARGEST_EXPRESSION: usize = 1 << 20;
 
-/// What the filters look at. What the line lacks matches no filter.
+/// The parts of a request that the filters look at. A part that the line lacks matches no filter.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen<'a> {
     pub(super) path: Option<&'a [u8]>,
@@ -75,8 +75,8 @@ impl Filters {
         self.only.is_empty() && self.except.is_empty()
     }
 
-    /// Returns whether a request passes: for each field that an `--only` names one of those must
-    /// match, and no `--except` may.
+    /// Returns whether a request passes. Of the `--only` filters for a field, if there are any, one
+    /// must match. No `--except` filter may match.
     pub(super) fn pass(&self, seen: &Seen<'_>) -> bool {
         let holds = |field| {
             let mut of_field = self.only.iter().filter(|filter| filter.field() == field).peekable();
@@ -146,7 +146,7 @@ impl Filter {
 fn expression(words: &str) -> Result<Regex, String> {
     let built = RegexBuilder::new(words).size_limit(LARGEST_EXPRESSION).build();
     built.map_err(|error| {
-        // The last line says what; those before it draw where.
+        // The last line says what is wrong; those before it show the place.
         let text = error.to_string();
         let reason = text.lines().last().unwrap_or_default().trim();
         format!("no regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))

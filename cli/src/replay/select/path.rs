@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Returns the path of what was asked for: without the query and the fragment, and of a whole URL
-/// without the scheme and the host.
+/// Returns the path of a target without the query and the fragment, and of a whole URL without the
+/// scheme and the host.
 ///
 /// Escapes are normalised as RFC 3986 (6.2.2) does for equivalent URIs: an escaped letter, digit,
 /// `-`, `.`, `_` or `~` is the character itself, and other escapes are in upper case. So `/%61` is

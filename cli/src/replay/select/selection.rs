@@ -45,7 +45,7 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Creates a selection. `only` and `except` are the words of these options.
+    /// Creates a selection. `only` and `except` are the words of `--only` and `--except`.
     ///
     /// # Errors
     ///
@@ -94,10 +94,8 @@ impl Select for Selection {
     #[inline]
     fn select(&self, entry: &Entry<'_>, key: &mut Vec<u8>) -> Result<Selected, Reason> {
         let client = if self.needs_client() { self.client.client(entry)? } else { None };
-        let path = match self.needs_path() && !entry.target.is_empty() {
-            true => Some(path(&entry.target)),
-            false => None,
-        };
+        let has_path = self.needs_path() && !entry.target.is_empty();
+        let path = has_path.then(|| path(&entry.target));
         if !self.filters.is_empty() {
             let (path, method) = (path.as_deref(), &*entry.method);
             if !self.filters.pass(&Seen { path, method, status: entry.status, client }) {

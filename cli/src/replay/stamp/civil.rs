@@ -7,14 +7,20 @@ use super::super::entry::Stamp;
 /// The rest of a stamp that is being read.
 pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// Takes the digits at the beginning, at most `most` of them.
+    pub(super) fn digits(&mut self, most: usize) -> &'a [u8] {
+        let digits = self.0.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = self.0.split_at(digits);
+        self.0 = rest;
+        digits
+    }
+
     /// Reads a number of one to `most` digits.
     pub(super) fn number(&mut self, most: usize) -> Option<u32> {
-        let digits = self.0.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, rest) = self.0.split_at(digits);
-        self.0 = rest;
-        let number = number.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
-        (digits > 0).then_some(number)
+        let digits = self.digits(most);
+        let number = digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+        (!digits.is_empty()).then_some(number)
     }
 
     /// Reads a byte if it is one of `these`.
@@ -34,7 +40,7 @@ impl Text<'_> {
         let minute = self.number(2)?;
         self.one_of(b":")?;
         let second = self.number(2)?;
-        // A leap second is the beginning of the next second: what clocks of Unix make of it.
+        // A leap second is the beginning of the next second, as it is for Unix clocks.
         let leap = i64::from(second == 60);
         let (fraction, places) = match self.one_of(b".,") {
             Some(_) => self.fraction()?,
@@ -49,12 +55,10 @@ impl Text<'_> {
 
     /// Reads the digits after a point, as nanoseconds and the number of digits, at most nine.
     pub(super) fn fraction(&mut self) -> Option<(i64, u8)> {
-        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (fraction, rest) = self.0.split_at(digits);
-        self.0 = rest;
-        let padded = fraction.iter().copied().chain(std::iter::repeat(b'0'));
+        let digits = self.digits(usize::MAX);
+        let padded = digits.iter().copied().chain(std::iter::repeat(b'0'));
         let nanos = padded.take(9).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-        (digits > 0).then_some((nanos, digits.min(9) as u8))
+        (!digits.is_empty()).then_some((nanos, digits.len().min(9) as u8))
     }
 
     /// Reads `Z`, `+0200`, `+02:00`, `+02` or nothing, as seconds east of UTC.

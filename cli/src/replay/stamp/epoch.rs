@@ -3,13 +3,13 @@
 use super::super::entry::{Reason, Stamp};
 use super::civil::Text;
 
-/// Reads a time since 1970, with or without a fraction. Up to 11 digits are seconds (until the year
-/// 5138), up to 14 are milliseconds, up to 17 microseconds, and up to 20 nanoseconds.
+/// Reads a time since 1970, with or without a fraction. Up to 11 digits are seconds, up to 14 are
+/// milliseconds, up to 17 microseconds, and up to 20 nanoseconds.
 ///
 /// # Errors
 ///
 /// Fails if the text is no such time.
-pub(crate) fn epoch(text: &[u8]) -> Result<Stamp, Reason> {
+pub(super) fn epoch(text: &[u8]) -> Result<Stamp, Reason> {
     read(text).ok_or("a timestamp unlike 1431857103.123")
 }
 
@@ -30,22 +30,21 @@ pub(crate) fn float(
 }
 
 fn read(text: &[u8]) -> Option<Stamp> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let unit = match digits {
+    let mut text = Text(text);
+    let whole = text.digits(usize::MAX);
+    let unit = match whole.len() {
         1..=11 => 0,
         12..=14 => 3,
         15..=17 => 6,
         18..=20 => 9,
         _ => return None,
     };
-    let (whole, rest) = text.split_at(digits);
     let whole = std::str::from_utf8(whole).ok()?.parse::<i64>().ok()?;
-    let mut rest = Text(rest);
-    let (fraction, places) = match rest.one_of(b".") {
-        Some(_) => rest.fraction()?,
+    let (fraction, places) = match text.one_of(b".") {
+        Some(_) => text.fraction()?,
         None => (0, 0),
     };
-    if !rest.0.is_empty() {
+    if !text.0.is_empty() {
         return None;
     }
     let places = (unit + places).min(9);

@@ -20,12 +20,12 @@ use crate::replay::outcome::Spread;
 use crate::replay::select::{ClientRule, Cost, Key, Select, Selection};
 use crate::replay::traffic::Traffic;
 
-/// How many logs of each format.
+/// How many logs of each format are made.
 const LOGS: u64 = if cfg!(debug_assertions) { 5 } else { 100 };
 
 /// What is to be read of a log.
 struct Expected {
-    /// Each a time, a key and a cost, in the order of the times.
+    /// A time, a key and a cost each, in the order of the times.
     requests: Vec<(i64, String, u64)>,
     places: u8,
     left_out: u64,

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::super::super::entry::Wanted;
 use super::super::part::Part;
 
-/// Where a part may be found: `request.client_ip`. A point goes down into an object, or is a part
-/// of a name, whatever the line has.
+/// A place where a part may be found: `request.client_ip`. A point leads into an object or is a
+/// character of a name, whichever the line has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Path {
     pub(super) part: Part,
@@ -30,8 +30,8 @@ impl Default for Found<'_> {
 }
 
 impl<'a> Found<'a> {
-    /// Returns the parts that are strings, numbers or lists. Of one part, the first path comes
-    /// last.
+    /// Returns the parts that are strings, numbers or lists. Where several paths lead to one part,
+    /// the first of them comes last.
     pub(super) fn iter(&self, paths: &[Path]) -> impl Iterator<Item = (Part, &'a RawValue)> {
         let parts = paths.iter().map(|path| path.part);
         parts
@@ -67,8 +67,8 @@ fn read<'a>(level: Level<'_, 'a>, text: &'a str) -> serde_json::Result<()> {
     deserializer.end()
 }
 
-/// An object that is being read: the paths that lead into it, as bits, and how much of each of them
-/// was used to come here.
+/// An object that is being read: the paths that lead into it, as bits, and the length of their
+/// beginnings that led here.
 struct Level<'f, 'a> {
     paths: &'f [Path],
     active: u64,
@@ -86,14 +86,12 @@ struct Fits {
     length: usize,
 }
 
-impl Level<'_, '_> {
+impl<'a> Level<'_, 'a> {
+    /// Returns the paths that the name fits.
     fn fits(&self, name: &str) -> Fits {
         let mut fits = Fits { length: name.len(), ..Fits::default() };
-        let mut left = self.active;
-        while left != 0 {
-            let number = left.trailing_zeros();
-            left &= left - 1;
-            match self.paths[number as usize].names[self.consumed..].strip_prefix(name) {
+        for number in bits(self.active) {
+            match self.paths[number].names[self.consumed..].strip_prefix(name) {
                 Some("") => fits.ending |= 1 << number,
                 Some(rest) if rest.starts_with('.') => fits.below |= 1 << number,
                 _ => {}
@@ -101,6 +99,25 @@ impl Level<'_, '_> {
         }
         fits
     }
+
+    /// Returns the level below a name that fits.
+    fn below(&mut self, fits: &Fits) -> Level<'_, 'a> {
+        Level {
+            paths: self.paths,
+            active: fits.below,
+            consumed: self.consumed + fits.length + 1,
+            found: self.found,
+        }
+    }
+}
+
+/// Returns the numbers of the bits that are set.
+fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let number = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(number)
+    })
 }
 
 impl<'a> DeserializeSeed<'a> for Level<'_, 'a> {
@@ -118,24 +135,19 @@ impl<'a> Visitor<'a> for Level<'_, 'a> {
         formatter.write_str("a value of JSON")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(fits) = map.next_key_seed(Name(&self))? {
-            let consumed = self.consumed + fits.length + 1;
-            let Self { paths, .. } = self;
             if fits.ending != 0 {
                 let value: &'a RawValue = map.next_value()?;
-                let mut left = fits.ending;
-                while left != 0 {
-                    self.found.0[left.trailing_zeros() as usize] = Some(value);
-                    left &= left - 1;
+                for number in bits(fits.ending) {
+                    self.found.0[number] = Some(value);
                 }
                 if fits.below != 0 {
-                    let below = Level { paths, active: fits.below, consumed, found: self.found };
+                    let below = self.below(&fits);
                     read(below, value.get()).map_err(serde::de::Error::custom)?;
                 }
             } else if fits.below != 0 {
-                let below = Level { paths, active: fits.below, consumed, found: self.found };
-                map.next_value_seed(below)?;
+                map.next_value_seed(self.below(&fits))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -143,7 +155,7 @@ impl<'a> Visitor<'a> for Level<'_, 'a> {
         Ok(())
     }
 
-    // Where a path goes on below something that is no object, it finds nothing.
+    // A path that leads below something other than an object finds nothing.
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<(), A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}

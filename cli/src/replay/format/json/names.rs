@@ -149,7 +149,7 @@ pub(in super::super) fn known() -> Json {
     format("json", Zeros::KeptInStrings, &fields)
 }
 
-/// Creates the format of JSON lines with fields where the words say:
+/// Creates the format of JSON lines whose fields are where the words say:
 /// `client=ip,time=t,path=req.url`.
 ///
 /// # Errors

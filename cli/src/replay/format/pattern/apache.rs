@@ -28,7 +28,8 @@ pub(super) fn pieces(words: &str) -> Result<Vec<Piece>, String> {
                 match directive {
                     Directive::Percent => text.push('%'),
                     Directive::Time => {
-                        pieces.extend(take(&mut text, "["));
+                        text.push('[');
+                        pieces.extend(Piece::take_text(&mut text));
                         let part = Some((Part::Time, 1));
                         pieces.push(Piece::Field { part, shape: Shape::Clf });
                         text.push(']');
@@ -44,11 +45,11 @@ pub(super) fn pieces(words: &str) -> Result<Vec<Piece>, String> {
                         text.clear();
                     }
                     Directive::PartOfTime => {
-                        pieces.extend(take(&mut text, ""));
+                        pieces.extend(Piece::take_text(&mut text));
                         pieces.push(Piece::Field { part: OWN_TIME, shape: Shape::Any });
                     }
                     Directive::Field(part, shape) => {
-                        pieces.extend(take(&mut text, ""));
+                        pieces.extend(Piece::take_text(&mut text));
                         pieces.push(Piece::Field { part, shape });
                     }
                 }
@@ -57,14 +58,8 @@ pub(super) fn pieces(words: &str) -> Result<Vec<Piece>, String> {
             other => text.push(other),
         }
     }
-    pieces.extend(take(&mut text, ""));
+    pieces.extend(Piece::take_text(&mut text));
     Ok(pieces)
-}
-
-/// Takes the text so far, with an end, as a piece.
-fn take(text: &mut String, end: &str) -> Option<Piece> {
-    text.push_str(end);
-    (!text.is_empty()).then(|| Piece::Text(std::mem::take(text)))
 }
 
 /// Returns the first characters of what may be a directive, to be shown.
@@ -82,7 +77,7 @@ enum Directive {
     Field(Option<(Part, u8)>, Shape),
 }
 
-/// What a time of a form of its own is.
+/// The part and the rank of a time whose form the configuration gives.
 const OWN_TIME: Option<(Part, u8)> = Some((Part::Time, 3));
 
 /// Reads a directive behind its `%`: perhaps the statuses for which it is written, `<` or `>`, an

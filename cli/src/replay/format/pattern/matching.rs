@@ -35,16 +35,18 @@ struct Search<'m, 'a> {
     found: Found<'a>,
     /// Whether the line must end with the pattern.
     whole: bool,
-    /// How many bytes may still be looked at. A line may fit in many ways up to some field and in
-    /// none from there on: that must not take longer than a few dozen readings of it.
+    /// The number of bytes that may still be looked at. A line may fit in many ways up to some
+    /// field and in none from there on. Finding that out must not take longer than a few dozen
+    /// readings of the line.
     left: usize,
 }
 
-/// How often each byte of a line may be looked at, and how many bytes more: enough for short lines
-/// with several fields that may hold anything.
+/// The number of times that the bytes of a line may be looked at, on average.
 const MOST_READINGS: usize = 64;
+/// The number of bytes that may be looked at besides. It is enough for short lines with several
+/// fields that may hold anything.
 const MOST_BESIDES: usize = 16 * 1024;
-/// What each attempt counts beside the bytes that it looks at.
+/// The number of bytes that each attempt counts, beside those that it looks at.
 const ATTEMPT: usize = 32;
 
 impl Field {
@@ -110,7 +112,7 @@ impl<'m> Search<'m, '_> {
             None => None,
             Some(Extent::Exactly(length)) => self.goes_on(number, start, length),
             Some(Extent::UpTo(most)) if is_last => {
-                // It ends as far on as it can.
+                // The last field ends as far on as it can.
                 let length = text.len().min(most + after.len()).checked_sub(after.len());
                 length.and_then(|length| self.goes_on(number, start, length))
             }

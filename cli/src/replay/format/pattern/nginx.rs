@@ -21,17 +21,13 @@ pub(super) fn pieces(words: &str) -> Vec<Piece> {
         if name.is_empty() {
             text.push('$');
         } else {
-            if !text.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
-            }
+            pieces.extend(Piece::take_text(&mut text));
             pieces.push(field(name));
         }
         rest = behind;
     }
     text += rest;
-    if !text.is_empty() {
-        pieces.push(Piece::Text(text));
-    }
+    pieces.extend(Piece::take_text(&mut text));
     pieces
 }
 

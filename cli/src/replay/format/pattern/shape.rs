@@ -2,6 +2,7 @@
 
 use super::super::client::split_client;
 use super::super::quoted::quote;
+use super::super::value::digits;
 
 /// What a field looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +38,8 @@ pub(super) enum Extent {
 }
 
 impl Shape {
-    /// Returns where a field ends that begins the text. `None` if the text begins with no such
-    /// field.
+    /// Returns where the field at the beginning of the text ends, or `None` if there is no field of
+    /// this shape.
     pub(super) fn extent(self, text: &[u8]) -> Option<Extent> {
         let length = match self {
             Self::Any => return Some(Extent::UpTo(text.len())),
@@ -50,13 +51,13 @@ impl Shape {
             Self::Query => 0,
             Self::Quoted => quote(text)?,
             Self::Number if text.first() == Some(&b'-') => 1,
-            Self::Number => digits(text, 1)?,
+            Self::Number => digits(text)?,
             Self::Status if text.first() == Some(&b'-') => 1,
-            Self::Status => digits(text, 3).filter(|&length| length == 3)?,
+            Self::Status => digits(text).filter(|&length| length == 3)?,
             Self::Decimal => {
-                let whole = digits(text, 1)?;
+                let whole = digits(text)?;
                 let fraction = text[whole..].strip_prefix(b".")?;
-                whole + 1 + digits(fraction, 1)?
+                whole + 1 + digits(fraction)?
             }
             Self::Clf => clf(text)?,
             Self::Iso => text
@@ -69,12 +70,6 @@ impl Shape {
         };
         Some(Extent::Exactly(length))
     }
-}
-
-/// Returns the number of digits at the beginning, if there are at least so many.
-fn digits(text: &[u8], fewest: usize) -> Option<usize> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    (digits >= fewest).then_some(digits)
 }
 
 /// Returns the length of a time of Common Log Format at the beginning of the text.

@@ -1,12 +1,14 @@
-//! Damaged lines, by seeds. `TIDEGATE_FUZZ_SECONDS` is how long each format is tried.
+//! Damaged lines, by seeds. Each format is tried for `TIDEGATE_FUZZ_SECONDS` seconds.
 
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
 use super::super::super::entry::Wanted;
+use super::super::super::input::LONGEST;
 use super::super::super::stamp::Stamps;
 use super::super::{Format, detect, json_fields, named};
+use crate::replay::fuzz::fuzz_time;
 
 /// Lines of every format, each with the words that `--log-format` has for it.
 const LINES: [(&str, &str); 17] = [
@@ -74,18 +76,11 @@ const LINES: [(&str, &str); 17] = [
     ),
 ];
 
-/// The longest line that input hands over.
-const LONGEST: usize = 64 * 1024;
 /// No line may take longer, even on a busy machine.
 const SLOWEST: Duration = Duration::from_secs(2);
 
-fn duration() -> Duration {
-    let seconds = std::env::var("TIDEGATE_FUZZ_SECONDS");
-    let seconds = seconds.map_or(0.3, |seconds| seconds.parse().expect("a number of seconds"));
-    Duration::from_secs_f64(seconds)
-}
-
-/// Damages a line: changes, removes, repeats, cuts, and puts in what means something to a parser.
+/// Damages a line: changes, removes, repeats and cuts pieces, and inserts what means something to a
+/// parser.
 fn damage(line: &[u8], random: &mut Rng) -> Vec<u8> {
     const MEANINGFUL: &[u8] = b"\"\\[]{}<>()|,:;.-+%=/ \t\r\0\x1b\xef\xbb\xbf\xff09TZ#$";
     let mut line = line.to_vec();
@@ -103,7 +98,7 @@ fn damage(line: &[u8], random: &mut Rng) -> Vec<u8> {
                 let piece = line[place..end].to_vec();
                 line.splice(place..place, piece);
             }
-            // Once in a while as long as a line can be, with one piece again and again.
+            // Once in a while one piece is repeated until the line is as long as a line can be.
             _ if random.u8(0..32) == 0 => {
                 let piece = &line[place..end];
                 let times = LONGEST.saturating_sub(line.len()) / piece.len().max(1);
@@ -148,7 +143,7 @@ fn fuzz(words: &str, line: &str, seed: u64) {
         matches!(format.parse(line.as_bytes(), Wanted::ALL, &mut stamps), Ok(Some(_))),
         "{words}"
     );
-    let end = Instant::now() + duration();
+    let end = Instant::now() + fuzz_time();
     while Instant::now() < end {
         let damaged = damage(line.as_bytes(), &mut random);
         let wanted = if random.bool() { Wanted::ALL } else { Wanted::default() };
@@ -174,7 +169,7 @@ fn damaged_headers_are_read_or_refused() {
     let line = b"2015-05-17 10:00:00 10.0.0.1 GET 192.0.2.1 198.51.100.7,+10.0.0.1 / alice";
     let mut random = Rng::with_seed(0);
     let mut stamps = Stamps::default();
-    let end = Instant::now() + duration();
+    let end = Instant::now() + fuzz_time();
     while Instant::now() < end {
         for name in ["iis", "cloudfront"] {
             let format = named(name).expect("a format");
@@ -190,7 +185,7 @@ fn damaged_headers_are_read_or_refused() {
 #[test]
 fn damaged_heads_are_detected_in_bounded_time() {
     let mut random = Rng::with_seed(0);
-    let end = Instant::now() + duration();
+    let end = Instant::now() + fuzz_time();
     while Instant::now() < end {
         let (_, line) = LINES[random.usize(0..LINES.len())];
         let lines = (0..random.usize(1..20)).map(|_| damage(line.as_bytes(), &mut random));
@@ -205,7 +200,7 @@ fn damaged_heads_are_detected_in_bounded_time() {
 #[test]
 fn damaged_words_are_read_or_refused() {
     let mut random = Rng::with_seed(0);
-    let end = Instant::now() + duration();
+    let end = Instant::now() + fuzz_time();
     while Instant::now() < end {
         let (words, line) = LINES[random.usize(0..LINES.len())];
         let damaged = damage(words.as_bytes(), &mut random);

@@ -35,7 +35,6 @@ fn relatives_of_common_log_format_are_told_apart() {
     }
 }
 
-/// The inputs of the first reports, or their likes.
 #[test]
 fn every_kind_of_log_is_found_out() {
     let line = r#"192.0.2.1 - - [17/May/2015:10:00:00 +0000] "GET / HTTP/1.1" 200 5"#;

@@ -31,7 +31,7 @@ fn patterns_of_nginx_are_read() {
             r#"a.example 192.0.2.1, - - [2015-05-17T12:00:00+02:00] "GET /a HTTP/1.1" 200"#,
             Said { bytes: None, ..get_root() },
         ),
-        // The finer time is taken, and the peer before whom it names.
+        // The finer time is taken, and the peer rather than the client that it names.
         (
             r#"[$time_local] $msec $http_x_real_ip $remote_addr "$request" $upstream_addr $status $bytes_sent $body_bytes_sent"#,
             r#"[17/May/2015:10:00:00 +0000] 1431856800.000 192.0.2.9 192.0.2.1 "GET /a HTTP/1.1" 10.0.0.1:80, 10.0.0.2:80 200 9 5"#,

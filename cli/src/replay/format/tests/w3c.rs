@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::super::Format;
 use super::{SECOND, Said, TEN, format, parse, reason, said};
 
-/// The format of the lines after a header.
+/// Returns the format of the lines after a header.
 fn after(name: &str, header: &str) -> Arc<dyn Format> {
     let format = format(name);
     assert!(format.has_headers());

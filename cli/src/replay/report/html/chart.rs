@@ -6,7 +6,7 @@ use super::escape::plain;
 use crate::replay::outcome::{Outcome, Tally, Timeline};
 use crate::replay::report::axis::{counts, times};
 use crate::replay::report::numbers::grouped;
-use crate::replay::report::times::{clock, duration, formatted};
+use crate::replay::report::times::{date_and_time, duration};
 
 /// The columns of the chart of all requests, and of those of one key.
 const WIDE: usize = 160;
@@ -52,7 +52,7 @@ pub(super) fn whole(outcome: &Outcome, tally: &Tally, page: &mut String) {
             page,
             "<g><title>{}: {} admitted, {} denied</title>\
              <path class=\"touch\" d=\"M{place} 0h1v{HEIGHT}h-1z\"/>",
-            formatted(from, "%Y-%m-%d %H:%M:%S"),
+            date_and_time(from),
             grouped(admitted),
             grouped(denied)
         );
@@ -83,7 +83,7 @@ pub(super) fn whole(outcome: &Outcome, tally: &Tally, page: &mut String) {
          <span class=\"swatch denied\"></span>denied <span class=\"quiet\">Requests in columns \
          of {}; times are UTC, from {}.</span></figcaption>\n</figure>\n",
         duration(timeline.width_nanos),
-        clock(outcome.start_nanos).trim_end_matches(" UTC"),
+        date_and_time(outcome.start_nanos),
     );
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::escape::plain;
 use super::table::{begin, end, number, share};
-use crate::replay::outcome::{Found, FoundPeriod, Outcome, Spread};
+use crate::replay::outcome::{Found, FoundPeriod, Outcome};
 use crate::replay::report::curve::Scale;
 use crate::replay::report::numbers::{grouped, percent, rounded};
 use crate::replay::report::phrases::{condition, period as words};
@@ -31,7 +31,7 @@ pub(super) fn section(outcome: &Outcome, found: &Found, page: &mut String) {
 }
 
 fn table(outcome: &Outcome, found: &Found, page: &mut String) {
-    let two = found.periods.iter().any(|period| period.denied.len() > 1);
+    let two = found.has_two_readings();
     let mut heads = vec![("quota", false)];
     heads.extend(two.then_some(("reading", false)));
     heads.extend([("denied", true), ("share", true), ("keys denied", true)]);
@@ -40,7 +40,7 @@ fn table(outcome: &Outcome, found: &Found, page: &mut String) {
         match period.cells {
             Some(cells) => rows(outcome, found, period, cells, two, page),
             None => {
-                let most = period.curve.iter().map(|&(cells, _)| cells).max().unwrap_or(0);
+                let most = period.curve.last().map_or(0, |&(cells, _)| cells);
                 let name = plain(&period.period);
                 _ = writeln!(
                     page,
@@ -64,11 +64,8 @@ fn rows(
     two: bool,
     page: &mut String,
 ) {
-    let spreads: &[Option<Spread>] =
-        if period.denied.len() > 1 { &[Some(Spread::Even), Some(Spread::None)] } else { &[None] };
-    let counts = period.denied.iter().zip(&period.keys_denied);
-    for (spread, (&denied, &keys_denied)) in spreads.iter().zip(counts) {
-        let cells = grouped(cells);
+    let cells = grouped(cells);
+    for (spread, denied, keys_denied) in period.readings() {
         let name = plain(&period.period);
         _ = write!(page, "<tr><th scope=\"row\">{cells}/{name}, burst {cells}</th>");
         if two {
@@ -104,13 +101,12 @@ fn picture(found: &Found, scale: Scale, page: &mut String) {
     let at_most = scale.y(found.at_most);
     _ = writeln!(page, "\"/>\n<path class=\"at-most\" d=\"M0 {}H{SIZE}\"/>", down(at_most));
     for (style, period) in found.periods.iter().enumerate() {
-        let mut points = period.curve.clone();
-        points.sort_by_key(|&(cells, _)| cells);
+        let points = &period.curve;
         let place = |cells, share| format!("{} {}", across(scale.x(cells)), down(scale.y(share)));
         let line: Vec<String> = points.iter().map(|&(cells, share)| place(cells, share)).collect();
         let style = style % STYLES;
         _ = writeln!(page, "<path class=\"line line-{style}\" d=\"M{}\"/>", line.join("L"));
-        for (cells, share) in points {
+        for &(cells, share) in points {
             let chosen = if period.cells == Some(cells) { " chosen" } else { "" };
             let name = format!("{}/{}: {}", grouped(cells), period.period, rounded(share));
             _ = writeln!(

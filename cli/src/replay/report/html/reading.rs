@@ -6,8 +6,7 @@ use super::escape::plain;
 use super::{chart, table};
 use crate::replay::outcome::{Outcome, Run, Tally};
 use crate::replay::report::numbers::{grouped, percentage};
-use crate::replay::report::phrases::{counted, noun};
-use crate::replay::report::times::duration;
+use crate::replay::report::phrases::{full_table, noun};
 
 pub(super) fn write(outcome: &Outcome, run: &Run, tally: &Tally, page: &mut String) {
     page.push_str("<dl class=\"figures\">\n");
@@ -23,7 +22,7 @@ pub(super) fn write(outcome: &Outcome, run: &Run, tally: &Tally, page: &mut Stri
     }
 }
 
-/// Writes each figure with its name and a note.
+/// Returns each figure between its name and a note.
 fn figures(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<(String, String, String)> {
     let figure = |name: &str, count: u64, note: String| (name.to_owned(), grouped(count), note);
     let share = |count| percentage(count, outcome.requests);
@@ -36,18 +35,9 @@ fn figures(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<(String, String, 
         ),
         figure("admitted", tally.admitted, share(tally.admitted)),
     ];
-    if outcome.capacity.is_some() || tally.no_slot > 0 {
-        let table = outcome.capacity.map_or_else(
-            || "the table was full".to_owned(),
-            |keys| format!("in a table made for {}", counted(keys, "key")),
-        );
-        figures.push(figure("no slot", tally.no_slot, table));
-    }
-    if tally.delayed > 0 {
-        let [mean, longest] = [tally.mean_delay_nanos, tally.longest_delay_nanos].map(duration);
-        let note = format!("by {mean} on average, {longest} at most");
-        figures.push(figure("delayed", tally.delayed, note));
-    }
+    let table = full_table(outcome, tally);
+    figures.extend(table.map(|table| figure("no slot", tally.no_slot, table)));
+    figures.extend(tally.delays().map(|delays| figure("delayed", tally.delayed, delays)));
     if run.limits.len() > 1 {
         let by = run.limits.iter().zip(&tally.denied_by);
         figures.extend(by.map(|(limit, &denied)| figure("denied by", denied, limit.clone())));

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::chart::spark;
 use super::escape::{key, plain};
 use crate::replay::outcome::{Outcome, Run, Tally};
+use crate::replay::report::columns::Columns;
 use crate::replay::report::numbers::{grouped, percentage};
 use crate::replay::report::phrases::{condition, keys, limits};
 use crate::replay::report::times::duration;
@@ -73,17 +74,14 @@ pub(super) fn most_denied(outcome: &Outcome, tally: &Tally, page: &mut String) {
 
 /// Writes a row for each reading of each quota.
 pub(super) fn quotas(outcome: &Outcome, runs: &[Run], page: &mut String) {
-    let any = |of: fn(&Tally) -> bool| runs.iter().flat_map(|run| &run.readings).any(of);
-    let two = any(|tally| tally.spread.is_some());
-    let slots = outcome.capacity.is_some() || any(|tally| tally.no_slot > 0);
-    let delays = any(|tally| tally.delayed > 0);
+    let Columns { reading, no_slot, delays } = Columns::new(outcome);
     let heads = [
         (true, "quota", false),
-        (two, "reading", false),
+        (reading, "reading", false),
         (true, "denied", true),
         (true, "share", true),
         (true, "keys denied", true),
-        (slots, "no slot", true),
+        (no_slot, "no slot", true),
         (delays, "delayed", true),
         (delays, "longest delay", true),
         (true, "worst hit", false),
@@ -99,7 +97,7 @@ pub(super) fn quotas(outcome: &Outcome, runs: &[Run], page: &mut String) {
                 "<tr><th scope=\"row\"><a href=\"#quota-{}\">{words}</a></th>",
                 place + 1
             );
-            if two {
+            if reading {
                 _ = write!(
                     page,
                     "<td class=\"reading\">{}</td>",
@@ -109,7 +107,7 @@ pub(super) fn quotas(outcome: &Outcome, runs: &[Run], page: &mut String) {
             number(tally.denied, &grouped(tally.denied), page);
             share(tally.denied, outcome.requests, page);
             number(tally.keys_denied, &grouped(tally.keys_denied), page);
-            if slots {
+            if no_slot {
                 number(tally.no_slot, &grouped(tally.no_slot), page);
             }
             if delays {

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Area, Drawn, FONT};
+use super::{Area, Drawn, FONT, legend};
 use crate::replay::outcome::Found;
 use crate::replay::report::curve::Scale;
 use crate::replay::report::numbers::percent;
@@ -55,8 +55,7 @@ pub(super) fn draw(found: &Found, area: &Area<'_>) -> Drawn {
         .label(format!("at most {}", percent(found.at_most)))
         .legend(|(x, y)| PathElement::new([(x, y), (x + 14, y)], AT_MOST));
     for (period, &colour) in found.periods.iter().zip(COLOURS.iter().cycle()) {
-        let mut points = period.curve.clone();
-        points.sort_by_key(|&(cells, _)| cells);
+        let points = &period.curve;
         let place = |&(cells, share): &(u64, f64)| (scale.x(cells), scale.y(share));
         chart
             .draw_series([PathElement::new(
@@ -70,13 +69,5 @@ pub(super) fn draw(found: &Found, area: &Area<'_>) -> Drawn {
             Circle::new(place(point), size, colour.filled())
         }))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .margin(12)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.2))
-        .label_font((FONT, 14))
-        .draw()?;
-    Ok(())
+    legend(&mut chart, SeriesLabelPosition::UpperRight)
 }

@@ -2,12 +2,12 @@
 
 use plotters::prelude::*;
 
-use super::{Area, Drawn, FONT};
+use super::{Area, Drawn, FONT, legend};
 use crate::replay::outcome::{Outcome, Run, Tally};
 use crate::replay::report::axis::{counts, times};
 use crate::replay::report::numbers::grouped;
 use crate::replay::report::phrases::{buckets, condition, counted, limits};
-use crate::replay::report::times::{clock, duration};
+use crate::replay::report::times::{date_and_time, duration};
 use crate::shown::shown;
 
 /// The most columns.
@@ -57,7 +57,7 @@ pub(super) fn draw(outcome: &Outcome, run: &Run, tally: &Tally, area: &Area<'_>)
         .y_desc(format!("requests in {}", duration(width)))
         .label_style((FONT, 13))
         .draw()?;
-    // Stacked: the denied on top of the admitted, together what came.
+    // The denied requests are stacked on the admitted ones, so that both together are all.
     let columns = || {
         timeline.columns().enumerate().map(|(place, (admitted, denied))| {
             let from = width.saturating_mul(place as u64);
@@ -84,21 +84,13 @@ pub(super) fn draw(outcome: &Outcome, run: &Run, tally: &Tally, area: &Area<'_>)
         ))?
         .label(format!("{} denied{no_slot}", grouped(tally.denied)))
         .legend(|(x, y)| Rectangle::new([(x, y - 6), (x + 12, y + 6)], DENIED.filled()));
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .margin(12)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.2))
-        .label_font((FONT, 14))
-        .draw()?;
-    Ok(())
+    legend(&mut chart, SeriesLabelPosition::UpperLeft)
 }
 
-/// Returns what the axis of the times is of.
+/// Returns the words at the axis of the times.
 fn from(outcome: &Outcome) -> String {
     match outcome.requests {
         0 => "UTC".to_owned(),
-        _ => format!("UTC, from {}", clock(outcome.start_nanos).trim_end_matches(" UTC")),
+        _ => format!("UTC, from {}", date_and_time(outcome.start_nanos)),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::table::{Align, table};
-use crate::replay::outcome::{Found, FoundPeriod, Outcome, Spread};
+use crate::replay::outcome::{Found, FoundPeriod, Outcome};
 use crate::replay::report::numbers::{grouped, percent, percentage, rounded};
 use crate::replay::report::phrases::{condition, period as words, why_two_readings};
 
@@ -17,7 +17,7 @@ pub(super) fn write(outcome: &Outcome, found: &Found, text: &mut String) {
         text,
         "The smallest quota of each period that denies at most {at_most} of the {of}:\n"
     );
-    let two = found.periods.iter().any(|period| period.denied.len() > 1);
+    let two = found.has_two_readings();
     let mut rows =
         vec![["quota", "reading", "denied", "share", "keys denied", ""].map(str::to_owned)];
     for period in &found.periods {
@@ -41,21 +41,16 @@ fn lines(outcome: &Outcome, found: &Found, period: &FoundPeriod) -> Vec<[String;
     let name = &period.period;
     let none = String::new;
     let Some(cells) = period.cells else {
-        let best = period.curve.iter().max_by_key(|(cells, _)| *cells);
-        let (share, note) = best.map_or_else(Default::default, |&(cells, share)| {
+        let (share, note) = period.curve.last().map_or_else(Default::default, |&(cells, share)| {
             let note = format!("at {}/{name}, the most that was tried", grouped(cells));
             (rounded(share), note)
         });
         return vec![[format!("none per {}", words(name)), none(), none(), share, none(), note]];
     };
-    let spreads: &[Option<Spread>] =
-        if period.denied.len() > 1 { &[Some(Spread::Even), Some(Spread::None)] } else { &[None] };
-    let counts = period.denied.iter().zip(&period.keys_denied);
     let mut quota = format!("{}/{name}, burst {}", grouped(cells), grouped(cells));
-    spreads
-        .iter()
-        .zip(counts)
-        .map(|(spread, (&denied, &keys_denied))| {
+    period
+        .readings()
+        .map(|(spread, denied, keys_denied)| {
             let share = match &*found.of {
                 "keys" => percentage(keys_denied, outcome.keys),
                 _ => percentage(denied, outcome.requests),

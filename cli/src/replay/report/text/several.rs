@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::LONGEST;
 use super::table::{Align, table};
 use crate::replay::outcome::{Outcome, Run, Tally};
+use crate::replay::report::columns::Columns;
 use crate::replay::report::numbers::{grouped, percentage};
 use crate::replay::report::phrases::{condition, limits, why_two_readings};
 use crate::replay::report::times::duration;
@@ -14,7 +15,7 @@ use crate::shown::shown;
 type Column<'a> = (&'static str, Align, Box<dyn Fn(&Tally) -> String + 'a>);
 
 pub(super) fn write(outcome: &Outcome, runs: &[Run], text: &mut String) {
-    let columns = columns(outcome, runs);
+    let columns = columns(outcome);
     let head = columns.iter().map(|column| column.0.to_owned());
     let mut rows: Vec<Vec<String>> =
         vec![std::iter::once("quota".to_owned()).chain(head).collect()];
@@ -36,11 +37,11 @@ pub(super) fn write(outcome: &Outcome, runs: &[Run], text: &mut String) {
 }
 
 /// Returns the columns that have something to say.
-fn columns<'a>(outcome: &'a Outcome, runs: &[Run]) -> Vec<Column<'a>> {
-    let any = |of: fn(&Tally) -> bool| runs.iter().flat_map(|run| &run.readings).any(of);
+fn columns<'a>(outcome: &Outcome) -> Vec<Column<'a>> {
+    let needed = Columns::new(outcome);
     let requests = outcome.requests;
     let mut columns: Vec<Column<'_>> = Vec::new();
-    if any(|tally| tally.spread.is_some()) {
+    if needed.reading {
         let reading = |tally: &Tally| tally.spread.map_or("", condition).to_owned();
         columns.push(("reading", Align::Left, Box::new(reading)));
     }
@@ -48,10 +49,10 @@ fn columns<'a>(outcome: &'a Outcome, runs: &[Run]) -> Vec<Column<'a>> {
     let share = move |tally: &Tally| percentage(tally.denied, requests);
     columns.push(("share", Align::Right, Box::new(share)));
     columns.push(("keys denied", Align::Right, Box::new(|tally| grouped(tally.keys_denied))));
-    if outcome.capacity.is_some() || any(|tally| tally.no_slot > 0) {
+    if needed.no_slot {
         columns.push(("no slot", Align::Right, Box::new(|tally| grouped(tally.no_slot))));
     }
-    if any(|tally| tally.delayed > 0) {
+    if needed.delays {
         columns.push(("delayed", Align::Right, Box::new(|tally| grouped(tally.delayed))));
         let longest = |tally: &Tally| duration(tally.longest_delay_nanos);
         columns.push(("at most", Align::Right, Box::new(longest)));

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use super::table::{Align, table};
-use super::{LONGEST, SUMMARY, totals};
+use super::{LONGEST, SUMMARY, row, totals};
 use crate::bars::bars;
 use crate::replay::outcome::{Outcome, Run, Tally, Timeline, Top};
 use crate::replay::report::numbers::{grouped, percentage};
-use crate::replay::report::phrases::{capital, condition, counted, keys, why_two_readings};
+use crate::replay::report::phrases::{capital, condition, full_table, keys, why_two_readings};
 use crate::replay::report::times::duration;
 use crate::shown::shown;
 
@@ -57,7 +57,6 @@ fn denied(outcome: &Outcome, readings: &[Tally]) -> String {
 
 /// Returns the rows of a reading.
 fn summary(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<Vec<String>> {
-    let row = |name: &str, count: u64, note: String| vec![name.to_owned(), grouped(count), note];
     let share = |count| percentage(count, outcome.requests);
     let denied = format!("{}, of {}", share(tally.denied), keys(tally.keys_denied, &outcome.key));
     let mut rows = vec![
@@ -68,22 +67,11 @@ fn summary(outcome: &Outcome, run: &Run, tally: &Tally) -> Vec<Vec<String>> {
         let by = run.limits.iter().zip(&tally.denied_by);
         rows.extend(by.map(|(limit, &denied)| row("", denied, format!("by {limit}"))));
     }
-    if outcome.capacity.is_some() || tally.no_slot > 0 {
+    if let Some(table) = full_table(outcome, tally) {
         let share = if tally.no_slot > 0 { share(tally.no_slot) + ", " } else { String::new() };
-        let table = outcome.capacity.map_or_else(
-            || "the table was full".to_owned(),
-            |keys| format!("in a table made for {}", counted(keys, "key")),
-        );
         rows.push(row("no slot", tally.no_slot, share + &table));
     }
-    if tally.delayed > 0 {
-        let [mean, longest] = [tally.mean_delay_nanos, tally.longest_delay_nanos].map(duration);
-        rows.push(row(
-            "delayed",
-            tally.delayed,
-            format!("by {mean} on average, {longest} at most"),
-        ));
-    }
+    rows.extend(tally.delays().map(|delays| row("delayed", tally.delayed, delays)));
     rows
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Asked {
     pub(super) client: &'static str,
     /// The client as it is written.
     pub(super) from: &'static str,
-    /// `-` is none.
+    /// `-` stands for no user.
     pub(super) user: &'static str,
     pub(super) method: &'static str,
     pub(super) path: &'static str,
@@ -33,7 +33,7 @@ pub(super) struct Asked {
     pub(super) bytes: u64,
 }
 
-/// How the times are.
+/// What the times of the requests are like.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asks {
     /// The decimal places of the seconds.

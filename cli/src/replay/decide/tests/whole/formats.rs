@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 
-/// What the command is told of the format.
+/// The option by which a command names the format.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Given {
     Nothing,
@@ -10,7 +10,7 @@ pub(super) enum Given {
     JsonFields(&'static str),
 }
 
-/// A format, as it is written.
+/// A format, and how it writes requests.
 pub(super) struct Format {
     /// The name that the result shows.
     pub(super) name: &'static str,
@@ -24,7 +24,8 @@ pub(super) struct Format {
 }
 
 impl Format {
-    /// Creates a format that is found out, and that has times of so many places, users and bytes.
+    /// Creates a format that the command detects. Its times have this number of decimal places, and
+    /// its lines have users and bytes.
     fn new(name: &'static str, places: u8, line: fn(&Asked) -> String) -> Self {
         Self {
             name,
