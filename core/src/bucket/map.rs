@@ -511,7 +511,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
                 Some((bucket?.charge(&self.base, || fresh, on)?, bucket))
             };
             let new = Bucket::new(&self.base);
-            let change = match self.map.upsert(hash, key.to_owned(), new, guard, accept) {
+            let change = match self.map.upsert(hash, key.to_owned(), new, [0; 2], guard, accept) {
                 Ok(Upserted::Inserted(entry, replaced)) => {
                     // The place of a dead bucket is free again.
                     if replaced.is_none() {

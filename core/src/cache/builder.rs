@@ -142,7 +142,7 @@ where
         // SAFETY: frees segments, which own nothing and are all that is retired there.
         let limbo = unsafe { Limbo::new(&self.domain, queue::KIND) }?;
         Ok(Cache {
-            map: Map::<K, Object<V>, S>::retaining(&self.domain, self.hasher.clone())?,
+            map: Map::<K, Object<V>, S>::retaining(&self.domain, self.hasher.clone(), 0)?,
             totals: Arc::new(Totals::new(self.rules.max)),
             orders: core::array::from_fn(|_| Order::new()),
             limbo,

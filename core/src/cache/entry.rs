@@ -11,7 +11,7 @@
 
 use core::ptr::NonNull;
 
-use crate::map::Retained;
+use crate::map::{Entry, Retained};
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Instant, Ttl, nanos};
 
@@ -314,8 +314,8 @@ pub(super) fn let_go(state: &AtomicU32) -> Unheld {
 }
 
 impl<V> Retained for Object<V> {
-    fn weight(&self) -> usize {
-        usize::try_from(self.weight.min(1 << 50)).unwrap_or(usize::MAX >> 1)
+    fn weight<K>(entry: &Entry<K, Self>, _tail: usize) -> usize {
+        usize::try_from(entry.value.weight.min(1 << 50)).unwrap_or(usize::MAX >> 1)
     }
 
     unsafe fn left(this: NonNull<Self>) -> bool {

@@ -100,7 +100,7 @@ where
             let entry = self.fresh(hash, key, now, guard)?;
             match entry.value.hold() {
                 Ok(()) => {
-                    let held = ManuallyDrop::new(Held::new(entry));
+                    let held = ManuallyDrop::new(Held::new(entry, self.map.tail()));
                     return Some(HeldEntry(Hold { held, totals: &self.totals }));
                 }
                 // Another may have taken its place.

@@ -177,7 +177,7 @@ where
             new.succeed(old, stamp);
             (!may()).then_some(())
         };
-        let (new, replaced) = match self.map.upsert(hash, key, object, guard, succeed) {
+        let (new, replaced) = match self.map.upsert(hash, key, object, [0; 2], guard, succeed) {
             Ok(Upserted::Inserted(new, replaced)) => (new, replaced),
             // There is no room for two entries: that is no failure.
             Ok(Upserted::Kept((), (key, Object { value, .. }))) => {

@@ -15,6 +15,7 @@
 
 mod count;
 mod error;
+mod farewell;
 mod migrate;
 mod next;
 mod node;
@@ -24,6 +25,7 @@ mod resize;
 mod scan;
 mod sweep;
 mod table;
+mod tail;
 mod update;
 mod word;
 
@@ -34,7 +36,8 @@ use core::hash::{BuildHasher, Hash};
 use core::ptr::NonNull;
 
 pub use error::{InsertError, MapError};
-pub(crate) use node::{Entry, Held, Retained};
+pub(crate) use farewell::{Held, Retained};
+pub(crate) use node::Entry;
 pub(crate) use pass::Pass;
 pub(crate) use read::GROUP;
 pub use scan::{Cursor, Iter};
@@ -43,8 +46,8 @@ pub use sweep::{MapPass, MapSweep};
 pub(crate) use update::Upserted;
 
 use self::count::Count;
+use self::farewell::{Farewell, Free, Leave};
 use self::next::Next;
-use self::node::{Farewell, Free, Leave};
 use self::table::{Head, SMALLEST, Table};
 use crate::hash::SeededState;
 use crate::reclaim::{Domain, Guard, Limbo, Worker};
@@ -131,6 +134,8 @@ pub struct Map<K: Send + 'static, V: Send + 'static, S = SeededState> {
     limbo: Limbo,
     /// Frees a table and all that is in it, when no thread can read the map any more.
     free_all: unsafe fn(NonNull<Head<K, V>>),
+    /// How many words are behind each entry.
+    tail: usize,
     hasher: S,
 }
 
@@ -166,15 +171,21 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     ///
     /// Fails with [`MapError::OutOfMemory`].
     pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
-        Self::parting::<Free>(domain, hasher)
+        Self::parting::<Free<0>>(domain, hasher)
     }
 
-    /// Creates a map whose entries can be [held](Held) beyond their time in it.
-    pub(crate) fn retaining(domain: &Domain, hasher: S) -> Result<Self, MapError>
+    /// Creates a map whose entries can be [held](Held) beyond their time in it, and have `tail`
+    /// words behind them, of which there are two at most.
+    pub(crate) fn retaining(domain: &Domain, hasher: S, tail: usize) -> Result<Self, MapError>
     where
         V: Retained,
     {
-        Self::parting::<Leave>(domain, hasher)
+        debug_assert!(tail <= tail::TAIL_MAX);
+        match tail {
+            0 => Self::parting::<Leave<0>>(domain, hasher),
+            1 => Self::parting::<Leave<1>>(domain, hasher),
+            _ => Self::parting::<Leave<{ tail::TAIL_MAX }>>(domain, hasher),
+        }
     }
 
     fn parting<F: Farewell<K, V>>(domain: &Domain, hasher: S) -> Result<Self, MapError> {
@@ -188,6 +199,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             count: Count::new(),
             limbo,
             free_all: Head::free_all::<F>,
+            tail: F::TAIL,
             hasher,
         })
     }
@@ -217,6 +229,11 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Returns the hasher of the keys.
     pub(crate) fn hasher(&self) -> &S {
         &self.hasher
+    }
+
+    /// Returns how many words are behind each entry.
+    pub(crate) fn tail(&self) -> usize {
+        self.tail
     }
 
     /// Panics unless the guard is of the map's domain.

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 
-use crate::reclaim::{Header, OutOfMemory, Unpublished};
+use crate::reclaim::{Header, OutOfMemory};
 
 /// A key and its value. Its address never changes; while it is in the map, its header's word is the
 /// key's hash.
@@ -23,10 +23,8 @@ impl<K, V> Entry<K, V> {
     /// Where in an entry its header is.
     pub(super) const HEADER: usize = offset_of!(Self, header);
 
-    /// Makes an entry on the heap, or hands back what it was to be made of.
-    pub(super) fn new(hash: usize, key: K, value: V) -> Result<Unpublished<Self>, (K, V)> {
-        Unpublished::new(Self { key, value, header: Header::new(hash) })
-            .map_err(|entry| entry.into_parts())
+    pub(super) fn new(hash: usize, key: K, value: V) -> Self {
+        Self { key, value, header: Header::new(hash) }
     }
 
     pub(super) fn into_parts(self) -> (K, V) {
@@ -195,100 +193,5 @@ impl<K, V> Block<K, V> {
             // asked.
             unsafe { alloc::alloc::dealloc(block.cast().as_ptr(), layout) };
         }
-    }
-}
-
-/// What happens to an entry that the map has no use for any more.
-pub(super) trait Farewell<K, V> {
-    /// Returns how many bytes the entry counts as while it waits to be freed.
-    fn measure(entry: &Entry<K, V>) -> usize;
-
-    /// Releases the part of the map in the entry.
-    ///
-    /// # Safety
-    ///
-    /// The entry was published once, and is neither in the map nor read under a guard any more.
-    unsafe fn part(entry: NonNull<Entry<K, V>>);
-}
-
-/// The entry is dropped and freed.
-pub(super) enum Free {}
-
-impl<K, V> Farewell<K, V> for Free {
-    fn measure(_entry: &Entry<K, V>) -> usize {
-        size_of::<Entry<K, V>>()
-    }
-
-    unsafe fn part(entry: NonNull<Entry<K, V>>) {
-        // SAFETY: `Unpublished` allocates as a box does.
-        drop(unsafe { alloc::boxed::Box::from_raw(entry.as_ptr()) });
-    }
-}
-
-/// A value whose entry may be held when the map has no use for it any more.
-pub(crate) trait Retained {
-    /// Returns how many bytes the value owns beside its own size, as far as that is known. The
-    /// answer is always the same, and no more than a pebibyte.
-    fn weight(&self) -> usize;
-
-    /// Records that neither the map nor any guard has a use for it any more. Returns whether there
-    /// is no hold. Then the map frees the entry; otherwise the last [hold](Held) does, perhaps
-    /// before this returns.
-    ///
-    /// # Safety
-    ///
-    /// The value was there until now.
-    unsafe fn left(this: NonNull<Self>) -> bool;
-}
-
-/// The entry is freed as by [`Free`], unless there is a hold on it.
-pub(super) enum Leave {}
-
-impl<K, V: Retained> Farewell<K, V> for Leave {
-    fn measure(entry: &Entry<K, V>) -> usize {
-        Free::measure(entry) + entry.value.weight()
-    }
-
-    unsafe fn part(entry: NonNull<Entry<K, V>>) {
-        // SAFETY: by the caller's promise it is still there.
-        let value = NonNull::from(unsafe { &(*entry.as_ptr()).value });
-        // SAFETY: by the caller's promise it is still there.
-        if unsafe { V::left(value) } {
-            // SAFETY: by the caller's promise, and there is no hold on it.
-            unsafe { Free::part(entry) };
-        }
-    }
-}
-
-/// A hold on an entry, whatever happens to that in the map.
-pub(crate) struct Held<K, V>(NonNull<Entry<K, V>>);
-
-impl<K, V> Held<K, V> {
-    /// Makes the handle of a hold that the entry's value has counted.
-    pub(crate) fn new(entry: &Entry<K, V>) -> Self {
-        // Not by the reference, which may not free it: as it was when it was published.
-        let at = core::ptr::with_exposed_provenance_mut(core::ptr::from_ref(entry).addr());
-        // SAFETY: the address of a reference.
-        Self(unsafe { NonNull::new_unchecked(at) })
-    }
-
-    /// Returns the entry.
-    ///
-    /// # Safety
-    ///
-    /// The entry is still held.
-    pub(crate) unsafe fn entry<'a>(&self) -> &'a Entry<K, V> {
-        // SAFETY: by the caller's promise.
-        unsafe { self.0.as_ref() }
-    }
-
-    /// Drops and frees the entry.
-    ///
-    /// # Safety
-    ///
-    /// The map has left the entry, and there is no other hold on it.
-    pub(crate) unsafe fn free(self) {
-        // SAFETY: by the caller's promise.
-        unsafe { Free::part(self.0) };
     }
 }

@@ -6,7 +6,8 @@ use core::marker::PhantomData;
 use core::ops::{Deref, Range};
 use core::ptr::{NonNull, null_mut};
 
-use super::node::{Farewell, Item};
+use super::farewell::Farewell;
+use super::node::Item;
 use super::word::{TABLE, TAGS, Word};
 use crate::reclaim::{Header, Kind, OutOfMemory, allocate};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, init_null};

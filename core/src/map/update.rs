@@ -8,9 +8,10 @@ use core::ptr::NonNull;
 use super::node::{Entry, Item};
 use super::resize::CROWDED;
 use super::table::Table;
+use super::tail::{NewEntry, Tail};
 use super::word::Word;
 use super::{BLOCK_MAX, InsertError, Map, MapError};
-use crate::reclaim::{Guard, Unpublished};
+use crate::reclaim::Guard;
 use crate::sync::{Ordering, prefetch};
 
 /// What happened to an entry that was to be inserted.
@@ -23,7 +24,7 @@ pub(crate) enum Upserted<'g, K, V, R> {
 }
 
 /// A key and value on their way in, which come back whatever happens.
-type Returned<K, V> = (MapError, Unpublished<Entry<K, V>>);
+type Returned<K, V> = (MapError, NewEntry<K, V>);
 
 impl<K, V, S> Map<K, V, S>
 where
@@ -44,7 +45,7 @@ where
     ) -> Result<Option<&'g V>, InsertError<(K, V)>> {
         self.limbo.admit(guard);
         let hash = self.hash(&key);
-        match self.upsert(hash, key, value, guard, |_, _| None::<Infallible>)? {
+        match self.upsert(hash, key, value, [0; 2], guard, |_, _| None::<Infallible>)? {
             Upserted::Inserted(_, replaced) => Ok(replaced.map(|entry| &entry.value)),
             Upserted::Kept(never, _) => match never {},
         }
@@ -67,7 +68,7 @@ where
         if let Some(entry) = self.find(hash, &key, guard) {
             return Ok(&entry.value);
         }
-        match self.upsert(hash, key, make(), guard, |kept, _| kept) {
+        match self.upsert(hash, key, make(), [0; 2], guard, |kept, _| kept) {
             Ok(Upserted::Kept(value, _)) => Ok(value),
             Ok(Upserted::Inserted(entry, _)) => Ok(&entry.value),
             Err(InsertError { error, value: (key, _) }) => Err(InsertError { error, value: key }),
@@ -95,7 +96,8 @@ where
         let hash = self.hash(key);
         while let Some(old) = self.find(hash, key, guard) {
             let (key, value) = (old.key.clone(), change(&old.value));
-            let new = Entry::new(hash, key, value).map_err(|_| MapError::OutOfMemory)?;
+            let new = NewEntry::new(hash, key, value, [0; 2], self.tail)
+                .map_err(|_| MapError::OutOfMemory)?;
             // Only in place of the very one that was read.
             let is_old = |entry: &Entry<K, V>| core::ptr::eq(entry, old);
             if self.exchange(hash, is_old, Some(new.address()), guard)? {
@@ -163,28 +165,29 @@ where
     }
 
     /// Inserts an entry, unless `accept` prefers what is there. `accept` is shown the entry that is
-    /// there, if any, and the newcomer.
+    /// there, if any, and the newcomer. As many words of `tail` as the map has are put behind it.
     pub(crate) fn upsert<'g, R>(
         &'g self,
         hash: usize,
         key: K,
         value: V,
+        tail: Tail,
         guard: &'g Guard,
         accept: impl FnMut(Option<&'g V>, &mut V) -> Option<R>,
     ) -> Result<Upserted<'g, K, V, R>, InsertError<(K, V)>> {
         // The bucket is being fetched while the entry is made.
         prefetch(self.table(guard).bucket(hash));
         let rejected = |error, value| InsertError { error, value };
-        let entry =
-            Entry::new(hash, key, value).map_err(|parts| rejected(MapError::OutOfMemory, parts))?;
+        let entry = NewEntry::new(hash, key, value, tail, self.tail)
+            .map_err(|parts| rejected(MapError::OutOfMemory, parts))?;
         self.place(hash, entry, guard, accept)
-            .map_err(|(error, entry)| rejected(error, entry.into_inner().into_parts()))
+            .map_err(|(error, entry)| rejected(error, entry.into_parts()))
     }
 
     fn place<'g, R>(
         &'g self,
         hash: usize,
-        mut new: Unpublished<Entry<K, V>>,
+        mut new: NewEntry<K, V>,
         guard: &'g Guard,
         mut accept: impl FnMut(Option<&'g V>, &mut V) -> Option<R>,
     ) -> Result<Upserted<'g, K, V, R>, Returned<K, V>> {
@@ -201,7 +204,7 @@ where
             let found = unsafe { word.find(hash, |held| *held == new.get().key) };
             let newcomer = &mut new.get_mut().value;
             if let Some(kept) = accept(found.map(|found| &found.value), newcomer) {
-                return Ok(Upserted::Kept(kept, new.into_inner().into_parts()));
+                return Ok(Upserted::Kept(kept, new.into_parts()));
             }
             let leaves = |item: &Item<K, V>| {
                 found.is_some_and(|found| core::ptr::eq(item.entry.as_ptr(), found))

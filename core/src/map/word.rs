@@ -12,7 +12,8 @@
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 
-use super::node::{Block, Entry, Farewell, Item};
+use super::farewell::Farewell;
+use super::node::{Block, Entry, Item};
 use crate::reclaim::{Header, OutOfMemory};
 
 const FROZEN: usize = 0b001;

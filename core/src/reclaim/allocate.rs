@@ -32,12 +32,6 @@ impl<T> Unpublished<T> {
     }
 
     /// The value, before anybody else knows of it.
-    pub(crate) fn get(&self) -> &T {
-        // SAFETY: ours alone.
-        unsafe { self.0.as_ref() }
-    }
-
-    /// The same, to be changed.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         // SAFETY: ours alone.
         unsafe { self.0.as_mut() }
@@ -50,13 +44,6 @@ impl<T> Unpublished<T> {
         at.as_ptr().expose_provenance();
         core::mem::forget(self);
         at
-    }
-
-    /// Takes the value back.
-    pub(crate) fn into_inner(self) -> T {
-        // SAFETY: allocated in `new` with the layout of a box, and ours alone.
-        let value = unsafe { Box::from_raw(self.publish().as_ptr()) };
-        *value
     }
 }
 

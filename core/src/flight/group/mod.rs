@@ -186,7 +186,7 @@ where
         }
         let flight = Arc::new(Flight::new(caller, lease, now, &self.running));
         let (held, ours) = (key.clone(), Arc::clone(&flight));
-        match self.map.upsert(hash, held, flight, guard, |flight, _| follow(flight?)) {
+        match self.map.upsert(hash, held, flight, [0; 2], guard, |flight, _| follow(flight?)) {
             Ok(Upserted::Inserted(..)) => {
                 Ok(Joined::Leader(Leader::new(self, Lead::new(hash, key, ours))))
             }

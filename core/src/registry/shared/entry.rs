@@ -10,7 +10,7 @@
 
 use core::ptr::NonNull;
 
-use crate::map::Retained;
+use crate::map::{Entry, Retained};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Ttl, nanos};
 
@@ -122,7 +122,7 @@ pub(super) fn let_go(life: &AtomicU64) -> bool {
 }
 
 impl<V> Retained for Leased<V> {
-    fn weight(&self) -> usize {
+    fn weight<K>(_entry: &Entry<K, Self>, _tail: usize) -> usize {
         0
     }
 

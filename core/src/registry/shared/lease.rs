@@ -127,7 +127,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Claim<K, V> {}
 impl<K, V> Claim<K, V> {
     /// Makes the one claim of an entry that was entered as leased.
     pub(super) fn new(entry: &Entry<K, Leased<V>>) -> Self {
-        Self(ManuallyDrop::new(Held::new(entry)))
+        Self(ManuallyDrop::new(Held::new(entry, 0)))
     }
 
     fn entry(&self) -> &Entry<K, Leased<V>> {

@@ -98,7 +98,7 @@ where
         hook: Option<Hook<K, V>>,
     ) -> Result<Self, MapError> {
         let (entries, hand) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let (map, ledger) = (Map::retaining(domain, hasher)?, Ledger::new(&terms, hook));
+        let (map, ledger) = (Map::retaining(domain, hasher, 0)?, Ledger::new(&terms, hook));
         Ok(Self { map, ledger: Arc::new(ledger), entries, terms, hand })
     }
 
@@ -199,7 +199,7 @@ where
             }
             None
         };
-        let put = match self.map.upsert(hash, new.key, leased, guard, accept) {
+        let put = match self.map.upsert(hash, new.key, leased, [0; 2], guard, accept) {
             Ok(Upserted::Inserted(entry, replaced)) => {
                 counted.keep();
                 if replaced.is_none() {
