@@ -176,7 +176,8 @@ impl<K, V> Table<'_, K, V> {
         unit: usize,
     ) -> impl Iterator<Item = usize> + Clone + use<K, V> {
         let units = self.len().min(other.len());
-        (unit..self.len()).step_by(units)
+        // Shifted, not divided: both lengths are powers of two. `step_by` would divide.
+        (0..self.len() >> units.trailing_zeros()).map(move |index| unit + index * units)
     }
 
     /// Fills a bucket with what belongs there, unless another thread has filled it.
@@ -191,11 +192,22 @@ impl<K, V> Table<'_, K, V> {
         if !Word::<K, V>::new(self.bucket(index).load(Ordering::Relaxed)).is_uninit() {
             return Ok(());
         }
-        let mine = || {
-            let here = |item: &&Item<K, V>| item.hash & self.mask() == index;
-            first.iter().chain(second).filter(here).copied()
+        let here = |item: &&Item<K, V>| item.hash & self.mask() == index;
+        let word = match (first, second) {
+            // What most buckets hold.
+            ([], []) => Word::EMPTY,
+            ([item], []) | ([], [item]) => {
+                if here(&item) {
+                    Word::single(item.entry)
+                } else {
+                    Word::EMPTY
+                }
+            }
+            _ => {
+                let mine = || first.iter().chain(second).filter(here).copied();
+                Word::gather(mine().count(), mine())?
+            }
         };
-        let word = Word::gather(mine().count(), mine())?;
         // Release: publishes the block. Relaxed: as for the load.
         let filled = self.bucket(index).compare_exchange(
             null_mut(),

@@ -294,9 +294,14 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
         let garbage = items.len() - staying + usize::from(word.block().is_some());
         self.limbo.reserve(garbage)?;
-        let new = new.map(|entry| Item { hash, entry });
-        let gathered =
-            Word::gather(staying + usize::from(new.is_some()), stays().copied().chain(new));
+        let gathered = match new {
+            // What most buckets hold.
+            Some(entry) if staying == 0 => Ok(Word::single(entry)),
+            _ => {
+                let new = new.map(|entry| Item { hash, entry });
+                Word::gather(staying + usize::from(new.is_some()), stays().copied().chain(new))
+            }
+        };
         let replacement = match gathered {
             Ok(replacement) => replacement,
             Err(error) => {
