@@ -225,6 +225,18 @@ pub const MODELS: &[Model] = &[
         run: map_ends_in_the_middle_of_a_migration,
         outcomes: both(&["freed"]),
     },
+    Model {
+        name: "m32_reserve_races_insert_and_remove",
+        preemptions: 2,
+        run: reserve_races_insert_and_remove,
+        outcomes: both(&["changed 1 buckets", "changed 4 buckets"]),
+    },
+    Model {
+        name: "m33_two_reserve",
+        preemptions: 2,
+        run: two_reserve,
+        outcomes: both(&["4 buckets"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -666,6 +678,45 @@ fn two_grow() -> String {
         4 => "both grew".to_owned(),
         _ => panic!("{buckets} buckets"),
     }
+}
+
+/// Room for so many entries beside two that are there takes two buckets. A table of one becomes one
+/// of four.
+const FOR_TWO: usize = 7;
+
+fn reserve_races_insert_and_remove() -> String {
+    let (map, mut worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert_eq!(map.reserve(FOR_TWO, guard), Ok(()));
+            map.buckets(guard)
+        }),
+        with(&map, |map, guard| {
+            assert!(map.insert(3, Plain::new(30), guard).is_ok());
+            let removed = map.remove(&1, guard).ok().flatten();
+            assert_eq!(removed.map(Plain::get), Some(10));
+            map.buckets(guard)
+        }),
+    ];
+    let seen = race(threads);
+    let guard = worker.quiescent(NOW);
+    assert_eq!((content(&map, guard), seen[0]), (vec![2, 3], 4));
+    finish(map, worker);
+    format!("changed {} buckets", seen[1])
+}
+
+fn two_reserve() -> String {
+    let (map, mut worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let reserve = |map: &Plains, guard: &Guard| {
+        assert_eq!(map.reserve(FOR_TWO, guard), Ok(()));
+        assert_eq!(map.get(&1, guard).map(Plain::get), Some(10));
+    };
+    race(vec![with(&map, reserve), with(&map, reserve)]);
+    let guard = worker.quiescent(NOW);
+    let buckets = map.buckets(guard);
+    assert_eq!(content(&map, guard), [1, 2]);
+    finish(map, worker);
+    format!("{buckets} buckets")
 }
 
 fn removed_twice() -> String {

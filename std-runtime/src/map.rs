@@ -70,6 +70,43 @@ where
         Self { engine: Arc::new(Collected::new(engine)), _kept: None }
     }
 
+    /// Creates an empty map that takes `capacity` entries before its table grows. The table never
+    /// becomes smaller than that.
+    ///
+    /// ```
+    /// use tidegate::Map;
+    ///
+    /// let map = Map::with_capacity(10_000);
+    /// map.insert("key", 7);
+    /// assert_eq!(map.get("key"), Some(7));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory, or `capacity` is above 1.6 billion.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let engine = Engine::with_capacity(domain(), random_state(), capacity);
+        Self { engine: Arc::new(Collected::new(engine)), _kept: None }
+    }
+
+    /// Makes the table large enough for `additional` entries beside those that are there, and keeps it as large. The
+    /// call moves all entries, while other threads use the map.
+    ///
+    /// ```
+    /// use tidegate::Map;
+    ///
+    /// let map: Map<u64, u64> = Map::new();
+    /// map.reserve(10_000)?;
+    /// # Ok::<(), tidegate::MapError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory, or there would be more than 1.6 billion entries. No entry is lost.
+    pub fn reserve(&self, additional: usize) -> Result<(), MapError> {
+        self.engine.reserve(additional, &pin())
+    }
+
     /// Returns a builder of a map from which a thread of the process removes stale entries.
     ///
     /// ```

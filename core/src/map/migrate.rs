@@ -1,8 +1,9 @@
 //! From one table to the next.
 //!
-//! Two tables differ by a factor of two. A *unit* is one bucket of the smaller and the two of the
-//! larger that share its hashes. It is moved as a whole: freeze the sources, fill the destinations,
-//! mark the sources as moved. Any thread may do so at any time, and any number of threads at once.
+//! A table that grows has two or four times as many buckets as the one before, and one that shrinks
+//! half as many. A *unit* is one bucket of the smaller and those of the larger that share its
+//! hashes. It is moved as a whole: freeze the sources, fill the destinations, mark the sources as
+//! moved. Any thread may do so at any time, and any number of threads at once.
 
 use core::ptr::{NonNull, null_mut};
 
@@ -37,7 +38,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     }
 
     /// Moves one unit. Once this returns, the destinations have come and the sources are moved.
-    fn migrate(
+    pub(super) fn migrate(
         &self,
         before: Table<'_, K, V>,
         table: Table<'_, K, V>,
@@ -135,25 +136,38 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
         // Release: pairs with the load above. Relaxed: another thread moved on.
         _ = table.verified.compare_exchange(first, seen, Ordering::Release, Ordering::Relaxed);
-        if seen == units && self.limbo.reserve(1).is_ok() {
-            // Release: a thread that sees the end sees that every bucket has come.
-            let ended = table.before.compare_exchange(
-                before.address(),
-                null_mut(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            match ended.map(NonNull::new) {
-                Ok(Some(before)) => {
-                    let (before, in_use) = (Head::retired(before), table.measure());
-                    // SAFETY: reserved for; unlinked by this thread alone; a table that is current
-                    // has no link to it any more, and a thread that loads the head later finds one
-                    // that is.
-                    unsafe { self.limbo.retire_table(before, in_use, guard) };
-                }
-                _ => self.limbo.give_back(1),
-            }
+        if seen == units {
+            // If the domain is full, the next thread that helps ends it.
+            _ = self.end_migration(before, table, guard);
         }
+    }
+
+    /// Ends a migration of which this thread has seen every unit moved, unless another thread was
+    /// faster.
+    pub(super) fn end_migration(
+        &self,
+        before: Table<'_, K, V>,
+        table: Table<'_, K, V>,
+        guard: &Guard,
+    ) -> Result<(), MapError> {
+        self.limbo.reserve(1)?;
+        // Release: a thread that sees the end sees that every bucket has come.
+        let ended = table.before.compare_exchange(
+            before.address(),
+            null_mut(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        match ended.map(NonNull::new) {
+            Ok(Some(before)) => {
+                let (before, in_use) = (Head::retired(before), table.measure());
+                // SAFETY: reserved for; unlinked by this thread alone; a table that is current has
+                // no link to it any more, and a thread that loads the head later finds one that is.
+                unsafe { self.limbo.retire_table(before, in_use, guard) };
+            }
+            _ => self.limbo.give_back(1),
+        }
+        Ok(())
     }
 }
 

@@ -21,8 +21,10 @@ mod next;
 mod node;
 mod pass;
 mod read;
+mod reserve;
 mod resize;
 mod scan;
+mod size;
 mod sweep;
 mod table;
 mod tail;
@@ -48,6 +50,7 @@ pub(crate) use update::Upserted;
 use self::count::Count;
 use self::farewell::{Farewell, Free, Leave};
 use self::next::Next;
+use self::size::{Size, first_of_bound};
 use self::table::{Head, SMALLEST, Table};
 use crate::hash::SeededState;
 use crate::reclaim::{Domain, Guard, Limbo, Worker};
@@ -62,7 +65,7 @@ const BLOCK_MAX: usize = if cfg!(loom) { 4 } else { 64 };
 ///
 /// Reading a key is two dependent loads from memory where its bucket holds one entry, and three
 /// where it holds several. It writes nothing. A change is one compare-exchange. An entry takes one
-/// word beside key and value, and between 11 and 22 bytes for its bucket, twice that in a map of
+/// word beside key and value, and between 11 and 22 bytes for its bucket, or 21 to 85 in a map of
 /// fewer than 1,500 entries. Removed entries are freed by the calls that remove (see
 /// [`reclaim`](crate::reclaim)), by [`collect`](crate::Worker::collect), or by a
 /// [sweep](Self::sweeper).
@@ -131,6 +134,7 @@ pub struct Map<K: Send + 'static, V: Send + 'static, S = SeededState> {
     head: AtomicPtr<Head<K, V>>,
     next: Next<K, V>,
     count: Count,
+    size: Size,
     limbo: Limbo,
     /// Frees a table and all that is in it, when no thread can read the map any more.
     free_all: unsafe fn(NonNull<Head<K, V>>),
@@ -171,7 +175,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     ///
     /// Fails with [`MapError::OutOfMemory`].
     pub fn try_with(domain: &Domain, hasher: S) -> Result<Self, MapError> {
-        Self::parting::<Free<0>>(domain, hasher)
+        Self::sized(domain, hasher, SMALLEST)
     }
 
     /// Creates a map whose entries can be [held](Held) beyond their time in it, and have `tail`
@@ -180,23 +184,68 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     where
         V: Retained,
     {
+        Self::retaining_sized(domain, hasher, tail, SMALLEST)
+    }
+
+    /// Creates a map as [`retaining`](Self::retaining) does that never has more than `entries`
+    /// entries, or hardly more. Up to some two million entries its table has its final size at
+    /// once: it is never replaced.
+    #[allow(dead_code, reason = "for a cache, which knows its bound")]
+    pub(crate) fn retaining_bounded(
+        domain: &Domain,
+        hasher: S,
+        tail: usize,
+        entries: usize,
+    ) -> Result<Self, MapError>
+    where
+        V: Retained,
+    {
+        let map = Self::retaining_sized(domain, hasher, tail, first_of_bound(entries))?;
+        map.bound(entries);
+        Ok(map)
+    }
+
+    /// Changes how many entries there are at most. The next changes and sweeps fit the table to it.
+    pub(crate) fn bound(&self, entries: usize) {
+        self.size.bound(entries);
+    }
+
+    fn retaining_sized(
+        domain: &Domain,
+        hasher: S,
+        tail: usize,
+        buckets: usize,
+    ) -> Result<Self, MapError>
+    where
+        V: Retained,
+    {
         debug_assert!(tail <= tail::TAIL_MAX);
         match tail {
-            0 => Self::parting::<Leave<0>>(domain, hasher),
-            1 => Self::parting::<Leave<1>>(domain, hasher),
-            _ => Self::parting::<Leave<{ tail::TAIL_MAX }>>(domain, hasher),
+            0 => Self::parting::<Leave<0>>(domain, hasher, buckets),
+            1 => Self::parting::<Leave<1>>(domain, hasher, buckets),
+            _ => Self::parting::<Leave<{ tail::TAIL_MAX }>>(domain, hasher, buckets),
         }
     }
 
-    fn parting<F: Farewell<K, V>>(domain: &Domain, hasher: S) -> Result<Self, MapError> {
+    /// Creates a map of so many buckets.
+    fn sized(domain: &Domain, hasher: S, buckets: usize) -> Result<Self, MapError> {
+        Self::parting::<Free<0>>(domain, hasher, buckets)
+    }
+
+    fn parting<F: Farewell<K, V>>(
+        domain: &Domain,
+        hasher: S,
+        buckets: usize,
+    ) -> Result<Self, MapError> {
         // SAFETY: the kind frees all that the map retires, from any thread at any time, for
         // keys and values are `Send` and borrow nothing.
         let limbo = unsafe { Limbo::new(domain, table::kind::<K, V, F>()) }?;
-        let table = Head::empty(SMALLEST)?;
+        let table = Head::empty(buckets)?;
         Ok(Self {
             head: AtomicPtr::new(table.as_ptr()),
             next: Next::new(None),
             count: Count::new(),
+            size: Size::any(),
             limbo,
             free_all: Head::free_all::<F>,
             tail: F::TAIL,

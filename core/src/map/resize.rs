@@ -4,45 +4,14 @@ use core::ptr::NonNull;
 
 use super::Map;
 use super::next::{PIECE, Unfinished};
-use super::table::{Head, SMALLEST, Table};
+use super::size::{Fit, grown};
+use super::table::{Head, Table};
 use crate::reclaim::{Guard, OutOfMemory};
 use crate::sync::Ordering;
-
-/// Fewer buckets than this are few.
-const SMALL: usize = 4096;
 
 /// With this many entries in a bucket, growing must not be left to another thread, which may have
 /// stopped.
 pub(super) const CROWDED: usize = 8;
-
-/// What a map's table should be like.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fit {
-    Right,
-    /// There are more than three entries to four buckets; to eight if there are few.
-    Small,
-    /// There is fewer than one entry to eight buckets.
-    Large,
-}
-
-fn fit(entries: usize, buckets: usize) -> Fit {
-    let room = if cfg!(loom) {
-        // A model decides itself when a table is replaced.
-        8 * buckets
-    } else if buckets < SMALL {
-        // Where all of it is in the cache, more buckets of one entry are worth their memory.
-        buckets / 8 * 3
-    } else {
-        buckets / 4 * 3
-    };
-    if entries > room {
-        Fit::Small
-    } else if entries < buckets / 8 && buckets > SMALLEST {
-        Fit::Large
-    } else {
-        Fit::Right
-    }
-}
 
 /// The result of a step towards the next table.
 enum Step {
@@ -67,7 +36,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         crowded: bool,
         guard: &Guard,
     ) {
-        if fit(estimate, table.len()) != Fit::Right {
+        if self.size.fit(estimate, table.len()) != Fit::Right {
             self.replace(table, PIECE, crowded, guard);
         }
     }
@@ -76,13 +45,18 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// Returns how many it cleared. Gives up what was begun if the table fits after all.
     pub(super) fn refit(&self, buckets: usize, guard: &Guard) -> usize {
         let table = self.table(guard);
-        if fit(self.len(), table.len()) == Fit::Right {
-            if let Some(mut next) = self.next.try_lock() {
-                *next = None;
-            }
+        if self.size.fit(self.len(), table.len()) == Fit::Right {
+            self.abandon_next();
             return 0;
         }
         self.replace(table, buckets, false, guard)
+    }
+
+    /// Frees what was begun of a next table, unless another thread works on it.
+    pub(super) fn abandon_next(&self) {
+        if let Some(mut next) = self.next.try_lock() {
+            *next = None;
+        }
     }
 
     /// Clears up to `buckets` buckets of the next table, and returns how many.
@@ -95,8 +69,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         crowded: bool,
         guard: &Guard,
     ) -> usize {
-        let len = match fit(self.len(), table.len()) {
-            Fit::Small => table.len().checked_mul(2),
+        let len = match self.size.fit(self.len(), table.len()) {
+            Fit::Small => Some(grown(table.len())),
             Fit::Large => Some(table.len() / 2),
             Fit::Right => None,
         };
@@ -146,7 +120,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
 
     /// Makes `next` the current table in place of `table`, whose migration is over, unless another
     /// thread was faster.
-    fn publish(&self, table: Table<'_, K, V>, next: NonNull<Head<K, V>>) -> bool {
+    pub(super) fn publish(&self, table: Table<'_, K, V>, next: NonNull<Head<K, V>>) -> bool {
         let current = table.address();
         // SAFETY: owned here until it is published.
         // Relaxed: published with the table.

@@ -47,7 +47,7 @@ impl Cursor {
 struct Snapshot<K, V> {
     words: [Word<K, V>; 2],
     /// An item of a block counts only if its hash has this index under this mask. The others belong
-    /// to the bucket's sibling.
+    /// to the bucket's siblings.
     mask: usize,
     index: usize,
 }
@@ -95,7 +95,7 @@ impl<K, V> Table<'_, K, V> {
         if word.is_uninit() {
             match self.source(guard) {
                 Some(before) if before.len() < self.len() => {
-                    if let Some(shared) = before.half(index, self.mask())? {
+                    if let Some(shared) = before.part(index, self.mask())? {
                         return Some(shared);
                     }
                 }
@@ -118,10 +118,10 @@ impl<K, V> Table<'_, K, V> {
         (!word.is_moved()).then(|| all([word, Word::EMPTY]))
     }
 
-    /// Returns one half of a bucket whose content goes to two: what goes to the bucket at `index`
+    /// Returns one part of a bucket whose content goes to several: what goes to the bucket at `index`
     /// under `mask`. The inner option is `None` if it has gone; the outer one is `None` if that
     /// could not be determined.
-    fn half(self, index: usize, mask: usize) -> Option<Option<Snapshot<K, V>>> {
+    fn part(self, index: usize, mask: usize) -> Option<Option<Snapshot<K, V>>> {
         let bucket = self.bucket(index);
         // Acquire, beyond loom: pairs with the exchange that published what the word points at, or
         // with its moving, which its coming precedes; as for a table that shrinks, above.

@@ -50,6 +50,30 @@ pub(super) const UNMODELLED: &[Unmodelled] = &[
         reason: "fetches what the hint above names, and reads nothing there",
     },
     Unmodelled {
+        file: "core/src/map/size.rs",
+        function: "bound",
+        operation: "store",
+        reason: "a rule for what comes, set before the map is shared or at any later time",
+    },
+    Unmodelled {
+        file: "core/src/map/size.rs",
+        function: "bound",
+        operation: "store",
+        reason: "as above",
+    },
+    Unmodelled {
+        file: "core/src/map/size.rs",
+        function: "fit",
+        operation: "load",
+        reason: "a limit of the table's size; a model decides itself when a table is replaced",
+    },
+    Unmodelled {
+        file: "core/src/map/size.rs",
+        function: "fit",
+        operation: "load",
+        reason: "as above",
+    },
+    Unmodelled {
         file: "core/src/reclaim/record.rs",
         function: "is_ripe",
         operation: "load",
