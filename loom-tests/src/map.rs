@@ -237,6 +237,12 @@ pub const MODELS: &[Model] = &[
         run: two_reserve,
         outcomes: both(&["4 buckets"]),
     },
+    Model {
+        name: "m34_scan_races_reserve",
+        preemptions: 2,
+        run: scan_races_reserve,
+        outcomes: both(&["saw [1, 2] of 1", "saw [1, 2] of 4"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -717,6 +723,23 @@ fn two_reserve() -> String {
     assert_eq!(content(&map, guard), [1, 2]);
     finish(map, worker);
     format!("{buckets} buckets")
+}
+
+fn scan_races_reserve() -> String {
+    let (map, worker) = map(1, vec![(1, Plain::new(10)), (2, Plain::new(20))]);
+    let threads = vec![
+        with(&map, |map, guard| {
+            assert_eq!(map.reserve(FOR_TWO, guard), Ok(()));
+            String::new()
+        }),
+        with(&map, |map, guard| {
+            let buckets = map.buckets(guard);
+            format!("saw {:?} of {buckets}", scan_all(map, guard))
+        }),
+    ];
+    let seen = race(threads).swap_remove(1);
+    finish(map, worker);
+    seen
 }
 
 fn removed_twice() -> String {
