@@ -38,7 +38,9 @@ fn services(when_full: WhenFull) -> (Services, Worker, Told) {
             tells.lock().expect("no panic under it").push(**value);
             burn();
         })
+        .on_service_arrival(|_, _, _| burn())
         .on_discovered(|_, _, _| burn())
+        .on_discovered_arrival(|_, _, _| burn())
         .build(&domain, Coarse)
         .expect("memory");
     (registry, domain.worker(), told)

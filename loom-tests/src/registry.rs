@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use tidegate_core::registry::{
-    Departure, Discovered, Lease, Lookup, Peer, Registry, Terms, TimeStatus, WhenFull,
+    Arrival, Departure, Discovered, Lease, Lookup, Peer, Registry, Terms, TimeStatus, WhenFull,
 };
 use tidegate_core::{Budget, Domain, Guard, Instant, Worker, model};
 
@@ -126,6 +126,24 @@ pub const MODELS: &[Model] = &[
         run: lease_outlives_its_registry,
         outcomes: both(&["renewed, told", "renewed, untold", "lapsed, untold"]),
     },
+    Model {
+        name: "g18_withdrawal_races_arrival",
+        preemptions: 3,
+        run: withdrawal_races_arrival,
+        outcomes: both(&["absent", "told", "left to the other"]),
+    },
+    Model {
+        name: "g19_two_arrive_in_one_place",
+        preemptions: 3,
+        run: two_arrive_in_one_place,
+        outcomes: both(&["10 for 11", "11 for 10"]),
+    },
+    Model {
+        name: "g20_pruning_races_arrival_in_place_of_another",
+        preemptions: 3,
+        run: pruning_races_arrival_in_place_of_another,
+        outcomes: both(&["pruned [11]", "pruned []"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(100);
@@ -133,10 +151,22 @@ const TTL: Duration = Duration::from_secs(16);
 
 type Services = Registry<u64, u64, u64, (), Identity>;
 type Gone = Arc<Mutex<Vec<(u64, Departure)>>>;
+type Told = Arc<Mutex<Vec<Event>>>;
+
+/// What hooks are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Event {
+    Arrived(u64),
+    /// The second took the place of the first.
+    Replaced(u64, u64),
+    Departed(u64, Departure),
+}
 
 struct Setting {
     registry: Services,
     gone: Gone,
+    /// The same with arrivals, where those are told.
+    told: Option<Told>,
     /// Of what was entered to begin with.
     lease: Mutex<Option<Lease<u64, u64>>>,
 }
@@ -144,6 +174,10 @@ struct Setting {
 impl Setting {
     fn gone(&self) -> Vec<(u64, Departure)> {
         self.gone.lock().expect("no panic").clone()
+    }
+
+    fn has_departed(&self, value: u64) -> bool {
+        self.gone().iter().any(|&(gone, _)| gone == value)
     }
 
     fn put(&self, key: u64, value: u64, now: Instant, guard: &Guard) -> bool {
@@ -166,16 +200,43 @@ fn with<T: 'static>(
     prepare: fn(&Setting, &Guard),
     deeds: Vec<fn(&Setting, &mut Worker) -> T>,
 ) -> (Arc<Setting>, Worker, Vec<T>) {
+    play(None, terms, prepare, deeds)
+}
+
+/// The same with arrivals told.
+fn with_arrivals<T: 'static>(
+    prepare: fn(&Setting, &Guard),
+    deeds: Vec<fn(&Setting, &mut Worker) -> T>,
+) -> (Arc<Setting>, Worker, Vec<T>) {
+    play(Some(Told::default()), usual(), prepare, deeds)
+}
+
+fn play<T: 'static>(
+    told: Option<Told>,
+    terms: Terms,
+    prepare: fn(&Setting, &Guard),
+    deeds: Vec<fn(&Setting, &mut Worker) -> T>,
+) -> (Arc<Setting>, Worker, Vec<T>) {
     model::forget_live();
     let domain = Domain::quarantine();
     let gone = Gone::default();
-    let log = Arc::clone(&gone);
-    let registry = Registry::builder()
-        .services(terms)
-        .on_service(move |_, &value, cause| log.lock().expect("no panic").push((value, cause)))
-        .build(&domain, Identity::default())
-        .expect("memory");
-    let setting = Arc::new(Setting { registry, gone, lease: Mutex::new(None) });
+    let (log, departures) = (Arc::clone(&gone), told.clone());
+    let mut builder = Registry::builder().services(terms).on_service(move |_, &value, cause| {
+        log.lock().expect("no panic").push((value, cause));
+        if let Some(told) = &departures {
+            told.lock().expect("no panic").push(Event::Departed(value, cause));
+        }
+    });
+    if let Some(told) = told.clone() {
+        builder = builder.on_service_arrival(move |_, &value, arrival| {
+            told.lock().expect("no panic").push(match arrival {
+                Arrival::Arrived => Event::Arrived(value),
+                Arrival::Replaced(&old) => Event::Replaced(old, value),
+            });
+        });
+    }
+    let registry = builder.build(&domain, Identity::default()).expect("memory");
+    let setting = Arc::new(Setting { registry, gone, told, lease: Mutex::new(None) });
     let mut worker = domain.worker();
     prepare(&setting, worker.quiescent(NOW));
     worker.offline(|| ());
@@ -196,8 +257,39 @@ fn finish(setting: Arc<Setting>, mut worker: Worker, entered: usize) {
     gone.sort_unstable();
     gone.dedup();
     assert_eq!(gone.len() + there, entered, "each has gone once");
+    if let Some(told) = &setting.told {
+        check_pairs(&told.lock().expect("no panic"), entered);
+    }
     drop((setting, worker));
     assert_eq!(model::live(), 0, "something was never retired");
+}
+
+/// Each that was entered has arrived once, and departed after that if at all; and whoever was replaced has
+/// one successor that says so.
+fn check_pairs(told: &[Event], entered: usize) {
+    let mut arrived = Vec::new();
+    for event in told {
+        match *event {
+            Event::Arrived(value) | Event::Replaced(_, value) => {
+                assert!(!arrived.contains(&value), "{value} has arrived twice");
+                arrived.push(value);
+            }
+            Event::Departed(value, _) => {
+                assert!(arrived.contains(&value), "{value} has departed before it arrived");
+            }
+        }
+        let successors = |value| {
+            told.iter().filter(|e| matches!(e, Event::Replaced(old, _) if *old == value)).count()
+        };
+        if let Event::Departed(value, cause) = *event {
+            let expected = usize::from(cause == Departure::Replaced);
+            assert_eq!(successors(value), expected, "{value} has departed: {cause:?}");
+        }
+        if let Event::Replaced(old, _) = *event {
+            assert!(told.contains(&Event::Departed(old, Departure::Replaced)));
+        }
+    }
+    assert_eq!(arrived.len(), entered, "each has arrived");
 }
 
 fn usual() -> Terms {
@@ -566,6 +658,62 @@ fn lease_outlives_its_registry() -> String {
     assert!(ends[0] || told == 0, "there is nothing left to withdraw");
     let told = if told == 1 { "told" } else { "untold" };
     format!("{}, {told}", if ends[0] { "renewed" } else { "lapsed" })
+}
+
+/// Whoever withdraws what has not been told to have come leaves that to the one that tells it.
+fn withdrawal_races_arrival() -> String {
+    let (setting, worker, ends) = with_arrivals(
+        |_, _| {},
+        vec![
+            |it, worker| {
+                assert!(it.put(1, 10, NOW, worker.quiescent(NOW)));
+                String::new()
+            },
+            |it, worker| {
+                let withdrawn = it.registry.services().withdraw_any(&1, NOW, worker.quiescent(NOW));
+                let how = match (withdrawn.is_some(), it.has_departed(10)) {
+                    (false, _) => "absent",
+                    (true, true) => "told",
+                    (true, false) => "left to the other",
+                };
+                how.to_owned()
+            },
+        ],
+    );
+    finish(setting, worker, 1);
+    ends.concat()
+}
+
+fn two_arrive_in_one_place() -> String {
+    let (setting, worker, _) = with_arrivals(
+        |_, _| {},
+        vec![|it, worker| assert!(it.put(1, 10, NOW, worker.quiescent(NOW))), |it, worker| {
+            assert!(it.put(1, 11, NOW, worker.quiescent(NOW)))
+        }],
+    );
+    let gone = setting.gone();
+    let [(old, Departure::Replaced)] = gone[..] else { panic!("one has replaced the other") };
+    finish(setting, worker, 2);
+    format!("{} for {old}", 21 - old)
+}
+
+/// The newcomer lives for no time, so it may be pruned before it is told to have come.
+fn pruning_races_arrival_in_place_of_another() -> String {
+    let (setting, worker, _) = with_arrivals(
+        one,
+        vec![
+            |it, worker| {
+                let guard = worker.quiescent(NOW);
+                let lease = it.registry.services().advertise_for(1, 11, Duration::ZERO, NOW, guard);
+                drop(lease.expect("room"));
+            },
+            |it, worker| _ = it.registry.services().prune(NOW, worker.quiescent(NOW)),
+        ],
+    );
+    let pruned = setting.gone().into_iter().filter(|(_, cause)| *cause == Departure::Expired);
+    let pruned: Vec<_> = pruned.map(|(value, _)| value).collect();
+    finish(setting, worker, 2);
+    format!("pruned {pruned:?}")
 }
 
 /// Who reads the time while a stall's credit and the new limit are set sees both or neither: nothing ends

@@ -21,8 +21,8 @@ pub use self::lease::Lease;
 pub use self::lists::{Discovered, Lists};
 pub use self::services::Services;
 pub use tidegate_core::registry::{
-    Departure, EnterError, LapsedError, Lookup, Peer, Pruned, RegistryError, Terms, TimeStatus,
-    WhenFull,
+    Arrival, Departure, EnterError, LapsedError, Lookup, Peer, Pruned, RegistryError, Terms,
+    TimeStatus, WhenFull,
 };
 
 use crate::clock::OwnClock;
@@ -75,8 +75,7 @@ where
     P: Send + 'static,
 {
     engine: Engine<K, V, N, P>,
-    /// Shared with the leases, which may outlive the registry.
-    clock: Arc<OwnClock>,
+    clock: OwnClock,
 }
 
 impl<K, V> Registry<K, V>

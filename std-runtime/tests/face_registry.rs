@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use common::wait_until;
 use tidegate::registry::{
-    Departure, Discovered, LapsedError, Lease, Lookup, Peer, RegistryError, Terms, WhenFull,
+    Arrival, Departure, Discovered, LapsedError, Lease, Lookup, Peer, RegistryError, Terms,
+    WhenFull,
 };
 use tidegate::{ManualClock, Registry, Runtime, caught_panics, wait};
 
@@ -222,6 +223,44 @@ fn it_is_swept_as_its_terms_want_it() {
     assert_eq!(interval(Terms::new(TTL).allow_for_stalls(Duration::from_secs(6))), 2_000);
     assert_eq!(interval(Terms::new(TTL).allow_for_stalls(Duration::ZERO)), 1);
     assert_eq!(interval(Terms::new(tidegate::Ttl::Forever)), 1_800_000);
+}
+
+#[test]
+fn arrivals_are_told_before_departures() {
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (come, gone, lists) = (Arc::clone(&log), Arc::clone(&log), Arc::clone(&log));
+    let registry: Registry<&str, u16> = Registry::builder()
+        .on_service_arrival(move |name, port, arrival| {
+            let how = match arrival {
+                Arrival::Arrived => String::new(),
+                Arrival::Replaced(old) => format!(" for {old}"),
+            };
+            come.lock().unwrap().push(format!("{name} {port}{how}"));
+        })
+        .on_service(move |_, port, cause| gone.lock().unwrap().push(format!("{port} {cause:?}")))
+        .on_discovered_arrival(move |name, list, arrival| {
+            let is_new = matches!(arrival, Arrival::Arrived);
+            lists.lock().unwrap().push(format!("{name} {} {is_new}", list.len()));
+        })
+        .on_subscribers_arrival(|_, _, _| panic!("a hook's own"))
+        .manual()
+        .build();
+    drop(registry.services().advertise("mail", 25).unwrap());
+    drop(registry.services().advertise("mail", 2525).unwrap().withdraw_on_drop());
+    assert_eq!(registry.discovered().cache("dns", vec![Peer::new(7, ())]), Ok(false));
+    assert_eq!(registry.discovered().merge("dns", vec![Peer::new(8, ())]), Ok(true));
+    let told = [
+        "mail 25",
+        "25 Replaced",
+        "mail 2525 for 25",
+        "2525 Withdrawn",
+        "dns 1 true",
+        "dns 2 false",
+    ];
+    assert_eq!(*log.lock().unwrap(), told);
+    let before = caught_panics();
+    assert_eq!(registry.subscribers().cache("dns", vec![]), Ok(false));
+    assert!(registry.subscribers().get("dns").is_some() && caught_panics() > before);
 }
 
 #[test]

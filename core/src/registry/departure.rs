@@ -1,6 +1,34 @@
-//! Why an entry is removed, and which entry is removed for a new one.
+//! How an entry comes, why it is removed, and which entry is removed for a new one.
 
 use core::fmt;
+
+/// How an entry came.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub enum Arrival<'a, V: ?Sized> {
+    /// Nothing lived under its key.
+    Arrived,
+    /// It took the place of this one, which lived, and whose departure is [`Departure::Replaced`].
+    Replaced(&'a V),
+}
+
+impl<'a, V: ?Sized> Arrival<'a, V> {
+    /// Returns the same of what `change` finds in the entry that was replaced.
+    #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+    pub(super) fn map<U: ?Sized>(self, change: impl FnOnce(&'a V) -> &'a U) -> Arrival<'a, U> {
+        match self {
+            Self::Arrived => Arrival::Arrived,
+            Self::Replaced(old) => Arrival::Replaced(change(old)),
+        }
+    }
+}
+
+impl<V: ?Sized> Clone for Arrival<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V: ?Sized> Copy for Arrival<'_, V> {}
 
 /// Why an entry was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

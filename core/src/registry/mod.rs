@@ -22,7 +22,7 @@ mod fixed;
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 mod shared;
 
-pub use self::departure::{Departure, LapsedError, WhenFull};
+pub use self::departure::{Arrival, Departure, LapsedError, WhenFull};
 pub use self::fixed::{Advertised, Displaced, FixedError, FixedLease, FixedRegistry};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use self::shared::{

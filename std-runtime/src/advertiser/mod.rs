@@ -310,8 +310,9 @@ where
     }
 }
 
-/// Enters a service into the registry. If the registry's hook panics, nothing was entered, but the service of which
-/// the hook was told has been removed. So the second attempt calls no hook, and its panic has another cause.
+/// Enters a service into the registry. If the registry's hook panics, nothing was entered, but the service of whose
+/// departure the hook was told has been removed. So the second attempt tells of no departure, and its panic has another
+/// cause: a hook for arrivals, say, which keeps the service out.
 fn twice<T>(enter: impl Fn() -> T) -> T {
     contained(&enter).unwrap_or_else(enter)
 }

@@ -17,7 +17,9 @@ pub(crate) fn shared(clock: impl Clock + Send + Sync + 'static) -> SharedClock {
     Arc::new(clock)
 }
 
-/// The clock of a structure of the face: that of the process, or one that its builder was given.
+/// The clock of a structure of the face: that of the process, or one that its builder was given. Cloning that of the
+/// process touches no shared memory.
+#[derive(Clone)]
 pub(crate) enum OwnClock {
     Boot(BootClock),
     Counter(CounterClock),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use tidegate_core::registry::{Builder, Departure, Peer, RegistryPass, Terms};
+use tidegate_core::registry::{Arrival, Builder, Departure, Peer, RegistryPass, Terms};
 use tidegate_core::{Clock, MapError, Worker};
 
 use super::{Registry, Shared};
@@ -95,6 +95,64 @@ where
         self
     }
 
+    /// Sets a function that is called with each service that is advertised, and how it came: where none lived, or in the
+    /// place of another, which it is shown as well. The thread that advertises the service calls it, so it should not
+    /// block. Its panics are [contained](crate::caught_panics).
+    ///
+    /// Each service arrives once and departs once, in this order, whatever threads race. Calls of one key that race may
+    /// tell of different services in any order, so keep them by service, not by key alone.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use tidegate::Registry;
+    /// use tidegate::registry::Arrival;
+    ///
+    /// // The ports there are, for others to read.
+    /// let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
+    /// let (come, gone) = (Arc::clone(&ports), Arc::clone(&ports));
+    /// let registry: Registry<&str, u16> = Registry::builder()
+    ///     .on_service_arrival(move |name, &port, arrival| {
+    ///         if let Arrival::Replaced(old) = arrival {
+    ///             println!("{name} has moved from {old} to {port}");
+    ///         }
+    ///         come.lock().unwrap().push(port);
+    ///     })
+    ///     .on_service(move |_, port, _| gone.lock().unwrap().retain(|other| other != port))
+    ///     .build();
+    ///
+    /// drop(registry.services().advertise("mail", 25)?);
+    /// drop(registry.services().advertise("mail", 2525)?);
+    /// assert_eq!(*ports.lock().unwrap(), [2525]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_service_arrival(
+        mut self,
+        hook: impl Fn(&K, &V, Arrival<'_, V>) + Send + Sync + 'static,
+    ) -> Self {
+        self.engine = self.engine.on_service_arrival(arriving(hook));
+        self
+    }
+
+    /// Sets a function that is called with each list of providers that is stored, as
+    /// [`on_service_arrival`](Self::on_service_arrival) does for services.
+    pub fn on_discovered_arrival(
+        mut self,
+        hook: impl Fn(&K, &[Peer<N, P>], Arrival<'_, [Peer<N, P>]>) + Send + Sync + 'static,
+    ) -> Self {
+        self.engine = self.engine.on_discovered_arrival(arriving(hook));
+        self
+    }
+
+    /// Sets a function that is called with each list of subscribers that is stored, as
+    /// [`on_service_arrival`](Self::on_service_arrival) does for services.
+    pub fn on_subscribers_arrival(
+        mut self,
+        hook: impl Fn(&K, &[Peer<N, P>], Arrival<'_, [Peer<N, P>]>) + Send + Sync + 'static,
+    ) -> Self {
+        self.engine = self.engine.on_subscribers_arrival(arriving(hook));
+        self
+    }
+
     /// Sets a function that is called with each list of providers that is removed, as
     /// [`on_service`](Self::on_service) does for services.
     pub fn on_discovered(
@@ -155,7 +213,7 @@ where
         let Self { engine, name, clock, housekeeper } = self;
         let engine = engine.build(domain(), random_state())?;
         let schedule = Schedule::checked(engine.sweep_interval());
-        let shared = Arc::new(Collected::new(Shared { engine, clock: Arc::new(clock) }));
+        let shared = Arc::new(Collected::new(Shared { engine, clock }));
         let mut pass = RegistryPass::new();
         let step = move |shared: &Collected<Shared<K, V, N, P>>, worker: &mut Worker, budget| {
             shared.step(&mut pass, worker, budget)
@@ -171,6 +229,14 @@ fn containing<K, V: ?Sized>(
 ) -> impl Fn(&K, &V, Departure) + Send + Sync + 'static {
     let hook = Foreign::new(hook);
     move |key, value, cause| _ = contained(|| hook(key, value, cause))
+}
+
+/// Wraps a hook for arrivals, and contains its panics, as [`containing`] does.
+fn arriving<K, V: ?Sized>(
+    hook: impl Fn(&K, &V, Arrival<'_, V>) + Send + Sync + 'static,
+) -> impl Fn(&K, &V, Arrival<'_, V>) + Send + Sync + 'static {
+    let hook = Foreign::new(hook);
+    move |key, value, arrival| _ = contained(|| hook(key, value, arrival))
 }
 
 impl<K, V, N, P> fmt::Debug for RegistryBuilder<K, V, N, P> {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::Arc;
 
 use tidegate_core::Clock;
 use tidegate_core::registry::{self as engine, LapsedError};
@@ -35,7 +34,7 @@ use crate::clock::OwnClock;
 #[must_use = "a lease that is dropped cannot be renewed"]
 pub struct Lease<K, V> {
     pub(super) engine: engine::Lease<K, V>,
-    pub(super) clock: Arc<OwnClock>,
+    pub(super) clock: OwnClock,
 }
 
 impl<K, V> Lease<K, V> {

@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
 
 use tidegate_core::registry::{self as engine, EnterError, Lookup, Peer, Peers, TimeStatus};
 use tidegate_core::{Clock, SeededState, Ttl};
@@ -21,7 +20,7 @@ where
     P: Send + 'static,
 {
     pub(super) engine: engine::Lists<'a, K, N, P, SeededState>,
-    pub(super) clock: &'a Arc<OwnClock>,
+    pub(super) clock: &'a OwnClock,
 }
 
 /// Answers whether the peers of a key are known.

@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
 
 use tidegate_core::registry::{self as engine, EnterError, LapsedError, TimeStatus};
 use tidegate_core::{Clock, SeededState, Ttl};
@@ -16,7 +15,7 @@ use crate::pin::pin;
 /// [`Registry::services`](super::Registry::services).
 pub struct Services<'a, K: Send + 'static, V: Send + 'static> {
     pub(super) engine: engine::Services<'a, K, V, SeededState>,
-    pub(super) clock: &'a Arc<OwnClock>,
+    pub(super) clock: &'a OwnClock,
 }
 
 type Offered<K, V> = Result<Lease<K, V>, EnterError<(K, V)>>;
@@ -82,7 +81,7 @@ where
     }
 
     fn leased(self, offered: Result<engine::Lease<K, V>, EnterError<(K, V)>>) -> Offered<K, V> {
-        offered.map(|engine| Lease { engine, clock: Arc::clone(self.clock) })
+        offered.map(|engine| Lease { engine, clock: self.clock.clone() })
     }
 
     /// Returns a clone of the service that a key stands for.

@@ -256,7 +256,7 @@ impl EffectiveClock {
     }
 
     /// Counts a new entry of this time to live, which ends at `end`.
-    pub(super) fn enter(&self, ttl: u64, end: u64) {
+    fn enter(&self, ttl: u64, end: u64) {
         self.count(ttl, end, |held, count| if held { count + 1 } else { 1 });
     }
 
@@ -273,10 +273,22 @@ impl EffectiveClock {
         }
     }
 
+    /// Counts a new entry of this time to live and end, and uncounts `old`, if it took the place of
+    /// one. Where both end in the same part, the count stays.
+    pub(super) fn succeed(&self, old: Option<(u64, u64)>, (ttl, end): (u64, u64)) {
+        match old {
+            Some((before, ended)) if before == ttl => self.put_off(ttl, ended, end),
+            _ => {
+                self.enter(ttl, end);
+                old.into_iter().for_each(|(ttl, end)| self.leave(ttl, end));
+            }
+        }
+    }
+
     /// Changes the count of the part in which an entry ends, unless the slot is a later part's by
     /// now.
     ///
-    /// The threads that renew and remove an entry count one after the other and in any order. So a
+    /// The threads that enter, renew and remove an entry count one after the other, in any order. So a
     /// count may be off by one for as long as its part lasts, and no longer.
     fn count(&self, ttl: u64, end: u64, count: impl Fn(bool, u64) -> u64) {
         if self.part == 0 || ttl != self.usual {

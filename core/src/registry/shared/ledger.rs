@@ -4,23 +4,35 @@ use alloc::boxed::Box;
 
 use super::Terms;
 use super::clock::EffectiveClock;
-use super::entry::{Leased, Life};
+use super::entry::{Death, Leased, Life};
 use crate::map::Entry;
-use crate::registry::Departure;
+use crate::registry::{Arrival, Departure};
 use crate::time::Instant;
 
 /// Called for every entry that is removed.
-pub(super) type Hook<K, V> = Box<dyn Fn(&K, &V, Departure) + Send + Sync>;
+type Departed<K, V> = Box<dyn Fn(&K, &V, Departure) + Send + Sync>;
+/// Called for every entry that is entered.
+type Arrived<K, V> = Box<dyn Fn(&K, &V, Arrival<'_, V>) + Send + Sync>;
 
-/// A namespace's time, and its hook: all that a lease needs of its registry, which it may outlive.
+/// What is called for each entry of a namespace.
+pub(super) struct Hooks<K, V> {
+    pub(super) departed: Option<Departed<K, V>>,
+    pub(super) arrived: Option<Arrived<K, V>>,
+}
+
+impl<K, V> Hooks<K, V> {
+    pub(super) const NONE: Self = Self { departed: None, arrived: None };
+}
+
+/// A namespace's time, and its hooks: all that a lease needs of its registry, which it may outlive.
 pub(super) struct Ledger<K, V> {
     pub(super) clock: EffectiveClock,
-    hook: Option<Hook<K, V>>,
+    hooks: Hooks<K, V>,
 }
 
 impl<K, V> Ledger<K, V> {
-    pub(super) fn new(terms: &Terms, hook: Option<Hook<K, V>>) -> Self {
-        Self { clock: EffectiveClock::new(terms), hook }
+    pub(super) fn new(terms: &Terms, hooks: Hooks<K, V>) -> Self {
+        Self { clock: EffectiveClock::new(terms), hooks }
     }
 
     /// Renews an entry. Returns `false` if it is dead or has expired.
@@ -32,27 +44,53 @@ impl<K, V> Ledger<K, V> {
         renewed.is_some()
     }
 
-    /// Kills an entry if `doomed` says so of its word. Returns its end, if this call has killed it.
-    pub(super) fn kill(&self, leased: &Leased<V>, doomed: impl Fn(Life) -> bool) -> Option<u64> {
-        let end = leased.kill(doomed)?;
-        self.clock.leave(leased.ttl, end);
-        Some(end)
+    /// Kills an entry if `doomed` says why, of its word. Returns how, if this call has killed it.
+    pub(super) fn kill(
+        &self,
+        leased: &Leased<V>,
+        doomed: impl Fn(Life) -> Option<Departure>,
+    ) -> Option<Death> {
+        let death = leased.kill(doomed)?;
+        self.clock.leave(leased.ttl, death.end);
+        Some(death)
     }
 
-    /// Calls the hook for an entry that was killed. This comes last, because the hook may panic.
-    pub(super) fn report(&self, key: &K, leased: &Leased<V>, cause: Departure) {
-        if let Some(hook) = &self.hook {
-            hook(key, &leased.value, cause);
+    /// Calls the hook for an entry that this thread has killed, unless another thread is about to
+    /// tell its arrival and then this. It comes last, because the hook may panic.
+    pub(super) fn report(&self, key: &K, leased: &Leased<V>, death: Death) {
+        if !death.untold {
+            self.tell_departure(key, leased, death.cause);
+        }
+    }
+
+    /// Returns whether arrivals are told.
+    pub(super) fn tells_arrivals(&self) -> bool {
+        self.hooks.arrived.is_some()
+    }
+
+    /// Calls the hook for an entry that this thread has entered, and for its departure if it has
+    /// gone meanwhile. It comes last, because the hook may panic.
+    pub(super) fn announce(&self, entry: &Entry<K, Leased<V>>, arrival: Arrival<'_, V>) {
+        let Some(arrived) = &self.hooks.arrived else { return };
+        arrived(&entry.key, &entry.value.value, arrival);
+        if let Some(cause) = entry.value.tell() {
+            self.tell_departure(&entry.key, &entry.value, cause);
+        }
+    }
+
+    fn tell_departure(&self, key: &K, leased: &Leased<V>, cause: Departure) {
+        if let Some(departed) = &self.hooks.departed {
+            departed(key, &leased.value, cause);
         }
     }
 
     /// Kills an entry without a guard, and calls the hook. The entry stays in the map, dead, until
     /// it is pruned or swept, or its key is advertised. Returns whether this call has killed it.
     pub(super) fn give_up(&self, entry: &Entry<K, Leased<V>>) -> bool {
-        let is_killed = self.kill(&entry.value, |_| true).is_some();
-        if is_killed {
-            self.report(&entry.key, &entry.value, Departure::Withdrawn);
+        let death = self.kill(&entry.value, |_| Some(Departure::Withdrawn));
+        if let Some(death) = death {
+            self.report(&entry.key, &entry.value, death);
         }
-        is_killed
+        death.is_some()
     }
 }

@@ -121,9 +121,8 @@ where
         let Self(lists) = self;
         lists.admit(guard);
         let time = lists.clock().time(now);
-        let entry = lists.last_known(key, time, guard)?;
-        let last = entry.value.seen().end().saturating_sub(1);
-        Some(Peers::new(&entry.value.value, time.min(last)))
+        let (entry, end) = lists.last_known(key, time, guard)?;
+        Some(Peers::new(&entry.value.value, time.min(end.saturating_sub(1))))
     }
 
     /// Forgets the list of a key. Returns `false` if none was known.
@@ -186,13 +185,14 @@ where
             // The list may have ended: then nothing of it stays.
             let old = lists.find(&key, guard);
             let none = List::of(Vec::new());
-            let live = old.filter(|entry| !entry.value.seen().is_past(time));
-            let before = live.map_or(&none, |entry| &entry.value.value);
+            let live = old.filter(|(_, life)| !life.is_past(time));
+            let before = live.map_or(&none, |(entry, _)| &entry.value.value);
             let Ok(merged) = before.merged(&newcomers, time) else {
                 return Err(rejected(Unmet::Map(MapError::OutOfMemory), (key, newcomers)));
             };
             let new = list_to_keep(key, List::of(merged), None);
-            match lists.put(new, Expected::Exactly(old), now, guard) {
+            let expected = Expected::Exactly(old.map(|(entry, _)| entry));
+            match lists.put(new, expected, now, guard) {
                 Ok(put) => return Ok(put.replaced),
                 Err((Unmet::Changed, back, _)) => key = back,
                 Err((unmet, back, _)) => return Err(rejected(unmet, (back, newcomers))),

@@ -2,15 +2,16 @@
 
 use alloc::sync::Arc;
 use core::borrow::Borrow;
+use core::cell::Cell;
 use core::hash::{BuildHasher, Hash};
 
 use super::clock::EffectiveClock;
 use super::entry::{Leased, Life, let_go};
-use super::ledger::{Hook, Ledger};
+use super::ledger::{Hooks, Ledger};
 use super::{Lease, Terms};
 use crate::map::{Cursor, Entry, InsertError, Map, MapError, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
-use crate::registry::{Departure, WhenFull};
+use crate::registry::{Arrival, Departure, WhenFull};
 use crate::sweep::{Budget, Swept};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::time::{Instant, Ttl, nanos};
@@ -95,10 +96,10 @@ where
         domain: &Domain,
         hasher: S,
         terms: Terms,
-        hook: Option<Hook<K, V>>,
+        hooks: Hooks<K, V>,
     ) -> Result<Self, MapError> {
         let (entries, hand) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let (map, ledger) = (Map::retaining(domain, hasher, 0)?, Ledger::new(&terms, hook));
+        let (map, ledger) = (Map::retaining(domain, hasher, 0)?, Ledger::new(&terms, hooks));
         Ok(Self { map, ledger: Arc::new(ledger), entries, terms, hand })
     }
 
@@ -113,36 +114,59 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.find(key, guard).filter(|entry| !entry.value.seen().is_past(time))
+        let (entry, life) = self.find(key, guard)?;
+        (!life.is_past(time)).then_some(entry)
     }
 
-    /// Returns the entry of a key, if it lives at `time`, or is still kept as the last known one.
+    /// Returns the entry of a key, and its end, if it lives at `time`, or is still kept as the last
+    /// known one.
     pub(super) fn last_known<'g, Q>(
         &'g self,
         key: &Q,
         time: u64,
         guard: &'g Guard,
-    ) -> Option<&'g Entry<K, Leased<V>>>
+    ) -> Option<(&'g Entry<K, Leased<V>>, u64)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.get(key, self.prune_time(time), guard)
+        let (entry, life) = self.find(key, guard)?;
+        (!life.is_past(self.prune_time(time))).then_some((entry, life.end()))
     }
 
-    /// Returns the entry of a key, if it is not dead; it may have expired.
+    /// Returns the entry of a key, with its word, if it is not dead; it may have expired.
     pub(super) fn find<'g, Q>(
         &'g self,
         key: &Q,
         guard: &'g Guard,
-    ) -> Option<&'g Entry<K, Leased<V>>>
+    ) -> Option<(&'g Entry<K, Leased<V>>, Life)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         self.admit(guard);
-        let is_dead = |leased: &Leased<V>| leased.seen().is_dead();
-        self.map.find_live(self.map.hash(key), key, is_dead, guard)
+        self.find_hashed(self.map.hash(key), key, guard)
+    }
+
+    fn find_hashed<'g, Q>(
+        &'g self,
+        hash: usize,
+        key: &Q,
+        guard: &'g Guard,
+    ) -> Option<(&'g Entry<K, Leased<V>>, Life)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        // The word by which the entry was found not to be dead: it may be by now.
+        let seen = Cell::new(None);
+        let is_dead = |leased: &Leased<V>| {
+            let life = leased.seen();
+            seen.set(Some(life));
+            life.is_dead()
+        };
+        let entry = self.map.find_live(hash, key, is_dead, guard)?;
+        seen.get().map(|life| (entry, life))
     }
 
     /// Returns every entry that lives.
@@ -174,9 +198,9 @@ where
         self.admit(guard);
         let (time, hash) = (self.clock().watch(now), self.map.hash(&new.key));
         let (ttl, is_leased) = (new.ttl.unwrap_or(self.terms.ttl), new.leased);
-        let leased = Leased::new(ttl, time, new.until, is_leased, new.value);
-        // Before others can renew or remove the entry.
-        let counted = Counted::new(self.clock(), leased.ttl, leased.seen().end());
+        let untold = self.ledger.tells_arrivals();
+        let (leased, end) = Leased::new((ttl, time, new.until), is_leased, untold, new.value);
+        let lives = (leased.ttl, end);
         let mut room = Room { entries: &self.entries, taken: false };
         let accept = |found: Option<&'g Leased<V>>, _: &mut Leased<V>| {
             if !expected.is_met_by(found.filter(|old| !old.seen().is_dead())) {
@@ -199,28 +223,30 @@ where
             }
             None
         };
-        let put = match self.map.upsert(hash, new.key, leased, [0; 2], guard, accept) {
-            Ok(Upserted::Inserted(entry, replaced)) => {
-                counted.keep();
-                if replaced.is_none() {
-                    room.keep();
-                }
-                let killed = replaced.and_then(|old| self.ledger.kill(&old.value, |_| true));
-                Ok((entry, replaced, killed))
-            }
-            Ok(Upserted::Kept(unmet, (key, leased))) => Err((unmet, key, leased.value)),
+        let (entry, old) = match self.map.upsert(hash, new.key, leased, [0; 2], guard, accept) {
+            Ok(Upserted::Inserted(entry, old)) => (entry, old),
+            Ok(Upserted::Kept(unmet, (key, leased))) => return Err((unmet, key, leased.value)),
             Err(InsertError { error, value: (key, leased) }) => {
-                Err((Unmet::Map(error), key, leased.value))
+                return Err((Unmet::Map(error), key, leased.value));
             }
         };
-        let (entry, replaced, killed) = put?;
-        let unleased = is_leased.then(|| Unleased { namespace: self, hash, entry, guard });
-        if let (Some(old), Some(end)) = (replaced, killed) {
-            let cause = if end <= time { Departure::Expired } else { Departure::Replaced };
-            self.ledger.report(&old.key, &old.value, cause);
+        if old.is_none() {
+            room.keep();
         }
-        core::mem::forget(unleased);
-        Ok(Put { entry, replaced: killed.is_some_and(|end| end > time) })
+        let why = |life: Life| life.expired(time).unwrap_or(Departure::Replaced);
+        let killed = old.and_then(|old| Some((old, old.value.kill(|life| Some(why(life)))?)));
+        self.clock().succeed(killed.map(|(old, death)| (old.value.ttl, death.end)), lives);
+        let unmade = (is_leased || untold).then(|| Unmade { namespace: self, hash, entry, guard });
+        let mut arrival = Arrival::Arrived;
+        if let Some((old, death)) = killed {
+            if death.cause == Departure::Replaced {
+                arrival = Arrival::Replaced(&old.value.value);
+            }
+            self.ledger.report(&old.key, &old.value, death);
+        }
+        self.ledger.announce(entry, arrival);
+        core::mem::forget(unmade);
+        Ok(Put { entry, replaced: matches!(arrival, Arrival::Replaced(_)) })
     }
 
     /// Enters a value if none lives for its key. Fails as [`put`](Self::put) does, and with
@@ -234,12 +260,12 @@ where
         self.admit(guard);
         let (time, hash) = (self.clock().watch(now), self.map.hash(&new.key));
         loop {
-            if let Some(entry) = self.find(&new.key, guard) {
+            if let Some((entry, _)) = self.find_hashed(hash, &new.key, guard) {
                 // A renewal that comes first, of an earlier time, keeps the entry.
-                let expired = self.ledger.kill(&entry.value, |life| life.is_past(time));
-                if expired.is_some() {
+                let expired = self.ledger.kill(&entry.value, |life| life.expired(time));
+                if let Some(death) = expired {
                     self.unlink(hash, entry, guard);
-                    self.ledger.report(&entry.key, &entry.value, Departure::Expired);
+                    self.ledger.report(&entry.key, &entry.value, death);
                 } else if !entry.value.seen().is_dead() {
                     return Err((Unmet::Changed, new.key, new.value));
                 }
@@ -262,7 +288,7 @@ where
         self.admit(guard);
         let (time, hash) = (self.clock().watch(now), self.map.hash(key));
         loop {
-            let entry = self.find(key, guard)?;
+            let (entry, _) = self.find_hashed(hash, key, guard)?;
             if let Some(lived) = self.end(entry, hash, time, guard) {
                 return lived.then_some(&entry.value.value);
             }
@@ -292,11 +318,11 @@ where
         time: u64,
         guard: &Guard,
     ) -> Option<bool> {
-        let lived = self.ledger.kill(&entry.value, |_| true)? > time;
-        let cause = if lived { Departure::Withdrawn } else { Departure::Expired };
+        let why = |life: Life| life.expired(time).unwrap_or(Departure::Withdrawn);
+        let death = self.ledger.kill(&entry.value, |life| Some(why(life)))?;
         self.unlink(hash, entry, guard);
-        self.ledger.report(&entry.key, &entry.value, cause);
-        Some(lived)
+        self.ledger.report(&entry.key, &entry.value, death);
+        Some(death.cause == Departure::Withdrawn)
     }
 
     /// Removes all entries that have ended, and returns how many there were.
@@ -341,9 +367,9 @@ where
 
     /// Returns whether an entry is to be taken out of the map. Kills the entry if it has ended.
     fn is_done(&self, key: &K, leased: &Leased<V>, time: u64, pruned: &mut usize) -> bool {
-        if self.ledger.kill(leased, |life| life.is_past(time)).is_some() {
+        if let Some(death) = self.ledger.kill(leased, |life| life.expired(time)) {
             *pruned += 1;
-            self.ledger.report(key, leased, Departure::Expired);
+            self.ledger.report(key, leased, death);
         }
         leased.seen().is_dead()
     }
@@ -361,17 +387,16 @@ where
         else {
             return Ok(Some(false));
         };
-        let killed = self.ledger.kill(leased, |life| life == seen).is_some();
-        if !killed && !seen.is_dead() {
+        let why = || seen.expired(time).unwrap_or(Departure::Evicted);
+        let killed = self.ledger.kill(leased, |life| (life == seen).then(why));
+        if killed.is_none() && !seen.is_dead() {
             return Ok(Some(false));
         }
         let mut room = Room { entries: &self.entries, taken: false };
         let unlinked = self.map.remove_entry(hash, entry, guard);
         room.taken = unlinked == Ok(true);
-        if killed {
-            let is_past = seen.is_past(time);
-            let cause = if is_past { Departure::Expired } else { Departure::Evicted };
-            self.ledger.report(&entry.key, &entry.value, cause);
+        if let Some(death) = killed {
+            self.ledger.report(&entry.key, &entry.value, death);
         }
         room.keep();
         unlinked.map(Some)
@@ -445,45 +470,21 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
     }
 }
 
-/// An entry that is counted by its end before it is there, and uncounted if it is not entered after
-/// all.
-struct Counted<'a> {
-    clock: &'a EffectiveClock,
-    ttl: u64,
-    end: u64,
-}
-
-impl<'a> Counted<'a> {
-    fn new(clock: &'a EffectiveClock, ttl: u64, end: u64) -> Self {
-        clock.enter(ttl, end);
-        Self { clock, ttl, end }
-    }
-
-    fn keep(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.clock.leave(self.ttl, self.end);
-    }
-}
-
-/// An entry that was entered to be leased, and has no lease yet. If the hook panics, it never has
-/// one, and the entry is removed, because nothing could renew or withdraw it.
-struct Unleased<'a, K: Send + 'static, V: Send + 'static, S> {
+/// An entry that was entered, but of which a hook may not have been told, and whose caller has no
+/// lease yet. If a hook panics, it never has one, and the entry is removed, because nothing could
+/// renew or withdraw it, and nobody may have been told of it.
+struct Unmade<'a, K: Send + 'static, V: Send + 'static, S> {
     namespace: &'a Namespace<K, V, S>,
     hash: usize,
     entry: &'a Entry<K, Leased<V>>,
     guard: &'a Guard,
 }
 
-impl<K: Send + 'static, V: Send + 'static, S> Drop for Unleased<'_, K, V, S> {
+impl<K: Send + 'static, V: Send + 'static, S> Drop for Unmade<'_, K, V, S> {
     fn drop(&mut self) {
         let Self { namespace, hash, entry, guard } = *self;
         // The hook is not called: the hook is what panics.
-        if namespace.ledger.kill(&entry.value, |_| true).is_some() {
+        if namespace.ledger.kill(&entry.value, |_| Some(Departure::Withdrawn)).is_some() {
             namespace.unlink(hash, entry, guard);
         }
         // The entry is still there, under the guard.

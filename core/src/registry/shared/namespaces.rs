@@ -5,14 +5,14 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
-use super::ledger::Hook;
+use super::ledger::Hooks;
 use super::namespace::Namespace;
 use super::peers::List;
 use super::{Lists, Peer, Services, Terms};
 use crate::hash::SeededState;
 use crate::map::MapError;
 use crate::reclaim::{Domain, Guard};
-use crate::registry::Departure;
+use crate::registry::{Arrival, Departure};
 use crate::time::Instant;
 
 /// A registry of local services, of the peers that provide services elsewhere, and of the peers
@@ -27,9 +27,11 @@ use crate::time::Instant;
 ///   renewed in time is never removed.
 /// * A [`Lease`](super::Lease) acts on the service that it was given for. Only `renew_any` and
 ///   `withdraw_any` act on any service that a key stands for.
-/// * Each entry that is removed is passed to its namespace's hook exactly once, with the reason.
-///   The call that removes it calls the hook, and then holds nothing that others could wait for.
-///   The registry stays whole if the hook panics.
+/// * Each entry that is entered is passed to its namespace's hook for
+///   [arrivals](Builder::on_service_arrival) exactly once, and each that is removed to its hook for
+///   departures exactly once, with the reason. The arrival of an entry is told before its departure.
+///   The call that enters or removes it calls the hook, and then holds nothing that others could
+///   wait for. The registry stays whole if a hook panics.
 /// * There are never more entries in a namespace than its [terms](Terms) say.
 /// * A change in one namespace changes nothing in another.
 ///
@@ -110,12 +112,12 @@ pub struct Builder<K, V, N, P> {
 /// The settings of a namespace.
 struct Kind<K, V> {
     terms: Terms,
-    hook: Option<Hook<K, V>>,
+    hooks: Hooks<K, V>,
 }
 
 impl<K, V> Kind<K, V> {
     fn new(ttl: Duration) -> Self {
-        Self { terms: Terms::new(ttl), hook: None }
+        Self { terms: Terms::new(ttl), hooks: Hooks::NONE }
     }
 }
 
@@ -147,7 +149,55 @@ where
 
     /// Calls `hook` for every service that is removed: to cancel its timers, for instance.
     pub fn on_service(mut self, hook: impl Fn(&K, &V, Departure) + Send + Sync + 'static) -> Self {
-        self.services.hook = Some(Box::new(hook));
+        self.services.hooks.departed = Some(Box::new(hook));
+        self
+    }
+
+    /// Calls `hook` for every service that is entered, with how it came: where none lived, or in the
+    /// place of another, which it is shown as well.
+    ///
+    /// Each service that is entered arrives once and departs once, in this order, whatever threads
+    /// race: so those that arrived and have not departed are the services that live, or have ended
+    /// and were not pruned. The call that enters a service tells its arrival, after the
+    /// departure of the service that was replaced. If the new one is removed by another thread in
+    /// the meantime, the same call tells that as well. Calls of one key that race may tell of
+    /// *different* services in any order: keep them by service, not by key alone. If a hook panics
+    /// in the call that enters a service, the service is removed, and its departure is not told.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// use tidegate_core::registry::Arrival;
+    /// use tidegate_core::{Domain, Instant, Registry, SeededState};
+    ///
+    /// // Which ports there are, for those who do not ask the registry.
+    /// let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
+    /// let (come, gone) = (Arc::clone(&ports), Arc::clone(&ports));
+    /// let domain = Domain::new();
+    /// let registry: Registry<&str, u16, u64, ()> = Registry::builder()
+    ///     .on_service_arrival(move |name, &port, arrival| {
+    ///         if let Arrival::Replaced(old) = arrival {
+    ///             println!("{name} has moved from {old} to {port}");
+    ///         }
+    ///         come.lock().unwrap().push(port);
+    ///     })
+    ///     .on_service(move |_, port, _| gone.lock().unwrap().retain(|other| other != port))
+    ///     .build(&domain, SeededState::new(0x5eed))?;
+    ///
+    /// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
+    /// let guard = worker.quiescent(now);
+    /// drop(registry.services().advertise("mail", 25, now, guard)?);
+    /// let lease = registry.services().advertise("mail", 2525, now, guard)?;
+    /// assert_eq!(*ports.lock().unwrap(), [2525]);
+    /// registry.services().withdraw(lease, now, guard);
+    /// assert!(ports.lock().unwrap().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_service_arrival(
+        mut self,
+        hook: impl Fn(&K, &V, Arrival<'_, V>) + Send + Sync + 'static,
+    ) -> Self {
+        self.services.hooks.arrived = Some(Box::new(hook));
         self
     }
 
@@ -156,8 +206,20 @@ where
         mut self,
         hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
     ) -> Self {
-        self.discovered.hook =
+        self.discovered.hooks.departed =
             Some(Box::new(move |key, list, cause| hook(key, list.peers(), cause)));
+        self
+    }
+
+    /// Calls `hook` for every list of providers that is entered, with all that are in it. Of lists
+    /// it says the same as [`on_service_arrival`](Self::on_service_arrival) does of services.
+    pub fn on_discovered_arrival(
+        mut self,
+        hook: impl Fn(&K, &[Peer<N, P>], Arrival<'_, [Peer<N, P>]>) + Send + Sync + 'static,
+    ) -> Self {
+        self.discovered.hooks.arrived = Some(Box::new(move |key, list, arrival| {
+            hook(key, list.peers(), arrival.map(List::peers));
+        }));
         self
     }
 
@@ -166,8 +228,20 @@ where
         mut self,
         hook: impl Fn(&K, &[Peer<N, P>], Departure) + Send + Sync + 'static,
     ) -> Self {
-        self.subscribers.hook =
+        self.subscribers.hooks.departed =
             Some(Box::new(move |key, list, cause| hook(key, list.peers(), cause)));
+        self
+    }
+
+    /// Calls `hook` for every list of subscribers that is entered, with all that are in it. Of lists
+    /// it says the same as [`on_service_arrival`](Self::on_service_arrival) does of services.
+    pub fn on_subscribers_arrival(
+        mut self,
+        hook: impl Fn(&K, &[Peer<N, P>], Arrival<'_, [Peer<N, P>]>) + Send + Sync + 'static,
+    ) -> Self {
+        self.subscribers.hooks.arrived = Some(Box::new(move |key, list, arrival| {
+            hook(key, list.peers(), arrival.map(List::peers));
+        }));
         self
     }
 }
@@ -191,9 +265,9 @@ where
     ) -> Result<Registry<K, V, N, P, S>, MapError> {
         let Self { services, discovered, subscribers } = self;
         Ok(Registry {
-            services: Namespace::new(domain, hasher.clone(), services.terms, services.hook)?,
-            discovered: Namespace::new(domain, hasher.clone(), discovered.terms, discovered.hook)?,
-            subscribers: Namespace::new(domain, hasher, subscribers.terms, subscribers.hook)?,
+            services: Namespace::new(domain, hasher.clone(), services.terms, services.hooks)?,
+            discovered: Namespace::new(domain, hasher.clone(), discovered.terms, discovered.hooks)?,
+            subscribers: Namespace::new(domain, hasher, subscribers.terms, subscribers.hooks)?,
         })
     }
 }

@@ -34,7 +34,8 @@ where
     ///
     /// # Panics
     ///
-    /// Panics if the hook panics for the service that was replaced. Then neither is offered.
+    /// Panics if a hook panics, of the service that was replaced or of the new one. Then neither is
+    /// offered, and the departure of the new one is not told.
     pub fn advertise(
         self,
         key: K,
