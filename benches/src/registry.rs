@@ -24,12 +24,14 @@ pub fn run(turns: usize, mut row: impl FnMut(Row)) {
     let (keys, hasher) = (keys(SERVICES), || SeededState::new(0x5eed));
     let builder = Registry::builder().services(Terms::new(TTL).hold_mass_expiry(TTL));
     let ours: Ours = builder.build(tidegate::domain(), hasher()).expect("memory");
+    let face = tidegate::Registry::<u64, u64>::new();
     let (dash, scc) = (Dash::with_hasher(hasher()), Scc::with_hasher(hasher()));
     let (mut worker, clock) = (tidegate::domain().worker(), MonotonicClock::new());
     let end = Instant::now() + TTL;
     for &key in &keys {
         let now = clock.now();
         drop(ours.services().advertise(key, key, now, worker.quiescent(now)).expect("room"));
+        drop(face.services().advertise(key, key).expect("room"));
         dash.insert(key, (key, end));
         _ = scc.insert_sync(key, (key, end));
     }
@@ -123,9 +125,36 @@ pub fn run(turns: usize, mut row: impl FnMut(Row)) {
                 }
             },
         ];
-        for (case, contestants) in
-            [("resolve", resolve), ("renew by key", renew), ("advertise again", advertise)]
-        {
+        // As a server does that keeps to the defaults: each call reads the clock, and pins for itself.
+        let by_default: [Contestant<'_>; 3] = [
+            &|thread, from, operations| {
+                for (at, keys) in chunks(&sequence, thread, from, operations) {
+                    for &key in keys {
+                        drop(face.services().advertise(key, at).expect("room"));
+                    }
+                }
+            },
+            &|thread, from, operations| {
+                for (at, keys) in chunks(&sequence, thread, from, operations) {
+                    for &key in keys {
+                        dash.insert(key, (at, Instant::now() + TTL));
+                    }
+                }
+            },
+            &|thread, from, operations| {
+                for (at, keys) in chunks(&sequence, thread, from, operations) {
+                    for &key in keys {
+                        _ = scc.upsert_sync(key, (at, Instant::now() + TTL));
+                    }
+                }
+            },
+        ];
+        for (case, contestants) in [
+            ("resolve", resolve),
+            ("renew by key", renew),
+            ("advertise again", advertise),
+            ("advertise again, by default", by_default),
+        ] {
             let times = race(&contestants, threads, turns, 1 << 20);
             rows("registry", case, SERVICES, threads, &["dashmap", "scc::HashMap"], &times)
                 .for_each(&mut row);

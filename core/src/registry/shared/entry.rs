@@ -29,9 +29,16 @@ const LEFT: u64 = 0b00_1000;
 const CAUSES: [Departure; 4] =
     [Departure::Expired, Departure::Withdrawn, Departure::Replaced, Departure::Evicted];
 const CAUSE: u32 = FLAGS + 1;
+const _: () = {
+    let mut cause = 0;
+    while cause < CAUSES.len() {
+        assert!(CAUSES[cause] as usize == cause);
+        cause += 1;
+    }
+};
 
 /// Returns the nanoseconds of a time to live; [`NEVER`] is for ever.
-fn length(ttl: Ttl) -> u64 {
+pub(super) fn length(ttl: Ttl) -> u64 {
     match ttl {
         Ttl::For(ttl) => nanos(ttl).min(NEVER - 1),
         Ttl::Forever => NEVER,
@@ -101,15 +108,14 @@ pub(super) struct Leased<V> {
 }
 
 impl<V> Leased<V> {
-    /// Makes an entry that lives for `ttl` from `time` on, but not beyond `until`. If its arrival is
-    /// `untold`, it must be [told](Self::tell). Returns the entry and its end.
+    /// Makes an entry that lives for `ttl`, a [length], from `time` on, but not beyond `until`. If
+    /// its arrival is `untold`, it must be [told](Self::tell). Returns the entry and its end.
     pub(super) fn new(
-        (ttl, time, until): (Ttl, u64, u64),
+        (ttl, time, until): (u64, u64, u64),
         leased: bool,
         untold: bool,
         value: V,
     ) -> (Self, u64) {
-        let ttl = length(ttl);
         let end = end(ttl, time);
         let (ttl, end) = if until < end { (until.saturating_sub(time), until) } else { (ttl, end) };
         let flags = if leased { LEASED } else { 0 } | if untold { UNTOLD } else { 0 };
@@ -149,13 +155,15 @@ impl<V> Leased<V> {
         Some((before, before.max(later)))
     }
 
-    /// Kills the entry if `doomed` says why, of its word. Returns how, if this call has killed it.
+    /// Kills the entry if `doomed` says why, always the same of the same word. Returns how, if this
+    /// call has killed it.
     pub(super) fn kill(&self, doomed: impl Fn(Life) -> Option<Departure>) -> Option<Death> {
         let kill = |life: Life| {
             if life.is_dead() { None } else { doomed(life).map(|cause| life.killed(cause)) }
         };
-        let (before, after) = self.change(kill)?;
-        Some(Death { end: before.end(), cause: after.cause(), untold: before.0 & UNTOLD != 0 })
+        let (before, _) = self.change(kill)?;
+        let cause = doomed(before)?;
+        Some(Death { end: before.end(), cause, untold: before.0 & UNTOLD != 0 })
     }
 
     /// Marks the arrival as told. Returns why the entry has died if it has: that is then this

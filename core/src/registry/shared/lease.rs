@@ -5,7 +5,7 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 
 use super::entry::{Leased, let_go};
-use super::ledger::Ledger;
+use super::ledger::Share;
 use crate::map::{Entry, Held};
 use crate::registry::LapsedError;
 use crate::time::Instant;
@@ -41,13 +41,13 @@ use crate::time::Instant;
 #[must_use = "a lease that is dropped cannot be renewed"]
 pub struct Lease<K, V> {
     claim: Claim<K, V>,
-    ledger: Arc<Ledger<K, V>>,
+    ledger: Arc<Share<K, V>>,
     replaced: bool,
     withdraws: bool,
 }
 
 impl<K, V> Lease<K, V> {
-    pub(super) fn new(claim: Claim<K, V>, ledger: Arc<Ledger<K, V>>, replaced: bool) -> Self {
+    pub(super) fn new(claim: Claim<K, V>, ledger: Arc<Share<K, V>>, replaced: bool) -> Self {
         Self { claim, ledger, replaced, withdraws: false }
     }
 
@@ -95,7 +95,7 @@ impl<K, V> Lease<K, V> {
         self.claim.entry()
     }
 
-    pub(super) fn ledger(&self) -> &Arc<Ledger<K, V>> {
+    pub(super) fn ledger(&self) -> &Share<K, V> {
         &self.ledger
     }
 }

@@ -1,11 +1,16 @@
 //! What a namespace and its leases share, for as long as either exists.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::ops::Deref;
+
+use crossbeam_utils::CachePadded;
 
 use super::Terms;
 use super::clock::EffectiveClock;
 use super::entry::{Death, Leased, Life};
 use crate::map::Entry;
+use crate::reclaim::Guard;
 use crate::registry::{Arrival, Departure};
 use crate::time::Instant;
 
@@ -92,5 +97,45 @@ impl<K, V> Ledger<K, V> {
             self.report(&entry.key, &entry.value, death);
         }
         death.is_some()
+    }
+}
+
+/// A share of a ledger. Leases count their uses of a share, and a namespace has several shares, so
+/// that threads which make and drop leases do not all change one count.
+pub(super) struct Share<K, V>(CachePadded<Arc<Ledger<K, V>>>);
+
+/// How many shares there are of a ledger; a power of two.
+const SHARES: usize = if cfg!(loom) { 1 } else { 8 };
+
+/// All shares of a ledger.
+pub(super) struct Shares<K, V>([Arc<Share<K, V>>; SHARES]);
+
+impl<K, V> Shares<K, V> {
+    pub(super) fn new(ledger: &Arc<Ledger<K, V>>) -> Self {
+        let share = |_| Arc::new(Share(CachePadded::new(Arc::clone(ledger))));
+        Self(core::array::from_fn(share))
+    }
+
+    /// Returns the share of a thread, which is told by the address of its guard: any will do.
+    pub(super) fn of(&self, guard: &Guard) -> Arc<Share<K, V>> {
+        let address = core::ptr::from_ref(guard).addr();
+        // The upper bits of a product, after Knuth: guards are in workers or on stacks.
+        let mixed = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        Arc::clone(&self.0[mixed as usize % SHARES])
+    }
+}
+
+impl<K, V> Share<K, V> {
+    /// Returns whether this is a share of that ledger.
+    pub(super) fn is_of(&self, ledger: &Arc<Ledger<K, V>>) -> bool {
+        Arc::ptr_eq(&self.0, ledger)
+    }
+}
+
+impl<K, V> Deref for Share<K, V> {
+    type Target = Ledger<K, V>;
+
+    fn deref(&self) -> &Ledger<K, V> {
+        &self.0
     }
 }

@@ -6,8 +6,8 @@ use core::cell::Cell;
 use core::hash::{BuildHasher, Hash};
 
 use super::clock::EffectiveClock;
-use super::entry::{Leased, Life, let_go};
-use super::ledger::{Hooks, Ledger};
+use super::entry::{Leased, Life, length, let_go};
+use super::ledger::{Hooks, Ledger, Share, Shares};
 use super::{Lease, Terms};
 use crate::map::{Cursor, Entry, InsertError, Map, MapError, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
@@ -73,9 +73,12 @@ pub(super) struct Namespace<K: Send + 'static, V: Send + 'static, S> {
     map: Map<K, Leased<V>, S>,
     /// What the leases share.
     ledger: Arc<Ledger<K, V>>,
+    shares: Shares<K, V>,
     /// The entries in the map, or about to be put there.
     entries: AtomicUsize,
     terms: Terms,
+    /// The length of the usual time to live.
+    usual: u64,
     /// Where a new entry last looked for another to take the place of.
     hand: AtomicUsize,
 }
@@ -100,7 +103,9 @@ where
     ) -> Result<Self, MapError> {
         let (entries, hand) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (map, ledger) = (Map::retaining(domain, hasher, 0)?, Ledger::new(&terms, hooks));
-        Ok(Self { map, ledger: Arc::new(ledger), entries, terms, hand })
+        let ledger = Arc::new(ledger);
+        let shares = Shares::new(&ledger);
+        Ok(Self { map, ledger, shares, entries, usual: length(terms.ttl), terms, hand })
     }
 
     /// Returns the entry of a key, if it lives at `time`.
@@ -197,7 +202,7 @@ where
     ) -> Result<Put<'g, K, V>, (Unmet, K, V)> {
         self.admit(guard);
         let (time, hash) = (self.clock().watch(now), self.map.hash(&new.key));
-        let (ttl, is_leased) = (new.ttl.unwrap_or(self.terms.ttl), new.leased);
+        let (ttl, is_leased) = (new.ttl.map_or(self.usual, length), new.leased);
         let untold = self.ledger.tells_arrivals();
         let (leased, end) = Leased::new((ttl, time, new.until), is_leased, untold, new.value);
         let lives = (leased.ttl, end);
@@ -300,7 +305,7 @@ where
     pub(super) fn withdraw(&self, lease: &Lease<K, V>, now: Instant, guard: &Guard) -> bool {
         self.admit(guard);
         let entry = lease.entry();
-        if !Arc::ptr_eq(&self.ledger, lease.ledger()) {
+        if !lease.ledger().is_of(&self.ledger) {
             // The lease is of another registry, whose map this is not.
             return !lease.has_lapsed(now) && lease.ledger().give_up(entry);
         }
@@ -443,8 +448,13 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
         &self.ledger.clock
     }
 
-    pub(super) fn ledger(&self) -> &Arc<Ledger<K, V>> {
+    pub(super) fn ledger(&self) -> &Ledger<K, V> {
         &self.ledger
+    }
+
+    /// Returns a share of the ledger for a lease that is made under this guard.
+    pub(super) fn share(&self, guard: &Guard) -> Arc<Share<K, V>> {
+        self.shares.of(guard)
     }
 
     /// Returns how many entries there are in the map, including those that have ended or are dead.

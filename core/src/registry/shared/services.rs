@@ -4,8 +4,6 @@ use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-use alloc::sync::Arc;
-
 use super::error::rejected;
 use super::lease::Claim;
 use super::namespace::{Expected, Namespace, New, Put, Unmet};
@@ -69,7 +67,7 @@ where
         now: Instant,
         guard: &Guard,
     ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
-        self.leased(self.0.put(new, Expected::Any, now, guard))
+        self.leased(self.0.put(new, Expected::Any, now, guard), guard)
     }
 
     /// Offers a service for `ttl`, or the usual time, if its key stands for none that lives.
@@ -104,16 +102,17 @@ where
         guard: &Guard,
     ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         let new = New::service(key, service, ttl);
-        self.leased(self.0.put_if_absent(new, now, guard))
+        self.leased(self.0.put_if_absent(new, now, guard), guard)
     }
 
     fn leased(
         self,
         put: Result<Put<'_, K, V>, (Unmet, K, V)>,
+        guard: &Guard,
     ) -> Result<Lease<K, V>, EnterError<(K, V)>> {
         match put {
             Ok(Put { entry, replaced }) => {
-                Ok(Lease::new(Claim::new(entry), Arc::clone(self.0.ledger()), replaced))
+                Ok(Lease::new(Claim::new(entry), self.0.share(guard), replaced))
             }
             Err((unmet, key, value)) => Err(rejected(unmet, (key, value))),
         }
