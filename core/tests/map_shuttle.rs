@@ -17,12 +17,11 @@ mod common;
 use std::sync::Arc;
 
 use common::identity::Identity;
+use common::shuttled::{NOW, Scenario, domain, few_preemptions, play, random};
 use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use shuttle::thread;
 use tidegate_core::map::Cursor;
-use tidegate_core::{Budget, Domain, Guard, Instant, Map, Sweep, Worker};
+use tidegate_core::{Budget, Guard, Map, Sweep, Worker};
 
-const NOW: Instant = Instant::from_secs(1);
 const DEAD: u64 = u64::MAX;
 /// Never removed.
 const RESIDENTS: [u64; 3] = [100, 101, 102];
@@ -50,8 +49,6 @@ impl Drop for Value {
         self.dropped.fetch_add(1, Ordering::SeqCst);
     }
 }
-
-type Role = fn(&World, &mut Worker, u64);
 
 impl World {
     fn value(&self, state: u64) -> Value {
@@ -95,13 +92,6 @@ fn resizer(world: &World, worker: &mut Worker, thread: u64) {
         world.map.force_resize((step + thread) % 2 == 0, guard);
         world.map.force_help(guard);
     }
-}
-
-/// A domain in which guards stay. Here every access is sequentially consistent, and orders what
-/// elsewhere takes a barrier on all threads.
-fn domain() -> Domain {
-    // SAFETY: as said.
-    unsafe { Domain::builder().barrier(|| ()) }.build()
 }
 
 /// Looks the residents up under a pin each, while its guard stays or is taken back.
@@ -187,24 +177,27 @@ fn sweeper(world: &World, worker: &mut Worker, _: u64) {
 }
 
 /// Each must be different from the others in what it races.
-const SCENARIOS: [(&str, &[Role]); 14] = [
-    ("four owners", &[owner, owner, owner, owner]),
-    ("owners and two resizers", &[owner, owner, resizer, resizer]),
-    ("three resizers, three writers", &[resizer, resizer, resizer, owner, owner, charger]),
-    ("readers while it is resized", &[reader, reader, resizer, resizer]),
-    ("readers, owners, a resizer", &[reader, owner, owner, resizer]),
-    ("a scan while it is resized", &[scanner, resizer, resizer]),
-    ("a scan beside owners and a resizer", &[scanner, owner, owner, resizer]),
-    ("two sweepers and two chargers", &[sweeper, sweeper, charger, charger]),
-    ("a sweeper, chargers, a resizer", &[sweeper, charger, charger, resizer]),
-    ("scans beside a sweep", &[scanner, scanner, sweeper, charger]),
-    ("everybody", &[owner, reader, scanner, sweeper, charger]),
-    ("calls while guards are taken back", &[caller, caller, sweeper, charger]),
-    ("calls while it is resized and swept", &[caller, sweeper, owner, resizer]),
-    ("everybody while it is resized", &[owner, reader, sweeper, charger, resizer]),
+static SCENARIOS: [Scenario<World>; 14] = [
+    Scenario::wide("four owners", &[owner, owner, owner, owner]),
+    Scenario::wide("owners and two resizers", &[owner, owner, resizer, resizer]),
+    Scenario::wide(
+        "three resizers, three writers",
+        &[resizer, resizer, resizer, owner, owner, charger],
+    ),
+    Scenario::wide("readers while it is resized", &[reader, reader, resizer, resizer]),
+    Scenario::wide("readers, owners, a resizer", &[reader, owner, owner, resizer]),
+    Scenario::wide("a scan while it is resized", &[scanner, resizer, resizer]),
+    Scenario::wide("a scan beside owners and a resizer", &[scanner, owner, owner, resizer]),
+    Scenario::wide("two sweepers and two chargers", &[sweeper, sweeper, charger, charger]),
+    Scenario::wide("a sweeper, chargers, a resizer", &[sweeper, charger, charger, resizer]),
+    Scenario::wide("scans beside a sweep", &[scanner, scanner, sweeper, charger]),
+    Scenario::wide("everybody", &[owner, reader, scanner, sweeper, charger]),
+    Scenario::wide("calls while guards are taken back", &[caller, caller, sweeper, charger]),
+    Scenario::wide("calls while it is resized and swept", &[caller, sweeper, owner, resizer]),
+    Scenario::wide("everybody while it is resized", &[owner, reader, sweeper, charger, resizer]),
 ];
 
-fn play(roles: &'static [Role]) {
+fn run(scenario: &Scenario<World>) {
     let domain = domain();
     let counts = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let world = Arc::new(World {
@@ -218,18 +211,7 @@ fn play(roles: &'static [Role]) {
     for key in RESIDENTS {
         assert!(world.map.insert(key, world.value(key), worker.quiescent(NOW)).is_ok());
     }
-    worker.offline(|| {
-        let threads: Vec<_> = (1..)
-            .zip(roles)
-            .map(|(number, role)| {
-                let (world, mut worker) = (Arc::clone(&world), domain.worker());
-                thread::spawn(move || role(&world, &mut worker, number))
-            })
-            .collect();
-        for thread in threads {
-            thread.join().expect("no panic");
-        }
-    });
+    worker.offline(|| play(&domain, &world, scenario.roles));
     let guard = worker.quiescent(NOW);
     let mut seen: Vec<u64> = world.map.iter(guard).map(|(&key, _)| key).collect();
     let visited = seen.len();
@@ -248,23 +230,12 @@ fn play(roles: &'static [Role]) {
     assert_eq!(counts.0.load(Ordering::SeqCst), counts.1.load(Ordering::SeqCst), "values dropped");
 }
 
-fn schedules() -> usize {
-    let asked = std::env::var("TIDEGATE_SCHEDULES").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(400)
-}
-
 #[test]
 fn every_scenario_holds_under_random_schedules() {
-    for (name, roles) in SCENARIOS {
-        println!("{name}");
-        shuttle::check_random(move || play(roles), schedules() / 2);
-    }
+    random(&SCENARIOS, run, 400);
 }
 
 #[test]
 fn every_scenario_holds_under_schedules_of_few_preemptions() {
-    for (name, roles) in SCENARIOS {
-        println!("{name}");
-        shuttle::check_pct(move || play(roles), schedules() / 2, 3);
-    }
+    few_preemptions(&SCENARIOS, run, 400);
 }
