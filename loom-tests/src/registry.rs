@@ -144,6 +144,12 @@ pub const MODELS: &[Model] = &[
         run: pruning_races_arrival_in_place_of_another,
         outcomes: both(&["pruned [11]", "pruned []"]),
     },
+    Model {
+        name: "g21_arrival_races_withdrawal_of_another",
+        preemptions: 3,
+        run: arrival_races_withdrawal_of_another,
+        outcomes: both(&["10 withdrawn", "11 withdrawn"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(100);
@@ -714,6 +720,26 @@ fn pruning_races_arrival_in_place_of_another() -> String {
     let pruned: Vec<_> = pruned.map(|(value, _)| value).collect();
     finish(setting, worker, 2);
     format!("pruned {pruned:?}")
+}
+
+/// The newcomer takes the place of one that lived, or of one that was dead, and says which.
+fn arrival_races_withdrawal_of_another() -> String {
+    let (setting, worker, _) = with_arrivals(
+        one,
+        vec![|it, worker| assert!(it.put(1, 11, NOW, worker.quiescent(NOW))), |it, worker| {
+            let gone = it.registry.services().withdraw_any(&1, NOW, worker.quiescent(NOW));
+            assert!(gone.is_some(), "one or the other is there");
+        }],
+    );
+    let withdrawn: Vec<_> = setting
+        .gone()
+        .into_iter()
+        .filter(|(_, cause)| *cause == Departure::Withdrawn)
+        .map(|(value, _)| value)
+        .collect();
+    finish(setting, worker, 2);
+    let [withdrawn] = withdrawn[..] else { panic!("{withdrawn:?}") };
+    format!("{withdrawn} withdrawn")
 }
 
 /// Who reads the time while a stall's credit and the new limit are set sees both or neither: nothing ends
