@@ -6,6 +6,7 @@
 
 mod contenders;
 mod expiry;
+pub mod model;
 mod traces;
 
 use std::hint::black_box;
