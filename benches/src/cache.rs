@@ -7,6 +7,7 @@
 mod contenders;
 mod expiry;
 pub mod model;
+pub mod replay;
 mod traces;
 
 use std::hint::black_box;

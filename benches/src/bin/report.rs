@@ -8,6 +8,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
 use tidegate_benches::measure::{Counting, Row};
 use tidegate_benches::{bucket, cache, crowd, face, flight, map, plot, registry, runtime};
 
@@ -19,6 +20,7 @@ Examples:
   report bucket                       rate limiting, at up to 8,000,000 keys
   report map --keys 1000 --turns 1    a first look: few keys, one turn
   report cache --json rows.json       all rows as JSON, too
+  report cache --traces DIR           hits on real traces, and the time of an access
   report plot rows.json figures       a chart of each case in them
 
 From a checkout: cargo run --release -p tidegate-benches -- bucket";
@@ -88,6 +90,10 @@ enum Bench {
         /// Leave out what has more keys: 1,000, 100,000 and 1,000,000 are measured.
         #[arg(long, default_value_t = 1_000_000, value_parser = at_least(1_000))]
         keys: usize,
+        /// Replay the traces in this folder instead, each a file NAME.u64.gz: keys of 64 bits,
+        /// little-endian, compressed by gzip.
+        #[arg(long, value_name = "DIR", conflicts_with = "keys")]
+        traces: Option<PathBuf>,
     },
     /// Loading through a cache beside moka and quick_cache.
     Flight {
@@ -192,26 +198,47 @@ fn draw(Plot { rows, dir }: &Plot) -> ExitCode {
 }
 
 fn measure(bench: &Bench) -> ExitCode {
-    let json = bench.options().json.as_deref();
+    let Options { json, turns } = bench.options();
     // Minutes later would be too late to say so. What is there already stays until the end.
     if let Some(path) = json
         && let Err(error) = OpenOptions::new().create(true).append(true).open(path)
     {
         return refuse(path, &error);
     }
+    if let Bench::Cache { traces: Some(folder), keys, .. } = bench {
+        let effort = cache::Effort { turns: *turns, keys: *keys };
+        let mut rows = Vec::new();
+        let replayed = cache::replay::run(folder, effort, |replayed| {
+            progress(&replayed.row);
+            rows.push(replayed);
+        });
+        if let Err(error) = replayed {
+            return refuse(folder, &error);
+        }
+        print!("{}", cache::replay::tables(&rows));
+        return save(json.as_deref(), &rows);
+    }
     let mut rows = Vec::new();
     bench.run(|row| {
-        eprintln!("{:>9} keys  {} x {}  vs {}", row.keys, row.case, row.threads, row.rival);
+        progress(&row);
         rows.push(row);
     });
     println!("{}", table(&rows));
-    if let Some(path) = json {
-        let written = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from);
-        if let Err(error) = written.and_then(|text| std::fs::write(path, text)) {
-            return refuse(path, &error);
-        }
+    save(json.as_deref(), &rows)
+}
+
+fn progress(row: &Row) {
+    eprintln!("{:>9} keys  {} x {}  vs {}", row.keys, row.case, row.threads, row.rival);
+}
+
+/// Writes rows to a file, if there is to be one.
+fn save(json: Option<&Path>, rows: &[impl Serialize]) -> ExitCode {
+    let Some(path) = json else { return ExitCode::SUCCESS };
+    let written = serde_json::to_vec_pretty(rows).map_err(std::io::Error::from);
+    match written.and_then(|text| std::fs::write(path, text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(path, &error),
     }
-    ExitCode::SUCCESS
 }
 
 fn refuse(path: &Path, error: &std::io::Error) -> ExitCode {

@@ -9,7 +9,7 @@ use mini_moka::sync::ConcurrentCacheExt;
 use tidegate::lockfree::Cache;
 use tidegate::{Budget, Clock, Guard, Instant, MonotonicClock, SeededState, Worker};
 
-fn hasher() -> SeededState {
+pub(super) fn hasher() -> SeededState {
     SeededState::new(0x5eed)
 }
 
