@@ -8,6 +8,7 @@ mod contenders;
 mod expiry;
 pub mod model;
 pub mod replay;
+pub mod synthetic;
 mod traces;
 
 use std::hint::black_box;

@@ -2,49 +2,16 @@
 
 use std::num::NonZeroUsize;
 
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-use rand_distr::{Distribution, Zipf};
 use tidegate::SeededState;
 
 use super::contenders::{Contender, MiniMoka, Moka, Ours, QuickCache, SccCache};
+use super::synthetic::{rounds, scans, zipf};
 use super::{BUDGET, BURST, Effort, RIVALS};
 use crate::measure::Row;
 
 /// Of so many keys.
 const KEYS: usize = 100_000;
 const REQUESTS: usize = 2_000_000;
-
-/// Zipf's law, with the exponent in hundredths.
-fn zipf(exponent: f64) -> impl FnMut(&mut StdRng) -> u64 {
-    let zipf = Zipf::new(KEYS as f64, exponent).expect("a valid exponent");
-    move |random| zipf.sample(random) as u64
-}
-
-fn zipf_trace(exponent: f64) -> Vec<u64> {
-    let (mut random, mut draw) = (StdRng::seed_from_u64(7), zipf(exponent));
-    (0..REQUESTS).map(|_| draw(&mut random)).collect()
-}
-
-/// Zipf's law, into which somebody else reads 500 keys in a row that nobody ever asks for again.
-fn scan_trace() -> Vec<u64> {
-    let (mut random, mut draw) = (StdRng::seed_from_u64(8), zipf(1.0));
-    let mut cold = 1 << 40;
-    let mut trace = Vec::with_capacity(REQUESTS);
-    while trace.len() < REQUESTS {
-        for _ in 0..random.random_range(500..1_500) {
-            trace.push(draw(&mut random));
-        }
-        trace.extend(cold..cold + 500);
-        cold += 500;
-    }
-    trace
-}
-
-/// Round and round through half as many again as there is room for.
-fn loop_trace(entries: usize) -> Vec<u64> {
-    (0..REQUESTS as u64).map(|at| at % (entries as u64 * 3 / 2)).collect()
-}
 
 /// The share of hits, in percent. What is not there is inserted.
 fn hits<C: Contender>(entries: usize, trace: &[u64]) -> f64 {
@@ -83,11 +50,11 @@ fn least_recently_used(entries: usize, trace: &[u64]) -> f64 {
 pub(super) fn hit_ratios(effort: Effort, row: &mut impl FnMut(Row)) {
     for entries in [KEYS / 100, KEYS / 10].into_iter().filter(|&entries| entries <= effort.keys) {
         for (name, trace) in [
-            ("zipf 0.8", zipf_trace(0.8)),
-            ("zipf 1.0", zipf_trace(1.0)),
-            ("zipf 1.2", zipf_trace(1.2)),
-            ("zipf 1.0 and scans", scan_trace()),
-            ("loop", loop_trace(entries)),
+            ("zipf 0.8", zipf(KEYS, 0.8, REQUESTS)),
+            ("zipf 1.0", zipf(KEYS, 1.0, REQUESTS)),
+            ("zipf 1.2", zipf(KEYS, 1.2, REQUESTS)),
+            ("zipf 1.0 and scans", scans(KEYS, REQUESTS)),
+            ("loop", rounds(entries * 3 / 2, REQUESTS)),
         ] {
             let ours = hits::<Ours>(entries, &trace);
             let theirs = [

@@ -29,21 +29,26 @@ impl Model {
     }
 
     /// Returns which queue a new key comes into, and learns from its return if it was here before.
+    ///
+    /// The rule of ages: a key comes into the main queue if it returned sooner than that queue's
+    /// victim did, or will.
     fn part(&mut self, hash: u32, chances: &mut u32) -> Part {
         let Some(ghost) = self.history.recall(hash) else { return Part::Small };
         let distance = self.queues.now().since(ghost.time);
-        // A small queue of all the room would still not have held a key for longer than this.
-        if ghost.part == Part::Main || distance <= self.queues.units(self.room) {
+        // None if the main queue has nothing to lose.
+        let victim = if self.has_room() { None } else { self.victim(chances) };
+        let age = victim.map(|victim| self.queues.now().since(victim.time));
+        let is_sooner =
+            |quarters| age.is_none_or(|age| u64::from(distance) * 4 < u64::from(age) * quarters);
+        // A small queue of all the room would not have held a key for longer. And the small queue
+        // may only grow at the cost of main entries that are read less often than this key, so
+        // that keys of a loop, which are all of one distance, do not make it grow.
+        let helps = || distance <= self.queues.units(self.room) && is_sooner(4);
+        if ghost.part == Part::Main || helps() {
             self.share.enlarge(ghost.part, self.history.step(ghost.part));
         }
-        if self.has_room() {
-            return Part::Main;
-        }
-        let Some(victim) = self.victim(chances) else { return Part::Main };
-        // The rule of ages: the key returned sooner than the victim did, or will. Three quarters,
-        // so that keys of a loop, which are all of one distance, do not replace each other.
-        let age = self.queues.now().since(victim.time);
-        if u64::from(distance) * 4 < u64::from(age) * 3 { Part::Main } else { Part::Small }
+        // Three quarters, so that keys of a loop do not replace each other.
+        if is_sooner(3) { Part::Main } else { Part::Small }
     }
 
     /// Returns whether the main queue has fewer entries than it should.
