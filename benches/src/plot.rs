@@ -1,7 +1,10 @@
-//! Charts of a report's rows: the time an operation over the number of keys.
+//! Charts of a report's rows: the time an operation over the number of keys, and hits on traces.
 //!
-//! Both axes are logarithmic, and each contestant has a line with its name at the end. The colours
-//! follow the reader's theme, light or dark, by a style sheet inside the picture.
+//! In a chart of times both axes are logarithmic, and each contestant has a line with its name at
+//! the end. The colours follow the reader's theme, light or dark, by a style sheet inside the
+//! picture.
+
+mod hits;
 
 use std::fmt::Write;
 
@@ -39,16 +42,20 @@ pub struct Picture {
     pub svg: String,
 }
 
-/// Draws a picture of each case in `rows`, the JSON that a report writes.
+/// Draws a picture of each case in `rows`, the JSON that a report writes, and one of all hits on
+/// traces.
 ///
-/// Leaves out rows that are no times, and cases with only one number of keys.
+/// Leaves out other rows that are no times, and cases with only one number of keys.
 ///
 /// # Errors
 ///
 /// If `rows` is not what a report writes.
 pub fn pictures(rows: &str) -> Result<Vec<Picture>, serde_json::Error> {
-    let charts = charts(serde_json::from_str(rows)?);
-    Ok(charts.iter().map(|chart| Picture { file: chart.file(), svg: chart.svg() }).collect())
+    let rows: Vec<Row> = serde_json::from_str(rows)?;
+    let hits = hits::picture(&rows);
+    let times = charts(rows);
+    let times = times.iter().map(|chart| Picture { file: chart.file(), svg: chart.svg() });
+    Ok(times.chain(hits).collect())
 }
 
 /// A row as it is read back.
@@ -61,6 +68,8 @@ struct Row {
     ours_ns: f64,
     rival: String,
     rival_ns: f64,
+    /// None for a rival that is shown but not compared.
+    ratio: Option<f64>,
     unit: Option<String>,
 }
 

@@ -114,3 +114,30 @@ fn what_is_no_report_is_an_error() {
     assert!(pictures(r#"[{"bench": "map"}]"#).is_err());
     assert_eq!(pictures("[]").expect("no rows"), []);
 }
+
+#[test]
+fn hits_on_traces_are_one_chart() {
+    const ROWS: &str = r#"[
+        {"bench": "cache", "case": "hits web", "keys": 16, "threads": 1, "ours_ns": 50.0,
+         "rival": "moka", "rival_ns": 40.0, "ratio": null, "unit": "hits in 100", "held": 80},
+        {"bench": "cache", "case": "hits web", "keys": 16, "threads": 1, "ours_ns": 50.0,
+         "rival": "lru", "rival_ns": 25.0, "ratio": 2.0, "unit": "hits in 100", "held": 16},
+        {"bench": "cache", "case": "hits web", "keys": 100, "threads": 1, "ours_ns": 100.0,
+         "rival": "moka", "rival_ns": 75.0, "ratio": 1.3, "unit": "hits in 100", "held": 100},
+        {"bench": "cache", "case": "hits web", "keys": 100, "threads": 1, "ours_ns": 100.0,
+         "rival": "lru", "rival_ns": 0.0, "ratio": 1.3, "unit": "hits in 100", "held": 100}
+    ]"#;
+    let mut pictures = pictures(ROWS).expect("rows");
+    let Picture { file, svg } = pictures.pop().expect("a chart");
+    assert!(pictures.is_empty(), "no other");
+    assert_eq!(file, "cache-hits-on-traces.svg");
+    for mark in ["tidegate 50.0", "moka 40.0", "lru 25.0", "tidegate 100.0", "lru 0.0"] {
+        assert_eq!(svg.matches(&format!("<title>{mark}</title>")).count(), 1, "{mark}");
+    }
+    // What held too much is hollow.
+    assert_eq!(svg.matches(r#"<circle class="hollow""#).count(), 1);
+    assert!(svg.contains("<title>moka 40.0</title><circle class=\"hollow\""));
+    for label in [">web 16<", ">web 100<"] {
+        assert_eq!(svg.matches(label).count(), 1, "{label}");
+    }
+}

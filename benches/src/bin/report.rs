@@ -52,8 +52,9 @@ Example:
 /// Draws charts of the rows that a report wrote with --json.
 ///
 /// Each case and number of threads becomes an SVG file of its own: the time an operation over the
-/// number of keys, with a line for tidegate and for each rival. Rows that are no times are left out,
-/// and so are cases with only one number of keys.
+/// number of keys, with a line for tidegate and for each rival. Hits on traces become one chart of
+/// their own. Other rows that are no times are left out, and so are cases with only one number of
+/// keys.
 #[derive(Args)]
 #[command(after_help = PLOT_EXAMPLE)]
 struct Plot {
@@ -181,7 +182,7 @@ fn draw(Plot { rows, dir }: &Plot) -> ExitCode {
         Err(error) => return refuse(rows, &error),
     };
     if pictures.is_empty() {
-        let error = "no case has times for two numbers of keys";
+        let error = "no case has times for two numbers of keys, and there are no hits on traces";
         return refuse(rows, &std::io::Error::other(error));
     }
     if let Err(error) = std::fs::create_dir_all(dir) {
