@@ -56,10 +56,16 @@ impl Model {
         self.queues.len(Part::Main) + self.share.entries() < self.room
     }
 
+    /// Returns whether the main queue has more entries than it should. Whether the small queue has
+    /// too few would be the same here, but not where new keys of several threads are on their way
+    /// to it.
+    fn is_over(&self) -> bool {
+        self.queues.len(Part::Main) + self.share.entries() > self.room
+    }
+
     /// Evicts an entry, or gives one another chance.
     fn evict(&mut self, chances: &mut u32) {
-        let small = self.queues.len(Part::Small);
-        if small < self.share.entries() && self.queues.len(Part::Main) > 0 {
+        if self.is_over() {
             return self.evict_main(chances);
         }
         let Some(handle) = self.queues.pop(Part::Small) else { return };
@@ -97,7 +103,7 @@ impl Model {
             entry.mark = 0;
         }
         self.queues.push(Handle { time, ..handle }, Part::Main);
-        if self.queues.len(Part::Main) + self.share.entries() > self.room {
+        if self.is_over() {
             self.evict_main(chances);
         }
     }
