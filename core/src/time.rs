@@ -94,7 +94,8 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
 /// How long an entry lives.
 ///
 /// The time is half-open: an entry that begins at `t` and lives for `d` is there at every instant
-/// before `t + d`, and at none after. Nothing lives for a duration of zero.
+/// before `t + d`, and at none after. Nothing lives for a duration of zero. Every duration is less
+/// than [`Forever`](Self::Forever).
 ///
 /// ```
 /// use core::time::Duration;
@@ -102,7 +103,7 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
 ///
 /// assert_eq!(Ttl::from(Duration::from_secs(60)), Ttl::For(Duration::from_secs(60)));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ttl {
     /// It lives for this long. An end that is later than an [`Instant`] can say is
     /// [`Instant::MAX`].

@@ -168,6 +168,12 @@ pub const MODELS: &[Model] = &[
         run: replace_races_invalidate,
         outcomes: both(&["invalidated old", "invalidated new"]),
     },
+    Model {
+        name: "c24_touch_races_expiry",
+        preemptions: 3,
+        run: touch_races_expiry,
+        outcomes: both(&["touched", "expired"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -395,6 +401,32 @@ fn expiry_races_replacement() -> String {
         ],
     );
     assert_eq!(setting.removed(), [(10, RemovalCause::Expired)]);
+    finish(setting, worker);
+    ends.concat()
+}
+
+/// An entry that was touched in time stays, though a sweep has seen it before as expired.
+fn touch_races_expiry() -> String {
+    let (setting, worker, ends) = with(
+        Domain::quarantine,
+        2,
+        |setting, guard| assert!(setting.put(1, 10, NOW, guard)),
+        vec![
+            |setting, worker| {
+                let guard = worker.quiescent(NOW);
+                let touched = setting.cache.touch_for(&1, 2 * TTL, NOW, guard);
+                let left = setting.cache.peek(&1, LATER, guard);
+                assert_eq!(left.map(Value::get), touched.then_some(10), "touched, and gone");
+                if touched { "touched" } else { "expired" }
+            },
+            |setting, _| {
+                let mut sweep = setting.cache.sweeper(setting.cache.domain().worker());
+                assert!(sweep.sweep(LATER, Budget::UNLIMITED).wrapped);
+                ""
+            },
+        ],
+    );
+    assert_eq!(setting.removed().len(), usize::from(ends[0] == "expired"));
     finish(setting, worker);
     ends.concat()
 }

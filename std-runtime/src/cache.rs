@@ -1,6 +1,7 @@
 //! A cache for servers: the engine's cache with its clock, its loads and its housekeeping inside.
 
 mod builder;
+mod life;
 mod load;
 
 use std::any::Any;
@@ -130,17 +131,6 @@ where
     {
         let Shared { engine, clock, .. } = &**self.shared;
         engine.get(key, clock.now(), &pin()).cloned()
-    }
-
-    /// Returns whether there is a value of `key` that has not expired, without marking the entry as read or counting a hit
-    /// or miss.
-    pub fn contains_key<Q>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let now = self.shared.clock.now();
-        self.shared.engine.peek(key, now, &pin()).is_some()
     }
 
     /// Inserts a value, in place of the value of `key` if there is one. Evicts entries to make room. A load of the

@@ -7,7 +7,8 @@ use std::sync::{Arc, Barrier, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tidegate::{Cache, Clock, ManualClock, RemovalCause, Runtime, wait};
+use tidegate::lockfree::cache::Insert;
+use tidegate::{Cache, Clock, ManualClock, RemovalCause, Runtime, Ttl, wait};
 
 static SHARED: LazyLock<Cache<String, u64>> = LazyLock::new(|| Cache::new(100));
 
@@ -258,4 +259,37 @@ fn a_cache_whose_last_handle_is_dropped_during_a_step_ends_on_that_thread() {
         assert!(start.elapsed() < Duration::from_secs(40), "it is not swept");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+#[test]
+fn a_value_or_its_loader_chooses_the_time_to_live() {
+    let clock = Arc::new(ManualClock::new());
+    let cache = Cache::builder()
+        .clock(Arc::clone(&clock))
+        .expire_after(|_: &String, &seconds: &u64| Duration::from_secs(seconds))
+        .manual()
+        .build();
+    let left = |key| {
+        cache.time_left(key).map(|left| match left {
+            Ttl::For(left) => left.as_secs(),
+            Ttl::Forever => u64::MAX,
+        })
+    };
+    cache.insert("inserted".to_owned(), 5);
+    assert_eq!(cache.get_with_by_ref("loaded", || 6), 6);
+    let own = Insert::new().time_to_live(Duration::from_secs(7));
+    let loaded = cache.get_or_load_with("chosen", || Ok::<_, Other>((1, own)));
+    assert!(matches!(loaded, Ok(1)));
+    let loading = cache.get_or_load_with_async("later", async { Ok::<_, Other>((2, own)) });
+    assert!(matches!(wait::block_on(is_send(loading)), Ok(2)));
+    assert_eq!(
+        ["inserted", "loaded", "chosen", "later"].map(left),
+        [Some(5), Some(6), Some(7), Some(7)]
+    );
+    clock.advance(Duration::from_secs(4));
+    assert!(cache.touch("inserted") && cache.touch_for("loaded", Duration::from_secs(60)));
+    clock.advance(Duration::from_secs(2));
+    assert_eq!((cache.peek("inserted"), left("loaded")), (Some(5), Some(58)));
+    clock.advance(Duration::from_secs(3));
+    assert_eq!((cache.peek("inserted"), cache.touch("inserted")), (None, false));
 }

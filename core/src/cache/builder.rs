@@ -68,6 +68,35 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// Sets how long each value is fresh by a function of key and value, in place of
+    /// [`time_to_live`](Self::time_to_live). An insertion or a load that says how long its value
+    /// is fresh overrides it.
+    ///
+    /// `ttl` is called once when a value is inserted or loaded, and again when an entry is
+    /// [touched](Cache::touch). If it panics, the value is not inserted.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{Cache, Domain, Instant, SeededState, Ttl};
+    ///
+    /// let domain = Domain::new();
+    /// let statuses: Cache<u32, u16> = Cache::builder(&domain, SeededState::new(0x5eed))
+    ///     .expire_after(|_, &status| Duration::from_secs(if status == 200 { 60 } else { 1 }))
+    ///     .build()?;
+    /// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
+    /// let guard = worker.quiescent(now);
+    /// statuses.insert(1, 503, now, guard)?;
+    /// assert_eq!(statuses.get(&1, now + Duration::from_secs(1), guard), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expire_after<T: Into<Ttl>>(
+        mut self,
+        ttl: impl Fn(&K, &V) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.expiry = Some(Box::new(move |key, value| ttl(key, value).into()));
+        self
+    }
+
     /// Shortens each time to live by up to this part of it, so that entries inserted together do
     /// not expire together. The part is in parts per million, and at most a million. A hash of key
     /// and time decides by how much, so it can be repeated. The default is 0.

@@ -12,7 +12,7 @@
 use core::ptr::NonNull;
 
 use crate::map::{Entry, Retained};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::{Instant, Ttl, nanos};
 
 use super::order::Handle;
@@ -28,6 +28,10 @@ const HOLD: u32 = 0b10_0000;
 /// The end of an entry that never ends. An entry that ends at this very nanosecond ends one
 /// earlier.
 const NEVER: u64 = u64::MAX;
+
+/// The end of an entry that a thread kills because it has expired. It can no longer be prolonged.
+/// The one other entry that ends at this nanosecond is inserted at it, for no time.
+const CLOSED: u64 = 0;
 
 /// Returns the end of a time to live that begins now.
 pub(super) fn end(ttl: Ttl, now: Instant) -> u64 {
@@ -46,8 +50,12 @@ pub(super) struct Object<V> {
     pub(super) state: AtomicU32,
     /// Distinguishes the entry from others that the key stands or stood for, and holds its tier.
     mark: u32,
-    /// In nanoseconds: from then on the entry is no longer fresh.
-    end: u64,
+    /// In nanoseconds: from then on the entry is no longer fresh. It only grows, until it is
+    /// [closed](Self::close).
+    ///
+    /// Every operation on it is Relaxed, and pairs with none: it hands over no memory. Whether an
+    /// entry is prolonged or closed is decided by the exchanges of this one word.
+    end: AtomicU64,
     weight: u64,
     pub(super) value: V,
 }
@@ -114,7 +122,13 @@ pub(super) struct Unheld {
 
 impl<V> Object<V> {
     pub(super) fn new(stamp: u32, tier: Tier, end: u64, weight: u64, value: V) -> Self {
-        Self { state: AtomicU32::new(0), mark: mark(stamp, tier), end, weight, value }
+        Self {
+            state: AtomicU32::new(0),
+            mark: mark(stamp, tier),
+            end: AtomicU64::new(end),
+            weight,
+            value,
+        }
     }
 
     pub(super) fn weight(&self) -> u64 {
@@ -177,17 +191,73 @@ impl<V> Object<V> {
     /// Returns whether the entry has not expired.
     #[inline(always)]
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        now.as_nanos().min(NEVER - 1) < self.end
+        is_before(now, self.end())
+    }
+
+    /// Returns when the entry ends, in nanoseconds, or [`NEVER`].
+    #[inline(always)]
+    fn end(&self) -> u64 {
+        // Relaxed: see the field.
+        self.end.load(Ordering::Relaxed)
+    }
+
+    /// Returns how long the entry is still fresh, or `None` if it is not.
+    pub(super) fn left(&self, now: Instant) -> Option<Ttl> {
+        let end = self.end();
+        is_before(now, end).then(|| match until(end) {
+            Some(until) => Ttl::For(until.since(now)),
+            None => Ttl::Forever,
+        })
     }
 
     /// Returns the instant `stale` nanoseconds after the entry's end, or `None` if it never ends.
     pub(super) fn until(&self, stale: u64) -> Option<Instant> {
-        until(self.end).map(|end| Instant::from_nanos(end.as_nanos().saturating_add(stale)))
+        until(self.end()).map(|end| Instant::from_nanos(end.as_nanos().saturating_add(stale)))
     }
 
     /// Returns whether the entry ended at least `stale` nanoseconds ago.
     pub(super) fn is_past(&self, now: Instant, stale: u64) -> bool {
-        self.end != NEVER && self.end.saturating_add(stale) <= now.as_nanos()
+        is_past(self.end(), now, stale)
+    }
+
+    /// Moves the end of a fresh entry to `end`, if that is later. Returns `false` if the entry is
+    /// not fresh.
+    pub(super) fn prolong(&self, end: u64, now: Instant) -> bool {
+        let mut seen = self.end();
+        while is_before(now, seen) {
+            if seen >= end {
+                return true;
+            }
+            // Relaxed, both: see the field.
+            match self.end.compare_exchange(seen, end, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(next) => seen = next,
+            }
+        }
+        false
+    }
+
+    /// Closes the entry if it ended at least `stale` nanoseconds ago, and returns whether it is
+    /// closed. A thread that prolongs it has done so before, and then it stays, or finds it closed.
+    fn close(&self, now: Instant, stale: u64) -> bool {
+        let mut seen = self.end();
+        while is_past(seen, now, stale) {
+            if seen == CLOSED {
+                return true;
+            }
+            // Relaxed, both: see the field.
+            match self.end.compare_exchange(seen, CLOSED, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(next) => seen = next,
+            }
+        }
+        false
+    }
+
+    /// Kills the entry if it ended at least `stale` nanoseconds ago. Returns `None` if it did not,
+    /// or was dead.
+    pub(super) fn expire(&self, now: Instant, stale: u64) -> Option<Dead> {
+        self.close(now, stale).then(|| self.kill()).flatten()
     }
 
     /// Marks the entry as read.
@@ -215,7 +285,7 @@ impl<V> Object<V> {
 
     /// Kills the entry if the search is for it.
     pub(super) fn judge(&self, now: Instant, stale: u64, search: Search) -> Fate {
-        if self.is_past(now, stale) {
+        if self.close(now, stale) {
             return self.kill().map_or(Fate::Gone, Fate::Expired);
         }
         // Acquire, here and where the exchange fails: pairs with `kill`.
@@ -289,6 +359,14 @@ impl<V> Object<V> {
         }
         false
     }
+}
+
+fn is_before(now: Instant, end: u64) -> bool {
+    now.as_nanos().min(NEVER - 1) < end
+}
+
+fn is_past(end: u64, now: Instant, stale: u64) -> bool {
+    end == CLOSED || end != NEVER && end.saturating_add(stale) <= now.as_nanos()
 }
 
 fn mark(stamp: u32, tier: Tier) -> u32 {

@@ -49,9 +49,9 @@ impl Insert {
         self
     }
 
-    /// Returns how long the entry is fresh, where `usual` is the cache's time to live.
-    pub(super) fn ttl(self, usual: Ttl) -> Ttl {
-        self.ttl.unwrap_or(usual)
+    /// Returns how long the entry is fresh, where `usual` returns what the cache's rules say.
+    pub(super) fn ttl(self, usual: impl FnOnce() -> Ttl) -> Ttl {
+        self.ttl.unwrap_or_else(usual)
     }
 
     /// Sets how many bytes the entry counts as, whatever the weigher would say.
@@ -154,6 +154,7 @@ where
         let may = || leader.is_none_or(|leader| !leader.is_detached());
         let weigh = || self.rules.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
         let weight = insert.weight.unwrap_or_else(weigh);
+        let ttl = insert.ttl(|| self.rules.ttl_of(&key, &value));
         let mut room = self.totals.none();
         let mut credit = match self.reserve(hash, &key, weight, &mut room, later, now, guard) {
             Ok(credit) => credit,
@@ -167,7 +168,7 @@ where
             credit.enter(insert.tier);
         }
         let order = &self.orders[insert.tier.index()];
-        let end = self.end(hash, insert.ttl(self.rules.ttl), now);
+        let end = self.end(hash, ttl, now);
         let stamp = order.stamp(guard);
         let object = Object::new(stamp, insert.tier, end, weight, value);
         if leader.is_some() {

@@ -373,7 +373,8 @@ where
             return Err(value);
         }
         let hash = cache.map.hash(&key);
-        let (ttl, mut untold) = (insert.ttl(cache.rules.ttl), cache.untold());
+        let ttl = insert.ttl(|| cache.rules.ttl_of(&key, &value));
+        let (insert, mut untold) = (insert.time_to_live(ttl), cache.untold());
         let later = &mut untold.later;
         let is_kept = ttl != Ttl::For(Duration::ZERO);
         let kept = if !is_kept {

@@ -23,6 +23,7 @@ mod evict;
 mod hold;
 mod insert;
 mod later;
+mod life;
 mod load;
 mod order;
 mod queue;

@@ -8,12 +8,15 @@ use super::totals::Usage;
 use crate::time::{Ttl, nanos};
 
 pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
+pub(super) type Expiry<K, V> = Box<dyn Fn(&K, &V) -> Ttl + Send + Sync>;
 pub(super) type Listener<K, V> = Box<dyn Fn(&K, &V, RemovalCause) + Send + Sync>;
 
 /// The rules of a cache.
 pub(super) struct Rules<K, V> {
     pub(super) max: Usage,
     pub(super) ttl: Ttl,
+    /// The time to live of a value, in place of `ttl`.
+    pub(super) expiry: Option<Expiry<K, V>>,
     /// In parts per million of the time to live.
     pub(super) jitter: u32,
     pub(super) revalidate: Duration,
@@ -30,6 +33,7 @@ impl<K, V> Rules<K, V> {
         Self {
             max: Usage { entries: u64::MAX, bytes: u64::MAX },
             ttl: Ttl::Forever,
+            expiry: None,
             jitter: 0,
             revalidate: Duration::ZERO,
             on_error: Duration::ZERO,
@@ -38,6 +42,11 @@ impl<K, V> Rules<K, V> {
             listener: None,
             counts_reads: false,
         }
+    }
+
+    /// Returns how long a value is fresh whose insertion does not say it.
+    pub(super) fn ttl_of(&self, key: &K, value: &V) -> Ttl {
+        self.expiry.as_ref().map_or(self.ttl, |expiry| expiry(key, value))
     }
 
     /// Returns for how many nanoseconds an entry that is no longer fresh is kept.

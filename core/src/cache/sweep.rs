@@ -164,14 +164,11 @@ where
         done
     }
 
-    /// Whether an entry is to be taken out of the map; kills it if it is past its time.
+    /// Kills an entry that has expired. Returns whether it is to be taken out of the map.
     fn is_done(&self, key: &K, object: &Object<V>, now: Instant) -> bool {
-        if object.is_past(now, self.rules.stale()) {
-            let hash = self.map.hash(key);
-            if let Some(dead) = object.kill() {
-                self.release(object, dead);
-                self.report(hash, key, object, RemovalCause::Expired);
-            }
+        if let Some(dead) = object.expire(now, self.rules.stale()) {
+            self.release(object, dead);
+            self.report(self.map.hash(key), key, object, RemovalCause::Expired);
         }
         object.is_dead()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::cache::{Builder, CachePass};
-use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState, Worker};
+use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState, Ttl, Worker};
 
 use super::{Cache, Listener, Policy, Shared};
 use crate::clock::OwnClock;
@@ -88,6 +88,29 @@ where
         self.engine = self.engine.time_to_live(ttl);
         self.policy.time_to_live = Some(ttl);
         self.interval = Schedule::for_ttl(ttl).interval();
+        self
+    }
+
+    /// Sets the time to live of each value by a function of key and value, in place of
+    /// [`time_to_live`](Self::time_to_live). It holds for what a loader returns, too, unless [the loader says
+    /// otherwise](Cache::get_or_load_with). The function is called again when an entry is [touched](Cache::touch).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::Cache;
+    ///
+    /// let statuses = Cache::builder()
+    ///     .expire_after(|_: &&str, &status: &u16| Duration::from_secs(if status == 200 { 60 } else { 0 }))
+    ///     .build();
+    /// statuses.insert("works", 200);
+    /// statuses.insert("fails", 503);
+    /// assert!(statuses.contains_key("works") && !statuses.contains_key("fails"));
+    /// ```
+    pub fn expire_after<T: Into<Ttl>>(
+        mut self,
+        ttl: impl Fn(&K, &V) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.engine = self.engine.expire_after(ttl);
         self
     }
 

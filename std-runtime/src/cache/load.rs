@@ -10,10 +10,12 @@ use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
 
+use tidegate_core::cache::Insert;
+
 use super::{Cache, Failure};
-use crate::load::LoadError;
 use crate::load::asking::Asking;
 use crate::load::resume::{Keeping, Kept};
+use crate::load::{LoadError, as_usual};
 
 /// The loader of [`Cache::optionally_get_with`] found no value.
 struct Absent;
@@ -44,7 +46,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        match own_error::<K, V, Infallible>(self.load(key, || Ok::<_, Infallible>(init()))) {
+        match own_error::<K, V, Infallible>(
+            self.load(key, || Ok::<_, Infallible>(as_usual(init()))),
+        ) {
             Ok(value) => value,
             Err(never) => match *never {},
         }
@@ -103,7 +107,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
-        own_error::<K, V, E>(self.load(key, init))
+        own_error::<K, V, E>(self.load(key, || init().map(as_usual)))
     }
 
     /// Returns the value of `key`, and has `init` look for it if there is none. A `None` of `init` is returned and not
@@ -131,7 +135,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        own_error::<K, V, Absent>(self.load(key, || init().ok_or(Absent))).ok()
+        own_error::<K, V, Absent>(self.load(key, || init().map(as_usual).ok_or(Absent))).ok()
     }
 
     /// Gets or loads a value as [`try_get_with`](Self::try_get_with) does, and returns every failure as an error.
@@ -154,7 +158,68 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
+        self.load(key, || init().map(as_usual))
+    }
+
+    /// Gets or loads a value as [`get_or_load`](Self::get_or_load) does, and has `init` choose its time to live, tier or
+    /// weight.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::Cache;
+    /// use tidegate::lockfree::cache::Insert;
+    ///
+    /// // A credential that says how long it is valid.
+    /// let tokens: Cache<String, String> = Cache::new(100);
+    /// let token = tokens.get_or_load_with("service", || {
+    ///     let (token, valid) = ("secret".to_owned(), Duration::from_secs(300));
+    ///     Ok::<_, std::io::Error>((token, Insert::new().time_to_live(valid)))
+    /// })?;
+    /// assert_eq!(token, "secret");
+    /// # Ok::<(), tidegate::LoadError<std::sync::Arc<std::io::Error>>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`get_or_load`](Self::get_or_load) does.
+    ///
+    /// # Panics
+    ///
+    /// If `init` panics.
+    pub fn get_or_load_with<Q, E>(
+        &self,
+        key: &Q,
+        init: impl FnOnce() -> Result<(V, Insert), E>,
+    ) -> Result<V, LoadError<Arc<E>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        E: Send + Sync + 'static,
+    {
         self.load(key, init)
+    }
+
+    /// Gets or loads a value as [`get_or_load_with`](Self::get_or_load_with) does, for a task of any async runtime. A
+    /// future that is dropped leaves loading to one of the waiters.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`get_or_load`](Self::get_or_load) does.
+    ///
+    /// # Panics
+    ///
+    /// If `init` panics.
+    pub async fn get_or_load_with_async<Q, E>(
+        &self,
+        key: &Q,
+        init: impl Future<Output = Result<(V, Insert), E>>,
+    ) -> Result<V, LoadError<Arc<E>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        self.load_async(key, init).await
     }
 
     /// Gets or makes a value as [`get_with`](Self::get_with) does, for a task of any async runtime. A future that is
@@ -177,7 +242,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let init = async { Ok::<_, Infallible>(init.await) };
+        let init = async { Ok::<_, Infallible>(as_usual(init.await)) };
         match own_error::<K, V, Infallible>(self.load_async(key, init).await) {
             Ok(value) => value,
             Err(never) => match *never {},
@@ -233,6 +298,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
+        let init = async { init.await.map(as_usual) };
         own_error::<K, V, E>(self.load_async(key, init).await)
     }
 
@@ -265,14 +331,14 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let init = async { init.await.ok_or(Absent) };
+        let init = async { init.await.map(as_usual).ok_or(Absent) };
         own_error::<K, V, Absent>(self.load_async(key, init).await).ok()
     }
 
     fn load<Q, E>(
         &self,
         key: &Q,
-        init: impl FnOnce() -> Result<V, E>,
+        init: impl FnOnce() -> Result<(V, Insert), E>,
     ) -> Result<V, LoadError<Arc<E>>>
     where
         K: Borrow<Q>,
@@ -291,7 +357,8 @@ where
         match (result, init) {
             // There is no room for a load that other callers could join, so this caller runs its own.
             (Err(LoadError::Refused(_)), Some(init)) => {
-                init().map_err(|error| LoadError::Failed(Arc::new(error)))
+                let loaded = init().map(|(value, _)| value);
+                loaded.map_err(|error| LoadError::Failed(Arc::new(error)))
             }
             (result, _) => result.map_err(typed),
         }
@@ -300,7 +367,7 @@ where
     async fn load_async<Q, E>(
         &self,
         key: &Q,
-        init: impl Future<Output = Result<V, E>>,
+        init: impl Future<Output = Result<(V, Insert), E>>,
     ) -> Result<V, LoadError<Arc<E>>>
     where
         K: Borrow<Q>,
@@ -319,7 +386,8 @@ where
         let result = match result {
             // There is no room for a load that other callers could join, so this caller runs its own.
             Err(LoadError::Refused(_)) => {
-                init.future.await.map_err(|error| LoadError::Failed(Arc::new(error)))
+                let loaded = init.future.await.map(|(value, _)| value);
+                loaded.map_err(|error| LoadError::Failed(Arc::new(error)))
             }
             result => result.map_err(typed),
         };

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use tidegate_core::cache::{Ask, Load, Loading};
+use tidegate_core::cache::{Ask, Insert, Load, Loading};
 use tidegate_core::flight::Follower;
 use tidegate_core::{Cache, Clock, Instant};
 
@@ -77,11 +77,11 @@ where
     }
 
     /// Gets or loads on this thread. The caller returns another caller's failure if it `is_for` this caller, and else
-    /// asks again.
+    /// asks again. A loader says how its value is stored.
     pub(crate) fn blocking(
         mut self,
         deadline: Option<std::time::Instant>,
-        load: impl FnOnce(&K) -> Result<V, E>,
+        load: impl FnOnce(&K) -> Result<(V, Insert), E>,
         is_for: fn(&LoadError<E>) -> bool,
     ) -> Result<V, LoadError<E>> {
         caught(|| {
@@ -112,7 +112,7 @@ where
         is_for: fn(&LoadError<E>) -> bool,
     ) -> Result<V, LoadError<E>>
     where
-        F: Future<Output = Result<V, E>>,
+        F: Future<Output = Result<(V, Insert), E>>,
     {
         let work = Work::of_this_task().await;
         loop {
@@ -175,15 +175,15 @@ where
         &self,
         work: &Work,
         loading: Loading<'_, K, V, LoadError<E>, S>,
-        result: Option<Result<V, E>>,
+        result: Option<Result<(V, Insert), E>>,
     ) -> Result<V, LoadError<E>> {
         let Self { cache, key, clock, .. } = *self;
         let now = clock.now();
         let failed = match result {
-            Some(Ok(value)) => {
+            Some(Ok((value, insert))) => {
                 // The caller gets a copy of its own, whatever becomes of the stored value.
                 let own = value.clone();
-                contained(|| _ = loading.complete(value, now, &pinned()));
+                contained(|| _ = loading.complete_with(value, insert, now, &pinned()));
                 return Ok(own);
             }
             Some(Err(error)) => LoadError::Failed(error),

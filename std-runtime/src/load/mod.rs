@@ -10,6 +10,7 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::time::{Duration, Instant};
 
+use tidegate_core::cache::Insert;
 use tidegate_core::{Cache, Clock};
 
 use self::asking::Asking;
@@ -156,7 +157,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        Asking::new(self, key, clock).blocking(None, load, |_| true)
+        Asking::new(self, key, clock).blocking(None, |key| load(key).map(as_usual), |_| true)
     }
 
     fn get_or_load_within<Q>(
@@ -171,7 +172,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let deadline = Instant::now().checked_add(timeout);
-        Asking::new(self, key, clock).blocking(deadline, load, |_| true)
+        Asking::new(self, key, clock).blocking(deadline, |key| load(key).map(as_usual), |_| true)
     }
 
     async fn get_or_load_async<Q, F>(
@@ -185,6 +186,15 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>,
     {
+        let load = |key| {
+            let loading = load(key);
+            async { loading.await.map(as_usual) }
+        };
         Asking::new(self, key, clock).loading(load, |_| true).await
     }
+}
+
+/// Has a loaded value stored by the settings of its cache.
+pub(crate) fn as_usual<V>(value: V) -> (V, Insert) {
+    (value, Insert::new())
 }
