@@ -1,6 +1,7 @@
 //! A cache for servers: the engine's cache with its clock, its loads and its housekeeping inside.
 
 mod builder;
+mod entry;
 mod life;
 mod load;
 
@@ -18,6 +19,7 @@ use tidegate_core::{Budget, Clock, RemovalCause, SeededState, Swept, Worker};
 use tidegate_core::{Guard, Tiers, cache::Evicted};
 
 pub use self::builder::CacheBuilder;
+pub use self::entry::{CompResult, Entry, EntrySelector};
 pub use tidegate_core::cache::OwnedHeldEntry;
 
 use crate::clock::OwnClock;
@@ -140,9 +142,14 @@ where
     /// [listener](CacheBuilder::eviction_listener) gets such a value with [`RemovalCause::Size`], and the old value is
     /// removed. [`try_insert`](Self::try_insert) returns the value instead.
     pub fn insert(&self, key: K, value: V) {
-        if let Err(StoreError { key, value, .. }) = self.try_insert(key, value)
-            && let Some(listener) = &self.shared.listener
-        {
+        if let Err(StoreError { key, value, .. }) = self.try_insert(key, value) {
+            self.refused(key, value);
+        }
+    }
+
+    /// Passes a value that is not kept to the listener.
+    fn refused(&self, key: K, value: V) {
+        if let Some(listener) = &self.shared.listener {
             contained(|| listener(Arc::new(key), value, RemovalCause::Size));
         }
     }

@@ -24,7 +24,9 @@ mod sync;
 pub mod wait;
 
 pub use advertiser::Advertiser;
-pub use cache::{Cache, CacheBuilder, Failure, OwnedHeldEntry, Policy};
+pub use cache::{
+    Cache, CacheBuilder, CompResult, Entry, EntrySelector, Failure, OwnedHeldEntry, Policy,
+};
 #[doc(inline)]
 pub use clock::{BootClock, CachedClock, CoarseClock, CounterClock, MonotonicClock, clock};
 pub use config::ConfigError;
@@ -49,6 +51,7 @@ pub use single_flight::SingleFlight;
 /// once a burst.
 pub use tidegate_core as lockfree;
 pub use tidegate_core::bucket::{Limit, Reservation, Reservations, check_all, reserve_all};
+pub use tidegate_core::cache::Op;
 pub use tidegate_core::{
     Budget, CacheError, Cadence, Clock, Decision, Domain, Guard, Instant, ManualClock, MapError,
     Monotone, OnFull, Plan, Quota, QuotaError, RemovalCause, SeededState, Sweep, Sweeper, Swept,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tidegate::lockfree::cache::Insert;
-use tidegate::{Cache, Clock, ManualClock, RemovalCause, Runtime, Ttl, wait};
+use tidegate::{Cache, Clock, CompResult, ManualClock, Op, RemovalCause, Runtime, Ttl, wait};
 
 static SHARED: LazyLock<Cache<String, u64>> = LazyLock::new(|| Cache::new(100));
 
@@ -292,4 +292,30 @@ fn a_value_or_its_loader_chooses_the_time_to_live() {
     assert_eq!((cache.peek("inserted"), left("loaded")), (Some(5), Some(58)));
     clock.advance(Duration::from_secs(3));
     assert_eq!((cache.peek("inserted"), cache.touch("inserted")), (None, false));
+}
+
+#[test]
+fn an_entry_is_selected_and_changed() {
+    let cache: Cache<&str, u32> = Cache::builder().max_capacity(1).build();
+    assert_eq!(cache.entry("a").or_default().into_value(), 0);
+    let entry = cache.entry("a").or_insert(3);
+    assert_eq!((*entry.key(), *entry.value(), entry.is_fresh()), ("a", 0, false));
+    assert_eq!(
+        cache.entry("a").and_upsert_with(|old| old.map_or(1, |old| old + 1)).into_value(),
+        1
+    );
+    assert_eq!(cache.entry("a").and_compute_with(|_| Op::Keep), CompResult::Unchanged(1));
+    assert_eq!(cache.entry("a").and_compute_with(|_| Op::Remove), CompResult::Removed(1));
+    assert_eq!(cache.entry("a").and_compute_with(|_| Op::Remove), CompResult::StillNone);
+    assert_eq!(*cache.entry("a").or_try_insert_with(|| Err(Other)).unwrap_err(), Other);
+    let entry = cache.entry("a").or_try_insert_with(|| Ok::<_, Other>(7)).unwrap();
+    assert!(entry.is_fresh());
+    assert_eq!(cache.entry("b").or_optionally_insert_with(|| None), None);
+    assert_eq!(cache.entry("a").and_compute_with(|_| Op::Put(8)), CompResult::ReplacedWith(8));
+
+    let held = cache.hold("a").unwrap();
+    assert_eq!(cache.entry("b").or_insert(9).into_value(), 9, "returned, though not stored");
+    let computed = cache.entry("b").and_compute_with(|_| Op::Put(9));
+    assert!(matches!(computed, CompResult::NotStored(_)), "every other entry is held");
+    drop(held);
 }

@@ -283,6 +283,22 @@ impl<V> Object<V> {
         (before & DEAD == 0).then(|| (dead(before), before & PENDING == 0))
     }
 
+    /// Kills the entry if readers may not have it yet, and never could. Returns `None` if it was
+    /// dead, or was confirmed.
+    pub(super) fn kill_hidden(&self) -> Option<Dead> {
+        // Relaxed, with no partner: a guess, which the exchange checks.
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & (DEAD | PENDING) == PENDING {
+            let next = state | DEAD;
+            // AcqRel: as in `kill_seen`. Relaxed: another guess.
+            match self.state.compare_exchange(state, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(before) => return Some(dead(before)),
+                Err(seen) => state = seen,
+            }
+        }
+        None
+    }
+
     /// Kills the entry if the search is for it.
     pub(super) fn judge(&self, now: Instant, stale: u64, search: Search) -> Fate {
         if self.close(now, stale) {

@@ -80,6 +80,49 @@ impl<K, V> fmt::Display for StoreError<K, V> {
 
 impl<K: fmt::Debug, V: fmt::Debug> core::error::Error for StoreError<K, V> {}
 
+/// When a value is inserted: asked of the entry whose place it would take, after that was read.
+pub(super) enum Condition<'a, 'g, K, V, E, S>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Whatever is there.
+    Always,
+    /// While the flight of its load is attached: see [`Leader::is_detached`]. The value is hidden.
+    Loaded(&'a Leader<'a, K, V, E, S>),
+    /// In the place of this very entry, or of none that is fresh then.
+    Instead(Option<&'g Object<V>>, Instant),
+}
+
+impl<K, V, E, S> Condition<'_, '_, K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn allows(&self, old: Option<&Object<V>>) -> bool {
+        let alive = || old.filter(|old| !old.is_dead());
+        match self {
+            Self::Always => true,
+            Self::Loaded(leader) => !leader.is_detached(),
+            Self::Instead(Some(this), _) => alive().is_some_and(|old| core::ptr::eq(old, *this)),
+            Self::Instead(None, now) => {
+                alive().is_none_or(|old| !old.is_hidden() && !old.is_fresh(*now))
+            }
+        }
+    }
+}
+
+/// What was not inserted.
+pub(super) enum NotInserted<K, V> {
+    /// The [condition](Condition) did not hold.
+    Overtaken(K, V),
+    /// There is no room or memory for it.
+    Refused(StoreError<K, V>),
+}
+
 /// One in this many insertions looks whether there are too many handles.
 const LOOK: usize = 8;
 
@@ -132,16 +175,21 @@ where
         // replaced.
         self.flights.detach(&key, guard);
         let hash = self.map.hash(&key);
-        let entry = self.insert_if(None, hash, key, value, insert, &mut None, now, guard)?;
-        Ok(&entry.value.value)
+        let always = Condition::Always;
+        match self.insert_if(always, hash, key, value, insert, &mut None, now, guard) {
+            Ok(entry) => Ok(&entry.value.value),
+            Err(NotInserted::Refused(error)) => Err(error),
+            Err(NotInserted::Overtaken(key, value)) => {
+                Err(StoreError { error: CacheError::Full, key, value })
+            }
+        }
     }
 
-    /// Inserts a value of a key that was hashed, and returns the entry. A loaded value is inserted
-    /// only while its leader's flight is attached, and is hidden.
+    /// Inserts a value of a key that was hashed, if the condition holds, and returns the entry.
     #[expect(clippy::too_many_arguments, reason = "what an insertion is about, and nothing else")]
     pub(super) fn insert_if<'g>(
         &'g self,
-        leader: Option<&Leader<'_, K, V, E, S>>,
+        condition: Condition<'_, 'g, K, V, E, S>,
         hash: usize,
         key: K,
         value: V,
@@ -149,9 +197,7 @@ where
         later: &mut Later<'g, K, V>,
         now: Instant,
         guard: &'g Guard,
-    ) -> Result<&'g Entry<K, Object<V>>, StoreError<K, V>> {
-        // Asked after the key's entry was read: see `Leader::is_detached`.
-        let may = || leader.is_none_or(|leader| !leader.is_detached());
+    ) -> Result<&'g Entry<K, Object<V>>, NotInserted<K, V>> {
         let weigh = || self.rules.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
         let weight = insert.weight.unwrap_or_else(weigh);
         let ttl = insert.ttl(|| self.rules.ttl_of(&key, &value));
@@ -159,8 +205,8 @@ where
         let mut credit = match self.reserve(hash, &key, weight, &mut room, later, now, guard) {
             Ok(credit) => credit,
             Err(error) => {
-                self.refuse(may, hash, &key, later, now, guard);
-                return Err(StoreError { error, key, value });
+                self.refuse(&condition, hash, &key, later, now, guard);
+                return Err(NotInserted::Refused(StoreError { error, key, value }));
             }
         };
         room.enter(insert.tier);
@@ -171,23 +217,23 @@ where
         let end = self.end(hash, ttl, now);
         let stamp = order.stamp(guard);
         let object = Object::new(stamp, insert.tier, end, weight, value);
-        if leader.is_some() {
+        if matches!(condition, Condition::Loaded(_)) {
             object.hide();
         }
         let succeed = |old: Option<&Object<V>>, new: &mut Object<V>| {
             new.succeed(old, stamp);
-            (!may()).then_some(())
+            (!condition.allows(old)).then_some(())
         };
         let (new, replaced) = match self.map.upsert(hash, key, object, [0; 2], guard, succeed) {
             Ok(Upserted::Inserted(new, replaced)) => (new, replaced),
-            // There is no room for two entries: that is no failure.
             Ok(Upserted::Kept((), (key, Object { value, .. }))) => {
-                return Err(StoreError { error: CacheError::Full, key, value });
+                return Err(NotInserted::Overtaken(key, value));
             }
             Err(InsertError { error, value: (key, object) }) => {
                 drop((credit, room));
-                self.refuse(may, hash, &key, later, now, guard);
-                return Err(StoreError { error: CacheError::Map(error), key, value: object.value });
+                self.refuse(&condition, hash, &key, later, now, guard);
+                let (error, value) = (CacheError::Map(error), object.value);
+                return Err(NotInserted::Refused(StoreError { error, key, value }));
             }
         };
         room.keep();
@@ -229,7 +275,7 @@ where
     /// Removes the entry of a key whose new value is not kept: it is out of date.
     fn refuse<'g>(
         &'g self,
-        may: impl Fn() -> bool,
+        condition: &Condition<'_, '_, K, V, E, S>,
         hash: usize,
         key: &K,
         later: &mut Later<'g, K, V>,
@@ -237,7 +283,8 @@ where
         guard: &'g Guard,
     ) {
         self.tally.count(hash, Event::Refused);
-        self.kill(hash, key, |_| may(), RemovalCause::Replaced, later, now, guard);
+        let doomed = |old: &Object<V>| condition.allows(Some(old));
+        self.kill(hash, key, doomed, RemovalCause::Replaced, later, now, guard);
     }
 
     /// Returns the end of an entry that is inserted now.

@@ -9,8 +9,7 @@ use core::time::Duration;
 
 use super::counters::Event;
 use super::entry::{Object, until};
-use super::insert::Insert;
-use super::later::Later;
+use super::insert::{Condition, Insert};
 use super::{Cache, RemovalCause};
 use crate::flight::{CallerId, Follower, JoinError, Joined, Lead, Leader, SupersededError};
 use crate::map::Entry;
@@ -270,27 +269,6 @@ where
     }
 }
 
-impl<K, V, E, S> Cache<K, V, E, S>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-    S: BuildHasher,
-{
-    /// Removes a value that was loaded too late.
-    fn discard<'g>(
-        &'g self,
-        hash: usize,
-        entry: &'g Entry<K, Object<V>>,
-        later: &mut Later<'g, K, V>,
-        guard: &'g Guard,
-    ) {
-        if let Some(dead) = entry.value.kill() {
-            self.bury(hash, entry, dead, RemovalCause::Explicit, later, guard);
-        }
-    }
-}
-
 /// Reads a value.
 fn read<K, V: Clone>(entry: &Entry<K, Object<V>>) -> V {
     entry.value.read();
@@ -379,11 +357,12 @@ where
         let is_kept = ttl != Ttl::For(Duration::ZERO);
         let kept = if !is_kept {
             // The old value is out of date, though nothing takes its place.
-            let may = |_: &V| !leader.is_detached();
+            let may = |_: &Object<V>| !leader.is_detached();
             cache.kill(hash, &key, may, RemovalCause::Replaced, later, now, guard);
             None
         } else {
-            cache.insert_if(Some(&leader), hash, key, ours, insert, later, now, guard).ok()
+            let loaded = Condition::Loaded(&leader);
+            cache.insert_if(loaded, hash, key, ours, insert, later, now, guard).ok()
         };
         // Hidden until now. A writer that detaches the flight after this finds the entry, and kills
         // it.
@@ -392,7 +371,7 @@ where
             if stays {
                 entry.value.confirm();
             } else {
-                cache.discard(hash, entry, later, guard);
+                cache.remove(hash, entry, RemovalCause::Explicit, later, now, guard);
             }
             stays
         });
@@ -400,7 +379,7 @@ where
         let until = until(cache.end(hash, ttl, now)).filter(|_| is_kept);
         let superseded = leader.complete_until(theirs, until, guard).is_err();
         if let Some(entry) = kept.filter(|_| superseded) {
-            cache.discard(hash, entry, later, guard);
+            cache.remove(hash, entry, RemovalCause::Explicit, later, now, guard);
         }
         untold.tell();
         if superseded { Err(value) } else { Ok(value) }

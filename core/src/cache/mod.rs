@@ -16,6 +16,7 @@
 
 mod builder;
 mod cause;
+mod compute;
 mod counters;
 mod credit;
 mod entry;
@@ -41,6 +42,7 @@ use core::hash::{BuildHasher, Hash};
 
 pub use self::builder::Builder;
 pub use self::cause::RemovalCause;
+pub use self::compute::{Computed, Op};
 pub use self::counters::Counters;
 pub use self::evict::Evicted;
 pub use self::hold::{HeldEntry, OwnedHeldEntry};
@@ -256,7 +258,7 @@ where
     pub fn invalidate_if<'g, Q>(
         &'g self,
         key: &Q,
-        doomed: impl FnMut(&V) -> bool,
+        mut doomed: impl FnMut(&V) -> bool,
         now: Instant,
         guard: &'g Guard,
     ) -> Option<&'g V>
@@ -269,19 +271,19 @@ where
         // the value is found below.
         self.flights.detach(key, guard);
         let cause = RemovalCause::Explicit;
-        let hash = self.map.hash(key);
+        let (hash, doomed) = (self.map.hash(key), |object: &Object<V>| doomed(&object.value));
         let (object, seen) = self.kill(hash, key, doomed, cause, &mut None, now, guard)?;
         (seen && object.is_fresh(now)).then_some(&object.value)
     }
 
-    /// Kills the entry of a key, fresh or not, and returns whether readers could have it until
+    /// Removes the entry of a key, fresh or not, and returns whether readers could have it until
     /// then.
     #[expect(clippy::too_many_arguments, reason = "what a removal is about, and nothing else")]
     fn kill<'g, Q>(
         &'g self,
         hash: usize,
         key: &Q,
-        mut doomed: impl FnMut(&V) -> bool,
+        mut doomed: impl FnMut(&Object<V>) -> bool,
         cause: RemovalCause,
         later: &mut Later<'g, K, V>,
         now: Instant,
@@ -293,17 +295,39 @@ where
     {
         loop {
             let entry = self.map.find_live(hash, key, Object::is_dead, guard)?;
-            if !doomed(&entry.value.value) {
+            if !doomed(&entry.value) {
                 return None;
             }
-            if let Some((dead, seen)) = entry.value.kill_seen() {
-                let is_past = entry.value.is_past(now, self.rules.stale());
-                let cause = if is_past { RemovalCause::Expired } else { cause };
-                self.bury(hash, entry, dead, cause, later, guard);
+            if let Some(seen) = self.remove(hash, entry, cause, later, now, guard) {
                 return Some((&entry.value, seen));
             }
             // The entry is dead by now: another may have taken its place.
         }
+    }
+
+    /// Removes this very entry, and returns whether readers could have it until then. Returns
+    /// `None` if another thread has removed it.
+    fn remove<'g>(
+        &'g self,
+        hash: usize,
+        entry: &'g Entry<K, Object<V>>,
+        cause: RemovalCause,
+        later: &mut Later<'g, K, V>,
+        now: Instant,
+        guard: &'g Guard,
+    ) -> Option<bool> {
+        // Out of the map first, and dead then: a thread that [computes](Self::compute) a value from
+        // this one puts it in this one's place, and of the two changes of the bucket one succeeds.
+        // Without memory for the change the entry dies in its place, and is unlinked later.
+        if self.map.remove_entry(hash, entry, guard) == Ok(false) {
+            return None;
+        }
+        let (dead, seen) = entry.value.kill_seen()?;
+        let is_past = entry.value.is_past(now, self.rules.stale());
+        self.release(&entry.value, dead);
+        let cause = if is_past { RemovalCause::Expired } else { cause };
+        self.tell(hash, entry, cause, later);
+        Some(seen)
     }
 
     /// Removes every entry, and returns how many of the values were fresh. Every load in progress
@@ -330,21 +354,6 @@ where
         let fresh =
             move |(_, object): &(&K, &Object<V>)| object.is_fresh(now) && !object.is_hidden();
         self.map.iter(guard).filter(fresh).map(|(key, object)| (key, &object.value))
-    }
-
-    /// Does what is left to do by the caller that has killed an entry.
-    fn bury<'g>(
-        &'g self,
-        hash: usize,
-        entry: &'g Entry<K, Object<V>>,
-        dead: Dead,
-        cause: RemovalCause,
-        later: &mut Later<'g, K, V>,
-        guard: &'g Guard,
-    ) {
-        self.release(&entry.value, dead);
-        self.unlink(hash, entry, guard);
-        self.tell(hash, entry, cause, later);
     }
 
     /// Takes a dead entry out of the map. Without memory for that, it is left to the next insertion
