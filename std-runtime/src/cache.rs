@@ -319,9 +319,34 @@ where
         self.shared.name.as_deref()
     }
 
-    /// Returns the bounds that the builder gave the cache.
+    /// Returns the bounds of the cache as they are now.
     pub fn policy(&self) -> Policy {
-        self.shared.policy
+        let Usage { entries, bytes } = self.shared.engine.bounds();
+        let max_capacity = if self.shared.is_weighed { bytes } else { entries };
+        let is_bound = |&capacity: &u64| capacity != u64::MAX;
+        Policy { max_capacity: Some(max_capacity).filter(is_bound), ..self.shared.policy }
+    }
+
+    /// Sets the maximum of the entries, or of their weight if the cache has a weigher, from now on.
+    ///
+    /// The call evicts nothing. If there is more in the cache, each insertion evicts a few entries more than it needs to,
+    /// and the thread of the process the rest at its next run. [`run_pending_tasks`](Self::run_pending_tasks) evicts them
+    /// at once. No insertion is refused for that.
+    ///
+    /// ```
+    /// use tidegate::Cache;
+    ///
+    /// let cache = Cache::new(100);
+    /// for key in 0..100 {
+    ///     cache.insert(key, "value");
+    /// }
+    /// cache.set_max_capacity(50);
+    /// cache.run_pending_tasks();
+    /// assert_eq!(cache.entry_count(), 50);
+    /// ```
+    pub fn set_max_capacity(&self, capacity: u64) {
+        let Shared { engine, is_weighed, .. } = &**self.shared;
+        if *is_weighed { engine.set_max_bytes(capacity) } else { engine.set_max_entries(capacity) }
     }
 
     /// Returns the number of entries. Expired entries count until they are freed.

@@ -123,6 +123,9 @@ pub(super) enum NotInserted<K, V> {
     Refused(StoreError<K, V>),
 }
 
+/// An insertion evicts so many entries more than it needs to while a bound is exceeded.
+const A_FEW: usize = 4;
+
 /// One in this many insertions looks whether there are too many handles.
 const LOOK: usize = 8;
 
@@ -318,6 +321,7 @@ where
         let (mut wanted, mut credit) = (Usage { entries: 1, bytes: weight }, None);
         while !room.settle(wanted) {
             if credit.is_none() {
+                self.shrink(A_FEW, later, now, guard);
                 let old = self.map.find_live(hash, key, Object::is_dead, guard);
                 credit = old.and_then(|old| Credit::of(&old.value, &self.totals));
                 if let Some(credit) = &credit {

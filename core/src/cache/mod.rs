@@ -14,6 +14,7 @@
 //! that keep nothing alive. The order is that of SIEVE: Zhang et al., "SIEVE is simpler than LRU"
 //! (NSDI 2024). See [the design](crate::docs::design).
 
+mod bounds;
 mod builder;
 mod cause;
 mod compute;
@@ -69,7 +70,8 @@ use crate::time::Instant;
 /// # Guarantees
 ///
 /// * [`usage`](Self::usage) is within the bounds at every instant: an entry is in the cache only
-///   after room was reserved for it.
+///   after room was reserved for it. After a bound was [lowered](Self::set_max_entries), it only
+///   falls until it is within that.
 /// * [`get`](Self::get) never hands out an expired entry, whether it was swept or not.
 /// * A held entry is not evicted, unless there is no memory for its place in the order. Its bytes
 ///   count until it is released, whatever happens to its key.

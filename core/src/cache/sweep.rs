@@ -4,7 +4,7 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
 use super::entry::Object;
-use super::{Cache, RemovalCause, Tiers};
+use super::{Cache, RemovalCause, Tiers, Usage};
 use crate::map::{Cursor, Pass, step};
 use crate::reclaim::Worker;
 use crate::sweep::{Budget, Sweep, Swept};
@@ -12,7 +12,8 @@ use crate::time::Instant;
 
 /// A pass over a [`Cache`] that removes what is past its time and loads that were abandoned, and frees
 /// what was removed, so many at a time. See [`Map::sweeper`](crate::Map::sweeper) for what a step does;
-/// up to half of it may go to handles of the order that are of no use any more.
+/// up to half of it may go to handles of the order that are of no use any more, and to evictions after a
+/// bound was [lowered](Cache::set_max_entries).
 ///
 /// `T` is whatever derefs to the cache: a reference, an `Arc` for a thread of its own.
 ///
@@ -129,7 +130,8 @@ where
         CacheSweep::new(self, worker)
     }
 
-    /// One step of a sweep: tidies the order, and visits entries and then loads.
+    /// One step of a sweep: evicts what exceeds the bounds, tidies the order, and visits entries and
+    /// then loads.
     fn step(
         &self,
         worker: &mut Worker,
@@ -140,9 +142,17 @@ where
     ) -> Swept {
         let mut done = Swept::default();
         let pinned = worker.pin();
+        // An eviction counts as one visit: its second chances are those of reads.
+        let evicted = self.shrink(budget.get().div_ceil(2), &mut None, now, &pinned);
+        (done.visited, done.removed) = (evicted, evicted);
         for tier in Tiers::ALL.iter() {
-            done.visited +=
-                self.tidy(tier, budget.get() / 2 - done.visited, &mut None, now, &pinned);
+            done.visited += self.tidy(
+                tier,
+                (budget.get() / 2).saturating_sub(done.visited),
+                &mut None,
+                now,
+                &pinned,
+            );
         }
         drop(pinned);
         let mut left = budget.less(done.visited);
@@ -161,6 +171,8 @@ where
                 *at_loads = !*at_loads;
             }
         }
+        // The pass goes on while it can bring the usage within the bounds.
+        done.wrapped &= evicted == 0 || self.excess() == Usage::default();
         done
     }
 

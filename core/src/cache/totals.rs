@@ -58,22 +58,46 @@ impl Gauge {
     }
 }
 
-/// The total from which all entries are reserved, which is never above the bounds, and each tier's
-/// part of it.
+/// The total from which all entries are reserved, and each tier's part of it. The total is never
+/// above the bounds, except after a bound was lowered. Then it does not grow.
 pub(super) struct Totals {
     gauge: CachePadded<Gauge>,
     tiers: [CachePadded<Gauge>; Tier::COUNT],
-    max: Usage,
+    /// The bounds. They are read with each reservation and written seldom.
+    max: CachePadded<Gauge>,
 }
 
 impl Totals {
     pub(super) fn new(max: Usage) -> Self {
         let gauge = || CachePadded::new(Gauge::new());
-        Self { gauge: gauge(), tiers: core::array::from_fn(|_| gauge()), max }
+        let totals =
+            Self { gauge: gauge(), tiers: core::array::from_fn(|_| gauge()), max: gauge() };
+        totals.set_max_entries(max.entries);
+        totals.set_max_bytes(max.bytes);
+        totals
     }
 
     pub(super) fn max(&self) -> Usage {
-        self.max
+        self.max.usage()
+    }
+
+    pub(super) fn set_max_entries(&self, entries: u64) {
+        // Relaxed, with no partner, here and below: a bound holds for what is reserved after it was
+        // seen.
+        self.max.entries.store(entries, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_max_bytes(&self, bytes: u64) {
+        self.max.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns how much more is reserved than there may be: a bound was lowered.
+    pub(super) fn excess(&self) -> Usage {
+        let (used, max) = (self.usage(), self.max());
+        Usage {
+            entries: used.entries.saturating_sub(max.entries),
+            bytes: used.bytes.saturating_sub(max.bytes),
+        }
     }
 
     pub(super) fn of(&self, tier: Tier) -> Usage {
@@ -148,7 +172,7 @@ impl Reserved<'_> {
             return true;
         }
         self.leave();
-        let (gauge, max) = (&self.totals.gauge, self.totals.max);
+        let (gauge, max) = (&self.totals.gauge, self.totals.max());
         if wanted.entries > self.held.entries {
             if !take(&gauge.entries, wanted.entries - self.held.entries, max.entries) {
                 return false;
