@@ -465,3 +465,35 @@ fn a_load_is_of_its_own_cache() {
     let other = std::sync::Arc::new(builder(worker.domain()).build().expect("memory"));
     drop(lead(&one, 1, NOW, worker.quiescent(NOW)).into_owned(&other));
 }
+
+#[test]
+fn loads_are_timed_and_removals_weighed() {
+    let (cache, mut worker) = fixtures::cache::<u32, u64, &str>(|it| {
+        it.max_bytes(10).weigher(|_, &bytes| bytes).count_reads(true)
+    });
+    let now = Instant::from_secs(100);
+    let guard = worker.quiescent(now);
+    let after = |millis| now + Duration::from_millis(millis);
+    let lead = |key| match cache.load(&key, Caller(1), now, guard) {
+        Ok(Load::Lead(loading)) => loading,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(lead(1).complete(6, after(30), guard), Ok(6));
+    assert_eq!(lead(2).fail("on purpose", after(10), guard), Err("on purpose"));
+    drop(lead(2));
+    assert_eq!(lead(3).complete(0, after(20), guard), Ok(0));
+    cache.get(&1, now, guard);
+    cache.invalidate(&3, now, guard);
+    cache.insert(4, 8, now, guard).expect("room");
+    cache.insert(4, 7, now, guard).expect("room");
+    let stats = cache.stats();
+    let loads = stats.loads;
+    assert_eq!((loads.succeeded, loads.failed), (2, 1));
+    assert_eq!((loads.time, loads.longest), (Duration::from_millis(60), Duration::from_millis(30)));
+    assert_eq!(loads.mean(), Some(Duration::from_millis(20)));
+    let bytes = stats.removed_bytes;
+    assert_eq!((bytes.evicted, bytes.invalidated, bytes.replaced), (6, 0, 8));
+    assert_eq!((stats.counters.evicted, stats.counters.invalidated), (1, 1));
+    assert_eq!((stats.usage.bytes, stats.bounds.bytes, stats.loading), (7, 10, 0));
+    assert_eq!((stats.hit_ratio(), stats.counters.misses), (Some(0.2), 4));
+}

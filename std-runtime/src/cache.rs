@@ -4,6 +4,8 @@ mod builder;
 mod entry;
 mod life;
 mod load;
+#[cfg(feature = "metrics")]
+mod observe;
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -13,7 +15,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::cache::{CachePass, Counters, Insert, StoreError, Usage};
+use tidegate_core::cache::{CachePass, Counters, Insert, Stats, StoreError, Usage};
 use tidegate_core::{Budget, Clock, RemovalCause, SeededState, Swept, Worker};
 #[cfg(target_os = "linux")]
 use tidegate_core::{Guard, Tiers, cache::Evicted};
@@ -79,6 +81,8 @@ where
     is_weighed: bool,
     name: Option<String>,
     policy: Policy,
+    #[cfg(feature = "metrics")]
+    reporter: observe::Reporter,
 }
 
 /// Receives each entry that is removed, and why.
@@ -293,7 +297,26 @@ where
 {
     /// One step of a sweep, by the cache's own clock.
     fn step(&self, pass: &mut CachePass, worker: &mut Worker, budget: Budget) -> Swept {
-        pass.step(&self.engine, worker, self.clock.now(), budget)
+        let swept = pass.step(&self.engine, worker, self.clock.now(), budget);
+        #[cfg(feature = "metrics")]
+        if swept.wrapped {
+            self.reporter.report(&self.engine.stats());
+        }
+        swept
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl<K, V> Drop for Shared<K, V>
+where
+    K: Send + 'static,
+    V: Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        // No entry is left.
+        let mut stats = self.engine.stats();
+        stats.usage = Usage::default();
+        contained(|| self.reporter.report(&stats));
     }
 }
 
@@ -367,6 +390,26 @@ where
     /// Returns the counts of hits, misses, insertions and removals since the cache was built.
     pub fn counters(&self) -> Counters {
         self.shared.engine.counters()
+    }
+
+    /// Returns all figures of the cache as one snapshot: the counts, the bytes that were removed, by cause, the loads and
+    /// how long they took, and how full the cache is. Gets count as hits and misses only if
+    /// [reads are counted](CacheBuilder::count_reads).
+    ///
+    /// With the feature `metrics` the same figures are reported at the end of each run that frees expired entries, by
+    /// [`run_pending_tasks`](Self::run_pending_tasks), and when the cache is dropped. Their names begin with
+    /// `tidegate_cache_`, and the cache's [name](CacheBuilder::name) is their label.
+    ///
+    /// ```
+    /// use tidegate::Cache;
+    ///
+    /// let cache = Cache::builder().max_capacity(100).count_reads(true).build();
+    /// cache.insert("key", 7);
+    /// assert_eq!((cache.get("key"), cache.get("other")), (Some(7), None));
+    /// assert_eq!(cache.stats().hit_ratio(), Some(0.5));
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.shared.engine.stats()
     }
 
     /// Returns the engine's cache, whose calls take the time and the guard as arguments.

@@ -135,3 +135,49 @@ fn structures_without_a_name_share_a_label() {
     assert_eq!(BTreeMap::from_iter(runs), BTreeMap::from([two("cache"), two("pages")]));
     drop(caches);
 }
+
+#[test]
+fn figures_of_a_cache_are_reported_by_its_name() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || {
+        let cache = tidegate::Cache::builder()
+            .name("pages")
+            .max_capacity(10)
+            .weigher(|_: &u32, &bytes: &u32| bytes)
+            .count_reads(true)
+            .manual()
+            .build();
+        cache.insert(1, 6);
+        cache.insert(2, 6);
+        assert_eq!((cache.get(&2), cache.get(&1)), (Some(6), None));
+        assert_eq!(cache.get_with(3, || 4), 4);
+        cache.run_pending_tasks();
+        assert!(cache.try_get_with(4, || Err::<u32, _>("on purpose")).is_err());
+        cache.invalidate(&3);
+        let bytes = cache.stats().removed_bytes;
+        assert_eq!((bytes.evicted, bytes.invalidated), (6, 4));
+    });
+    let mut figures = BTreeMap::new();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
+        let value = match value {
+            DebugValue::Counter(count) => count as f64,
+            DebugValue::Gauge(figure) => figure.into_inner(),
+            DebugValue::Histogram(_) => continue,
+        };
+        figures.insert((key.key().name().to_owned(), labels.join(" ")), value);
+    }
+    let figure = |name: &str, labels: &str| {
+        figures.get(&(format!("tidegate_cache_{name}"), labels.to_owned())).copied()
+    };
+    assert_eq!(figure("requests_total", "pages hit"), Some(1.0), "{figures:?}");
+    assert_eq!(figure("requests_total", "pages miss"), Some(3.0), "{figures:?}");
+    assert_eq!(figure("loads_total", "pages success"), Some(1.0));
+    assert_eq!(figure("loads_total", "pages failure"), Some(1.0));
+    assert_eq!(figure("inserted_total", "pages"), Some(3.0));
+    assert_eq!(figure("removed_total", "pages size"), Some(1.0));
+    assert_eq!(figure("removed_bytes_total", "pages size"), Some(6.0));
+    assert_eq!(figure("removed_bytes_total", "pages explicit"), Some(4.0));
+    assert_eq!(figure("entries", "pages"), Some(0.0), "it was dropped");
+}

@@ -10,6 +10,7 @@ use super::entry::Object;
 use super::order::Order;
 use super::queue;
 use super::rules::Rules;
+use super::stats::LoadTally;
 use super::totals::Totals;
 use super::{Cache, RemovalCause};
 use crate::flight::Group;
@@ -177,6 +178,7 @@ where
             limbo,
             flights: Group::try_with(&self.domain, self.hasher)?,
             tally: Tally::new(),
+            loads: LoadTally::new(),
             rules: self.rules,
         })
     }

@@ -33,6 +33,21 @@ pub struct Counters {
     pub shed: u64,
 }
 
+/// The bytes of the entries that were removed, as the weigher measures them, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemovedBytes {
+    /// Of entries removed with [`RemovalCause::Expired`](super::RemovalCause::Expired).
+    pub expired: u64,
+    /// Of entries removed with [`RemovalCause::Explicit`](super::RemovalCause::Explicit).
+    pub invalidated: u64,
+    /// Of entries removed with [`RemovalCause::Replaced`](super::RemovalCause::Replaced).
+    pub replaced: u64,
+    /// Of entries removed with [`RemovalCause::Size`](super::RemovalCause::Size).
+    pub evicted: u64,
+    /// Of entries removed with [`RemovalCause::Pressure`](super::RemovalCause::Pressure).
+    pub shed: u64,
+}
+
 /// The events that are counted.
 #[derive(Clone, Copy)]
 pub(super) enum Event {
@@ -46,6 +61,15 @@ pub(super) enum Event {
 
 const EVENTS: usize = 10;
 
+/// The causes of removals, whose bytes are counted behind the events.
+const CAUSES: usize = 5;
+
+/// The first word of the removals' bytes.
+const BYTES: usize = EVENTS;
+
+/// The first word of the removals.
+const REMOVED: usize = 5;
+
 impl Event {
     fn index(self) -> usize {
         match self {
@@ -54,40 +78,64 @@ impl Event {
             Self::Stale => 2,
             Self::Inserted => 3,
             Self::Refused => 4,
-            Self::Removed(RemovalCause::Expired) => 5,
-            Self::Removed(RemovalCause::Explicit) => 6,
-            Self::Removed(RemovalCause::Replaced) => 7,
-            Self::Removed(RemovalCause::Size) => 8,
-            Self::Removed(RemovalCause::Pressure) => 9,
+            Self::Removed(cause) => REMOVED + place(cause),
         }
     }
 }
 
+fn place(cause: RemovalCause) -> usize {
+    match cause {
+        RemovalCause::Expired => 0,
+        RemovalCause::Explicit => 1,
+        RemovalCause::Replaced => 2,
+        RemovalCause::Size => 3,
+        RemovalCause::Pressure => 4,
+    }
+}
+
+/// The words of a stripe. A removal's bytes are counted less one, so that an entry of one byte,
+/// which is every entry of a cache without a weigher, counts there by nothing.
+type Stripe = CachePadded<[AtomicU64; EVENTS + CAUSES]>;
+
 pub(super) struct Tally {
-    stripes: [CachePadded<[AtomicU64; EVENTS]>; STRIPES],
+    stripes: [Stripe; STRIPES],
 }
 
 impl Tally {
     pub(super) fn new() -> Self {
-        let stripe = |_| CachePadded::new(core::array::from_fn(|_| AtomicU64::new(0)));
+        let stripe = |_| Stripe::new(core::array::from_fn(|_| AtomicU64::new(0)));
         Self { stripes: core::array::from_fn(stripe) }
     }
 
     /// Counts what happened to a key of this hash.
     #[inline]
     pub(super) fn count(&self, hash: usize, event: Event) {
+        self.add(hash, event.index(), 1);
+    }
+
+    /// Counts the removal of an entry of this many bytes.
+    #[inline]
+    pub(super) fn count_removal(&self, hash: usize, cause: RemovalCause, bytes: u64) {
+        self.count(hash, Event::Removed(cause));
+        if bytes != 1 {
+            self.add(hash, BYTES + place(cause), bytes.wrapping_sub(1));
+        }
+    }
+
+    #[inline]
+    fn add(&self, hash: usize, word: usize, by: u64) {
         // Relaxed, here and below: counts.
         let stripe = &self.stripes[hash.rotate_left(8) % STRIPES];
-        stripe[event.index()].fetch_add(1, Ordering::Relaxed);
+        stripe[word].fetch_add(by, Ordering::Relaxed);
+    }
+
+    fn sum(&self, word: usize) -> u64 {
+        let one = |stripe: &Stripe| stripe[word].load(Ordering::Relaxed);
+        self.stripes.iter().map(one).fold(0, u64::wrapping_add)
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let sum = |event: Event| {
-            let one = |stripe: &CachePadded<[AtomicU64; EVENTS]>| {
-                stripe[event.index()].load(Ordering::Relaxed)
-            };
-            self.stripes.iter().map(one).fold(0, u64::wrapping_add)
-        };
+        let sum = |event: Event| self.sum(event.index());
         let removed = |cause| sum(Event::Removed(cause));
         Counters {
             hits: sum(Event::Hit),
@@ -100,6 +148,21 @@ impl Tally {
             replaced: removed(RemovalCause::Replaced),
             evicted: removed(RemovalCause::Size),
             shed: removed(RemovalCause::Pressure),
+        }
+    }
+
+    /// Returns the bytes of the entries that were removed.
+    pub(super) fn removed_bytes(&self) -> RemovedBytes {
+        let bytes = |cause| {
+            let removed = self.sum(Event::Removed(cause).index());
+            self.sum(BYTES + place(cause)).wrapping_add(removed)
+        };
+        RemovedBytes {
+            expired: bytes(RemovalCause::Expired),
+            invalidated: bytes(RemovalCause::Explicit),
+            replaced: bytes(RemovalCause::Replaced),
+            evicted: bytes(RemovalCause::Size),
+            shed: bytes(RemovalCause::Pressure),
         }
     }
 }

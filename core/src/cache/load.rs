@@ -52,6 +52,7 @@ where
 {
     cache: &'a Cache<K, V, E, S>,
     leader: Leader<'a, K, V, E, S>,
+    begun: Instant,
 }
 
 /// A [`Loading`] that keeps its cache alive and borrows nothing, to be completed by another thread
@@ -69,6 +70,7 @@ where
     // Before the cache: when it is dropped, the cache is still there.
     lead: Lead<K, V, E>,
     cache: Arc<Cache<K, V, E, S>>,
+    begun: Instant,
 }
 
 /// How a caller asks a cache for a value: see [`Cache::ask`].
@@ -255,7 +257,7 @@ where
                 Ok(hit(entry))
             }
             (Ok(Joined::Leader(leader)), stale) => {
-                let loading = Loading { cache: self, leader };
+                let loading = Loading { cache: self, leader, begun: now };
                 Ok(match stale {
                     Some(entry) => stands_in(entry, Some(loading)),
                     None => has_none(Load::Lead(loading)),
@@ -299,7 +301,8 @@ where
     /// Panics if `cache` is not the one that is loaded.
     pub fn into_owned(self, cache: &Arc<Cache<K, V, E, S>>) -> OwnedLoading<K, V, E, S> {
         assert!(core::ptr::eq(self.cache, Arc::as_ptr(cache)), "the load is of another cache");
-        OwnedLoading { lead: self.leader.into_lead(), cache: Arc::clone(cache) }
+        let Self { leader, begun, .. } = self;
+        OwnedLoading { lead: leader.into_lead(), cache: Arc::clone(cache), begun }
     }
 
     /// Begins the [lease](super::Builder::load_lease) anew.
@@ -342,8 +345,9 @@ where
         now: Instant,
         guard: &Guard,
     ) -> Result<V, V> {
-        let Self { cache, mut leader } = self;
+        let Self { cache, mut leader, begun } = self;
         cache.map.admit(guard);
+        cache.loads.completed(now.since(begun));
         let (ours, theirs, key) = (value.clone(), value.clone(), leader.key().clone());
         // From here on no caller supersedes this one, unless putting the value in takes as long as
         // the lease.
@@ -393,8 +397,9 @@ where
     ///
     /// Returns the error if the waiters get it.
     pub fn fail(self, error: E, now: Instant, guard: &Guard) -> Result<V, E> {
-        let Self { cache, leader } = self;
+        let Self { cache, leader, begun } = self;
         cache.map.admit(guard);
+        cache.loads.failed(now.since(begun));
         let found = cache.entry(cache.map.hash(leader.key()), leader.key(), guard);
         let within = nanos(cache.rules.on_error);
         match found.filter(|entry| !entry.value.is_past(now, within)) {
@@ -445,8 +450,8 @@ where
         now: Instant,
         guard: &Guard,
     ) -> Result<V, V> {
-        let Self { lead, cache } = self;
-        Loading::of(lead, &cache).complete_with(value, insert, now, guard)
+        let Self { lead, cache, begun } = self;
+        Loading::of(lead, &cache, begun).complete_with(value, insert, now, guard)
     }
 
     /// Ends the load as [`Loading::fail`] does.
@@ -455,8 +460,8 @@ where
     ///
     /// Fails as [`Loading::fail`] does.
     pub fn fail(self, error: E, now: Instant, guard: &Guard) -> Result<V, E> {
-        let Self { lead, cache } = self;
-        Loading::of(lead, &cache).fail(error, now, guard)
+        let Self { lead, cache, begun } = self;
+        Loading::of(lead, &cache, begun).fail(error, now, guard)
     }
 }
 
@@ -466,8 +471,8 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    fn of(lead: Lead<K, V, E>, cache: &'a Cache<K, V, E, S>) -> Self {
-        Self { cache, leader: Leader::new(&cache.flights, lead) }
+    fn of(lead: Lead<K, V, E>, cache: &'a Cache<K, V, E, S>, begun: Instant) -> Self {
+        Self { cache, leader: Leader::new(&cache.flights, lead), begun }
     }
 }
 

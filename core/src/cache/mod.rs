@@ -30,6 +30,7 @@ mod load;
 mod order;
 mod queue;
 mod rules;
+mod stats;
 mod sweep;
 mod tier;
 mod told;
@@ -44,11 +45,12 @@ use core::hash::{BuildHasher, Hash};
 pub use self::builder::Builder;
 pub use self::cause::RemovalCause;
 pub use self::compute::{Computed, Op};
-pub use self::counters::Counters;
+pub use self::counters::{Counters, RemovedBytes};
 pub use self::evict::Evicted;
 pub use self::hold::{HeldEntry, OwnedHeldEntry};
 pub use self::insert::{Insert, StoreError};
 pub use self::load::{Ask, Asked, Load, Loading, OwnedLoading};
+pub use self::stats::{LoadStats, Stats};
 pub use self::sweep::{CachePass, CacheSweep};
 pub use self::tier::{Tier, Tiers};
 pub use self::totals::Usage;
@@ -58,6 +60,7 @@ use self::entry::{Dead, Object};
 use self::later::Later;
 use self::order::Order;
 use self::rules::Rules;
+use self::stats::LoadTally;
 use self::totals::Totals;
 use crate::flight::Group;
 use crate::hash::SeededState;
@@ -148,6 +151,7 @@ where
     limbo: Limbo,
     flights: Group<K, V, E, S>,
     tally: Tally,
+    loads: LoadTally,
     rules: Rules<K, V>,
 }
 
@@ -398,6 +402,37 @@ where
         self.tally.counters()
     }
 
+    /// Returns what the cache has done since it was made, and how full it is, as one snapshot.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::cache::Load;
+    /// use tidegate_core::flight::Caller;
+    /// use tidegate_core::{Cache, Domain, Instant, SeededState};
+    ///
+    /// let domain = Domain::new();
+    /// let pages = Cache::builder(&domain, SeededState::new(0x5eed)).build::<String>()?;
+    /// let (mut worker, now) = (domain.worker(), Instant::ORIGIN);
+    /// let guard = worker.quiescent(now);
+    /// if let Load::Lead(loading) = pages.load("home", Caller(1), now, guard)? {
+    ///     _ = loading.complete(200, now + Duration::from_millis(30), guard);
+    /// }
+    /// let stats = pages.stats();
+    /// assert_eq!((stats.counters.misses, stats.loads.succeeded), (1, 1));
+    /// assert_eq!(stats.loads.longest, Duration::from_millis(30));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        Stats {
+            counters: self.counters(),
+            removed_bytes: self.tally.removed_bytes(),
+            loads: self.loads.stats(),
+            loading: self.loading() as u64,
+            usage: self.usage(),
+            bounds: self.bounds(),
+        }
+    }
+
     /// Gives back what was reserved for an entry, if that is up to the thread that killed it.
     fn release(&self, object: &Object<V>, dead: Dead) {
         if dead == Dead::Unheld {
@@ -408,12 +443,8 @@ where
     /// Counts the removal of an entry that was killed, and calls the listener. This comes last: the
     /// listener may panic, and in a domain that does not contain panics the panic leaves the call.
     fn report(&self, hash: usize, key: &K, object: &Object<V>, cause: RemovalCause) {
-        self.count_removal(hash, cause);
+        self.tally.count_removal(hash, cause, object.weight());
         self.show(key, object, cause);
-    }
-
-    fn count_removal(&self, hash: usize, cause: RemovalCause) {
-        self.tally.count(hash, Event::Removed(cause));
     }
 
     /// Calls the listener, contained by itself if the domain contains panics.

@@ -47,7 +47,7 @@ where
         if let Some(later) = later
             && later.try_reserve(1).is_ok()
         {
-            self.count_removal(hash, cause);
+            self.tally.count_removal(hash, cause, entry.value.weight());
             later.push(Removal { entry, cause });
         } else {
             self.report(hash, &entry.key, &entry.value, cause);

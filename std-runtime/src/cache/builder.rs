@@ -8,6 +8,8 @@ use std::time::Duration;
 use tidegate_core::cache::{Builder, CachePass};
 use tidegate_core::{Cache as Engine, Clock, MapError, RemovalCause, SeededState, Ttl, Worker};
 
+#[cfg(feature = "metrics")]
+use super::observe::Reporter;
 use super::{Cache, Listener, Policy, Shared};
 use crate::clock::OwnClock;
 use crate::collected::Collected;
@@ -147,6 +149,13 @@ where
         self
     }
 
+    /// Sets whether [`get`](Cache::get) counts hits and misses. Each is an atomic addition to one of eight words, chosen by
+    /// the key's hash. By default gets are not counted. Loads always are.
+    pub fn count_reads(mut self, counts: bool) -> Self {
+        self.engine = self.engine.count_reads(counts);
+        self
+    }
+
     /// Sets the clock. [That of the process](crate::clock()) by default.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
         self.clock = OwnClock::given(clock);
@@ -191,7 +200,18 @@ where
                 false => engine.max_entries(capacity),
             });
         let engine = engine.build()?;
-        let shared = Shared { engine, listener, clock, is_weighed, name, policy };
+        #[cfg(feature = "metrics")]
+        let reporter = Reporter::new(name.as_deref());
+        let shared = Shared {
+            engine,
+            listener,
+            clock,
+            is_weighed,
+            name,
+            policy,
+            #[cfg(feature = "metrics")]
+            reporter,
+        };
         let shared = Arc::new(Collected::new(shared));
         let mut pass = CachePass::new();
         let step = move |shared: &Collected<Shared<K, V>>, worker: &mut Worker, budget| {
