@@ -436,7 +436,8 @@ fn two_compute_one_key() -> String {
     let one_more: fn(&Setting, &mut Worker) -> u64 =
         |setting, worker| count(setting, worker.quiescent(NOW));
     let prepare: fn(&Setting, &Guard) = |setting, guard| assert!(setting.put(1, 10, NOW, guard));
-    let (setting, worker, ends) = with(Domain::quarantine, 2, prepare, vec![one_more, one_more]);
+    // Room for the old value and both new ones: none is evicted.
+    let (setting, worker, ends) = with(Domain::quarantine, 3, prepare, vec![one_more, one_more]);
     finish(setting, worker);
     format!("{ends:?}")
 }
