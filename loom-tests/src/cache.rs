@@ -176,7 +176,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "c25_two_compute_one_key",
-        preemptions: 2,
+        preemptions: 1,
         run: two_compute_one_key,
         outcomes: both(&["[11, 12]", "[12, 11]"]),
     },
