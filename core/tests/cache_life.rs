@@ -114,3 +114,74 @@ fn a_stale_value_is_not_touched() {
     assert_eq!(cache.time_left(&1, after(10), guard), None);
     assert!(matches!(cache.load(&1, Caller(1), after(10), guard), Ok(Load::Stale(1, Some(_)))));
 }
+
+#[test]
+fn an_unread_entry_expires_and_a_read_one_stays() {
+    let (cache, mut worker) = cache::<u32, u32, u64>(|it| it.time_to_idle(Duration::from_secs(16)));
+    let guard = worker.quiescent(NOW);
+    cache.insert(1, 1, NOW, guard).expect("room");
+    cache.insert(2, 2, NOW, guard).expect("room");
+    for at in (0..64).step_by(4) {
+        assert_eq!(cache.get(&1, after(at), guard), Some(&1), "{at}");
+        assert_eq!(cache.peek(&2, after(at), guard).is_some(), at < 16, "a peek is no read");
+    }
+    assert_eq!(cache.time_left(&1, after(60), guard), Some(seconds(16)));
+    assert_eq!((cache.get(&1, after(76), guard), cache.usage().entries), (None, 2));
+    let mut sweep = cache.sweeper(cache.domain().worker());
+    while !sweep.sweep(after(76), Budget::entries(64)).wrapped {}
+    assert_eq!((cache.usage().entries, cache.counters().expired), (0, 2));
+}
+
+#[test]
+fn a_read_moves_the_end_by_a_sixteenth_or_not_at_all() {
+    let (cache, mut worker) = cache::<u32, u32, u64>(|it| it.time_to_idle(Duration::from_secs(16)));
+    let guard = worker.quiescent(NOW);
+    let millis = |millis| NOW + Duration::from_millis(millis);
+    let left = |at| cache.time_left(&1, at, guard);
+    cache.insert(1, 1, NOW, guard).expect("room");
+    cache.get(&1, millis(999), guard);
+    assert_eq!(left(NOW), Some(seconds(16)));
+    cache.get(&1, millis(1_000), guard);
+    assert_eq!(left(after(1)), Some(seconds(16)));
+    cache.get(&1, millis(1_999), guard);
+    assert_eq!(left(after(1)), Some(seconds(16)));
+}
+
+#[test]
+fn of_the_two_ends_the_earlier_counts() {
+    let (cache, mut worker) = cache::<u32, u32, u64>(|it| {
+        it.time_to_live(Duration::from_secs(20)).time_to_idle(Duration::from_secs(16))
+    });
+    let guard = worker.quiescent(NOW);
+    cache.insert(1, 1, NOW, guard).expect("room");
+    let own = Insert::new().time_to_live(Duration::from_secs(3));
+    cache.insert_with(2, 2, own, NOW, guard).expect("room");
+    assert_eq!(cache.time_left(&2, NOW, guard), Some(seconds(3)));
+    assert!(cache.get(&1, after(15), guard).is_some());
+    assert_eq!(cache.time_left(&1, after(15), guard), Some(seconds(5)), "it lives no longer");
+    assert!(cache.hold(&1, after(18), guard).is_some());
+    assert!(cache.touch(&1, after(19), guard));
+    assert_eq!(cache.time_left(&1, after(19), guard), Some(seconds(16)));
+    assert!(cache.get(&1, after(34), guard).is_some());
+    assert_eq!(cache.time_left(&1, after(34), guard), Some(seconds(5)));
+    assert!(cache.get(&1, after(39), guard).is_none());
+}
+
+#[test]
+fn a_loaded_value_is_idle_too_and_zero_is_for_those_who_wait() {
+    let (cache, mut worker) = cache::<u32, u32, u64>(|it| it.time_to_idle(Duration::from_secs(16)));
+    let guard = worker.quiescent(NOW);
+    let Ok(Load::Lead(loading)) = cache.load(&1, Caller(1), NOW, guard) else { unreachable!() };
+    assert_eq!(loading.complete(1, NOW, guard), Ok(1));
+    assert!(matches!(cache.load(&1, Caller(1), after(10), guard), Ok(Load::Hit(1))));
+    assert_eq!(cache.time_left(&1, after(10), guard), Some(seconds(16)), "a load reads");
+
+    let (cache, mut worker) =
+        fixtures::cache::<u32, u32, u64>(|it| it.time_to_idle(Duration::ZERO));
+    let guard = worker.quiescent(NOW);
+    let Ok(Load::Lead(loading)) = cache.load(&1, Caller(1), NOW, guard) else { unreachable!() };
+    let follower = loading.follow();
+    assert_eq!(loading.complete(1, NOW, guard), Ok(1));
+    assert_eq!((follower.result(), follower.until()), (Some(Ok(1)), None));
+    assert_eq!((cache.get(&1, NOW, guard), cache.usage().entries), (None, 0));
+}

@@ -192,6 +192,12 @@ pub const MODELS: &[Model] = &[
         run: compute_races_load,
         outcomes: both(&["put 1", "put 8"]),
     },
+    Model {
+        name: "c28_read_races_the_end_of_an_idle_entry",
+        preemptions: 3,
+        run: read_races_the_end_of_an_idle_entry,
+        outcomes: both(&["read", "expired"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -474,6 +480,38 @@ fn compute_races_load() -> String {
         &[Some(1), Some(8)],
     );
     end.to_owned()
+}
+
+/// An entry that was read in time stays, though a sweep has seen it before as expired.
+fn read_races_the_end_of_an_idle_entry() -> String {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let builder = Cache::builder(&domain, Identity::default()).time_to_idle(TTL);
+    let cache: Arc<Loads> = Arc::new(builder.build().expect("memory"));
+    let (mut worker, mut reading) = (domain.worker(), domain.worker());
+    cache.insert(1, 7, NOW, worker.quiescent(NOW)).expect("room");
+    assert!(cache.touch(&1, NOW, worker.quiescent(NOW)));
+    worker.offline(|| ());
+    let (read, swept) = (Arc::clone(&cache), Arc::clone(&cache));
+    let ends = race(vec![
+        Box::new(move || {
+            let guard = reading.quiescent(NOW);
+            let found = read.get(&1, NOW + TTL / 2, guard).copied();
+            let left = read.peek(&1, LATER, guard).copied();
+            // The entry is marked as read before its end is moved, so a read may be too late.
+            assert!(left.is_none() || found.is_some(), "revived");
+            if left.is_some() { "read" } else { "expired" }
+        }) as Box<dyn FnOnce() -> &'static str>,
+        Box::new(move || {
+            let mut sweep = swept.sweeper(swept.domain().worker());
+            assert!(sweep.sweep(LATER, Budget::UNLIMITED).wrapped);
+            ""
+        }),
+    ]);
+    let left = u64::from(ends[0] == "read");
+    assert_eq!((cache.usage().entries, cache.counters().expired), (left, 1 - left));
+    drop((cache, domain));
+    ends.concat()
 }
 
 /// An entry that was touched in time stays, though a sweep has seen it before as expired.

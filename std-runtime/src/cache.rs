@@ -93,6 +93,7 @@ type Listener<K, V> = Arc<Foreign<Box<dyn Fn(Arc<K>, V, RemovalCause) + Send + S
 pub struct Policy {
     max_capacity: Option<u64>,
     time_to_live: Option<Duration>,
+    time_to_idle: Option<Duration>,
 }
 
 impl Policy {
@@ -104,6 +105,11 @@ impl Policy {
     /// Returns the time to live of a value; `None` if values do not expire.
     pub fn time_to_live(&self) -> Option<Duration> {
         self.time_to_live
+    }
+
+    /// Returns the time after which an unread value expires; `None` if values stay unread.
+    pub fn time_to_idle(&self) -> Option<Duration> {
+        self.time_to_idle
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Cache, RemovalCause};
 use crate::flight::Group;
 use crate::map::{Map, MapError};
 use crate::reclaim::{Domain, Limbo};
-use crate::time::Ttl;
+use crate::time::{Ttl, nanos};
 
 /// Builds a [`Cache`]. [`Cache::builder`] creates it.
 #[must_use = "a builder builds nothing until `build` is called"]
@@ -98,6 +98,37 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// Sets how long an entry stays after it was last read, or inserted. By default entries stay
+    /// unread. The end of an entry is this one or that of its time to live, whichever is earlier.
+    ///
+    /// A get, a load, a hold and a touch read an entry; a peek does not. A read moves the end on
+    /// only if that is a sixteenth of `idle` or more, and otherwise writes nothing. So an unread
+    /// entry ends no later than `idle` after it was last read, and up to a sixteenth earlier.
+    ///
+    /// Each entry takes one word more.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{Cache, Domain, Instant, SeededState};
+    ///
+    /// let domain = Domain::new();
+    /// let sessions: Cache<u32, u32> = Cache::builder(&domain, SeededState::new(0x5eed))
+    ///     .time_to_idle(Duration::from_secs(60))
+    ///     .build()?;
+    /// let (mut worker, now) = (domain.worker(), Instant::from_secs(1));
+    /// let guard = worker.quiescent(now);
+    /// sessions.insert(7, 7, now, guard)?;
+    /// let later = now + Duration::from_secs(45);
+    /// assert_eq!(sessions.get(&7, later, guard), Some(&7));
+    /// assert_eq!(sessions.peek(&7, later + Duration::from_secs(59), guard), Some(&7));
+    /// assert_eq!(sessions.peek(&7, later + Duration::from_secs(60), guard), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn time_to_idle(mut self, idle: Duration) -> Self {
+        self.rules.idle = Some(nanos(idle));
+        self
+    }
+
     /// Shortens each time to live by up to this part of it, so that entries inserted together do
     /// not expire together. The part is in parts per million, and at most a million. A hash of key
     /// and time decides by how much, so it can be repeated. The default is 0.
@@ -171,8 +202,9 @@ where
     pub fn build<E: Send + Sync + 'static>(self) -> Result<Cache<K, V, E, S>, MapError> {
         // SAFETY: frees segments, which own nothing and are all that is retired there.
         let limbo = unsafe { Limbo::new(&self.domain, queue::KIND) }?;
+        let words = self.rules.words();
         Ok(Cache {
-            map: Map::<K, Object<V>, S>::retaining(&self.domain, self.hasher.clone(), 0)?,
+            map: Map::<K, Object<V>, S>::retaining(&self.domain, self.hasher.clone(), words)?,
             totals: Arc::new(Totals::new(self.rules.max)),
             orders: core::array::from_fn(|_| Order::new()),
             limbo,

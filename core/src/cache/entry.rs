@@ -196,7 +196,7 @@ impl<V> Object<V> {
 
     /// Returns when the entry ends, in nanoseconds, or [`NEVER`].
     #[inline(always)]
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         // Relaxed: see the field.
         self.end.load(Ordering::Relaxed)
     }

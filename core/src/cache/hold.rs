@@ -100,6 +100,7 @@ where
             let entry = self.fresh(hash, key, now, guard)?;
             match entry.value.hold() {
                 Ok(()) => {
+                    self.used(entry, now);
                     let held = ManuallyDrop::new(Held::new(entry, self.map.tail()));
                     return Some(HeldEntry(Hold { held, totals: &self.totals }));
                 }

@@ -5,14 +5,14 @@ use core::hash::{BuildHasher, Hash};
 
 use super::counters::Event;
 use super::credit::Credit;
-use super::entry::{Object, end};
+use super::entry::Object;
 use super::later::Later;
 use super::totals::{Reserved, Usage};
 use super::{Cache, CacheError, RemovalCause, Tier, Tiers};
 use crate::flight::Leader;
 use crate::map::{Entry, InsertError, Upserted};
 use crate::reclaim::Guard;
-use crate::time::{Instant, Ttl, nanos};
+use crate::time::{Instant, Ttl};
 
 /// How one entry differs from the settings of its cache.
 ///
@@ -217,7 +217,8 @@ where
             credit.enter(insert.tier);
         }
         let order = &self.orders[insert.tier.index()];
-        let end = self.end(hash, ttl, now);
+        let last = self.end(hash, ttl, now);
+        let end = self.until_idle(last, now);
         let stamp = order.stamp(guard);
         let object = Object::new(stamp, insert.tier, end, weight, value);
         if matches!(condition, Condition::Loaded(_)) {
@@ -227,7 +228,7 @@ where
             new.succeed(old, stamp);
             (!condition.allows(old)).then_some(())
         };
-        let (new, replaced) = match self.map.upsert(hash, key, object, [0; 2], guard, succeed) {
+        let (new, replaced) = match self.map.upsert(hash, key, object, [last, 0], guard, succeed) {
             Ok(Upserted::Inserted(new, replaced)) => (new, replaced),
             Ok(Upserted::Kept((), (key, Object { value, .. }))) => {
                 return Err(NotInserted::Overtaken(key, value));
@@ -288,18 +289,6 @@ where
         self.tally.count(hash, Event::Refused);
         let doomed = |old: &Object<V>| condition.allows(Some(old));
         self.kill(hash, key, doomed, RemovalCause::Replaced, later, now, guard);
-    }
-
-    /// Returns the end of an entry that is inserted now.
-    pub(super) fn end(&self, hash: usize, ttl: Ttl, now: Instant) -> u64 {
-        let (Ttl::For(ttl), 1..) = (ttl, self.rules.jitter) else {
-            return end(ttl, now);
-        };
-        let most = u128::from(nanos(ttl)) * u128::from(self.rules.jitter) / 1_000_000;
-        // A number that seems random, of 32 bits (the multiplier is that of splitmix64).
-        let mixed = (hash as u64 ^ now.as_nanos()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let by = (most * u128::from(mixed >> 32)) >> 32;
-        end(Ttl::For(ttl - core::time::Duration::from_nanos(by as u64)), now)
     }
 
     /// Makes room for an entry of this weight, by evicting others if need be. The entry that it

@@ -232,9 +232,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let hit = |entry: &Entry<K, Object<V>>| Asked {
-            load: Load::Hit(read(entry)),
-            until: entry.value.until(0),
+        let hit = |entry: &Entry<K, Object<V>>| {
+            self.used(entry, now);
+            Asked { load: Load::Hit(read(entry)), until: entry.value.until(0) }
         };
         if let Some(entry) = self.fresh(hash, key, now, guard) {
             return Ok(hit(entry));
@@ -358,7 +358,7 @@ where
         let ttl = insert.ttl(|| cache.rules.ttl_of(&key, &value));
         let (insert, mut untold) = (insert.time_to_live(ttl), cache.untold());
         let later = &mut untold.later;
-        let is_kept = ttl != Ttl::For(Duration::ZERO);
+        let is_kept = ttl != Ttl::For(Duration::ZERO) && cache.rules.idle != Some(0);
         let kept = if !is_kept {
             // The old value is out of date, though nothing takes its place.
             let may = |_: &Object<V>| !leader.is_detached();
@@ -380,7 +380,8 @@ where
             stays
         });
         // A value that is to live for no time is for the waiters, whenever they are polled.
-        let until = until(cache.end(hash, ttl, now)).filter(|_| is_kept);
+        let end = cache.until_idle(cache.end(hash, ttl, now), now);
+        let until = until(end).filter(|_| is_kept);
         let superseded = leader.complete_until(theirs, until, guard).is_err();
         if let Some(entry) = kept.filter(|_| superseded) {
             cache.remove(hash, entry, RemovalCause::Explicit, later, now, guard);

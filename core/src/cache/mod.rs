@@ -200,9 +200,10 @@ where
         if self.rules.counts_reads {
             self.tally.count(hash, if found.is_some() { Event::Hit } else { Event::Miss });
         }
-        let object = &found?.value;
-        object.read();
-        Some(&object.value)
+        let found = found?;
+        found.value.read();
+        self.used(found, now);
+        Some(&found.value.value)
     }
 
     /// Returns the value of a key if it is fresh, without marking the entry as read or counting a

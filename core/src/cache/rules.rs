@@ -17,6 +17,8 @@ pub(super) struct Rules<K, V> {
     pub(super) ttl: Ttl,
     /// The time to live of a value, in place of `ttl`.
     pub(super) expiry: Option<Expiry<K, V>>,
+    /// How long an entry stays unread, in nanoseconds.
+    pub(super) idle: Option<u64>,
     /// In parts per million of the time to live.
     pub(super) jitter: u32,
     pub(super) revalidate: Duration,
@@ -34,6 +36,7 @@ impl<K, V> Rules<K, V> {
             max: Usage { entries: u64::MAX, bytes: u64::MAX },
             ttl: Ttl::Forever,
             expiry: None,
+            idle: None,
             jitter: 0,
             revalidate: Duration::ZERO,
             on_error: Duration::ZERO,
@@ -42,6 +45,11 @@ impl<K, V> Rules<K, V> {
             listener: None,
             counts_reads: false,
         }
+    }
+
+    /// Returns how many words an entry has behind it.
+    pub(super) fn words(&self) -> usize {
+        usize::from(self.idle.is_some())
     }
 
     /// Returns how long a value is fresh whose insertion does not say it.

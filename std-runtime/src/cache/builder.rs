@@ -19,8 +19,8 @@ use crate::pin::domain;
 use crate::random_state;
 use crate::runtime::{Runtime, Schedule};
 
-/// The interval at which a cache without a time to live is swept, to remove abandoned loads.
-const IDLE: Duration = Duration::from_secs(60);
+/// The interval at which a cache without a time to live or to idle is swept, to remove abandoned loads.
+const UNTIMED: Duration = Duration::from_secs(60);
 
 /// Builds a [`Cache`]: see [`Cache::builder`].
 #[must_use = "a builder does nothing until it builds"]
@@ -30,7 +30,6 @@ pub struct CacheBuilder<K, V> {
     name: Option<String>,
     policy: Policy,
     is_weighed: bool,
-    interval: Duration,
     clock: OwnClock,
     housekeeper: Housekeeper,
 }
@@ -48,7 +47,6 @@ where
             name: None,
             policy: Policy::default(),
             is_weighed: false,
-            interval: IDLE,
             clock: OwnClock::default(),
             housekeeper: Housekeeper::default(),
         }
@@ -89,7 +87,17 @@ where
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.engine = self.engine.time_to_live(ttl);
         self.policy.time_to_live = Some(ttl);
-        self.interval = Schedule::for_ttl(ttl).interval();
+        self
+    }
+
+    /// Sets how long an entry stays after it was last read, or inserted. Entries stay unread by default. The end of an
+    /// entry is this one or that of its time to live, whichever is earlier.
+    ///
+    /// A read moves the end on only if that is a sixteenth of `idle` or more. So an unread entry ends up to a sixteenth
+    /// before `idle` is over, and never after. Each entry takes one word more.
+    pub fn time_to_idle(mut self, idle: Duration) -> Self {
+        self.engine = self.engine.time_to_idle(idle);
+        self.policy.time_to_idle = Some(idle);
         self
     }
 
@@ -192,8 +200,7 @@ where
     ///
     /// If there is no memory for an empty cache.
     pub fn try_build(self) -> Result<Cache<K, V>, MapError> {
-        let Self { engine, listener, name, policy, is_weighed, interval, clock, housekeeper } =
-            self;
+        let Self { engine, listener, name, policy, is_weighed, clock, housekeeper } = self;
         let engine =
             policy.max_capacity.into_iter().fold(engine, |engine, capacity| match is_weighed {
                 true => engine.max_bytes(capacity),
@@ -217,7 +224,8 @@ where
         let step = move |shared: &Collected<Shared<K, V>>, worker: &mut Worker, budget| {
             shared.step(&mut pass, worker, budget)
         };
-        let schedule = Schedule::checked(interval);
+        let shortest = policy.time_to_live.into_iter().chain(policy.time_to_idle).min();
+        let schedule = shortest.map_or(Schedule::checked(UNTIMED), Schedule::for_ttl);
         let kept = housekeeper.keep("cache", shared.name.as_deref(), schedule, &shared, step);
         Ok(Cache { shared, _kept: kept })
     }
