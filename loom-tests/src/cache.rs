@@ -198,6 +198,24 @@ pub const MODELS: &[Model] = &[
         run: read_races_the_end_of_an_idle_entry,
         outcomes: both(&["read", "expired"]),
     },
+    Model {
+        name: "c29_predicate_races_load",
+        preemptions: 2,
+        run: predicate_races_load,
+        outcomes: both(&["not stored"]),
+    },
+    Model {
+        name: "c30_read_races_the_drop_of_a_predicate",
+        preemptions: 2,
+        run: read_races_the_drop_of_a_predicate,
+        outcomes: both(&["asked 2"]).only_in_rmw(&["asked 1"]),
+    },
+    Model {
+        name: "c31_predicate_races_read",
+        preemptions: 2,
+        run: predicate_races_read,
+        outcomes: both(&["there", "gone"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -510,6 +528,99 @@ fn read_races_the_end_of_an_idle_entry() -> String {
     ]);
     let left = u64::from(ends[0] == "read");
     assert_eq!((cache.usage().entries, cache.counters().expired), (left, 1 - left));
+    drop((cache, domain));
+    ends.concat()
+}
+
+/// A cache whose entries can be invalidated by predicates, with one entry.
+fn with_predicates() -> (Domain, Arc<Loads>, Worker) {
+    model::forget_live();
+    let domain = Domain::quarantine();
+    let builder = Cache::builder(&domain, Identity::default()).invalidation_by_predicate(true);
+    let cache: Arc<Loads> = Arc::new(builder.build().expect("memory"));
+    let mut worker = domain.worker();
+    cache.insert(1, 7, NOW, worker.quiescent(NOW)).expect("room");
+    (domain, cache, worker)
+}
+
+fn sweep_all(cache: &Loads) {
+    let mut sweep = cache.sweeper(cache.domain().worker());
+    assert!(sweep.sweep(NOW, Budget::UNLIMITED).wrapped);
+}
+
+/// A value whose load began before a predicate is not there after it, though a sweep drops the predicate.
+fn predicate_races_load() -> String {
+    let (domain, cache, mut worker) = with_predicates();
+    // SAFETY: the threads have ended, and with them the load, before the cache is dropped below.
+    let lent: &'static Loads = unsafe { &*Arc::as_ptr(&cache) };
+    let (mut first, mut second) = (domain.worker(), domain.worker());
+    let Ok(Load::Lead(loading)) = lent.load(&2, Caller(1), NOW, first.quiescent(NOW)) else {
+        unreachable!("nobody else loads");
+    };
+    first.offline(|| ());
+    worker.offline(|| ());
+    race(vec![
+        Box::new(move || {
+            assert_eq!(loading.complete(8, NOW, first.quiescent(NOW)), Ok(8));
+        }) as Box<dyn FnOnce()>,
+        Box::new(move || {
+            let registered =
+                lent.invalidate_entries_if(|_, value| *value == 8, second.quiescent(NOW));
+            registered.expect("a slot");
+            sweep_all(lent);
+            assert_eq!(lent.peek(&2, NOW, second.quiescent(NOW)), None, "a late value");
+        }),
+    ]);
+    let found = cache.peek(&2, NOW, worker.quiescent(NOW)).copied();
+    drop((cache, domain));
+    assert_eq!(found, None, "a late value");
+    "not stored".to_owned()
+}
+
+/// A read that has found an entry before a sweep removes it does not return it, though the predicate is dropped.
+fn read_races_the_drop_of_a_predicate() -> String {
+    let (domain, cache, mut worker) = with_predicates();
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let all = move |_: &u64, _: &u64| {
+        count.fetch_add(1, Ordering::Relaxed);
+        true
+    };
+    cache.invalidate_entries_if(all, worker.quiescent(NOW)).expect("a slot");
+    worker.offline(|| ());
+    let mut reading = domain.worker();
+    let (read, swept) = (Arc::clone(&cache), Arc::clone(&cache));
+    race(vec![
+        Box::new(move || {
+            assert_eq!(read.get(&1, NOW, reading.quiescent(NOW)), None, "it was invalidated");
+        }) as Box<dyn FnOnce()>,
+        Box::new(move || sweep_all(&swept)),
+    ]);
+    assert_eq!(cache.usage().entries, 0);
+    drop((cache, domain));
+    format!("asked {}", asked.load(Ordering::Relaxed))
+}
+
+/// A read that finds no predicate does not keep the entry from one that is registered meanwhile.
+fn predicate_races_read() -> String {
+    let (domain, cache, mut worker) = with_predicates();
+    let (mut reading, mut writing) = (domain.worker(), domain.worker());
+    cache.invalidate_entries_if(|_, _| false, worker.quiescent(NOW)).expect("a slot");
+    worker.offline(|| ());
+    let (read, written) = (Arc::clone(&cache), Arc::clone(&cache));
+    let ends = race(vec![
+        Box::new(move || {
+            let found = read.get(&1, NOW, reading.quiescent(NOW));
+            if found.is_some() { "there" } else { "gone" }
+        }) as Box<dyn FnOnce() -> &'static str>,
+        Box::new(move || {
+            let guard = writing.quiescent(NOW);
+            written.invalidate_entries_if(|_, _| true, guard).expect("a slot");
+            assert_eq!(written.peek(&1, NOW, guard), None, "the registration is over");
+            ""
+        }),
+    ]);
+    assert_eq!(cache.peek(&1, NOW, worker.quiescent(NOW)), None, "its stamp was raised too far");
     drop((cache, domain));
     ends.concat()
 }

@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::counters::Tally;
 use super::entry::Object;
 use super::order::Order;
+use super::predicates::Predicates;
 use super::queue;
 use super::rules::Rules;
 use super::stats::LoadTally;
@@ -180,6 +181,13 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// Sets whether [`Cache::invalidate_entries_if`] can be called. Each entry then takes one word
+    /// more, and each read compares it. The default is not.
+    pub fn invalidation_by_predicate(mut self, is_supported: bool) -> Self {
+        self.rules.by_predicate = is_supported;
+        self
+    }
+
     /// Sets whether [`Cache::get`] counts hits and misses. Each is an atomic addition to one of
     /// eight words, chosen by the key's hash. By default gets are not counted. Loads always are.
     pub fn count_reads(mut self, counts: bool) -> Self {
@@ -203,6 +211,8 @@ where
         // SAFETY: frees segments, which own nothing and are all that is retired there.
         let limbo = unsafe { Limbo::new(&self.domain, queue::KIND) }?;
         let words = self.rules.words();
+        let predicates =
+            self.rules.by_predicate.then(|| Predicates::new(&self.domain)).transpose()?;
         Ok(Cache {
             map: Map::<K, Object<V>, S>::retaining(&self.domain, self.hasher.clone(), words)?,
             totals: Arc::new(Totals::new(self.rules.max)),
@@ -211,6 +221,7 @@ where
             flights: Group::try_with(&self.domain, self.hasher)?,
             tally: Tally::new(),
             loads: LoadTally::new(),
+            predicates,
             rules: self.rules,
         })
     }

@@ -93,6 +93,7 @@ where
         self.map.admit(guard);
         let hash = self.map.hash(&key);
         loop {
+            let stamp = self.stamp();
             let entry = self.fresh(hash, &key, now, guard);
             let old = entry.map(|entry| &entry.value.value);
             let value = match compute(old) {
@@ -112,9 +113,9 @@ where
             // First: as in `insert_with`.
             self.flights.detach(&key, guard);
             if entry.is_none() {
-                self.discard_hidden(hash, &key, guard);
+                self.clear(hash, &key, now, guard);
             }
-            let instead = Condition::Instead(entry.map(|entry| &entry.value), now);
+            let instead = Condition::Instead(entry.map(|entry| &entry.value), now, stamp);
             let insert = Insert::new();
             match self.insert_if(instead, hash, key, value, insert, &mut None, now, guard) {
                 Ok(new) => {
@@ -130,15 +131,19 @@ where
         }
     }
 
-    /// Removes a loaded value whose leader has not confirmed it yet, so that no thread waits for
-    /// that. Its flight was detached. If the leader has seen that, it removes the value itself.
-    fn discard_hidden(&self, hash: usize, key: &K, guard: &Guard) {
-        let entry = self.map.find_live(hash, key, Object::is_dead, guard);
-        let killed = entry.and_then(|entry| Some((entry, entry.value.kill_hidden()?)));
-        if let Some((entry, dead)) = killed {
+    /// Removes what is in the place of a key that has no value for readers, so that no thread waits
+    /// for that to change: a value that a predicate matches, or a loaded one whose leader has not
+    /// confirmed it yet. Its flight was detached. If the leader has seen that, it removes the value
+    /// itself.
+    fn clear(&self, hash: usize, key: &K, now: Instant, guard: &Guard) {
+        let Some(entry) = self.map.find_live(hash, key, Object::is_dead, guard) else { return };
+        let cause = RemovalCause::Explicit;
+        if let Some(dead) = entry.value.kill_hidden() {
             self.release(&entry.value, dead);
             self.unlink(hash, entry, guard);
-            self.tell(hash, entry, RemovalCause::Explicit, &mut None);
+            self.tell(hash, entry, cause, &mut None);
+        } else if self.is_doomed(entry, guard) {
+            self.remove(hash, entry, cause, &mut None, now, guard);
         }
     }
 }

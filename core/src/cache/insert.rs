@@ -90,9 +90,11 @@ where
     /// Whatever is there.
     Always,
     /// While the flight of its load is attached: see [`Leader::is_detached`]. The value is hidden.
-    Loaded(&'a Leader<'a, K, V, E, S>),
-    /// In the place of this very entry, or of none that is fresh then.
-    Instead(Option<&'g Object<V>>, Instant),
+    /// Its stamp is that of the load's beginning.
+    Loaded(&'a Leader<'a, K, V, E, S>, u64),
+    /// In the place of this very entry, or of none that is fresh then. The stamp is that of the
+    /// moment before the entry was read.
+    Instead(Option<&'g Object<V>>, Instant, u64),
 }
 
 impl<K, V, E, S> Condition<'_, '_, K, V, E, S>
@@ -106,9 +108,9 @@ where
         let alive = || old.filter(|old| !old.is_dead());
         match self {
             Self::Always => true,
-            Self::Loaded(leader) => !leader.is_detached(),
-            Self::Instead(Some(this), _) => alive().is_some_and(|old| core::ptr::eq(old, *this)),
-            Self::Instead(None, now) => {
+            Self::Loaded(leader, _) => !leader.is_detached(),
+            Self::Instead(Some(this), ..) => alive().is_some_and(|old| core::ptr::eq(old, *this)),
+            Self::Instead(None, now, _) => {
                 alive().is_none_or(|old| !old.is_hidden() && !old.is_fresh(*now))
             }
         }
@@ -204,6 +206,10 @@ where
         let weigh = || self.rules.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
         let weight = insert.weight.unwrap_or_else(weigh);
         let ttl = insert.ttl(|| self.rules.ttl_of(&key, &value));
+        let made = match condition {
+            Condition::Always => self.stamp(),
+            Condition::Loaded(_, stamp) | Condition::Instead(_, _, stamp) => stamp,
+        };
         let mut room = self.totals.none();
         let mut credit = match self.reserve(hash, &key, weight, &mut room, later, now, guard) {
             Ok(credit) => credit,
@@ -221,14 +227,15 @@ where
         let end = self.until_idle(last, now);
         let stamp = order.stamp(guard);
         let object = Object::new(stamp, insert.tier, end, weight, value);
-        if matches!(condition, Condition::Loaded(_)) {
+        if matches!(condition, Condition::Loaded(..)) {
             object.hide();
         }
         let succeed = |old: Option<&Object<V>>, new: &mut Object<V>| {
             new.succeed(old, stamp);
             (!condition.allows(old)).then_some(())
         };
-        let (new, replaced) = match self.map.upsert(hash, key, object, [last, 0], guard, succeed) {
+        let tail = self.rules.tail(last, made);
+        let (new, replaced) = match self.map.upsert(hash, key, object, tail, guard, succeed) {
             Ok(Upserted::Inserted(new, replaced)) => (new, replaced),
             Ok(Upserted::Kept((), (key, Object { value, .. }))) => {
                 return Err(NotInserted::Overtaken(key, value));

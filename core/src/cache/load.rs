@@ -52,7 +52,7 @@ where
 {
     cache: &'a Cache<K, V, E, S>,
     leader: Leader<'a, K, V, E, S>,
-    begun: Instant,
+    begun: Begun,
 }
 
 /// A [`Loading`] that keeps its cache alive and borrows nothing, to be completed by another thread
@@ -70,7 +70,15 @@ where
     // Before the cache: when it is dropped, the cache is still there.
     lead: Lead<K, V, E>,
     cache: Arc<Cache<K, V, E, S>>,
-    begun: Instant,
+    begun: Begun,
+}
+
+/// When a load began.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Instant,
+    /// The stamp of a value that was made then.
+    stamp: u64,
 }
 
 /// How a caller asks a cache for a value: see [`Cache::ask`].
@@ -221,6 +229,56 @@ where
         Ok(asked)
     }
 
+    /// Returns the task of loading a key anew, whether it has a fresh value or not, or the task of
+    /// waiting for the caller that loads it already. No other answer is returned.
+    ///
+    /// The old value is handed out as long as it may be, until the load is complete. A get may miss
+    /// in the moment in which the new value takes its place. No hit or miss is counted.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`load`](Self::load) does.
+    ///
+    /// ```
+    /// use tidegate_core::cache::Load;
+    /// use tidegate_core::flight::Caller;
+    /// use tidegate_core::{Cache, Domain, Instant, SeededState};
+    ///
+    /// let domain = Domain::new();
+    /// let pages = Cache::builder(&domain, SeededState::new(0x5eed)).build::<String>()?;
+    /// let (mut worker, now) = (domain.worker(), Instant::ORIGIN);
+    /// let guard = worker.quiescent(now);
+    /// pages.insert("home", 200, now, guard)?;
+    /// let Load::Lead(loading) = pages.refresh("home", Caller(1), now, guard)? else {
+    ///     unreachable!("no caller loads it");
+    /// };
+    /// assert_eq!(pages.get(&"home", now, guard), Some(&200));
+    /// assert_eq!(loading.complete(304, now, guard), Ok(304));
+    /// assert_eq!(pages.get(&"home", now, guard), Some(&304));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn refresh<Q>(
+        &self,
+        key: &Q,
+        caller: impl Into<CallerId>,
+        now: Instant,
+        guard: &Guard,
+    ) -> Result<Load<'_, K, V, E, S>, JoinError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.map.admit(guard);
+        let lease = self.rules.lease;
+        match self.flights.join(key.to_owned(), caller.into(), lease, now, guard)? {
+            Joined::Leader(leader) => {
+                let begun = Begun { at: now, stamp: self.stamp() };
+                Ok(Load::Lead(Loading { cache: self, leader, begun }))
+            }
+            Joined::Follower(follower) => Ok(Load::Wait(follower)),
+        }
+    }
+
     fn ask_hashed<Q>(
         &self,
         hash: usize,
@@ -257,7 +315,8 @@ where
                 Ok(hit(entry))
             }
             (Ok(Joined::Leader(leader)), stale) => {
-                let loading = Loading { cache: self, leader, begun: now };
+                let begun = Begun { at: now, stamp: self.stamp() };
+                let loading = Loading { cache: self, leader, begun };
                 Ok(match stale {
                     Some(entry) => stands_in(entry, Some(loading)),
                     None => has_none(Load::Lead(loading)),
@@ -347,7 +406,7 @@ where
     ) -> Result<V, V> {
         let Self { cache, mut leader, begun } = self;
         cache.map.admit(guard);
-        cache.loads.completed(now.since(begun));
+        cache.loads.completed(now.since(begun.at));
         let (ours, theirs, key) = (value.clone(), value.clone(), leader.key().clone());
         // From here on no caller supersedes this one, unless putting the value in takes as long as
         // the lease.
@@ -365,13 +424,14 @@ where
             cache.kill(hash, &key, may, RemovalCause::Replaced, later, now, guard);
             None
         } else {
-            let loaded = Condition::Loaded(&leader);
+            let loaded = Condition::Loaded(&leader, begun.stamp);
             cache.insert_if(loaded, hash, key, ours, insert, later, now, guard).ok()
         };
         // Hidden until now. A writer that detaches the flight after this finds the entry, and kills
         // it.
         let kept = kept.filter(|entry| {
-            let stays = !leader.is_detached_after_all();
+            let stays =
+                !leader.is_detached_after_all() && !cache.is_outdated(entry, begun.stamp, guard);
             if stays {
                 entry.value.confirm();
             } else {
@@ -400,7 +460,7 @@ where
     pub fn fail(self, error: E, now: Instant, guard: &Guard) -> Result<V, E> {
         let Self { cache, leader, begun } = self;
         cache.map.admit(guard);
-        cache.loads.failed(now.since(begun));
+        cache.loads.failed(now.since(begun.at));
         let found = cache.entry(cache.map.hash(leader.key()), leader.key(), guard);
         let within = nanos(cache.rules.on_error);
         match found.filter(|entry| !entry.value.is_past(now, within)) {
@@ -472,7 +532,7 @@ where
     V: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    fn of(lead: Lead<K, V, E>, cache: &'a Cache<K, V, E, S>, begun: Instant) -> Self {
+    fn of(lead: Lead<K, V, E>, cache: &'a Cache<K, V, E, S>, begun: Begun) -> Self {
         Self { cache, leader: Leader::new(&cache.flights, lead), begun }
     }
 }

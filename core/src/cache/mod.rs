@@ -28,6 +28,7 @@ mod later;
 mod life;
 mod load;
 mod order;
+mod predicates;
 mod queue;
 mod rules;
 mod stats;
@@ -50,6 +51,7 @@ pub use self::evict::Evicted;
 pub use self::hold::{HeldEntry, OwnedHeldEntry};
 pub use self::insert::{Insert, StoreError};
 pub use self::load::{Ask, Asked, Load, Loading, OwnedLoading};
+pub use self::predicates::PredicateError;
 pub use self::stats::{LoadStats, Stats};
 pub use self::sweep::{CachePass, CacheSweep};
 pub use self::tier::{Tier, Tiers};
@@ -59,6 +61,7 @@ use self::counters::{Event, Tally};
 use self::entry::{Dead, Object};
 use self::later::Later;
 use self::order::Order;
+use self::predicates::Predicates;
 use self::rules::Rules;
 use self::stats::LoadTally;
 use self::totals::Totals;
@@ -152,6 +155,8 @@ where
     flights: Group<K, V, E, S>,
     tally: Tally,
     loads: LoadTally,
+    /// In a cache that was built for them.
+    predicates: Option<Predicates<K, V>>,
     rules: Rules<K, V>,
 }
 
@@ -246,7 +251,8 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.map.find_live(hash, key, Object::is_hidden, guard)
+        let found = self.map.find_live(hash, key, Object::is_hidden, guard)?;
+        (!self.is_doomed(found, guard)).then_some(found)
     }
 
     /// Removes a key, and returns its value if that was fresh. A load in progress is detached: the
@@ -279,8 +285,9 @@ where
         self.flights.detach(key, guard);
         let cause = RemovalCause::Explicit;
         let (hash, doomed) = (self.map.hash(key), |object: &Object<V>| doomed(&object.value));
-        let (object, seen) = self.kill(hash, key, doomed, cause, &mut None, now, guard)?;
-        (seen && object.is_fresh(now)).then_some(&object.value)
+        let (entry, seen) = self.kill(hash, key, doomed, cause, &mut None, now, guard)?;
+        let seen = seen && entry.value.is_fresh(now) && !self.is_doomed(entry, guard);
+        seen.then_some(&entry.value.value)
     }
 
     /// Removes the entry of a key, fresh or not, and returns whether readers could have it until
@@ -295,7 +302,7 @@ where
         later: &mut Later<'g, K, V>,
         now: Instant,
         guard: &'g Guard,
-    ) -> Option<(&'g Object<V>, bool)>
+    ) -> Option<(&'g Entry<K, Object<V>>, bool)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -306,7 +313,7 @@ where
                 return None;
             }
             if let Some(seen) = self.remove(hash, entry, cause, later, now, guard) {
-                return Some((&entry.value, seen));
+                return Some((entry, seen));
             }
             // The entry is dead by now: another may have taken its place.
         }
@@ -358,9 +365,13 @@ where
         now: Instant,
         guard: &'g Guard,
     ) -> impl Iterator<Item = (&'g K, &'g V)> {
-        let fresh =
-            move |(_, object): &(&K, &Object<V>)| object.is_fresh(now) && !object.is_hidden();
-        self.map.iter(guard).filter(fresh).map(|(key, object)| (key, &object.value))
+        let mut entries = self.map.iter(guard);
+        let is_fresh = move |entry: &&Entry<K, Object<V>>| {
+            let object = &entry.value;
+            object.is_fresh(now) && !object.is_hidden() && !self.is_doomed(entry, guard)
+        };
+        let fresh = core::iter::from_fn(move || entries.next_entry()).filter(is_fresh);
+        fresh.map(|entry| (&entry.key, &entry.value.value))
     }
 
     /// Takes a dead entry out of the map. Without memory for that, it is left to the next insertion

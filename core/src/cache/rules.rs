@@ -27,6 +27,8 @@ pub(super) struct Rules<K, V> {
     pub(super) weigher: Option<Weigher<K, V>>,
     pub(super) listener: Option<Listener<K, V>>,
     pub(super) counts_reads: bool,
+    /// Whether entries have stamps, so that predicates can invalidate them.
+    pub(super) by_predicate: bool,
 }
 
 impl<K, V> Rules<K, V> {
@@ -44,12 +46,24 @@ impl<K, V> Rules<K, V> {
             weigher: None,
             listener: None,
             counts_reads: false,
+            by_predicate: false,
         }
     }
 
-    /// Returns how many words an entry has behind it.
+    /// Returns how many words an entry has behind it: its last end in a cache with a time to idle,
+    /// and its stamp in a cache with predicates.
     pub(super) fn words(&self) -> usize {
-        usize::from(self.idle.is_some())
+        usize::from(self.idle.is_some()) + usize::from(self.by_predicate)
+    }
+
+    /// Returns what these words hold at first.
+    pub(super) fn tail(&self, last_end: u64, stamp: u64) -> [u64; 2] {
+        if self.idle.is_some() { [last_end, stamp] } else { [stamp, 0] }
+    }
+
+    /// Returns which of them is the stamp, in a cache with predicates.
+    pub(super) fn stamp_word(&self) -> Option<usize> {
+        self.by_predicate.then_some(usize::from(self.idle.is_some()))
     }
 
     /// Returns how long a value is fresh whose insertion does not say it.

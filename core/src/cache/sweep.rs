@@ -4,6 +4,7 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
 use super::entry::Object;
+use super::predicates::Begun;
 use super::{Cache, RemovalCause, Tiers, Usage};
 use crate::map::{Cursor, Pass, step};
 use crate::reclaim::Worker;
@@ -75,8 +76,18 @@ impl<T> CacheSweep<T> {
 pub struct CachePass {
     pass: Pass,
     cursor: Cursor,
-    /// Whether it is at the loads, after the entries.
-    at_loads: bool,
+    part: Part,
+    begun: Option<Begun>,
+}
+
+/// The parts of a pass, one after the other.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Entries,
+    Loads,
+    /// The entries once more, for the predicates that invalidate some of them. No entry may be
+    /// passed over, not even for want of memory.
+    Predicates,
 }
 
 impl Default for CachePass {
@@ -88,7 +99,7 @@ impl Default for CachePass {
 impl CachePass {
     /// Returns a pass that begins at the first entry of a cache.
     pub const fn new() -> Self {
-        Self { pass: Pass::new(), cursor: Cursor::START, at_loads: false }
+        Self { pass: Pass::new(), cursor: Cursor::START, part: Part::Entries, begun: None }
     }
 
     /// Sweeps a part of the cache, within the budget, and returns what was done. The worker is not pinned
@@ -110,10 +121,10 @@ impl CachePass {
         E: Send + Sync + 'static,
         S: BuildHasher,
     {
-        let Self { pass, cursor, at_loads } = self;
+        let Self { pass, cursor, part, begun } = self;
         cache.map.admit_worker(worker);
         pass.step(worker, now, budget, |worker, budget| {
-            cache.step(worker, cursor, at_loads, now, budget)
+            cache.step(worker, cursor, part, begun, now, budget)
         })
     }
 }
@@ -130,13 +141,14 @@ where
         CacheSweep::new(self, worker)
     }
 
-    /// One step of a sweep: evicts what exceeds the bounds, tidies the order, and visits entries and
-    /// then loads.
+    /// One step of a sweep: evicts what exceeds the bounds, tidies the order, and visits entries,
+    /// loads, and entries for the predicates.
     fn step(
         &self,
         worker: &mut Worker,
         cursor: &mut Cursor,
-        at_loads: &mut bool,
+        part: &mut Part,
+        begun: &mut Option<Begun>,
         now: Instant,
         budget: Budget,
     ) -> Swept {
@@ -157,18 +169,29 @@ where
         drop(pinned);
         let mut left = budget.less(done.visited);
         while left.get() > 0 && !done.wrapped {
-            let step = if *at_loads {
+            let step = match part {
+                Part::Entries => {
+                    let stale = |key: &K, object: &Object<V>, now| self.is_done(key, object, now);
+                    step(&self.map, worker, cursor, stale, |_| (), now, left)
+                }
                 // No entries: looked at, and not counted as removed.
-                Swept { removed: 0, ..self.flights.step(worker, cursor, now, left) }
-            } else {
-                let stale = |key: &K, object: &Object<V>, now| self.is_done(key, object, now);
-                step(&self.map, worker, cursor, stale, |_| (), now, left)
+                Part::Loads => Swept { removed: 0, ..self.flights.step(worker, cursor, now, left) },
+                Part::Predicates => {
+                    let pinned = worker.pin();
+                    self.apply_predicates(begun, cursor, now, left, &pinned)
+                }
             };
             left = left.less(step.visited + step.freed);
             done.add(step);
             if step.wrapped {
-                done.wrapped = *at_loads;
-                *at_loads = !*at_loads;
+                *part = match part {
+                    Part::Entries => Part::Loads,
+                    Part::Loads => Part::Predicates,
+                    Part::Predicates => {
+                        done.wrapped = true;
+                        Part::Entries
+                    }
+                };
             }
         }
         // The pass goes on while it can bring the usage within the bounds.

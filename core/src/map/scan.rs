@@ -176,9 +176,20 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     /// ```
     pub fn scan<'g>(
         &'g self,
-        mut cursor: Cursor,
+        cursor: Cursor,
         budget: Budget,
         mut f: impl FnMut(&'g K, &'g V),
+        guard: &'g Guard,
+    ) -> Cursor {
+        self.scan_entries(cursor, budget, |entry| f(&entry.key, &entry.value), guard)
+    }
+
+    /// Visits entries as [`scan`](Self::scan) does.
+    pub(crate) fn scan_entries<'g>(
+        &'g self,
+        mut cursor: Cursor,
+        budget: Budget,
+        mut f: impl FnMut(&'g Entry<K, V>),
         guard: &'g Guard,
     ) -> Cursor {
         self.limbo.admit(guard);
@@ -190,7 +201,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 continue;
             };
             // SAFETY: taken under the guard.
-            let visited = unsafe { snapshot.each(|entry| f(&entry.key, &entry.value)) };
+            let visited = unsafe { snapshot.each(&mut f) };
             left = left.less(visited.max(1));
             cursor = cursor.next(table.mask());
             if cursor == Cursor::START {
@@ -212,20 +223,27 @@ pub struct Iter<'g, K: Send + 'static, V: Send + 'static, S> {
     map: &'g Map<K, V, S>,
     guard: &'g Guard,
     cursor: Option<Cursor>,
-    bucket: alloc::vec::Vec<(&'g K, &'g V)>,
+    bucket: alloc::vec::Vec<&'g Entry<K, V>>,
+}
+
+impl<'g, K: Send + 'static, V: Send + 'static, S> Iter<'g, K, V, S> {
+    /// Returns the next entry.
+    pub(crate) fn next_entry(&mut self) -> Option<&'g Entry<K, V>> {
+        while self.bucket.is_empty() {
+            let bucket = &mut self.bucket;
+            let visit = |entry| bucket.push(entry);
+            let next = self.map.scan_entries(self.cursor?, Budget::entries(1), visit, self.guard);
+            self.cursor = (next != Cursor::START).then_some(next);
+        }
+        self.bucket.pop()
+    }
 }
 
 impl<'g, K: Send + 'static, V: Send + 'static, S> Iterator for Iter<'g, K, V, S> {
     type Item = (&'g K, &'g V);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.bucket.is_empty() {
-            let bucket = &mut self.bucket;
-            let visit = |key, value| bucket.push((key, value));
-            let next = self.map.scan(self.cursor?, Budget::entries(1), visit, self.guard);
-            self.cursor = (next != Cursor::START).then_some(next);
-        }
-        self.bucket.pop()
+        self.next_entry().map(|entry| (&entry.key, &entry.value))
     }
 }
 
