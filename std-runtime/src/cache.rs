@@ -6,6 +6,7 @@ mod life;
 mod load;
 #[cfg(feature = "metrics")]
 mod observe;
+mod refresh;
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -15,7 +16,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::cache::{CachePass, Counters, Insert, Stats, StoreError, Usage};
+use tidegate_core::cache::{CachePass, Counters, Insert, PredicateError, Stats, StoreError, Usage};
 use tidegate_core::{Budget, Clock, RemovalCause, SeededState, Swept, Worker};
 #[cfg(target_os = "linux")]
 use tidegate_core::{Guard, Tiers, cache::Evicted};
@@ -74,7 +75,8 @@ where
     K: Send + 'static,
     V: Send + Sync + 'static,
 {
-    engine: Loads<K, V>,
+    /// Shared with the loads that run elsewhere.
+    engine: Arc<Loads<K, V>>,
     /// Receives the values that `insert` does not keep. The engine has it, too, for what it removes.
     listener: Option<Listener<K, V>>,
     clock: OwnClock,
@@ -221,11 +223,43 @@ where
         self.shared.engine.invalidate_all(now, &pin());
     }
 
-    /// Removes every value for which `doomed` returns true, and returns how many. Looks at the whole table, on this
-    /// thread.
+    /// Removes every value for which `predicate` returns true and that was made before the call. The call looks at no
+    /// entry: a read asks the predicate and finds nothing if it matches, and the thread of the process removes what
+    /// matches at its next run and then drops the predicate. [`run_pending_tasks`](Self::run_pending_tasks) does so at
+    /// once. Until then the removed values count in [`entry_count`](Self::entry_count).
+    ///
+    /// A value of a load in progress is not stored if the predicate matches it. A predicate that panics matches. It should
+    /// return the same each time.
+    ///
+    /// The cache must be built with
+    /// [`support_invalidation_closures`](CacheBuilder::support_invalidation_closures). [`retain`](Self::retain) needs no
+    /// support, and looks at every entry.
+    ///
+    /// ```
+    /// use tidegate::Cache;
+    ///
+    /// let cache = Cache::builder().max_capacity(100).support_invalidation_closures().build();
+    /// cache.insert("a page", 200);
+    /// cache.insert("an error", 503);
+    /// cache.invalidate_entries_if(|_, status| *status >= 500)?;
+    /// assert!(cache.contains_key("a page") && !cache.contains_key("an error"));
+    /// # Ok::<(), tidegate::lockfree::cache::PredicateError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the cache was built without the support, if sixteen predicates wait for a run, or without memory.
+    pub fn invalidate_entries_if(
+        &self,
+        predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+    ) -> Result<(), PredicateError> {
+        self.shared.engine.invalidate_entries_if(predicate, &pin())
+    }
+
+    /// Removes every value for which `keep` returns false, and returns how many. Looks at the whole table, on this thread.
     ///
     /// A load of such a key that is in progress is not stored. A value that another caller inserts meanwhile may stay.
-    /// `doomed` may be called again for a key whose value another caller replaces meanwhile.
+    /// `keep` may be called again for a key whose value another caller replaces meanwhile.
     ///
     /// ```
     /// use tidegate::Cache;
@@ -233,17 +267,17 @@ where
     /// let cache = Cache::new(100);
     /// cache.insert("a page", 200);
     /// cache.insert("an error", 503);
-    /// assert_eq!(cache.invalidate_entries_if(|_, status| *status >= 500), 1);
+    /// assert_eq!(cache.retain(|_, status| *status < 500), 1);
     /// assert!(cache.contains_key("a page") && !cache.contains_key("an error"));
     /// ```
-    pub fn invalidate_entries_if(&self, mut doomed: impl FnMut(&K, &V) -> bool) -> u64 {
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> u64 {
         let (now, guard) = (self.shared.clock.now(), pin());
         let engine = &self.shared.engine;
         let mut removed = 0;
         for (key, value) in engine.iter(now, &guard) {
             // Asked before: `invalidate_if` detaches the load of its key, whatever it is answered.
-            if doomed(key, value) {
-                let is_doomed = |value: &V| doomed(key, value);
+            if !keep(key, value) {
+                let is_doomed = |value: &V| !keep(key, value);
                 removed += u64::from(engine.invalidate_if(key, is_doomed, now, &guard).is_some());
             }
         }

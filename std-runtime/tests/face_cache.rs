@@ -7,8 +7,11 @@ use std::sync::{Arc, Barrier, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tidegate::lockfree::cache::Insert;
-use tidegate::{Cache, Clock, CompResult, ManualClock, Op, RemovalCause, Runtime, Ttl, wait};
+use tidegate::lockfree::cache::{Insert, PredicateError};
+use tidegate::{
+    Cache, Clock, CompResult, LoadError, LoadTask, ManualClock, Op, RemovalCause, Runtime, Ttl,
+    wait,
+};
 
 static SHARED: LazyLock<Cache<String, u64>> = LazyLock::new(|| Cache::new(100));
 
@@ -168,11 +171,11 @@ fn entries_are_invalidated_by_what_they_hold() {
     let mut context = Context::from_waker(Waker::noop());
     assert!(loads.as_mut().poll(&mut context).is_pending());
     // The value of key 3 is replaced when it was looked at: the new one is none of those that are removed.
-    let number = cache.invalidate_entries_if(|&key, &value| {
+    let number = cache.retain(|&key, &value| {
         if (key, value) == (3, 30) {
             cache.insert(3, 31);
         }
-        key < 2 || value == 30
+        key >= 2 && value != 30
     });
     assert_eq!(number, 2);
     let mut left: Vec<_> = cache.iter().map(|(key, value)| (*key, value)).collect();
@@ -318,4 +321,55 @@ fn an_entry_is_selected_and_changed() {
     let computed = cache.entry("b").and_compute_with(|_| Op::Put(9));
     assert!(matches!(computed, CompResult::NotStored(_)), "every other entry is held");
     drop(held);
+}
+
+#[test]
+fn a_predicate_invalidates_at_once_and_the_sweep_removes() {
+    let cache = Cache::builder().manual().support_invalidation_closures().build();
+    for key in 0..100 {
+        cache.insert(key, key % 2);
+    }
+    cache.invalidate_entries_if(|_, value| *value == 1).unwrap();
+    assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(0)));
+    cache.insert(1, 1);
+    cache.run_pending_tasks();
+    assert_eq!((cache.entry_count(), cache.get(&1)), (51, Some(1)));
+    let other: Cache<u32, u32> = Cache::new(10);
+    assert_eq!(other.invalidate_entries_if(|_, _| true), Err(PredicateError::Unsupported));
+}
+
+#[test]
+fn a_stale_value_is_returned_while_one_load_runs_elsewhere() {
+    let clock = Arc::new(ManualClock::new());
+    let cache: Cache<String, u32> = Cache::builder()
+        .clock(Arc::clone(&clock))
+        .time_to_live(Duration::from_secs(10))
+        .stale_while_revalidate(Duration::from_secs(60))
+        .manual()
+        .build();
+    cache.insert("key".to_owned(), 1);
+    clock.advance(Duration::from_secs(10));
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        let load = |_: &String| Ok::<_, Other>(2);
+        let value = cache.get_or_refresh("key", Duration::ZERO, load, |task| tasks.push(task));
+        assert!(matches!(value, Ok(1)), "at once");
+    }
+    assert_eq!(tasks.len(), 1, "one load a key");
+    tasks.pop().map(LoadTask::run);
+    assert_eq!(cache.get("key"), Some(2));
+
+    let mut failing = None;
+    assert!(cache.refresh("key", |_| Err(Other), |task| failing = Some(task)));
+    assert!(!cache.refresh("key", |_| Ok::<_, Other>(3), |_| ()), "it is being loaded");
+    failing.map(LoadTask::run);
+    assert_eq!(cache.get("key"), Some(2), "a failed load changes nothing");
+    assert!(cache.refresh("key", |_| Ok::<_, Other>(3), drop));
+    assert!(
+        cache.refresh("key", |_| Ok::<_, Other>(4), LoadTask::run),
+        "the dropped one has ended"
+    );
+    assert_eq!(cache.get("key"), Some(4));
+    let nothing = cache.get_or_refresh("other", Duration::ZERO, |_| Err(Other), |_| ());
+    assert!(matches!(nothing, Err(LoadError::TimedOut | LoadError::Abandoned)));
 }

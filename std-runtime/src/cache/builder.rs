@@ -157,6 +157,13 @@ where
         self
     }
 
+    /// Lets [`invalidate_entries_if`](Cache::invalidate_entries_if) be called. Each entry then takes one word more, and
+    /// each read compares it.
+    pub fn support_invalidation_closures(mut self) -> Self {
+        self.engine = self.engine.invalidation_by_predicate(true);
+        self
+    }
+
     /// Sets whether [`get`](Cache::get) counts hits and misses. Each is an atomic addition to one of eight words, chosen by
     /// the key's hash. By default gets are not counted. Loads always are.
     pub fn count_reads(mut self, counts: bool) -> Self {
@@ -206,7 +213,7 @@ where
                 true => engine.max_bytes(capacity),
                 false => engine.max_entries(capacity),
             });
-        let engine = engine.build()?;
+        let engine = Arc::new(engine.build()?);
         #[cfg(feature = "metrics")]
         let reporter = Reporter::new(name.as_deref());
         let shared = Shared {

@@ -406,7 +406,7 @@ fn is_for<E: 'static>(error: &LoadError<Failure>) -> bool {
 }
 
 /// Returns the failure with the type of its error, which the caller knows.
-fn typed<E: Send + Sync + 'static>(error: LoadError<Failure>) -> LoadError<Arc<E>> {
+pub(super) fn typed<E: Send + Sync + 'static>(error: LoadError<Failure>) -> LoadError<Arc<E>> {
     match error {
         LoadError::Failed(Failure(error)) => match error.downcast() {
             Ok(error) => LoadError::Failed(error),

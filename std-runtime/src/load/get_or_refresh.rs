@@ -107,6 +107,25 @@ pub struct LoadTask(Box<dyn FnOnce() + Send>);
 pub type LoadFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl LoadTask {
+    /// Makes a task of a load that is part of `work`.
+    pub(crate) fn new<K, V, E, S>(
+        work: Arc<Work>,
+        loading: OwnedLoading<K, V, LoadError<E>, S>,
+        load: impl FnOnce(&K) -> Result<V, E> + Send + 'static,
+        clock: impl Clock + Send + 'static,
+    ) -> Self
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        E: Clone + Send + Sync + 'static,
+        S: BuildHasher + Send + Sync + 'static,
+    {
+        Self(Box::new(move || {
+            let result = work.run(|| contained(|| load(loading.key())));
+            work.run(|| finish(loading, result, &clock));
+        }))
+    }
+
     /// Runs the load, puts the value into the cache and wakes the waiters. Never panics.
     pub fn run(self) {
         (self.0)();
@@ -149,11 +168,7 @@ where
                     Asked::Lead(loading, stale) => {
                         let (load, spawn) = unspawned.take().ok_or(LoadError::Abandoned)?;
                         let (follower, loading) = (loading.follow(), loading.into_owned(self));
-                        let (work, clock) = (Arc::clone(&work), clock.clone());
-                        let task = LoadTask(Box::new(move || {
-                            let result = work.run(|| contained(|| load(loading.key())));
-                            work.run(|| finish(loading, result, &clock));
-                        }));
+                        let task = LoadTask::new(Arc::clone(&work), loading, load, clock.clone());
                         contained(|| spawn(task));
                         (follower, stale)
                     }
