@@ -200,7 +200,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "c29_predicate_races_load",
-        preemptions: 2,
+        preemptions: 1,
         run: predicate_races_load,
         outcomes: both(&["not stored"]),
     },

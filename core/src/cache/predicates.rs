@@ -53,8 +53,10 @@ impl fmt::Display for PredicateError {
 
 impl core::error::Error for PredicateError {}
 
+type Matches<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
+
 struct Predicate<K, V> {
-    matches: Box<dyn Fn(&K, &V) -> bool + Send + Sync>,
+    matches: Matches<K, V>,
     /// How many were registered before it, or [`UNNUMBERED`].
     number: AtomicU64,
 }
@@ -108,11 +110,7 @@ where
         self.count.load(Ordering::Relaxed)
     }
 
-    fn register(
-        &self,
-        matches: Box<dyn Fn(&K, &V) -> bool + Send + Sync>,
-        guard: &Guard,
-    ) -> Result<(), PredicateError> {
+    fn register(&self, matches: Matches<K, V>, guard: &Guard) -> Result<(), PredicateError> {
         let mut predicate = Predicate { matches, number: AtomicU64::new(UNNUMBERED) };
         for slot in 0..SLOTS {
             let hash = slot as usize;
