@@ -248,13 +248,13 @@ where
     /// let pages = Cache::builder(&domain, SeededState::new(0x5eed)).build::<String>()?;
     /// let (mut worker, now) = (domain.worker(), Instant::ORIGIN);
     /// let guard = worker.quiescent(now);
-    /// pages.insert("home", 200, now, guard)?;
+    /// pages.insert("home".to_owned(), 200, now, guard)?;
     /// let Load::Lead(loading) = pages.refresh("home", Caller(1), now, guard)? else {
     ///     unreachable!("no caller loads it");
     /// };
-    /// assert_eq!(pages.get(&"home", now, guard), Some(&200));
+    /// assert_eq!(pages.get("home", now, guard), Some(&200));
     /// assert_eq!(loading.complete(304, now, guard), Ok(304));
-    /// assert_eq!(pages.get(&"home", now, guard), Some(&304));
+    /// assert_eq!(pages.get("home", now, guard), Some(&304));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn refresh<Q>(
