@@ -188,7 +188,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "c27_compute_races_load",
-        preemptions: 2,
+        preemptions: 1,
         run: compute_races_load,
         outcomes: both(&["put 1", "put 8"]),
     },
