@@ -6,8 +6,12 @@
 //! The one difference a caller sees is that loom's atomics cannot be built in a `const`, so the few
 //! constructors meant for statics have a twin.
 
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+mod estimate;
 #[cfg(all(not(loom), target_has_atomic = "64"))]
 mod hint;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+mod loose;
 #[cfg(loom)]
 pub mod model;
 #[cfg(all(not(any(loom, shuttle, stress)), target_has_atomic = "64"))]
@@ -24,8 +28,12 @@ pub mod stress;
 mod try_lock;
 mod word;
 
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub(crate) use self::estimate::Estimate;
 #[cfg(all(not(loom), target_has_atomic = "64"))]
 pub(crate) use self::hint::*;
+#[cfg(all(feature = "alloc", target_has_atomic = "64"))]
+pub(crate) use self::loose::{Loose32, Loose64};
 #[cfg(loom)]
 pub(crate) use self::model::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Witness, fence, light_fence, prefetch,

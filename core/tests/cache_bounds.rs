@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::fixtures::cache;
-use tidegate_core::cache::Usage;
+use tidegate_core::cache::{Insert, Usage};
 use tidegate_core::{Budget, CacheError, Instant, Sweep};
 
 const NOW: Instant = Instant::from_secs(100);
@@ -89,4 +91,25 @@ fn what_is_held_stays_and_a_pass_still_ends() {
     drop(held);
     while !sweep.sweep(NOW, Budget::entries(4)).wrapped {}
     assert_eq!(cache.usage().entries, 1);
+}
+
+/// An eviction may find an expired entry where it looks for one to compare with another.
+#[test]
+fn an_insertion_evicts_no_more_than_it_needs() {
+    let (cache, mut worker) = cache::<u64, u64, u64>(|it| it.max_entries(100));
+    let mut random = 1_u64;
+    for turn in 0..20_000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        let part = random >> 48;
+        let key = (((part * part) >> 16) * part * 400) >> 32;
+        let now = Instant::from_nanos(1_000 + turn);
+        let guard = worker.quiescent(now);
+        if cache.get(&key, now, guard).is_some() {
+            continue;
+        }
+        let was_full = cache.usage().entries == 100;
+        let ttl = Duration::from_nanos(if key.is_multiple_of(3) { 500 } else { 1 << 40 });
+        cache.insert_with(key, key, Insert::new().time_to_live(ttl), now, guard).expect("room");
+        assert!(!was_full || cache.usage().entries == 100, "turn {turn}");
+    }
 }

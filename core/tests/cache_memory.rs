@@ -9,10 +9,11 @@ mod common;
 
 use std::time::Duration;
 
-use allocator::live;
+use allocator::{allocations, live};
 use common::fixtures::{self, cache_builder};
 use common::memory::{CROSSBEAM, drain};
-use tidegate_core::{Budget, Cache, Domain, Instant, Sweep, Tiers};
+use tidegate_core::cache::Insert;
+use tidegate_core::{Budget, Cache, Domain, Instant, Sweep, Tier, Tiers};
 
 const NOW: Instant = Instant::from_secs(100);
 
@@ -41,6 +42,25 @@ fn handles_of_what_died_otherwise_are_bounded() {
     assert_eq!(cache.usage().entries, 2);
     let guard = worker.quiescent(NOW);
     assert_eq!(cache.evict_bytes(u64::MAX, Tiers::ALL, NOW, guard).entries, 2, "both are in it");
+}
+
+/// What comes into a tier while a lower one makes room is all in its small queue. The first eviction
+/// there must not move it to the main queue in one call. (A segment is allocated for 204 handles.)
+#[test]
+fn no_eviction_moves_a_whole_queue() {
+    const ENTRIES: u64 = 20_000;
+    let (cache, mut worker): (Cache<u64, u64>, _) = fixtures::cache(|it| it.max_entries(ENTRIES));
+    for key in 0..ENTRIES {
+        cache.insert(key, key, NOW, worker.quiescent(NOW)).expect("room");
+    }
+    let upper = Insert::new().tier(Tier::new(1));
+    for key in ENTRIES..3 * ENTRIES {
+        let guard = worker.quiescent(NOW);
+        let before = allocations();
+        cache.insert_with(key, key, upper, NOW, guard).expect("room");
+        let many = allocations() - before;
+        assert!(many <= 8, "{many} allocations for one entry, the {}th", key - ENTRIES);
+    }
 }
 
 /// I-B9, S-C29: what expires in a cache that nobody inserts into any more is given back by sweeping.

@@ -216,6 +216,29 @@ pub const MODELS: &[Model] = &[
         run: predicate_races_read,
         outcomes: both(&["there", "gone"]),
     },
+    Model {
+        name: "c32_two_nominate_at_once",
+        preemptions: 1,
+        run: two_nominate_at_once,
+        outcomes: both(&["[1, 2, 4]", "[2, 3, 4]", "[3, 4, 5]"]),
+    },
+    Model {
+        name: "c33_nomination_races_eviction",
+        preemptions: 1,
+        run: nomination_races_eviction,
+        outcomes: both(&[
+            "evicted 2, left [1, 3]",
+            "evicted 2, left [2, 3]",
+            "evicted 2, left [2]",
+            "evicted 2, left [3]",
+        ]),
+    },
+    Model {
+        name: "c34_history_is_replaced_while_it_is_read",
+        preemptions: 1,
+        run: history_is_replaced_while_it_is_read,
+        outcomes: both(&["[2, 3, 4]", "[2, 3, 6]", "[3, 4, 6]", "[4, 5, 6]"]),
+    },
 ];
 
 const NOW: Instant = Instant::from_secs(1);
@@ -1191,4 +1214,78 @@ fn replace_races_invalidate() -> String {
         11 => "invalidated new".to_owned(),
         _ => panic!("invalidated nothing"),
     }
+}
+
+/// Room for three of one byte each, two of which are in the main queue. The bound in bytes makes the
+/// order what it is in a large cache.
+const THREE: Usage = Usage { entries: 16, bytes: 3 };
+
+/// Puts these in, each as its own value.
+fn put_all<const N: usize>(setting: &Setting, keys: [u64; N], guard: &Guard) {
+    for key in keys {
+        assert!(setting.put(key, key, NOW, guard));
+    }
+}
+
+/// Two keys come back that were evicted, and each is compared with the main queue's next victim. Neither
+/// thread loses what the other has nominated, nor its own.
+fn two_nominate_at_once() -> String {
+    let (setting, mut worker, _) = with_most(
+        Domain::quarantine,
+        THREE,
+        |setting, guard| put_all(setting, [1, 2, 3, 4, 5], guard),
+        vec![
+            |setting, worker| assert!(setting.put(3, 30, NOW, worker.quiescent(NOW))),
+            |setting, worker| assert!(setting.put(4, 40, NOW, worker.quiescent(NOW))),
+        ],
+    );
+    let keys = setting.keys(worker.quiescent(NOW));
+    finish(setting, worker);
+    format!("{keys:?}")
+}
+
+/// A thread that evicts takes what another has nominated, or comes before that.
+fn nomination_races_eviction() -> String {
+    let (setting, mut worker, ends) = with_most(
+        Domain::quarantine,
+        THREE,
+        |setting, guard| put_all(setting, [1, 2, 3, 4], guard),
+        vec![
+            |setting, worker| {
+                assert!(setting.put(3, 30, NOW, worker.quiescent(NOW)));
+                0
+            },
+            |setting, worker| evict(setting, 2, worker.quiescent(NOW)),
+        ],
+    );
+    let keys = setting.keys(worker.quiescent(NOW));
+    finish(setting, worker);
+    format!("evicted {}, left {keys:?}", ends[1])
+}
+
+/// The history is for four entries, and by now there are three: a thread replaces it while another looks a
+/// key up in it.
+fn history_is_replaced_while_it_is_read() -> String {
+    let (setting, mut worker, _) = with_most(
+        Domain::quarantine,
+        Usage { entries: 16, bytes: 4 },
+        |setting, guard| {
+            put_all(setting, [1, 2, 3, 4, 5], guard);
+            assert!(setting.cache.invalidate(&1, NOW, guard).is_some());
+        },
+        vec![
+            |setting, worker| {
+                let (value, heavy) = (setting.value(6), Insert::new().weight(2));
+                let guard = worker.quiescent(NOW);
+                assert!(setting.cache.insert_with(6, value, heavy, NOW, guard).is_ok());
+            },
+            |setting, worker| assert!(setting.put(4, 40, NOW, worker.quiescent(NOW))),
+        ],
+    );
+    let guard = worker.quiescent(NOW);
+    let keys = setting.keys(guard);
+    // What is heavier than another goes, so that each that is there counts for one byte.
+    setting.cache.invalidate(&6, NOW, guard);
+    finish(setting, worker);
+    format!("{keys:?}")
 }

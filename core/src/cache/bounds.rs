@@ -52,6 +52,7 @@ where
     /// ```
     pub fn set_max_entries(&self, entries: u64) {
         self.totals.set_max_entries(entries);
+        self.map.bound(usize::try_from(entries).unwrap_or(usize::MAX));
     }
 
     /// Sets how many bytes there are at most, from now on, as
@@ -82,7 +83,7 @@ where
             // Its room is given back, and not used.
             let mut room = self.totals.none();
             let cause = RemovalCause::Size;
-            if !self.evict_one(Tiers::ALL, cause, &mut room, later, now, guard) {
+            if !self.evict_one(Tiers::ALL, cause, None, &mut room, later, now, guard) {
                 break;
             }
             evicted += 1;

@@ -6,10 +6,10 @@ use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
 use super::counters::Tally;
-use super::entry::Object;
+use super::garbage;
+use super::history::History;
 use super::order::Order;
 use super::predicates::Predicates;
-use super::queue;
 use super::rules::Rules;
 use super::stats::LoadTally;
 use super::totals::Totals;
@@ -208,15 +208,23 @@ where
     ///
     /// Fails with [`MapError::OutOfMemory`].
     pub fn build<E: Send + Sync + 'static>(self) -> Result<Cache<K, V, E, S>, MapError> {
-        // SAFETY: frees segments, which own nothing and are all that is retired there.
-        let limbo = unsafe { Limbo::new(&self.domain, queue::KIND) }?;
+        // SAFETY: frees segments and histories, which own nothing and are all that is retired
+        // there.
+        let limbo = unsafe { Limbo::new(&self.domain, garbage::KIND) }?;
         let words = self.rules.words();
         let predicates =
             self.rules.by_predicate.then(|| Predicates::new(&self.domain)).transpose()?;
+        let bound = usize::try_from(self.rules.max.entries).ok().filter(|&max| max < usize::MAX);
+        let hasher = self.hasher.clone();
+        let map = match bound {
+            Some(entries) => Map::retaining_bounded(&self.domain, hasher, words, entries),
+            None => Map::retaining(&self.domain, hasher, words),
+        }?;
         Ok(Cache {
-            map: Map::<K, Object<V>, S>::retaining(&self.domain, self.hasher.clone(), words)?,
+            map,
             totals: Arc::new(Totals::new(self.rules.max)),
             orders: core::array::from_fn(|_| Order::new()),
+            history: History::new(bound.map(|entries| entries as u64)),
             limbo,
             flights: Group::try_with(&self.domain, self.hasher)?,
             tally: Tally::new(),

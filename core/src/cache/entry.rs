@@ -3,7 +3,7 @@
 //! | bits of the word | |
 //! |---|---|
 //! | `DEAD` | the entry is no longer in the cache; for good |
-//! | `READ` | the entry was read since its last turn in the order |
+//! | `READS` | how often the entry was read since its last turn in the order: one bit each, up to three |
 //! | `LEFT` | neither the map nor any guard has a use for the entry; for good |
 //! | `LENT` | its room is lent to an entry that is about to take its place |
 //! | `PENDING` | the entry was loaded, and its leader has not yet seen that the key was not written since |
@@ -15,15 +15,17 @@ use crate::map::{Entry, Retained};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::{Instant, Ttl, nanos};
 
-use super::order::Handle;
+use super::handle::{Handle, Time};
 use super::tier::Tier;
 
-const DEAD: u32 = 0b001;
-const READ: u32 = 0b010;
-const LEFT: u32 = 0b100;
+const DEAD: u32 = 0b0001;
+const LEFT: u32 = 0b0010;
+const LENT: u32 = 0b0100;
 const PENDING: u32 = 0b1000;
-const LENT: u32 = 0b1_0000;
-const HOLD: u32 = 0b10_0000;
+const READS: u32 = 0b111_0000;
+const READ_ONCE: u32 = 0b001_0000;
+const READ_OFTEN: u32 = 0b100_0000;
+const HOLD: u32 = 0b1000_0000;
 
 /// The end of an entry that never ends. An entry that ends at this very nanosecond ends one
 /// earlier.
@@ -65,12 +67,23 @@ pub(super) struct Object<V> {
 pub(super) enum Search {
     /// Entries that are too old.
     Expired,
+    /// Entries that are too old. Of others it is found out whether they are held or were read.
+    Candidates(Chance),
     /// Entries that are too old, or are neither held nor read.
-    Unread,
+    Unread(Chance),
     /// Entries that are too old, or are not held.
     Unheld,
     /// Any entry: there is no place for it any more.
     Anyone,
+}
+
+/// How many of its reads an entry that was read uses up when it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chance {
+    /// One of them.
+    One,
+    /// All of them.
+    All,
 }
 
 /// The result of looking.
@@ -82,8 +95,10 @@ pub(super) enum Fate {
     Evicted(Dead),
     /// It was dead.
     Gone,
-    /// It stays, and has used up its chance: it was read.
-    Read,
+    /// It stays: it was read this often, and has used up reads.
+    Read(u32),
+    /// It stays, though it is neither held nor was read.
+    Unread,
     /// It stays.
     Stays,
 }
@@ -121,10 +136,10 @@ pub(super) struct Unheld {
 }
 
 impl<V> Object<V> {
-    pub(super) fn new(stamp: u32, tier: Tier, end: u64, weight: u64, value: V) -> Self {
+    pub(super) fn new(tag: u32, tier: Tier, end: u64, weight: u64, value: V) -> Self {
         Self {
             state: AtomicU32::new(0),
-            mark: mark(stamp, tier),
+            mark: mark(tag, tier),
             end: AtomicU64::new(end),
             weight,
             value,
@@ -141,19 +156,20 @@ impl<V> Object<V> {
 
     /// Returns whether a handle in the order of its tier is the entry's.
     pub(super) fn is(&self, handle: Handle, tier: Tier) -> bool {
-        self.mark == mark(handle.stamp(), tier)
+        self.mark == mark(handle.tag(), tier)
     }
 
-    pub(super) fn handle(&self, hash: usize) -> Handle {
-        Handle::new(hash, self.mark >> 3)
+    /// Returns the entry's handle, put somewhere at this time.
+    pub(super) fn handle(&self, hash: usize, time: Time) -> Handle {
+        Handle::new(hash, self.mark >> 3, time)
     }
 
     /// Takes the place of another entry in the order, if there is one of the same tier that lives.
     /// Otherwise takes a place of its own.
-    pub(super) fn succeed(&mut self, other: Option<&Self>, stamp: u32) {
+    pub(super) fn succeed(&mut self, other: Option<&Self>, tag: u32) {
         let tier = self.tier();
         let other = other.filter(|other| other.tier() == tier && !other.is_dead());
-        self.mark = other.map_or(mark(stamp, tier), |other| other.mark);
+        self.mark = other.map_or(mark(tag, tier), |other| other.mark);
     }
 
     pub(super) fn succeeds(&self, other: &Self) -> bool {
@@ -260,12 +276,13 @@ impl<V> Object<V> {
         self.close(now, stale).then(|| self.kill()).flatten()
     }
 
-    /// Marks the entry as read.
+    /// Marks the entry as read once more, up to three times.
     #[inline(always)]
     pub(super) fn read(&self) {
-        // Relaxed, both: the bit says nothing about anything else.
-        if self.state.load(Ordering::Relaxed) & READ == 0 {
-            self.state.fetch_or(READ, Ordering::Relaxed);
+        // Relaxed, both: the bits say nothing about anything else.
+        let state = self.state.load(Ordering::Relaxed);
+        if state & READ_OFTEN == 0 {
+            self.state.fetch_or(once_more(state), Ordering::Relaxed);
         }
     }
 
@@ -313,8 +330,17 @@ impl<V> Object<V> {
                 held if held & LENT != 0 || held >= HOLD || search == Search::Expired => {
                     return Fate::Stays;
                 }
-                read if read & READ != 0 && search == Search::Unread => (read & !READ, Fate::Read),
-                idle => (idle | DEAD, Fate::Evicted(Dead::Unheld)),
+                found => match search {
+                    Search::Candidates(chance) | Search::Unread(chance) if found & READS != 0 => {
+                        let left = match chance {
+                            Chance::One => (found & READS) >> 1 & READS,
+                            Chance::All => 0,
+                        };
+                        (found & !READS | left, Fate::Read((found & READS).count_ones()))
+                    }
+                    Search::Candidates(_) => return Fate::Unread,
+                    _ => (found | DEAD, Fate::Evicted(Dead::Unheld)),
+                },
             };
             // Relaxed: nothing took its place.
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
@@ -333,7 +359,7 @@ impl<V> Object<V> {
             let next = match state {
                 dead if dead & DEAD != 0 => return Err(NotHeld::Dead),
                 lent if lent & LENT != 0 => return Err(NotHeld::Lent),
-                idle => idle.checked_add(HOLD).ok_or(NotHeld::TooOften)? | READ,
+                idle => idle.checked_add(HOLD).ok_or(NotHeld::TooOften)? | once_more(idle),
             };
             match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
@@ -385,8 +411,14 @@ fn is_past(end: u64, now: Instant, stale: u64) -> bool {
     end == CLOSED || end != NEVER && end.saturating_add(stale) <= now.as_nanos()
 }
 
-fn mark(stamp: u32, tier: Tier) -> u32 {
-    stamp << 3 | u32::from(tier.number())
+fn mark(tag: u32, tier: Tier) -> u32 {
+    (tag & Handle::TAGS) << 3 | u32::from(tier.number())
+}
+
+/// Returns the bit to be set of a state that is read once more. The bits are set one after the
+/// other, so that threads that read at once set the same bit, and never one beyond.
+fn once_more(state: u32) -> u32 {
+    ((state & READS) << 1 | READ_ONCE) & READS
 }
 
 fn dead(before: u32) -> Dead {

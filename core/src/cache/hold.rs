@@ -87,7 +87,7 @@ where
     S: BuildHasher,
 {
     /// Holds the entry of a key if it is fresh. It acts as a [get](Self::get) that is not counted.
-    /// Returns `None` also if the entry is held 2^27 - 1 times, or is just being replaced in a
+    /// Returns `None` also if the entry is held 2^25 - 1 times, or is just being replaced in a
     /// cache that has no room for both.
     pub fn hold<Q>(&self, key: &Q, now: Instant, guard: &Guard) -> Option<HeldEntry<'_, K, V>>
     where

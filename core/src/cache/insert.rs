@@ -6,6 +6,7 @@ use core::hash::{BuildHasher, Hash};
 use super::counters::Event;
 use super::credit::Credit;
 use super::entry::Object;
+use super::evict::Place;
 use super::later::Later;
 use super::totals::{Reserved, Usage};
 use super::{Cache, CacheError, RemovalCause, Tier, Tiers};
@@ -130,6 +131,8 @@ const A_FEW: usize = 4;
 
 /// One in this many insertions looks whether there are too many handles.
 const LOOK: usize = 8;
+/// One in this many lets a line of the history fade.
+const FADE: usize = 10 * LOOK;
 
 impl<K, V, E, S> Cache<K, V, E, S>
 where
@@ -210,8 +213,10 @@ where
             Condition::Always => self.stamp(),
             Condition::Loaded(_, stamp) | Condition::Instead(_, _, stamp) => stamp,
         };
-        let mut room = self.totals.none();
-        let mut credit = match self.reserve(hash, &key, weight, &mut room, later, now, guard) {
+        let (mut room, mut place) = (self.totals.none(), None);
+        let (tier, place) = (insert.tier, &mut place);
+        let reserved = self.reserve(hash, &key, weight, tier, place, &mut room, later, now, guard);
+        let mut credit = match reserved {
             Ok(credit) => credit,
             Err(error) => {
                 self.refuse(&condition, hash, &key, later, now, guard);
@@ -225,13 +230,13 @@ where
         let order = &self.orders[insert.tier.index()];
         let last = self.end(hash, ttl, now);
         let end = self.until_idle(last, now);
-        let stamp = order.stamp(guard);
-        let object = Object::new(stamp, insert.tier, end, weight, value);
+        let tag = order.stamp(guard);
+        let object = Object::new(tag, insert.tier, end, weight, value);
         if matches!(condition, Condition::Loaded(..)) {
             object.hide();
         }
         let succeed = |old: Option<&Object<V>>, new: &mut Object<V>| {
-            new.succeed(old, stamp);
+            new.succeed(old, tag);
             (!condition.allows(old)).then_some(())
         };
         let tail = self.rules.tail(last, made);
@@ -263,7 +268,11 @@ where
             new.value.read();
             None
         } else {
-            Some(order.add(new.value.handle(hash), guard))
+            let mut none = self.totals.none();
+            let place = place
+                .unwrap_or_else(|| self.place(hash, insert.tier, &mut none, later, now, guard));
+            let handle = new.value.handle(hash, self.time(insert.tier, guard));
+            Some(order.add(handle, place.part, guard))
         };
         // From here on, code of the user's may panic.
         if let Some((old, _)) = killed {
@@ -273,11 +282,19 @@ where
         }
         match added {
             Some(Ok(number)) if number.is_multiple_of(LOOK) => {
+                if number.is_multiple_of(FADE)
+                    && let Some(lines) = self.history.lines(guard)
+                {
+                    lines.fade(number / FADE);
+                }
                 self.tidy(insert.tier, 2 * LOOK, later, now, guard);
             }
             // No memory for its place in the order: it cannot stay, nor can the entry that has
             // taken its place since.
-            Some(Err(_)) => self.expel(new.value.handle(hash), insert.tier, later, now, guard),
+            Some(Err(_)) => {
+                let handle = new.value.handle(hash, self.time(insert.tier, guard));
+                self.expel(handle, insert.tier, later, now, guard);
+            }
             _ => {}
         }
         Ok(new)
@@ -306,6 +323,8 @@ where
         hash: usize,
         key: &K,
         weight: u64,
+        tier: Tier,
+        place: &mut Option<Place>,
         room: &mut Reserved<'_>,
         later: &mut Later<'g, K, V>,
         now: Instant,
@@ -316,7 +335,7 @@ where
         }
         let (mut wanted, mut credit) = (Usage { entries: 1, bytes: weight }, None);
         while !room.settle(wanted) {
-            if credit.is_none() {
+            if credit.is_none() && place.is_none() {
                 self.shrink(A_FEW, later, now, guard);
                 let old = self.map.find_live(hash, key, Object::is_dead, guard);
                 credit = old.and_then(|old| Credit::of(&old.value, &self.totals));
@@ -325,8 +344,14 @@ where
                     wanted = Usage { entries: 0, bytes };
                     continue;
                 }
+                // It takes the room of another, and where it comes may say whose.
+                *place = Some(self.place(hash, tier, room, later, now, guard));
+                continue;
             }
-            if !self.evict_one(Tiers::ALL, RemovalCause::Size, room, later, now, guard) {
+            let instead = place.as_mut().is_some_and(|place| core::mem::take(&mut place.instead));
+            let instead = instead.then_some(tier);
+            let cause = RemovalCause::Size;
+            if !self.evict_one(Tiers::ALL, cause, instead, room, later, now, guard) {
                 return Err(CacheError::Full);
             }
         }

@@ -1,18 +1,18 @@
 //! Values that are kept for a while, within bounds.
 //!
 //! A [`Cache`] never holds more entries and bytes than its bounds, and hands out no expired entry.
-//! To make room it evicts entries in the order in which they came, except those read since their
-//! last turn. [`Cache::load`] has one caller load what is missing, and the others wait for it. A
-//! result is ordered against writes: a value whose load began before its key was written is not
-//! stored.
+//! To make room it evicts entries that are new and were not read, or were not read for long; of fewer
+//! than 16 entries the oldest that was not read. [`Cache::load`] has one caller load what is missing,
+//! and the others wait for it. A result is ordered against writes: a value whose load began before
+//! its key was written is not stored.
 //!
 //! # Algorithm
 //!
 //! The entries are in a [`Map`]. Beside its value each has one word that says whether it is dead,
 //! was read, and how many holds there are. Whatever happens to an entry is one compare-exchange of
 //! that word, and the thread that kills it owns what follows. Each tier's order is kept by handles
-//! that keep nothing alive. The order is that of SIEVE: Zhang et al., "SIEVE is simpler than LRU"
-//! (NSDI 2024). See [the design](crate::docs::design).
+//! that keep nothing alive, in two queues after S3-FIFO (Yang et al., SOSP 2023), whose sizes adapt
+//! as those of ARC (Megiddo and Modha, FAST 2003). See [the design](crate::docs::design).
 
 mod bounds;
 mod builder;
@@ -22,6 +22,9 @@ mod counters;
 mod credit;
 mod entry;
 mod evict;
+mod garbage;
+mod handle;
+mod history;
 mod hold;
 mod insert;
 mod later;
@@ -59,6 +62,7 @@ pub use self::totals::Usage;
 
 use self::counters::{Event, Tally};
 use self::entry::{Dead, Object};
+use self::history::History;
 use self::later::Later;
 use self::order::Order;
 use self::predicates::Predicates;
@@ -86,10 +90,17 @@ use crate::time::Instant;
 ///
 /// # Cost
 ///
-/// A get is that of the map. It writes nothing but one bit of an entry that was not read since its
-/// last turn. An insertion into a full cache looks at a few handles, 64 second chances at most, and
-/// more only of entries that are dead or held. An entry takes 24 bytes beside what it takes in [the
-/// map](crate::Map), and 10 in the order, or 20 where many entries died otherwise than by eviction.
+/// A get is that of the map. It writes nothing but one bit of an entry, three times at most since
+/// the entry's last turn, and what [a time to idle](Builder::time_to_idle), [counted
+/// reads](Builder::count_reads) or [predicates](Cache::invalidate_entries_if) ask for. An insertion
+/// into a full cache looks at a few handles. Each eviction gives 64 second chances at most, and looks
+/// at more only of entries that are dead or held; so does the choice of a place for a key that comes
+/// back.
+///
+/// An entry takes 24 bytes beside what it takes in [the map](crate::Map), 10 in the order, or 20
+/// where many entries died otherwise than by eviction, and 8 in the history, which is made when the
+/// cache is full for the first time. The map's table is made for the bound of the entries, if there
+/// is one. A time to idle takes 8 bytes an entry more, and so does the support of predicates.
 /// Removed entries are freed by the calls that remove (see [`reclaim`](crate::reclaim)) or by a
 /// [sweep](Self::sweeper). If the domain is [capped](crate::Domain::capped) and full, a removed
 /// entry stays in the map, uncounted, until a sweep finds room.
@@ -150,7 +161,8 @@ where
     /// What the owned holds share.
     totals: Arc<Totals>,
     orders: [Order; Tier::COUNT],
-    /// The garbage of the orders' segments.
+    history: History,
+    /// The garbage of the orders' segments, and of the history.
     limbo: Limbo,
     flights: Group<K, V, E, S>,
     tally: Tally,

@@ -9,8 +9,8 @@ use core::ptr::{NonNull, null_mut};
 
 use crossbeam_utils::CachePadded;
 
-use crate::reclaim::{Guard, Header, Kind, Limbo, OutOfMemory, Unpublished};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::reclaim::{Guard, Header, Limbo, OutOfMemory, Unpublished};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Estimate, Ordering};
 
 /// A number that can be queued is larger than these.
 const EMPTY: u64 = 0;
@@ -48,8 +48,7 @@ impl Segment {
 
     /// Returns the number of the first slot that no thread has pushed to or popped from.
     fn position(&self, taken: &AtomicUsize) -> usize {
-        // Relaxed: an estimate.
-        self.before.wrapping_add(taken.load(Ordering::Relaxed).min(SLOTS))
+        self.before.wrapping_add(taken.estimate().min(SLOTS))
     }
 }
 
@@ -76,25 +75,15 @@ pub(super) struct Queue {
     tail: AtomicPtr<Segment>,
 }
 
-/// How the objects that a queue retires are measured and freed.
-pub(super) const KIND: Kind = Kind { measure, release };
-
-/// Returns the size of a segment.
-///
-/// # Safety
-///
-/// The caller promises nothing: the size is always the same.
-unsafe fn measure(_segment: *mut Header) -> usize {
-    size_of::<Segment>()
-}
+/// The size of a segment, in bytes.
+pub(super) const SEGMENT: usize = size_of::<Segment>();
 
 /// Frees a segment.
 ///
 /// # Safety
 ///
 /// The segment was retired, and no thread can reach it any more.
-unsafe fn release(segment: *mut Header, freed: &mut usize) {
-    *freed += size_of::<Segment>();
+pub(super) unsafe fn release(segment: *mut Header) {
     // SAFETY: the header is its first field, and `Unpublished` allocates as a box does.
     drop(unsafe { alloc::boxed::Box::from_raw(segment.cast::<Segment>()) });
 }
@@ -215,10 +204,9 @@ impl Queue {
     pub(super) fn pop<'g>(&'g self, limbo: &Limbo, guard: &'g Guard) -> Option<(u64, After<'g>)> {
         loop {
             let (at, head) = Self::follow(&self.head, guard)?;
-            // Relaxed, all three: they keep threads from spoiling slots of an empty queue; the slot
-            // says whether there is a number.
-            let popped = head.popped.load(Ordering::Relaxed);
-            let pushed = head.pushed.load(Ordering::Relaxed);
+            // They keep threads from spoiling slots of an empty queue; the slot says whether there is a
+            // number. Relaxed, below: as above.
+            let (popped, pushed) = (head.popped.estimate(), head.pushed.estimate());
             if popped >= pushed.min(SLOTS) && pushed < SLOTS {
                 return None;
             }
@@ -230,8 +218,13 @@ impl Queue {
                 self.advance(at, head, limbo, guard)?;
                 continue;
             }
-            // Acquire: pairs with the push.
-            let number = head.slots[slot].swap(SPENT, Ordering::Acquire);
+            // Acquire: pairs with the push. A number that is there belongs to this thread, for no
+            // other has this slot to pop.
+            let mut number = head.slots[slot].load(Ordering::Acquire);
+            if number == EMPTY {
+                // Acquire: as above, if the push came in between.
+                number = head.slots[slot].swap(SPENT, Ordering::Acquire);
+            }
             if number != EMPTY {
                 return Some((number, After { slots: &head.slots[slot..] }));
             }

@@ -2,8 +2,10 @@
 
 use crossbeam_utils::CachePadded;
 
+use super::history::{FEWEST, SMALL};
+use super::order::Share;
 use super::tier::Tier;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Estimate, Ordering};
 
 /// How many entries there are, of how many bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,6 +108,34 @@ impl Totals {
 
     pub(super) fn usage(&self) -> Usage {
         self.gauge.usage()
+    }
+
+    /// Returns whether there is so little that what comes need not be the first to go: a few
+    /// entries, or no more than the main queue has room for.
+    pub(super) fn is_filling(&self, share: &Share) -> bool {
+        if self.is_small() {
+            return true;
+        }
+        let (entries, rest) = (self.entries(), |max| share.rest(max));
+        let max = self.max();
+        entries < FEWEST
+            || entries < rest(max.entries) && self.gauge.bytes.estimate() < rest(max.bytes)
+    }
+
+    /// Returns whether there can be no more than a few entries.
+    pub(super) fn is_small(&self) -> bool {
+        // Relaxed, with no partner: see `set_max_entries`.
+        self.max.entries.load(Ordering::Relaxed) < SMALL
+    }
+
+    /// Returns about how many entries there are.
+    pub(super) fn entries(&self) -> u64 {
+        self.gauge.entries.estimate()
+    }
+
+    /// Returns about how many entries there are in a tier.
+    pub(super) fn entries_of(&self, tier: Tier) -> u64 {
+        self.tier(tier).entries.estimate()
     }
 
     /// Reserves nothing yet.

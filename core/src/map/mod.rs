@@ -188,9 +188,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     }
 
     /// Creates a map as [`retaining`](Self::retaining) does that never has more than `entries`
-    /// entries, or hardly more. Up to some two million entries its table has its final size at
-    /// once: it is never replaced.
-    #[allow(dead_code, reason = "for a cache, which knows its bound")]
+    /// entries, or hardly more. Up to 75,000 entries its table has its final size at once: it is
+    /// never replaced.
     pub(crate) fn retaining_bounded(
         domain: &Domain,
         hasher: S,

@@ -10,14 +10,16 @@ const LARGEST: usize = 1 << 31;
 /// Fewer buckets than this are few.
 const SMALL: usize = 4096;
 
-/// A map with a bound has its final table from the beginning, up to this many buckets (16 MiB).
-const AT_ONCE: usize = if cfg!(loom) { 1 } else { 1 << 21 };
+/// A map with a bound has its final table from the beginning, up to this many buckets (512 KiB):
+/// many a map never has as many entries as it may.
+const AT_ONCE: usize = if cfg!(loom) { 1 } else { 1 << 16 };
 
 /// What a map's table should be like.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     Right,
-    /// There are more entries than its [room].
+    /// There are more entries than its [room], or far more in a table that is as large as the bound
+    /// calls for.
     Small,
     /// There is fewer than one entry to eight buckets; to sixteen if there are few.
     Large,
@@ -27,7 +29,7 @@ pub(super) enum Fit {
 pub(super) struct Size {
     /// The table does not shrink below this many buckets.
     least: AtomicU64,
-    /// The table does not grow beyond this many buckets.
+    /// The table does not grow beyond this many buckets, unless it is [overfull].
     most: AtomicU64,
 }
 
@@ -43,19 +45,23 @@ impl Size {
         self.least.fetch_max(buckets as u64, Ordering::Relaxed);
     }
 
-    /// Sets how many entries there are at most. The table then grows as far as they need and no
-    /// further, and does not shrink from there.
+    /// Sets how many entries there are at most; `usize::MAX` is any number. The table then grows as
+    /// far as they need and no further, and does not shrink from there.
     pub(super) fn bound(&self, entries: usize) {
-        let buckets = buckets_of_bound(entries) as u64;
-        self.least.store(buckets, Ordering::Relaxed);
-        self.most.store(buckets, Ordering::Relaxed);
+        let (least, most) = match entries {
+            usize::MAX => (SMALLEST, LARGEST),
+            _ => (buckets_of_bound(entries), buckets_of_bound(entries)),
+        };
+        self.least.store(least as u64, Ordering::Relaxed);
+        self.most.store(most as u64, Ordering::Relaxed);
     }
 
     /// Returns whether a table of so many buckets fits so many entries.
     #[inline]
     pub(super) fn fit(&self, entries: usize, buckets: usize) -> Fit {
         let len = buckets as u64;
-        if entries > room(buckets) && len < self.most.load(Ordering::Relaxed) {
+        let may_grow = || len < self.most.load(Ordering::Relaxed) || entries > overfull(buckets);
+        if entries > room(buckets) && may_grow() && buckets < LARGEST {
             Fit::Small
         } else if entries < scarce(buckets) && len > self.least.load(Ordering::Relaxed) {
             Fit::Large
@@ -77,6 +83,12 @@ const fn room(buckets: usize) -> usize {
     } else {
         buckets / 4 * 3
     }
+}
+
+/// Returns how many entries a table has at most whatever the bound was said to be: that may be
+/// outdated, or two threads have set it at once. More would fill blocks, and be refused.
+const fn overfull(buckets: usize) -> usize {
+    room(buckets).saturating_mul(8)
 }
 
 /// Returns with how many entries, or more, a table does not become smaller. It is less than a table
@@ -104,14 +116,14 @@ pub(super) const fn buckets_for(entries: usize) -> Option<usize> {
     Some(buckets)
 }
 
-/// Returns how many buckets a map has in the end that never has more than so many entries: mostly
-/// as many as if it had grown there. Seven entries to eight buckets are accepted, because a table
-/// of twice the size would remain half as full for good.
+/// Returns how many buckets a map has in the end that never has more than so many entries: about as
+/// many. A bound says how many entries there mostly are, so there need be no room for more.
 const fn buckets_of_bound(entries: usize) -> usize {
-    match buckets_for(entries) {
-        Some(buckets) if buckets > SMALL && buckets / 16 * 7 >= entries => buckets / 2,
-        Some(buckets) => buckets,
-        None => LARGEST,
+    let buckets = entries - entries / 8;
+    match buckets.checked_next_power_of_two() {
+        Some(buckets) if buckets < SMALLEST => SMALLEST,
+        Some(buckets) if buckets < LARGEST => buckets,
+        _ => LARGEST,
     }
 }
 
@@ -119,4 +131,18 @@ const fn buckets_of_bound(entries: usize) -> usize {
 pub(super) const fn first_of_bound(entries: usize) -> usize {
     let buckets = buckets_of_bound(entries);
     if buckets < AT_ONCE { buckets } else { AT_ONCE }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{Fit, Size};
+
+    #[test]
+    fn a_bound_that_is_outdated_does_not_keep_the_table_small() {
+        let size = Size::any();
+        size.bound(18);
+        assert!(size.fit(18, 16) == Fit::Right, "as dense as a bound calls for");
+        assert!(size.fit(48, 16) == Fit::Right);
+        assert!(size.fit(49, 16) == Fit::Small);
+    }
 }

@@ -1,7 +1,7 @@
 //! An entry's memory, with the words that some structures keep behind it.
 //!
-//! Words that only some maps need, such as the weights of a cache that weighs, follow the entry in
-//! its allocation. All entries of one map have the same number of them, which the map is built
+//! Words that only some maps need, such as the last ends of a cache with a time to idle, follow the
+//! entry in its allocation. All entries of one map have the same number of them, which the map is built
 //! with.
 
 use core::mem::offset_of;
@@ -103,7 +103,6 @@ impl<K, V> Entry<K, V> {
     ///
     /// The entry was published in a map that was built with more than `index` such words.
     #[inline]
-    #[allow(dead_code, reason = "only some structures on the map keep words there")]
     pub(crate) unsafe fn tail(&self, index: usize) -> &AtomicU64 {
         // Not by the reference, which reaches no further than the entry: by the address as it was
         // exposed when the entry was made.

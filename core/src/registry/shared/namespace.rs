@@ -482,7 +482,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Namespace<K, V, S> {
 
 /// An entry that was entered, but of which a hook may not have been told, and whose caller has no
 /// lease yet. If a hook panics, it never has one, and the entry is removed, because nothing could
-/// renew or withdraw it, and nobody may have been told of it.
+/// renew or withdraw it, and no hook may know of it.
 struct Unmade<'a, K: Send + 'static, V: Send + 'static, S> {
     namespace: &'a Namespace<K, V, S>,
     hash: usize,

@@ -170,7 +170,7 @@ where
     /// use tidegate_core::registry::Arrival;
     /// use tidegate_core::{Domain, Instant, Registry, SeededState};
     ///
-    /// // Which ports there are, for those who do not ask the registry.
+    /// // The ports there are, for others to read.
     /// let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
     /// let (come, gone) = (Arc::clone(&ports), Arc::clone(&ports));
     /// let domain = Domain::new();
