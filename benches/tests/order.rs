@@ -8,8 +8,13 @@ use tidegate_benches::cache::model::Model;
 use tidegate_benches::cache::replay::{self, Trace};
 use tidegate_benches::cache::synthetic;
 
-/// How many points in a hundred the cache may be off.
-const MOST_OFF: f64 = 0.5;
+/// How many points in a hundred the cache may be short of the model with one thread.
+const SHORT: f64 = 0.5;
+/// How many with more threads than there are processors. A thread that is interrupted keeps what it has
+/// taken from the order for as long; undisturbed, eight are short of half a point at most, too.
+const SHORT_INTERRUPTED: f64 = 1.0;
+/// How many points in a hundred the cache may be ahead.
+const AHEAD: f64 = 2.0;
 /// The seeds of the model's hashes. With each the keys share other lines of the history, so that
 /// the model itself hits more or less often.
 const SEEDS: std::ops::Range<u64> = 0x5eed..0x5ef1;
@@ -31,7 +36,8 @@ fn wrong(trace: &Trace, room: usize, threads: usize, modelled: &[f64]) -> Option
         "{:20} {room:6} {threads} threads: {hits:.2}, model {least:.2} to {most:.2}",
         trace.name
     );
-    let is_right = (least - MOST_OFF..=most + MOST_OFF).contains(&hits);
+    let short = if threads == 1 { SHORT } else { SHORT_INTERRUPTED };
+    let is_right = (least - short..=most + AHEAD).contains(&hits);
     (!is_right).then(|| {
         format!("{} {room}, {threads} threads: {hits:.2}, not {least:.2}..{most:.2}", trace.name)
     })
@@ -47,7 +53,6 @@ fn check(cases: impl Iterator<Item = (Trace, usize)>) {
 }
 
 #[test]
-#[ignore = "the cache evicts by another order as yet"]
 fn synthetic_traces_hit_as_the_model_says() {
     const KEYS: usize = 20_000;
     const REQUESTS: usize = 200_000;
@@ -65,7 +70,6 @@ fn synthetic_traces_hit_as_the_model_says() {
 }
 
 #[test]
-#[ignore = "the cache evicts by another order as yet"]
 fn real_traces_hit_as_the_model_says() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         eprintln!("skipped: {FOLDER} names no folder of traces");

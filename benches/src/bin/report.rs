@@ -229,7 +229,8 @@ fn measure(bench: &Bench) -> ExitCode {
 }
 
 fn progress(row: &Row) {
-    eprintln!("{:>9} keys  {} x {}  vs {}", row.keys, row.case, row.threads, row.rival);
+    let Row { case, keys, threads, ours_ns: ours, rival, rival_ns: theirs, .. } = row;
+    eprintln!("{keys:>9} keys  {case} x {threads}: {ours:.2}  {rival}: {theirs:.2}");
 }
 
 /// Writes rows to a file, if there is to be one.
