@@ -47,7 +47,8 @@ pub(crate) type Loads<K, V> = tidegate_core::Cache<K, V, LoadError<Failure>, See
 /// Reading, inserting and removing take no lock, except that the first call of a thread takes one for a moment. Loads
 /// lock their own bookkeeping, and a caller that waits for another caller's load sleeps until that ends.
 ///
-/// An expired value is never returned, and the cache never holds more than its capacity. A thread of the process frees
+/// An expired value is never returned, and the cache never holds more than its capacity. Only after the capacity was
+/// [lowered](Self::set_max_capacity) it does, and then shrinks until it is within it. A thread of the process frees
 /// expired entries. The thread starts with the first cache and ends with the last.
 ///
 /// Names, arguments and results are those of `moka::sync::Cache` where the meaning is the same.
@@ -319,8 +320,9 @@ where
         entries.into_iter()
     }
 
-    /// Frees expired entries, on this thread, and what was removed earlier if no thread still reads it. Looks at the whole
-    /// table.
+    /// Frees expired entries, on this thread, and what was removed earlier if no thread still reads it. Removes what
+    /// [predicates](Self::invalidate_entries_if) match, and evicts what is above a [lowered
+    /// capacity](Self::set_max_capacity). Looks at the whole table.
     pub fn run_pending_tasks(&self) {
         let mut pass = CachePass::new();
         with_worker(

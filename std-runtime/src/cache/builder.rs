@@ -19,7 +19,8 @@ use crate::pin::domain;
 use crate::random_state;
 use crate::runtime::{Runtime, Schedule};
 
-/// The interval at which a cache without a time to live or to idle is swept, to remove abandoned loads.
+/// The interval at which a cache without a time to live or to idle is swept, to remove abandoned loads, and entries whose
+/// time to live a function or an insertion has chosen.
 const UNTIMED: Duration = Duration::from_secs(60);
 
 /// Builds a [`Cache`]: see [`Cache::builder`].

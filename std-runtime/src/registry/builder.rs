@@ -99,8 +99,9 @@ where
     /// place of another, which it is shown as well. The thread that advertises the service calls it, so it should not
     /// block. Its panics are [contained](crate::caught_panics).
     ///
-    /// Each service arrives once and departs once, in this order, whatever threads race. Calls of one key that race may
-    /// tell of different services in any order, so keep them by service, not by key alone.
+    /// Each service arrives once and departs once, in this order, whatever threads race. A service that is replaced
+    /// departs before its successor arrives, unless calls of the key race. Those may tell of different services in any
+    /// order, so keep them by service, not by key alone.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
