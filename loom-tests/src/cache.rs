@@ -44,7 +44,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "c04_expiry_races_replacement",
-        preemptions: 3,
+        preemptions: 2,
         run: expiry_races_replacement,
         outcomes: both(&["swept 0", "swept 1"]),
     },
@@ -68,7 +68,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "c08_listener_exactly_once",
-        preemptions: 2,
+        preemptions: 1,
         run: listener_exactly_once,
         outcomes: both(&["Explicit", "Expired", "Pressure"]),
     },
