@@ -12,7 +12,7 @@ const SMALL: usize = 4096;
 
 /// A map with a bound has its final table from the beginning, up to this many buckets (512 KiB):
 /// many a map never has as many entries as it may.
-const AT_ONCE: usize = if cfg!(loom) { 1 } else { 1 << 16 };
+const AT_ONCE: usize = if cfg!(any(loom, shuttle)) { 1 } else { 1 << 16 };
 
 /// What a map's table should be like.
 #[derive(Clone, Copy, PartialEq, Eq)]
