@@ -63,6 +63,38 @@ fn no_eviction_moves_a_whole_queue() {
     }
 }
 
+/// A key comes back, and is compared with a victim that has expired: a listener that panics then leaves
+/// the new entry its place in the order.
+#[test]
+fn a_listener_that_panics_leaves_no_entry_out_of_the_order() {
+    let armed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let panics = std::sync::Arc::clone(&armed);
+    let (cache, mut worker): (Cache<u64, u64>, _) = fixtures::cache(|it| {
+        it.max_entries(100).listener(move |_, _, _| {
+            assert!(!panics.swap(false, std::sync::atomic::Ordering::Relaxed), "told");
+        })
+    });
+    let (guard, later) = (worker.quiescent(NOW), NOW + Duration::from_secs(20));
+    let brief = Insert::new().time_to_live(Duration::from_secs(10));
+    for key in 0..90 {
+        cache.insert_with(key, key, brief, NOW, guard).expect("room");
+    }
+    // The main queue is full of them. What comes now is in the small queue, and soon evicted.
+    for key in 90..200 {
+        cache.insert(key, key, NOW, guard).expect("room");
+    }
+    assert_eq!(cache.invalidate(&199, NOW, guard), Some(&199), "there is room for one");
+    let evicted = (150..199).rev().find(|key| cache.peek(key, NOW, guard).is_none());
+    let evicted = evicted.expect("one that is remembered");
+    armed.store(true, std::sync::atomic::Ordering::Relaxed);
+    let insert = std::panic::AssertUnwindSafe(|| cache.insert(evicted, 0, later, guard).is_ok());
+    assert!(std::panic::catch_unwind(insert).is_err(), "the listener was told of an expired one");
+    assert_eq!(cache.peek(&evicted, later, guard), Some(&0));
+    let left = cache.usage().entries;
+    assert_eq!(cache.evict_bytes(u64::MAX, Tiers::ALL, later, guard).entries, left);
+    assert_eq!(cache.usage().entries, 0);
+}
+
 /// I-B9, S-C29: what expires in a cache that nobody inserts into any more is given back by sweeping.
 #[test]
 fn an_idle_cache_gives_back_what_has_expired() {

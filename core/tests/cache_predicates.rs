@@ -188,3 +188,18 @@ fn writers_readers_and_sweeps_agree() {
         }
     });
 }
+
+/// In a domain that does not contain panics, one leaves the load that asks. What it was about to store
+/// does not stay behind, hidden and counted.
+#[test]
+fn a_panic_leaves_no_loaded_value_behind() {
+    let (cache, mut worker) = cache::<u64, u64, u64>(|it| it.invalidation_by_predicate(true));
+    let guard = worker.quiescent(NOW);
+    let Ok(Load::Lead(loading)) = cache.load(&1, Caller(1), NOW, guard) else {
+        panic!("nothing is there, and nothing is loaded");
+    };
+    cache.invalidate_entries_if(|_, _| panic!("asked"), guard).expect("a slot");
+    let complete = std::panic::AssertUnwindSafe(|| loading.complete(1, NOW, guard));
+    assert!(std::panic::catch_unwind(complete).is_err(), "the panic leaves the load");
+    assert_eq!((cache.usage(), cache.loading()), (Usage::default(), 0));
+}

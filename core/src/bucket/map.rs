@@ -25,7 +25,7 @@ use super::unit::Scale;
 use super::verdict::{Outcome, Verdict};
 use super::{Decision, Plan, Quota, QuotaError, Unit};
 use crate::hash::SeededState;
-use crate::map::{GROUP, Map, Upserted};
+use crate::map::{GROUP, Map, NO_TAIL, Upserted};
 use crate::reclaim::{Domain, Guard};
 use crate::sync::AtomicUsize;
 use crate::time::Instant;
@@ -511,7 +511,7 @@ impl<K: Hash + Eq + Send + 'static, S: BuildHasher> BucketMap<K, S> {
                 Some((bucket?.charge(&self.base, || fresh, on)?, bucket))
             };
             let new = Bucket::new(&self.base);
-            let change = match self.map.upsert(hash, key.to_owned(), new, [0; 2], guard, accept) {
+            let change = match self.map.upsert(hash, key.to_owned(), new, NO_TAIL, guard, accept) {
                 Ok(Upserted::Inserted(entry, replaced)) => {
                     // The place of a dead bucket is free again.
                     if replaced.is_none() {

@@ -211,10 +211,7 @@ where
         room: &mut Reserved<'_>,
         later: &mut Later<'g, K, V>,
     ) -> Option<Turn> {
-        let Occasion { tier, guard, .. } = hunt.occasion;
-        let (handle, upcoming) = self.orders[tier.index()].next(Part::Small, &self.limbo, guard)?;
-        self.fetch(&upcoming, hunt);
-        hunt.division.took(Part::Small);
+        let handle = self.take(Part::Small, hunt)?;
         // The main queue is filled first.
         let moves = hunt.division.has_room() && hunt.moves > 0;
         let had = room.held().entries;
@@ -280,10 +277,7 @@ where
         room: &mut Reserved<'_>,
         later: &mut Later<'g, K, V>,
     ) -> Option<Turn> {
-        let Occasion { tier, guard, .. } = hunt.occasion;
-        let (handle, upcoming) = self.orders[tier.index()].next(Part::Main, &self.limbo, guard)?;
-        self.fetch(&upcoming, hunt);
-        hunt.division.took(Part::Main);
+        let handle = self.take(Part::Main, hunt)?;
         let search = if hunt.chances > 0 { Search::Unread(Chance::One) } else { Search::Unheld };
         let turn = self.attempt(handle, search, hunt.occasion, room, later);
         match turn {
@@ -309,18 +303,14 @@ where
         room: &mut Reserved<'_>,
         later: &mut Later<'g, K, V>,
     ) -> Option<Handle> {
-        let Occasion { tier, guard, .. } = hunt.occasion;
-        let order = &self.orders[tier.index()];
         loop {
-            let (handle, upcoming) = order.next(Part::Main, &self.limbo, guard)?;
-            self.fetch(&upcoming, hunt);
-            hunt.division.took(Part::Main);
+            let handle = self.take(Part::Main, hunt)?;
             let search = Search::Candidates(Chance::One);
             let turn = self.attempt(handle, search, hunt.occasion, room, later);
             match turn {
                 // Without chances left, an entry that was read is compared all the same.
                 Turn::Unread | Turn::Read(_) if turn == Turn::Unread || hunt.chances == 0 => {
-                    if order.nominate(handle) {
+                    if self.orders[hunt.occasion.tier.index()].nominate(handle) {
                         hunt.division.put(Part::Main);
                         return Some(handle);
                     }
@@ -336,6 +326,15 @@ where
             }
             hunt.chances -= 1;
         }
+    }
+
+    /// Takes the first handle of a queue. Returns `None` if there is none.
+    fn take(&self, part: Part, hunt: &mut Hunt<'_>) -> Option<Handle> {
+        let Occasion { tier, guard, .. } = hunt.occasion;
+        let (handle, upcoming) = self.orders[tier.index()].next(part, &self.limbo, guard)?;
+        self.fetch(&upcoming, hunt);
+        hunt.division.took(part);
+        Some(handle)
     }
 
     /// Puts a handle whose entry stays at the end of a queue.

@@ -126,7 +126,7 @@ pub(super) enum NotInserted<K, V> {
     Refused(StoreError<K, V>),
 }
 
-/// An insertion evicts so many entries more than it needs to while a bound is exceeded.
+/// An insertion evicts four entries more than it needs to while a bound is exceeded.
 const A_FEW: usize = 4;
 
 /// One in this many insertions looks whether there are too many handles.
@@ -261,6 +261,7 @@ where
         if let Some((old, dead)) = killed {
             self.release(&old.value, dead);
         }
+        let mut untold = self.untold();
         // An entry that this thread killed leaves its handle to the new one. A thread that evicts
         // finds the new entry by it, because that was there before the old one died.
         let added = if killed.is_some_and(|(old, _)| new.value.succeeds(&old.value)) {
@@ -268,6 +269,8 @@ where
             new.value.read();
             None
         } else {
+            // What expires on the way is reported when the new entry has its place.
+            let later = if later.is_some() { &mut *later } else { &mut untold.later };
             let mut none = self.totals.none();
             let place = place
                 .unwrap_or_else(|| self.place(hash, insert.tier, &mut none, later, now, guard));
@@ -275,6 +278,7 @@ where
             Some(order.add(handle, place.part, guard))
         };
         // From here on, code of the user's may panic.
+        untold.tell();
         if let Some((old, _)) = killed {
             let is_past = old.value.is_past(now, self.rules.stale());
             let cause = if is_past { RemovalCause::Expired } else { RemovalCause::Replaced };

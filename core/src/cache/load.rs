@@ -10,6 +10,7 @@ use core::time::Duration;
 use super::counters::Event;
 use super::entry::{Object, until};
 use super::insert::{Condition, Insert};
+use super::later::Later;
 use super::{Cache, RemovalCause};
 use crate::flight::{CallerId, Follower, JoinError, Joined, Lead, Leader, SupersededError};
 use crate::map::Entry;
@@ -79,6 +80,36 @@ struct Begun {
     at: Instant,
     /// The stamp of a value that was made then.
     stamp: u64,
+}
+
+/// A loaded entry that is not shown yet. It is removed on drop: also where a predicate that is asked
+/// about it panics.
+struct Hidden<'a, 'g, K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    cache: &'g Cache<K, V, E, S>,
+    hash: usize,
+    entry: &'g Entry<K, Object<V>>,
+    later: &'a mut Later<'g, K, V>,
+    now: Instant,
+    guard: &'g Guard,
+}
+
+impl<K, V, E, S> Drop for Hidden<'_, '_, K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn drop(&mut self) {
+        let Self { cache, hash, entry, later, now, guard } = self;
+        cache.remove(*hash, entry, RemovalCause::Explicit, later, *now, guard);
+    }
 }
 
 /// How a caller asks a cache for a value: see [`Cache::ask`].
@@ -430,12 +461,12 @@ where
         // Hidden until now. A writer that detaches the flight after this finds the entry, and kills
         // it.
         let kept = kept.filter(|entry| {
+            let hidden = Hidden { cache, hash, entry, later, now, guard };
             let stays =
                 !leader.is_detached_after_all() && !cache.is_outdated(entry, begun.stamp, guard);
             if stays {
                 entry.value.confirm();
-            } else {
-                cache.remove(hash, entry, RemovalCause::Explicit, later, now, guard);
+                core::mem::forget(hidden);
             }
             stays
         });

@@ -85,8 +85,8 @@ impl Order {
         if self.main.len(guard) > self.small.len(guard) { Part::Main } else { Part::Small }
     }
 
-    /// Returns how a tier of so many entries is divided between the queues, and should be. Where
-    /// entries differ in weight, their number goes up and down with each heavy one that comes, so
+    /// Returns how a tier that has `entries` entries is divided between the queues, and should be.
+    /// Where entries differ in weight, their number goes up and down with each heavy one that comes, so
     /// what counts is an average of the last evictions.
     pub(super) fn division(&self, entries: u64, guard: &Guard) -> Division {
         let found = entries.saturating_mul(256);
@@ -154,7 +154,7 @@ impl Order {
 
     /// Takes the nominee, if there is one. It belongs to this thread then, as a handle does that was
     /// taken from a queue.
-    pub(super) fn take_nominee(&self) -> Option<Handle> {
+    fn take_nominee(&self) -> Option<Handle> {
         if !self.has_nominee() {
             return None;
         }
@@ -172,7 +172,7 @@ impl Order {
     }
 }
 
-/// Of how many evictions the room is an average.
+/// The room is an average of about this many evictions.
 const LAST: u64 = 64;
 
 /// How many handles a tier's queues have, and should have.
@@ -182,7 +182,7 @@ pub(super) struct Division {
     pub(super) main: usize,
     /// How many the small queue should have.
     pub(super) target: usize,
-    /// How many entries the tier has.
+    /// How many entries the tier has, on average of the last evictions.
     pub(super) entries: usize,
 }
 
@@ -226,7 +226,7 @@ impl Division {
 /// Which part of a tier's entries should be in the small queue.
 pub(super) struct Share(Loose32);
 
-/// Parts of this many.
+/// The share of a small queue that has all entries.
 const WHOLE: u32 = 1 << 30;
 const FIRST: u32 = WHOLE / 10;
 const LEAST: u32 = WHOLE / 100;
@@ -237,24 +237,24 @@ impl Share {
         Self(Loose32::new(FIRST))
     }
 
-    /// Returns how many of so many entries should be in the small queue: one at least, and none of
+    /// Returns how many of a tier's entries should be in the small queue: one at least, and none of
     /// a few, among which the order is that of one queue.
     pub(super) fn of(&self, entries: usize) -> usize {
         let share = self.0.get();
         match entries {
             few if (few as u64) < FEWEST => 0,
-            _ => ((entries as u128 * u128::from(share)) >> 30).max(1) as usize,
+            _ => (entries as u128 * u128::from(share) / u128::from(WHOLE)).max(1) as usize,
         }
     }
 
-    /// Returns what so much is without the small queue's share.
+    /// Returns what is left of `whole` without the small queue's share.
     pub(super) fn rest(&self, whole: u64) -> u64 {
         let rest = WHOLE - self.0.get();
-        ((u128::from(whole) * u128::from(rest)) >> 30) as u64
+        (u128::from(whole) * u128::from(rest) / u128::from(WHOLE)) as u64
     }
 
     /// Learns from a key that comes back after it was evicted from a queue: that queue should have
-    /// been larger, by so many parts of 256 of one of the tier's entries.
+    /// been larger, by `by` parts of 256 of one of the tier's entries.
     pub(super) fn learn(&self, from: Part, by: u32, entries: usize) {
         let step = u64::from(WHOLE) * u64::from(by) / 256 / entries.max(1) as u64;
         let step = u32::try_from(step).unwrap_or(WHOLE).min(WHOLE);

@@ -16,7 +16,7 @@ use core::hash::{BuildHasher, Hash};
 use super::entry::Object;
 use super::{Cache, RemovalCause};
 use crate::hash::SeededState;
-use crate::map::{Cursor, Entry, InsertError, Map, MapError, Upserted};
+use crate::map::{Cursor, Entry, InsertError, Map, MapError, NO_TAIL, Upserted};
 use crate::reclaim::{Domain, Guard};
 use crate::sweep::{Budget, Swept};
 use crate::sync::{AtomicU64, Ordering};
@@ -115,7 +115,7 @@ where
         for slot in 0..SLOTS {
             let hash = slot as usize;
             let taken = |old: Option<&Predicate<K, V>>, _: &mut Predicate<K, V>| old.map(drop);
-            match self.slots.upsert(hash, slot, predicate, [0; 2], guard, taken) {
+            match self.slots.upsert(hash, slot, predicate, NO_TAIL, guard, taken) {
                 Ok(Upserted::Inserted(entry, _)) => {
                     // Release: a thread that sees the count finds the slot taken. Acquire: a value
                     // that was stored by then is found by the sweeps that begin with this number.
@@ -250,7 +250,7 @@ where
     /// Returns the stamp of an entry, in a cache with predicates.
     fn stamp_of<'g>(&self, entry: &'g Entry<K, Object<V>>) -> Option<&'g AtomicU64> {
         let index = self.rules.stamp_word()?;
-        // SAFETY: such a cache's map was built with so many words, see `Rules::words`.
+        // SAFETY: such a cache's map was built with more than `index` words: see `Rules::words`.
         Some(unsafe { entry.tail(index) })
     }
 
@@ -323,7 +323,7 @@ where
         }
     }
 
-    /// Asks the predicates of so many entries, removes those that match, and drops the predicates
+    /// Asks the predicates of the next entries, removes those that match, and drops the predicates
     /// after the last entry. `begun` is `None` between the passes.
     pub(super) fn apply_predicates<'g>(
         &'g self,

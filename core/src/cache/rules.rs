@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::cause::RemovalCause;
 use super::totals::Usage;
+use crate::map::Tail;
 use crate::time::{Ttl, nanos};
 
 pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
@@ -57,7 +58,7 @@ impl<K, V> Rules<K, V> {
     }
 
     /// Returns what these words hold at first.
-    pub(super) fn tail(&self, last_end: u64, stamp: u64) -> [u64; 2] {
+    pub(super) fn tail(&self, last_end: u64, stamp: u64) -> Tail {
         if self.idle.is_some() { [last_end, stamp] } else { [stamp, 0] }
     }
 

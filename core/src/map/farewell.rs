@@ -33,7 +33,7 @@ impl<K, V, const TAIL: usize> Farewell<K, V> for Free<TAIL> {
     }
 
     unsafe fn part(entry: NonNull<Entry<K, V>>) {
-        // SAFETY: by the caller's promise; the map makes its entries with so many words.
+        // SAFETY: by the caller's promise; the map makes its entries with `TAIL` words.
         unsafe { tail::drop_entry::<K, V, TAIL>(entry) };
     }
 }

@@ -45,6 +45,7 @@ pub(crate) use read::GROUP;
 pub use scan::{Cursor, Iter};
 pub(crate) use sweep::step;
 pub use sweep::{MapPass, MapSweep};
+pub(crate) use tail::{NO_TAIL, Tail};
 pub(crate) use update::Upserted;
 
 use self::count::Count;
@@ -226,7 +227,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// Creates a map of so many buckets.
+    /// Creates a map of `buckets` buckets.
     fn sized(domain: &Domain, hasher: S, buckets: usize) -> Result<Self, MapError> {
         Self::parting::<Free<0>>(domain, hasher, buckets)
     }

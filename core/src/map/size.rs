@@ -56,7 +56,7 @@ impl Size {
         self.most.store(most as u64, Ordering::Relaxed);
     }
 
-    /// Returns whether a table of so many buckets fits so many entries.
+    /// Returns whether a table of `buckets` buckets fits `entries` entries.
     #[inline]
     pub(super) fn fit(&self, entries: usize, buckets: usize) -> Fit {
         let len = buckets as u64;
@@ -104,7 +104,7 @@ pub(super) const fn grown(buckets: usize) -> usize {
     if buckets < SMALL && is_power_of_four { buckets * 4 } else { buckets * 2 }
 }
 
-/// Returns how many buckets have room for so many entries, or `None` if no table has.
+/// Returns how many buckets have room for `entries` entries, or `None` if no table has.
 pub(super) const fn buckets_for(entries: usize) -> Option<usize> {
     let mut buckets = SMALLEST;
     while room(buckets) < entries {
@@ -116,8 +116,8 @@ pub(super) const fn buckets_for(entries: usize) -> Option<usize> {
     Some(buckets)
 }
 
-/// Returns how many buckets a map has in the end that never has more than so many entries: about as
-/// many. A bound says how many entries there mostly are, so there need be no room for more.
+/// Returns how many buckets a map with the bound `entries` has in the end: about one for each entry.
+/// Mostly there are as many entries as the bound allows, so there need be no room for more.
 const fn buckets_of_bound(entries: usize) -> usize {
     let buckets = entries - entries / 8;
     match buckets.checked_next_power_of_two() {
@@ -127,7 +127,7 @@ const fn buckets_of_bound(entries: usize) -> usize {
     }
 }
 
-/// Returns with how many buckets a map begins that never has more than so many entries.
+/// Returns with how many buckets a map begins whose bound is `entries`.
 pub(super) const fn first_of_bound(entries: usize) -> usize {
     let buckets = buckets_of_bound(entries);
     if buckets < AT_ONCE { buckets } else { AT_ONCE }

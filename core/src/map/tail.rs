@@ -1,8 +1,8 @@
 //! An entry's memory, with the words that some structures keep behind it.
 //!
 //! Words that only some maps need, such as the last ends of a cache with a time to idle, follow the
-//! entry in its allocation. All entries of one map have the same number of them, which the map is built
-//! with.
+//! entry in its allocation. All entries of one map have the same number of them, which the map is
+//! built with.
 
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -16,6 +16,9 @@ pub(crate) const TAIL_MAX: usize = 2;
 
 /// What these words are to hold at first. A map takes as many as its entries have.
 pub(crate) type Tail = [u64; TAIL_MAX];
+
+/// The words of an entry whose map has none, or to which they say nothing yet.
+pub(crate) const NO_TAIL: Tail = [0; TAIL_MAX];
 
 /// An entry and the words behind it.
 #[repr(C)]
@@ -78,11 +81,11 @@ impl<K, V> NewEntry<K, V> {
         let (at, tail) = (self.at, self.tail);
         core::mem::forget(self);
         let entry = match tail {
-            // SAFETY: made by `new` with so many words, and owned here alone.
+            // SAFETY: made by `new` with `tail` words, and owned here alone.
             0 => unsafe { take::<K, V, 0>(at) },
-            // SAFETY: made by `new` with so many words, and owned here alone.
+            // SAFETY: made by `new` with `tail` words, and owned here alone.
             1 => unsafe { take::<K, V, 1>(at) },
-            // SAFETY: made by `new` with so many words, and owned here alone.
+            // SAFETY: made by `new` with `tail` words, and owned here alone.
             _ => unsafe { take::<K, V, TAIL_MAX>(at) },
         };
         entry.into_parts()
@@ -91,7 +94,7 @@ impl<K, V> NewEntry<K, V> {
 
 impl<K, V> Drop for NewEntry<K, V> {
     fn drop(&mut self) {
-        // SAFETY: made by `new` with so many words, and owned here alone.
+        // SAFETY: made by `new` with `tail` words, and owned here alone.
         unsafe { free(self.at, self.tail) };
     }
 }
@@ -115,7 +118,7 @@ impl<K, V> Entry<K, V> {
     }
 }
 
-/// Returns how many bytes an entry with so many words takes.
+/// Returns how many bytes an entry with `TAIL` words takes.
 pub(super) const fn size<K, V, const TAIL: usize>() -> usize {
     size_of::<Tailed<K, V, TAIL>>()
 }

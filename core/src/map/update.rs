@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use super::node::{Entry, Item};
 use super::resize::CROWDED;
 use super::table::Table;
-use super::tail::{NewEntry, Tail};
+use super::tail::{NO_TAIL, NewEntry, Tail};
 use super::word::Word;
 use super::{BLOCK_MAX, InsertError, Map, MapError};
 use crate::reclaim::Guard;
@@ -45,7 +45,7 @@ where
     ) -> Result<Option<&'g V>, InsertError<(K, V)>> {
         self.limbo.admit(guard);
         let hash = self.hash(&key);
-        match self.upsert(hash, key, value, [0; 2], guard, |_, _| None::<Infallible>)? {
+        match self.upsert(hash, key, value, NO_TAIL, guard, |_, _| None::<Infallible>)? {
             Upserted::Inserted(_, replaced) => Ok(replaced.map(|entry| &entry.value)),
             Upserted::Kept(never, _) => match never {},
         }
@@ -68,7 +68,7 @@ where
         if let Some(entry) = self.find(hash, &key, guard) {
             return Ok(&entry.value);
         }
-        match self.upsert(hash, key, make(), [0; 2], guard, |kept, _| kept) {
+        match self.upsert(hash, key, make(), NO_TAIL, guard, |kept, _| kept) {
             Ok(Upserted::Kept(value, _)) => Ok(value),
             Ok(Upserted::Inserted(entry, _)) => Ok(&entry.value),
             Err(InsertError { error, value: (key, _) }) => Err(InsertError { error, value: key }),
@@ -96,7 +96,7 @@ where
         let hash = self.hash(key);
         while let Some(old) = self.find(hash, key, guard) {
             let (key, value) = (old.key.clone(), change(&old.value));
-            let new = NewEntry::new(hash, key, value, [0; 2], self.tail)
+            let new = NewEntry::new(hash, key, value, NO_TAIL, self.tail)
                 .map_err(|_| MapError::OutOfMemory)?;
             // Only in place of the very one that was read.
             let is_old = |entry: &Entry<K, V>| core::ptr::eq(entry, old);

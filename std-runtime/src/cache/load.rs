@@ -47,7 +47,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         match own_error::<K, V, Infallible>(
-            self.load(key, || Ok::<_, Infallible>(as_usual(init()))),
+            self.get_or_load_with(key, || Ok::<_, Infallible>(as_usual(init()))),
         ) {
             Ok(value) => value,
             Err(never) => match *never {},
@@ -107,7 +107,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
-        own_error::<K, V, E>(self.load(key, || init().map(as_usual)))
+        own_error::<K, V, E>(self.get_or_load_with(key, || init().map(as_usual)))
     }
 
     /// Returns the value of `key`, and has `init` look for it if there is none. A `None` of `init` is returned and not
@@ -135,7 +135,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        own_error::<K, V, Absent>(self.load(key, || init().map(as_usual).ok_or(Absent))).ok()
+        own_error::<K, V, Absent>(self.get_or_load_with(key, || init().map(as_usual).ok_or(Absent)))
+            .ok()
     }
 
     /// Gets or loads a value as [`try_get_with`](Self::try_get_with) does, and returns every failure as an error.
@@ -158,7 +159,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
-        self.load(key, || init().map(as_usual))
+        self.get_or_load_with(key, || init().map(as_usual))
     }
 
     /// Gets or loads a value as [`get_or_load`](Self::get_or_load) does, and has `init` choose its time to live, tier or
@@ -196,7 +197,23 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
-        self.load(key, init)
+        let (mut init, kept) = (Some(init), Kept::default());
+        let load = |_: &K| {
+            let init = init.take().expect("a caller loads once");
+            kept.run(init).map_err(|error| Failure(Arc::new(error)))
+        };
+        let shared = &**self.shared;
+        let asking = Asking::new(&shared.engine, key, &shared.clock);
+        let result = asking.blocking(None, load, is_for::<E>);
+        kept.resume();
+        match (result, init) {
+            // There is no room for a load that other callers could join, so this caller runs its own.
+            (Err(LoadError::Refused(_)), Some(init)) => {
+                let loaded = init().map(|(value, _)| value);
+                loaded.map_err(|error| LoadError::Failed(Arc::new(error)))
+            }
+            (result, _) => result.map_err(typed),
+        }
     }
 
     /// Gets or loads a value as [`get_or_load_with`](Self::get_or_load_with) does, for a task of any async runtime. A
@@ -219,7 +236,25 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         E: Send + Sync + 'static,
     {
-        self.load_async(key, init).await
+        let kept = Kept::default();
+        let mut init = Keeping { future: pin!(init), kept: &kept };
+        let shared = &**self.shared;
+        let result = {
+            let init = &mut init;
+            let load =
+                move |_: K| async move { init.await.map_err(|error| Failure(Arc::new(error))) };
+            Asking::new(&shared.engine, key, &shared.clock).loading(load, is_for::<E>).await
+        };
+        let result = match result {
+            // There is no room for a load that other callers could join, so this caller runs its own.
+            Err(LoadError::Refused(_)) => {
+                let loaded = init.future.await.map(|(value, _)| value);
+                loaded.map_err(|error| LoadError::Failed(Arc::new(error)))
+            }
+            result => result.map_err(typed),
+        };
+        kept.resume();
+        result
     }
 
     /// Gets or makes a value as [`get_with`](Self::get_with) does, for a task of any async runtime. A future that is
@@ -243,7 +278,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let init = async { Ok::<_, Infallible>(as_usual(init.await)) };
-        match own_error::<K, V, Infallible>(self.load_async(key, init).await) {
+        match own_error::<K, V, Infallible>(self.get_or_load_with_async(key, init).await) {
             Ok(value) => value,
             Err(never) => match *never {},
         }
@@ -299,7 +334,7 @@ where
         E: Send + Sync + 'static,
     {
         let init = async { init.await.map(as_usual) };
-        own_error::<K, V, E>(self.load_async(key, init).await)
+        own_error::<K, V, E>(self.get_or_load_with_async(key, init).await)
     }
 
     /// Gets or looks for a value as [`optionally_get_with`](Self::optionally_get_with) does, for a task of any async
@@ -332,67 +367,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let init = async { init.await.map(as_usual).ok_or(Absent) };
-        own_error::<K, V, Absent>(self.load_async(key, init).await).ok()
-    }
-
-    fn load<Q, E>(
-        &self,
-        key: &Q,
-        init: impl FnOnce() -> Result<(V, Insert), E>,
-    ) -> Result<V, LoadError<Arc<E>>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-        E: Send + Sync + 'static,
-    {
-        let (mut init, kept) = (Some(init), Kept::default());
-        let load = |_: &K| {
-            let init = init.take().expect("a caller loads once");
-            kept.run(init).map_err(|error| Failure(Arc::new(error)))
-        };
-        let shared = &**self.shared;
-        let asking = Asking::new(&shared.engine, key, &shared.clock);
-        let result = asking.blocking(None, load, is_for::<E>);
-        kept.resume();
-        match (result, init) {
-            // There is no room for a load that other callers could join, so this caller runs its own.
-            (Err(LoadError::Refused(_)), Some(init)) => {
-                let loaded = init().map(|(value, _)| value);
-                loaded.map_err(|error| LoadError::Failed(Arc::new(error)))
-            }
-            (result, _) => result.map_err(typed),
-        }
-    }
-
-    async fn load_async<Q, E>(
-        &self,
-        key: &Q,
-        init: impl Future<Output = Result<(V, Insert), E>>,
-    ) -> Result<V, LoadError<Arc<E>>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-        E: Send + Sync + 'static,
-    {
-        let kept = Kept::default();
-        let mut init = Keeping { future: pin!(init), kept: &kept };
-        let shared = &**self.shared;
-        let result = {
-            let init = &mut init;
-            let load =
-                move |_: K| async move { init.await.map_err(|error| Failure(Arc::new(error))) };
-            Asking::new(&shared.engine, key, &shared.clock).loading(load, is_for::<E>).await
-        };
-        let result = match result {
-            // There is no room for a load that other callers could join, so this caller runs its own.
-            Err(LoadError::Refused(_)) => {
-                let loaded = init.future.await.map(|(value, _)| value);
-                loaded.map_err(|error| LoadError::Failed(Arc::new(error)))
-            }
-            result => result.map_err(typed),
-        };
-        kept.resume();
-        result
+        own_error::<K, V, Absent>(self.get_or_load_with_async(key, init).await).ok()
     }
 }
 

@@ -96,7 +96,7 @@ impl<'g> Lines<'g> {
     fn at(self, index: usize) -> &'g Line {
         debug_assert!(index < self.head().lines);
         let first = self.0.as_ptr().wrapping_byte_add(Head::LINES).cast::<Line>();
-        // SAFETY: so many lines follow the head, which lives for `'g`.
+        // SAFETY: the head, which lives for `'g`, is followed by more than `index` lines.
         unsafe { &*first.wrapping_add(index) }
     }
 
@@ -179,7 +179,7 @@ fn shift(entries: u64) -> u32 {
 }
 
 impl History {
-    /// Creates the history of a cache that will have so many entries, or any number.
+    /// Creates the history of a cache with this bound, or with none.
     pub(super) fn new(entries: Option<u64>) -> Self {
         let shift = Loose32::new(entries.map_or(0, shift));
         Self { head: AtomicPtr::new(null_mut()), shift }

@@ -20,7 +20,7 @@ use self::running::Running;
 use self::shared::{Flight, Standing};
 use super::caller::CallerId;
 use crate::hash::SeededState;
-use crate::map::{Cursor, InsertError, Map, MapError, Upserted, step};
+use crate::map::{Cursor, InsertError, Map, MapError, NO_TAIL, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
 use crate::sweep::{Budget, Sweep, Swept};
 use crate::time::Instant;
@@ -186,7 +186,7 @@ where
         }
         let flight = Arc::new(Flight::new(caller, lease, now, &self.running));
         let (held, ours) = (key.clone(), Arc::clone(&flight));
-        match self.map.upsert(hash, held, flight, [0; 2], guard, |flight, _| follow(flight?)) {
+        match self.map.upsert(hash, held, flight, NO_TAIL, guard, |flight, _| follow(flight?)) {
             Ok(Upserted::Inserted(..)) => {
                 Ok(Joined::Leader(Leader::new(self, Lead::new(hash, key, ours))))
             }

@@ -9,7 +9,7 @@ use super::clock::EffectiveClock;
 use super::entry::{Leased, Life, length, let_go};
 use super::ledger::{Hooks, Ledger, Share, Shares};
 use super::{Lease, Terms};
-use crate::map::{Cursor, Entry, InsertError, Map, MapError, Upserted, step};
+use crate::map::{Cursor, Entry, InsertError, Map, MapError, NO_TAIL, Upserted, step};
 use crate::reclaim::{Domain, Guard, Worker};
 use crate::registry::{Arrival, Departure, WhenFull};
 use crate::sweep::{Budget, Swept};
@@ -228,7 +228,7 @@ where
             }
             None
         };
-        let (entry, old) = match self.map.upsert(hash, new.key, leased, [0; 2], guard, accept) {
+        let (entry, old) = match self.map.upsert(hash, new.key, leased, NO_TAIL, guard, accept) {
             Ok(Upserted::Inserted(entry, old)) => (entry, old),
             Ok(Upserted::Kept(unmet, (key, leased))) => return Err((unmet, key, leased.value)),
             Err(InsertError { error, value: (key, leased) }) => {
