@@ -13,7 +13,7 @@ const SHORT: f64 = 0.5;
 /// How many with more threads than there are processors. A thread that is interrupted keeps what it has
 /// taken from the order, and what it was about to insert, for as long.
 const SHORT_INTERRUPTED: f64 = 1.5;
-/// So many times it is tried with several threads: being interrupted only ever loses hits.
+/// The check with several threads is repeated up to five times: an interrupted thread only loses hits.
 const TRIES: usize = 5;
 /// How many points in a hundred the cache may be ahead.
 const AHEAD: f64 = 2.0;

@@ -6,7 +6,7 @@
 //! TIDEGATE_SCHEDULES=100000 cargo shuttle         # the long one
 //! ```
 //!
-//! Each scenario puts roles together, one a thread. The bounds hold whenever anybody looks. At the end
+//! Each scenario puts roles together, one a thread. The bounds hold at every look. At the end
 //! what is reserved is what is there, each removal was told of once, and each value is dropped once.
 
 #![cfg(shuttle)]

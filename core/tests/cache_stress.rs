@@ -219,7 +219,7 @@ fn everything(books: &Books, worker: &mut Worker, base: u64) {
     drop(Books::new(worker.domain(), SeededState::new(base), 8, NOW));
 }
 
-/// Its own keys, which others may evict, and nobody else writes.
+/// Writes keys of its own, which others may evict and no other thread writes.
 fn other(books: &Books, worker: &mut Worker, thread: u64, step: u64) {
     let guard = worker.quiescent(NOW);
     let key = thread * 500_000 + step % 1_000;
@@ -233,7 +233,7 @@ fn other(books: &Books, worker: &mut Worker, thread: u64, step: u64) {
 }
 
 #[test]
-fn whoever_stops_anywhere_stops_nobody_else() {
+fn a_thread_that_stops_anywhere_stops_no_other() {
     fn make(domain: &Domain) -> Books {
         Books::new(domain, SeededState::new(1), 16, NOW)
     }

@@ -6,8 +6,8 @@ use tidegate_core::{Budget, Domain, Instant, Map, MapError, SeededState, Sweep};
 
 const NOW: Instant = Instant::from_secs(1);
 
-/// The table that a capacity asks for is there from the beginning, serves so many entries, and
-/// stays when they are gone.
+/// The table that a capacity asks for is there from the beginning, has room for that many entries,
+/// and stays when they are gone.
 #[test]
 fn capacity_is_kept() {
     let domain = Domain::new();
@@ -23,7 +23,7 @@ fn capacity_is_kept() {
         while !sweep.sweep(NOW, Budget::entries(1_000)).wrapped {}
         assert_eq!(map.buckets(worker.quiescent(NOW)), first, "it did not shrink");
     }
-    // For so many no table is large enough, and none is allocated.
+    // No table is large enough, and none is allocated.
     let map = Map::<u64, u64>::try_with_capacity(&domain, SeededState::new(1), usize::MAX);
     assert_eq!(map.err(), Some(MapError::OutOfMemory));
 }

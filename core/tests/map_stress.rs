@@ -190,7 +190,7 @@ fn other(World { map, .. }: &World, worker: &mut Worker, thread: u64, step: u64)
 }
 
 #[test]
-fn whoever_stops_anywhere_stops_nobody_else() {
+fn a_thread_that_stops_anywhere_stops_no_other() {
     let stops = Stops { make: |domain| World::new(domain, 1), everything, other };
     stops.check(40, asked("TIDEGATE_OPERATIONS", 2_000));
 }

@@ -69,7 +69,7 @@ fn each_service_is_told_how_it_came() {
     drop(first.withdraw_on_drop());
     assert_eq!(log.take(), [], "it has departed");
 
-    // What has expired is replaced by nobody, and brought back by nothing.
+    // What has expired is not replaced, and nothing brings it back.
     assert!(services.renew_any(&1, after(300), guard).is_err());
     drop(put(1, 12, after(300)));
     assert_eq!(log.take(), [Told::Departed(11, Departure::Expired), Told::Arrived(12)]);
@@ -90,7 +90,7 @@ fn each_service_is_told_how_it_came() {
 }
 
 #[test]
-fn who_takes_another_s_room_replaces_nobody() {
+fn an_entry_that_takes_another_s_room_replaces_none() {
     let log = Log::default();
     let terms = Terms::new(Duration::from_secs(300)).max_entries(1, WhenFull::EvictSoonest);
     let (registry, mut worker) = registry(log.listen(Registry::builder()).services(terms));
@@ -132,7 +132,8 @@ fn lists_arrive_and_are_replaced_whole() {
     assert_eq!(log, ["P [1]", "P [1, 2] for [1]", "T [3]", "T [] for [3]"]);
 }
 
-/// Whoever removes an entry whose arrival is being told leaves the departure to the one that tells it.
+/// A thread that removes an entry while its arrival is told leaves the departure to the thread that
+/// tells it.
 #[test]
 fn what_goes_while_it_arrives_departs_after_that() {
     type Seen = Arc<Mutex<Vec<(&'static str, ThreadId)>>>;
@@ -146,7 +147,7 @@ fn what_goes_while_it_arrives_departs_after_that() {
         &domain,
         Registry::builder()
             .on_service_arrival(move |_, _, _| {
-                is_coming.send(()).expect("somebody waits");
+                is_coming.send(()).expect("a thread waits");
                 goes.lock().expect("no panic").recv().expect("it goes");
                 come.lock().expect("no panic").push(("come", std::thread::current().id()));
             })
@@ -214,8 +215,8 @@ impl Book {
     }
 }
 
-/// Arrivals less departures is what lives, whoever races; each service departs after it has arrived; and
-/// those that were replaced are those who departed so.
+/// Arrivals less departures is what lives, in whatever order threads call. Each service departs after it
+/// has arrived. The values that arrivals report as replaced are those that departed as replaced.
 #[test]
 fn arrivals_and_departures_are_pairs() {
     let rounds: u32 = if cfg!(debug_assertions) { 4_000 } else { 40_000 };

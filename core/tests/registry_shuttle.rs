@@ -35,7 +35,7 @@ fn shared(thread: u64, step: u64) -> u64 {
     SHARED[((thread + step) % 2) as usize]
 }
 
-/// Advertises a key of its own again and again where nobody is evicted: it is there all the while.
+/// Advertises a key of its own again and again where no entry is evicted: it is there all the while.
 fn tenant(books: &Books, worker: &mut Worker, thread: u64) {
     let services = books.services();
     let mut lease = None;
@@ -81,14 +81,14 @@ fn rival(books: &Books, worker: &mut Worker, thread: u64) {
     }
 }
 
-/// Advertises the shared keys where nobody has them.
+/// Advertises the shared keys where no service has them.
 fn absentee(books: &Books, worker: &mut Worker, thread: u64) {
     let services = books.services();
     for step in 0..STEPS {
         let guard = worker.quiescent(NOW);
         let (key, token) = (shared(thread, step), books.new_token());
         if let Ok(lease) = services.advertise_if_absent(key, token, None, NOW, guard) {
-            assert!(!lease.has_replaced(), "nobody is displaced");
+            assert!(!lease.has_replaced(), "none is displaced");
             services.withdraw(lease, NOW, guard);
         }
     }
@@ -177,8 +177,8 @@ static SCENARIOS: [Scenario<Books>; 12] = [
     Scenario::wide("tenants", &[tenant, tenant, tenant]),
     Scenario::wide("tenants beside rivals and a pruner", &[tenant, rival, rival, pruner]),
     Scenario::wide("rivals of the same keys", &[rival, rival, rival]),
-    Scenario::wide("rivals and whoever removes them", &[rival, rival, remover, remover]),
-    Scenario::wide("newcomers where nobody is", &[absentee, absentee, rival, remover]),
+    Scenario::wide("rivals and removers", &[rival, rival, remover, remover]),
+    Scenario::wide("newcomers where no service is", &[absentee, absentee, rival, remover]),
     Scenario::wide("what ends at once, and pruners", &[mayfly, mayfly, pruner, pruner]),
     Scenario::wide("where something has ended", &[mayfly, absentee, absentee, sweeper]),
     Scenario::wide("lists", &[merger, merger, lister, sweeper]),

@@ -578,7 +578,7 @@ fn predicate_races_load() -> String {
     let lent: &'static Loads = unsafe { &*Arc::as_ptr(&cache) };
     let (mut first, mut second) = (domain.worker(), domain.worker());
     let Ok(Load::Lead(loading)) = lent.load(&2, Caller(1), NOW, first.quiescent(NOW)) else {
-        unreachable!("nobody else loads");
+        unreachable!("no other caller loads");
     };
     first.offline(|| ());
     worker.offline(|| ());
@@ -993,7 +993,7 @@ fn loads_and_writes(
     let lent: &'static Loads = unsafe { &*Arc::as_ptr(&loads) };
     let (mut first, mut second) = (domain.worker(), domain.worker());
     let Ok(Load::Lead(loading)) = lent.load(&1, Caller(1), NOW, first.quiescent(NOW)) else {
-        unreachable!("nobody else loads");
+        unreachable!("no other caller loads");
     };
     first.offline(|| ());
     let ends = race(vec![

@@ -686,8 +686,8 @@ fn two_grow() -> String {
     }
 }
 
-/// Room for so many entries beside two that are there takes two buckets. A table of one becomes one
-/// of four.
+/// To make room for seven entries beside two that are there takes two buckets. A table of one bucket
+/// becomes one of four.
 const FOR_TWO: usize = 7;
 
 fn reserve_races_insert_and_remove() -> String {

@@ -270,8 +270,8 @@ fn finish(setting: Arc<Setting>, mut worker: Worker, entered: usize) {
     assert_eq!(model::live(), 0, "something was never retired");
 }
 
-/// Each that was entered has arrived once, and departed after that if at all; and whoever was replaced has
-/// one successor that says so.
+/// Each entry has arrived once, and departed after that if at all. Each entry that was replaced has one
+/// successor that says so.
 fn check_pairs(told: &[Event], entered: usize) {
     let mut arrived = Vec::new();
     for event in told {
@@ -666,7 +666,8 @@ fn lease_outlives_its_registry() -> String {
     format!("{}, {told}", if ends[0] { "renewed" } else { "lapsed" })
 }
 
-/// Whoever withdraws what has not been told to have come leaves that to the one that tells it.
+/// A thread that withdraws an entry whose arrival is not told yet leaves the departure to the thread
+/// that tells it.
 fn withdrawal_races_arrival() -> String {
     let (setting, worker, ends) = with_arrivals(
         |_, _| {},

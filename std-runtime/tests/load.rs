@@ -538,7 +538,7 @@ fn a_copy_that_panics_is_an_error_to_the_caller_that_would_have_it() {
 fn a_load_is_not_taken_for_a_caller_of_the_user_s() {
     let (pages, time) = (pages(), clock());
     let Ok(Load::Lead(loading)) = pages.load(&7, Caller(10_000), time.now(), &pin()) else {
-        panic!("nobody else loads");
+        panic!("no other caller loads");
     };
     for _ in 0..20_000 {
         let waiting = std::pin::pin!(pages.get_or_load_async(&7, async |_| Ok(8), &time));

@@ -39,7 +39,7 @@ impl Token {
         Self { number, check: !number, alive: alive.clone() }
     }
 
-    /// Its number, if nobody has dropped it.
+    /// Returns its number, unless it was dropped.
     pub(crate) fn read(&self) -> u64 {
         assert_eq!(self.check, !self.number, "read after it was dropped");
         self.number
@@ -67,7 +67,7 @@ pub(crate) trait Booked: Send + Sync + 'static {
     /// Panics if the bounds do not hold.
     fn look(&self);
 
-    /// Panics unless everything adds up. Nobody else changes anything.
+    /// Panics unless everything adds up. No other thread changes anything meanwhile.
     fn close(&self, worker: &mut Worker);
 }
 

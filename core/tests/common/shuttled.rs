@@ -74,7 +74,7 @@ fn config() -> Config {
     config
 }
 
-/// Runs each scenario under so many random schedules, or as many as were asked for.
+/// Runs each scenario under `TIDEGATE_SCHEDULES` random schedules, or the default number of them.
 pub(crate) fn random<W>(
     scenarios: &'static [Scenario<W>],
     run: fn(&Scenario<W>),

@@ -21,7 +21,8 @@ pub(crate) fn asked(variable: &str, otherwise: u64) -> u64 {
 /// A domain in which guards stay. Under this cfg the light half of the barrier is a whole fence, so that
 /// the other half may be one, too.
 pub(crate) fn domain() -> Domain {
-    // SAFETY: as said: whoever pins passes a fence of its own between saying so and looking.
+    // SAFETY: as said above: a thread that pins passes a fence of its own between saying so and
+    // looking.
     unsafe { Domain::builder().barrier(|| std::sync::atomic::fence(Ordering::SeqCst)) }.build()
 }
 
@@ -108,7 +109,7 @@ where
     O: Copy + Debug + Send + 'static,
     S: Copy + Eq + Hash + Send + 'static,
 {
-    /// Records so many histories of four threads and three keys, and looks at each.
+    /// Records `histories` histories of four threads and three keys, and checks each.
     pub(crate) fn check(&self, histories: u64) {
         const THREADS: u64 = 4;
         // A few structures, each for many histories of fresh keys, so that tables grow, shrink and churn.
@@ -176,8 +177,8 @@ pub(crate) struct Stops<W> {
 }
 
 impl<W: Booked> Stops<W> {
-    /// Stops a thread at each of its steps, of which there are `least` or more. Two others go through
-    /// so many steps each meanwhile, and must come to their end.
+    /// Stops a thread at each of its steps, of which there are `least` or more. Meanwhile two others
+    /// carry out `steps` operations each, and must come to their end.
     pub(crate) fn check(&self, least: usize, steps: u64) {
         let places = {
             let domain = domain();

@@ -48,7 +48,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// Returns the value of `key`, and has `spawn` run `load` elsewhere if there is none that has not expired. One load of
-    /// a key runs at a time, whoever asks.
+    /// a key runs at a time, for all callers together.
     ///
     /// An expired value is still returned within [its window](super::CacheBuilder::stale_while_revalidate): to the caller
     /// that began the load when `within` is over, which may be zero, and to every other caller at once. The load

@@ -15,14 +15,14 @@ use super::share::STEP;
 pub(super) const KNOWN: u32 = (1 << 31) - 1;
 /// Entries for each line.
 const EACH: usize = 8;
-/// After so many requests the counts of one line are halved. Of a cache with room for n entries,
-/// the counts of all lines are halved in 10 n requests.
+/// The counts of one line are halved after every 80 requests. In a cache with room for n entries all
+/// lines are halved once in 10 n requests.
 const FADE: u32 = 80;
 /// Parts of a ghost in which the average number of ghosts a line is kept.
 const PART: u32 = 1 << 16;
 /// The least that the average is taken for, a twentieth of a ghost, so that ratios stay bounded.
 const LEAST: u32 = PART / 20;
-/// The averages follow the last so many lines.
+/// The averages are of about the last 64 lines.
 const FOLLOW: i64 = 64;
 /// The most that one ghost counts for.
 const MOST_STEP: u64 = 64 * STEP;

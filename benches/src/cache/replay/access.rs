@@ -12,7 +12,7 @@ use crate::measure::{medians, rows};
 
 const RIVALS: [&str; 2] = [Moka::NAME, QuickCache::NAME];
 
-/// Times a trace in caches with room for so many entries, which are empty when it begins.
+/// Times a trace in caches with room for `room` entries. The caches are empty when the trace begins.
 pub(super) fn times(trace: &Trace, room: usize, effort: Effort, row: &mut impl FnMut(Replayed)) {
     for threads in [1, 2] {
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
@@ -36,7 +36,7 @@ pub(super) fn times(trace: &Trace, room: usize, effort: Effort, row: &mut impl F
     }
 }
 
-/// Replays a trace in our cache, with room for `room` entries, on so many threads. Returns the hits
+/// Replays a trace in tidegate's cache, with room for `room` entries, on `threads` threads. Returns the hits
 /// in a hundred.
 ///
 /// Each thread takes the next 32 keys when it has done its last ones, so that the order is that of

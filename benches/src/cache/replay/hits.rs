@@ -41,7 +41,7 @@ fn outcome<S: Subject>(trace: &Trace, room: Room, size: impl Fn(u64) -> u64) -> 
     Outcome { name: S::NAME, objects, bytes: bytes as f64 * 100.0 / asked as f64, held }
 }
 
-/// Hits of caches with room for so many entries.
+/// Measures the hits of caches with room for `room` entries.
 pub(super) fn entries(trace: &Trace, room: usize, row: &mut impl FnMut(Replayed)) {
     let most = Room::Entries(room);
     let size = |_| 1;

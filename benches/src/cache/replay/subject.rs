@@ -12,9 +12,9 @@ use super::super::{BUDGET, BURST};
 /// The most that a cache may hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Room {
-    /// So many entries, of any size.
+    /// This number of entries, of any size.
     Entries(usize),
-    /// Objects of so many bytes together, of which there are about this many.
+    /// Objects that take `bytes` bytes together. There are about `objects` of them.
     Bytes { bytes: u64, objects: usize },
 }
 
