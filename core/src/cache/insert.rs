@@ -261,7 +261,7 @@ where
         if let Some((old, dead)) = killed {
             self.release(&old.value, dead);
         }
-        let mut untold = self.untold();
+        let mut untold = None;
         // An entry that this thread killed leaves its handle to the new one. A thread that evicts
         // finds the new entry by it, because that was there before the old one died.
         let added = if killed.is_some_and(|(old, _)| new.value.succeeds(&old.value)) {
@@ -269,16 +269,17 @@ where
             new.value.read();
             None
         } else {
-            // What expires on the way is reported when the new entry has its place.
-            let later = if later.is_some() { &mut *later } else { &mut untold.later };
-            let mut none = self.totals.none();
-            let place = place
-                .unwrap_or_else(|| self.place(hash, insert.tier, &mut none, later, now, guard));
+            let place = place.unwrap_or_else(|| {
+                // What expires on the way is reported when the new entry has its place.
+                let untold = untold.insert(self.untold());
+                let later = if later.is_some() { &mut *later } else { &mut untold.later };
+                self.place(hash, insert.tier, &mut self.totals.none(), later, now, guard)
+            });
             let handle = new.value.handle(hash, self.time(insert.tier, guard));
             Some(order.add(handle, place.part, guard))
         };
         // From here on, code of the user's may panic.
-        untold.tell();
+        drop(untold);
         if let Some((old, _)) = killed {
             let is_past = old.value.is_past(now, self.rules.stale());
             let cause = if is_past { RemovalCause::Expired } else { RemovalCause::Replaced };

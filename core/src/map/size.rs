@@ -116,13 +116,13 @@ pub(super) const fn buckets_for(entries: usize) -> Option<usize> {
     Some(buckets)
 }
 
-/// Returns how many buckets a map with the bound `entries` has in the end: about one for each entry.
-/// Mostly there are as many entries as the bound allows, so there need be no room for more.
+/// Returns how many buckets a map with the bound `entries` has in the end: if there are few, as many
+/// as any map of that size, and otherwise about one for each entry. Mostly there are as many
+/// entries as the bound allows, so there need be no room for more.
 const fn buckets_of_bound(entries: usize) -> usize {
-    let buckets = entries - entries / 8;
-    match buckets.checked_next_power_of_two() {
-        Some(buckets) if buckets < SMALLEST => SMALLEST,
-        Some(buckets) if buckets < LARGEST => buckets,
+    match (buckets_for(entries), (entries - entries / 8).checked_next_power_of_two()) {
+        (Some(few), _) if few <= SMALL => few,
+        (_, Some(many)) if many < LARGEST => many,
         _ => LARGEST,
     }
 }
@@ -140,9 +140,9 @@ mod tests {
     #[test]
     fn a_bound_that_is_outdated_does_not_keep_the_table_small() {
         let size = Size::any();
-        size.bound(18);
-        assert!(size.fit(18, 16) == Fit::Right, "as dense as a bound calls for");
-        assert!(size.fit(48, 16) == Fit::Right);
-        assert!(size.fit(49, 16) == Fit::Small);
+        size.bound(18_000);
+        assert!(size.fit(18_000, 16_384) == Fit::Right, "as dense as a bound calls for");
+        assert!(size.fit(98_304, 16_384) == Fit::Right);
+        assert!(size.fit(98_305, 16_384) == Fit::Small);
     }
 }
