@@ -19,7 +19,7 @@ const TRIES: usize = 5;
 const AHEAD: f64 = 2.0;
 /// The seeds of the model's hashes. With each the keys share other lines of the history, so that
 /// the model itself hits more or less often.
-const SEEDS: std::ops::Range<u64> = 0x5eed..0x5ef1;
+const SEEDS: std::ops::Range<u64> = 0x5eed..0x5efd;
 /// Names a folder of real traces.
 const FOLDER: &str = "TIDEGATE_TRACES";
 

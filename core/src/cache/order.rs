@@ -175,6 +175,11 @@ impl Order {
 /// The room is an average of about this many evictions.
 const LAST: u64 = 64;
 
+/// The main queue is taken for full though a part of its handles is away: this many at most,
+const MOST_AWAY: usize = if cfg!(loom) { 0 } else { 8 };
+/// and one of so many.
+const EACH_AWAY: usize = 16;
+
 /// How many handles a tier's queues have, and should have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Division {
@@ -217,9 +222,11 @@ impl Division {
         if self.main > 0 && (is_long || self.small == 0) { Part::Main } else { Part::Small }
     }
 
-    /// Returns whether the main queue has fewer handles than it should.
+    /// Returns whether the main queue has fewer handles than it should, and not only because other
+    /// threads are about to put some back.
     pub(super) fn has_room(&self) -> bool {
-        self.main + self.target < self.entries
+        let away = (self.entries / EACH_AWAY).min(MOST_AWAY);
+        self.main + self.target + away < self.entries
     }
 }
 
