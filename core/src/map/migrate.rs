@@ -7,7 +7,7 @@
 
 use core::ptr::{NonNull, null_mut};
 
-use super::node::Item;
+use super::node::{Entry, Item};
 use super::table::{Head, Table};
 use super::word::Word;
 use super::{Map, MapError};
@@ -38,6 +38,7 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     }
 
     /// Moves one unit. Once this returns, the destinations have come and the sources are moved.
+    #[inline]
     pub(super) fn migrate(
         &self,
         before: Table<'_, K, V>,
@@ -45,27 +46,55 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         unit: usize,
         guard: &Guard,
     ) -> Result<(), MapError> {
-        let (sources, destinations) = (before.of_unit(table, unit), table.of_unit(before, unit));
-        let mut words = [Word::MOVED; 2];
-        let mut moved = false;
-        for (source, word) in sources.clone().zip(&mut words) {
-            *word = freeze(before.bucket(source));
-            moved |= word.is_moved();
+        let first = freeze(before.bucket(unit));
+        // Only a table that shrinks has two sources to a unit.
+        let second = if before.len() > table.len() {
+            freeze(before.bucket(unit + table.len()))
+        } else {
+            Word::MOVED
+        };
+        if first.is_moved() && second.is_moved() {
+            return Ok(());
         }
-        // If any source is moved, all that was in them has come.
-        if !moved {
-            let mut singles = [None, None];
-            let [first, second] = &mut singles;
+        self.move_unit(before, table, unit, [first, second], guard)
+    }
+
+    /// Moves a unit whose sources hold these words, which are frozen.
+    #[inline(never)]
+    fn move_unit(
+        &self,
+        before: Table<'_, K, V>,
+        table: Table<'_, K, V>,
+        unit: usize,
+        [first, second]: [Word<K, V>; 2],
+        guard: &Guard,
+    ) -> Result<(), MapError> {
+        let [mut one, mut other] = [None, None];
+        let shrinks = before.len() > table.len();
+        if shrinks {
+            // If either source is moved, all that was in them has come.
+            if !first.is_moved() && !second.is_moved() {
+                // SAFETY: read under the caller's guard.
+                let one = unsafe { first.items(&mut one) };
+                // SAFETY: read under the caller's guard.
+                let other = unsafe { second.items(&mut other) };
+                table.fill(unit, one, other)?;
+            }
+        } else if first.as_block().is_none() {
+            table.spread_single(unit, before.len(), first.as_single());
+        } else {
             // SAFETY: read under the caller's guard.
-            let first = unsafe { words[0].items(first) };
-            // SAFETY: read under the caller's guard.
-            let second = unsafe { words[1].items(second) };
-            for destination in destinations {
-                table.fill(destination, first, second)?;
+            let items = unsafe { first.items(&mut one) };
+            // No `step_by`, which divides.
+            let mut destination = unit;
+            while destination < table.len() {
+                table.fill(destination, items, &[])?;
+                destination += before.len();
             }
         }
-        for (source, word) in sources.zip(words) {
-            self.retire_source(before.bucket(source), word, guard)?;
+        self.retire_source(before.bucket(unit), first, guard)?;
+        if shrinks {
+            self.retire_source(before.bucket(unit + table.len()), second, guard)?;
         }
         Ok(())
     }
@@ -94,10 +123,15 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
     }
 
     /// Helps the migration along, if there is one. What fails for want of memory is left to others.
+    #[inline]
     pub(super) fn help(&self, table: Table<'_, K, V>, guard: &Guard) {
-        let Some(before) = table.source(guard) else {
-            return;
-        };
+        if let Some(before) = table.source(guard) {
+            self.help_from(before, table, guard);
+        }
+    }
+
+    #[inline(never)]
+    fn help_from(&self, before: Table<'_, K, V>, table: Table<'_, K, V>, guard: &Guard) {
         let units = before.len().min(table.len());
         // Relaxed: units are handed out once by any order.
         if table.handed_out.load(Ordering::Relaxed) < units {
@@ -207,37 +241,49 @@ impl<K, V> Table<'_, K, V> {
             return Ok(());
         }
         let here = |item: &&Item<K, V>| item.hash & self.mask() == index;
-        let word = match (first, second) {
-            // What most buckets hold.
-            ([], []) => Word::EMPTY,
-            ([item], []) | ([], [item]) => {
-                if here(&item) {
-                    Word::single(item.entry)
-                } else {
-                    Word::EMPTY
-                }
-            }
-            _ => {
-                let mine = || first.iter().chain(second).filter(here).copied();
-                Word::gather(mine().count(), mine())?
-            }
-        };
-        // Release: publishes the block. Relaxed: as for the load.
+        let mine = || first.iter().chain(second).filter(here).copied();
+        let word = Word::gather(mine().count(), mine())?;
+        if !self.fill_with(index, word) {
+            // SAFETY: not published.
+            unsafe { word.discard() };
+        }
+        Ok(())
+    }
+
+    /// Fills the buckets of a unit that comes from one bucket of `units` with the one entry of that
+    /// bucket, if it has one. Most buckets have no more.
+    #[inline]
+    fn spread_single(self, unit: usize, units: usize, entry: Option<NonNull<Entry<K, V>>>) {
+        let home = entry.map(|entry| (Item::of(entry).hash & self.mask(), Word::single(entry)));
+        let mut index = unit;
+        while index < self.len() {
+            let word = match home {
+                Some((home, word)) if home == index => word,
+                _ => Word::EMPTY,
+            };
+            // If another thread has filled the bucket, it has put the same word there.
+            self.fill_with(index, word);
+            index += units;
+        }
+    }
+
+    /// Fills a bucket with a word. Returns `false` if another thread has filled it.
+    #[inline]
+    fn fill_with(self, index: usize, word: Word<K, V>) -> bool {
+        // Release: publishes the block, and the entries to those that find them here. Relaxed: as
+        // for the load in `fill`.
         let filled = self.bucket(index).compare_exchange(
             null_mut(),
             word.0,
             Ordering::Release,
             Ordering::Relaxed,
         );
-        if filled.is_err() {
-            // SAFETY: not published.
-            unsafe { word.discard() };
-        }
-        Ok(())
+        filled.is_ok()
     }
 }
 
 /// Freezes a bucket, so that its content never changes again, and returns it.
+#[inline]
 fn freeze<K, V>(bucket: &AtomicPtr<Header>) -> Word<K, V> {
     // Acquire: pairs with the exchange that published what the word points at.
     let mut word = Word::<K, V>::new(bucket.load(Ordering::Acquire));

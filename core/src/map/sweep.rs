@@ -2,8 +2,9 @@
 
 use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
+use core::ptr::NonNull;
 
-use super::node::Item;
+use super::node::{Entry, Item};
 use super::pass::Pass;
 use super::scan::Cursor;
 use super::table::Table;
@@ -202,13 +203,13 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         let first = doomed & doomed.wrapping_neg();
         let tries = if doomed == first { 1 } else { 2 };
         for doomed in [doomed, first].into_iter().take(tries) {
-            let leaves = |item: &Item<K, V>| {
-                let index = some.iter().position(|other| other.entry == item.entry);
+            let leaves = |held: NonNull<Entry<K, V>>| {
+                let index = some.iter().position(|item| item.entry == held);
                 index.is_some_and(|index| doomed & (1 << index) != 0)
             };
             match self.replace_word(table, bucket, word, leaves, None, guard) {
                 Ok(true) => {
-                    for item in some.iter().filter(|item| leaves(item)) {
+                    for item in some.iter().filter(|item| leaves(item.entry)) {
                         self.count.sub(item.hash);
                     }
                     return doomed.count_ones() as usize;

@@ -155,7 +155,7 @@ where
             let Some(entry) = found.filter(|entry| doomed(&entry.key, &entry.value)) else {
                 return Ok(None);
             };
-            let leaves = |item: &Item<K, V>| core::ptr::eq(item.entry.as_ptr(), entry);
+            let leaves = |held: NonNull<Entry<K, V>>| core::ptr::eq(held.as_ptr(), entry);
             if self.replace_word(table, hash, word, leaves, None, guard)? {
                 self.help(table, guard);
                 self.resize(table, self.count.sub(hash), false, guard);
@@ -206,8 +206,8 @@ where
             if let Some(kept) = accept(found.map(|found| &found.value), newcomer) {
                 return Ok(Upserted::Kept(kept, new.into_parts()));
             }
-            let leaves = |item: &Item<K, V>| {
-                found.is_some_and(|found| core::ptr::eq(item.entry.as_ptr(), found))
+            let leaves = |held: NonNull<Entry<K, V>>| {
+                found.is_some_and(|found| core::ptr::eq(held.as_ptr(), found))
             };
             match self.replace_word(table, hash, word, leaves, Some(new.address()), guard) {
                 Ok(true) => {
@@ -260,8 +260,8 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
             // SAFETY: read under the guard.
             let items = unsafe { word.items(&mut single) };
             // SAFETY: read under the guard.
-            let leaves = |item: &Item<K, V>| is_old(unsafe { item.entry.as_ref() });
-            if !items.iter().any(leaves) {
+            let leaves = |held: NonNull<Entry<K, V>>| is_old(unsafe { held.as_ref() });
+            if !items.iter().any(|item| leaves(item.entry)) {
                 return Ok(false);
             }
             if self.replace_word(table, hash, word, leaves, new, guard)? {
@@ -271,37 +271,64 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
         }
     }
 
-    /// Replaces a bucket's word by one without the items that leave and with a new entry, and
+    /// Replaces a bucket's word by one without the entries that leave and with a new entry, and
     /// retires what is then in no word. Returns `false` if another thread was faster.
     ///
     /// The word is one that [`settle`](Self::settle) returned under this guard.
+    #[inline]
     pub(super) fn replace_word(
         &self,
         table: Table<'_, K, V>,
         hash: usize,
         word: Word<K, V>,
-        leaves: impl Fn(&Item<K, V>) -> bool,
+        leaves: impl Fn(NonNull<Entry<K, V>>) -> bool,
+        new: Option<NonNull<Entry<K, V>>>,
+        guard: &Guard,
+    ) -> Result<bool, MapError> {
+        let single = word.as_single();
+        if word.as_block().is_some() || single.is_some_and(|single| !leaves(single)) {
+            return self.replace_several(table, hash, word, leaves, new, guard);
+        }
+        // Nothing stays, and neither word has a block, as in most buckets.
+        let garbage = usize::from(single.is_some());
+        self.limbo.reserve(garbage)?;
+        let replacement = new.map_or(Word::EMPTY, Word::single);
+        if !table.exchange_word(hash, word, replacement) {
+            self.limbo.give_back(garbage);
+            return Ok(false);
+        }
+        if let Some(old) = single {
+            // SAFETY: reserved for. This thread took it out of its only word: `settle` ensured that
+            // no word of the table before shows it any more.
+            unsafe { self.limbo.retire([Entry::header(old)], guard) };
+        }
+        Ok(true)
+    }
+
+    /// Does what [`replace_word`](Self::replace_word) does, whatever stays.
+    #[inline(never)]
+    fn replace_several(
+        &self,
+        table: Table<'_, K, V>,
+        hash: usize,
+        word: Word<K, V>,
+        leaves: impl Fn(NonNull<Entry<K, V>>) -> bool,
         new: Option<NonNull<Entry<K, V>>>,
         guard: &Guard,
     ) -> Result<bool, MapError> {
         let mut single = None;
         // SAFETY: read under the guard.
         let items = unsafe { word.items(&mut single) };
-        let stays = || items.iter().filter(|item| !leaves(item));
+        let stays = || items.iter().filter(|item| !leaves(item.entry));
         let staying = stays().count();
         if new.is_some() && staying == items.len() && staying >= BLOCK_MAX {
             return Err(MapError::HashFlood);
         }
         let garbage = items.len() - staying + usize::from(word.block().is_some());
         self.limbo.reserve(garbage)?;
-        let gathered = match new {
-            // What most buckets hold.
-            Some(entry) if staying == 0 => Ok(Word::single(entry)),
-            _ => {
-                let new = new.map(|entry| Item { hash, entry });
-                Word::gather(staying + usize::from(new.is_some()), stays().copied().chain(new))
-            }
-        };
+        let added = new.map(|entry| Item { hash, entry });
+        let gathered =
+            Word::gather(staying + usize::from(new.is_some()), stays().copied().chain(added));
         let replacement = match gathered {
             Ok(replacement) => replacement,
             Err(error) => {
@@ -309,29 +336,37 @@ impl<K: Send + 'static, V: Send + 'static, S> Map<K, V, S> {
                 return Err(error.into());
             }
         };
-        // Release: publishes entry and block. Acquire: the word may have been another's in between
-        // and then the same again. What came before the change that made it so is then seen, too,
-        // even by a leader after another that it never met. A thread that read an entry's hash in
-        // the meantime cannot have read the link that this exchange puts there. It would have read
-        // it after this exchange, and before one that it follows. Relaxed: the word is loaded anew.
-        let replaced = table.bucket(hash).compare_exchange(
-            word.0,
-            replacement.0,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
-        if replaced.is_err() {
+        if !table.exchange_word(hash, word, replacement) {
             // SAFETY: not published.
             unsafe { replacement.discard() };
             self.limbo.give_back(garbage);
             return Ok(false);
         }
-        let left = items.iter().filter(|item| leaves(item));
+        let left = items.iter().filter(|item| leaves(item.entry));
         let left = left.map(|item| Entry::header(item.entry));
         // SAFETY: reserved for. This thread took them out of their only word: `settle` ensured that
         // no word of the table before shows them any more. `items` is not used after.
         unsafe { self.limbo.retire(left.chain(word.block()), guard) };
         Ok(true)
+    }
+}
+
+impl<K, V> Table<'_, K, V> {
+    /// Replaces a bucket's word, unless another thread was faster.
+    #[inline]
+    fn exchange_word(self, hash: usize, word: Word<K, V>, replacement: Word<K, V>) -> bool {
+        // Release: publishes entry and block. Acquire: the word may have been another's in between
+        // and then the same again. What came before the change that made it so is then seen, too,
+        // even by a leader after another that it never met. A thread that read an entry's hash in
+        // the meantime cannot have read the link that this exchange puts there. It would have read
+        // it after this exchange, and before one that it follows. Relaxed: the word is loaded anew.
+        let replaced = self.bucket(hash).compare_exchange(
+            word.0,
+            replacement.0,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        replaced.is_ok()
     }
 }
 
