@@ -222,6 +222,9 @@ unsafe fn free_bucket<K, V, F>(word: Word<K, V>, owns: impl Fn(&Item<K, V>) -> b
 where
     F: Farewell<K, V>,
 {
+    if word.is_vacant() {
+        return;
+    }
     let mut single = None;
     // SAFETY: by the caller's promise.
     for item in unsafe { word.items(&mut single) } {

@@ -91,6 +91,12 @@ impl<K, V> Word<K, V> {
         self.0.map_addr(|address| address & !TAGS)
     }
 
+    /// Returns whether the word points at nothing.
+    #[inline]
+    pub(super) fn is_vacant(self) -> bool {
+        self.target().is_null()
+    }
+
     /// Returns the address that is read first: of the entry, where there is just one, or of the
     /// block. It takes no branch, because none could be predicted.
     #[inline(always)]

@@ -98,7 +98,7 @@ impl Garbage {
 
     #[inline]
     pub(super) fn reserve(&self, objects: usize) -> Result<(), Full> {
-        if self.rules.cap == usize::MAX {
+        if self.rules.cap == usize::MAX || objects == 0 {
             return Ok(());
         }
         // Relaxed, all: a count, exact by itself.
