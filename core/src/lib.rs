@@ -8,6 +8,8 @@ extern crate std;
 
 pub mod bucket;
 pub mod flight;
+#[cfg(feature = "defmt")]
+mod format;
 pub mod hash;
 pub mod pressure;
 pub mod registry;

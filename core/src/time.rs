@@ -104,6 +104,7 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
 /// assert_eq!(Ttl::from(Duration::from_secs(60)), Ttl::For(Duration::from_secs(60)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Ttl {
     /// It lives for this long. An end that is later than an [`Instant`] can say is
     /// [`Instant::MAX`].

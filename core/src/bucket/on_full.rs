@@ -11,6 +11,7 @@
 /// of nanoseconds, or as long as the thread is without a processor. Waiting for it would make one
 /// thread's progress another's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum OnFull {
     /// Denies the key: nothing passes uncounted. Under a flood, new clients wait for a slot.
     #[default]
@@ -28,6 +29,7 @@ pub enum OnFull {
 /// Counts of events on the way to answers, each since the table was made. Every count wraps at
 /// 2^64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counters {
     /// Checks of a key for which there was no slot, answered by the [`OnFull`] policy.
     pub unplaced: u64,

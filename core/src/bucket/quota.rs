@@ -27,6 +27,7 @@ use crate::time::nanos;
 /// # Ok::<(), QuotaError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Quota {
     cells: u64,
     period: u64,
@@ -173,6 +174,7 @@ pub(super) const fn gcd(mut a: u64, mut b: u64) -> u64 {
 
 /// Why a quota, or a table for it, is refused: the bound that it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum QuotaError {
     /// The rate is 0 cells a period.

@@ -5,6 +5,7 @@ use super::plan::Plan;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Outcome {
     /// The request is admitted, and its cost was charged.
     Admitted,

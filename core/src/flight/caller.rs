@@ -5,6 +5,7 @@ use core::fmt;
 /// Distinguishes callers that could wait for one another: threads or tasks, as many as the user
 /// likes. A runtime may give numbers from 2^31 on to threads (`tidegate::caller`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Caller(pub u32);
 
 /// Identifies a leader or follower of a flight. It is a [`Caller`] of the user's, or a number of
@@ -41,6 +42,7 @@ impl From<Caller> for CallerId {
 
 /// The lease of a claim, or of a leader, has ended, and another caller has come since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SupersededError;
 
 impl fmt::Display for SupersededError {

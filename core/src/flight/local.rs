@@ -46,11 +46,13 @@ pub struct LocalSlot<const WAITERS: usize = 4> {
 
 /// A claim on a [`LocalSlot`]: its number, which does not say which slot it is of.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a claim is to be given back"]
 pub struct LocalClaim(u32);
 
 /// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LocalClaimError {
     /// Another caller has the slot: [wait](LocalSlot::wait), or claim again later.
     Held,

@@ -32,6 +32,7 @@ impl<V: ?Sized> Copy for Arrival<'_, V> {}
 
 /// Why an entry was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Departure {
     /// It had expired.
     Expired,
@@ -45,6 +46,7 @@ pub enum Departure {
 
 /// What happens to a new entry when a namespace holds as many entries as it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WhenFull {
     /// The new entry is handed back. In a `Registry`, an entry that has ended or was withdrawn
     /// without a guard holds its room until it is pruned or swept.
@@ -58,6 +60,7 @@ pub enum WhenFull {
 
 /// The entry has ended, or is no longer there: advertise it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LapsedError;
 
 impl fmt::Display for LapsedError {

@@ -85,6 +85,7 @@ fn end(ttl: Ttl, now: Instant) -> Option<Instant> {
 /// The right to renew and to withdraw one entry of a [`FixedRegistry`]: its number, which does not
 /// say which registry it is of.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a lease that is dropped cannot be renewed"]
 pub struct FixedLease(u64);
 
@@ -110,6 +111,7 @@ pub struct Displaced<V, const ID: usize> {
 
 /// Why an entry was not entered. The registry is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FixedError<V> {
     /// The id has too many bytes. The value is handed back.
     IdTooLong(V),

@@ -16,6 +16,7 @@ use crate::time::Instant;
 /// assert_eq!(Budget::default(), Budget::UNLIMITED);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Budget(usize);
 
 impl Budget {
@@ -56,6 +57,7 @@ impl Default for Budget {
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Swept {
     /// Entries looked at, and other work that takes as long; the target documents which.
     pub visited: usize,
