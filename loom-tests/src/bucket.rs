@@ -11,10 +11,11 @@
 //! are being charged.
 //!
 //! From `l22` to `l30` it is the buckets of a map, from `l40` on several
-//! limits at once, from `l60` on reservations.
+//! limits at once, from `l60` on reservations, from `l80` on markers.
 
 mod all;
 mod map;
+mod marker;
 mod reserve;
 
 use std::collections::BTreeMap;
@@ -413,6 +414,36 @@ pub const MODELS: &[Model] = &[
             "gave 1 back, swept 1, then 1",
             "gave 1 back, swept 1, then 2",
         ]),
+    },
+    Model {
+        name: "l80_two_packets_for_one_green",
+        preemptions: 4,
+        run: marker::two_packets_for_one_green,
+        outcomes: both(&["Green Yellow", "Yellow Green"]),
+    },
+    Model {
+        name: "l81_two_packets_for_one_peak",
+        preemptions: 4,
+        run: marker::two_packets_for_one_peak,
+        outcomes: both(&["Green Red", "Red Green"]),
+    },
+    Model {
+        name: "l82_large_packet_races_a_small_one",
+        preemptions: 4,
+        run: marker::large_packet_races_a_small_one,
+        outcomes: both(&["Green Yellow", "Yellow Green"]),
+    },
+    Model {
+        name: "l83_yellow_packet_races_another",
+        preemptions: 4,
+        run: marker::yellow_packet_races_another,
+        outcomes: both(&["Green Yellow"]),
+    },
+    Model {
+        name: "l84_two_packets_by_the_buckets_of_a_table",
+        preemptions: 3,
+        run: marker::two_packets_by_the_buckets_of_a_table,
+        outcomes: both(&["Green Yellow", "Yellow Green"]),
     },
 ];
 

@@ -7,10 +7,11 @@
 //! | [`BucketTable`] | a bucket per key, shared by any number of threads, in memory you give it |
 //! | [`BucketMap`] | the same answers for any number of exact keys, on the heap |
 //! | [`LocalBucketTable`] | the same answers for one owner (`&mut self`), without atomics |
+//! | [`Marker`], [`LocalMarker`] | three colours by two rates, for the policers of packets |
 //! | [`Decision`] | the answer: admitted or not, what remains, when to come back |
 //!
-//! `BucketTable` and `BucketMap` need native 64-bit atomics and are absent where the target has
-//! none. Everything else is there on every target.
+//! `BucketTable`, `BucketMap` and `Marker` need native 64-bit atomics and are absent where the target
+//! has none. Everything else is there on every target.
 
 mod all;
 #[cfg(feature = "alloc")]
@@ -21,6 +22,7 @@ mod fresh;
 mod gcra;
 mod headers;
 mod local;
+mod marker;
 mod on_full;
 #[cfg(target_has_atomic = "64")]
 mod overflow;
@@ -49,6 +51,9 @@ pub use headers::{HeaderValue, Headers, PolicyNameError, RateLimit, RateLimitPol
 pub use local::{LocalBucketTable, LocalLimit, LocalSet, LocalSweep};
 #[cfg(all(feature = "alloc", target_has_atomic = "64"))]
 pub use map::{BucketMap, BucketPass, BucketSweep, MapLimit};
+#[cfg(target_has_atomic = "64")]
+pub use marker::Marker;
+pub use marker::{Colour, LocalMarker, MarkerPlan, mark};
 pub use on_full::{Counters, OnFull};
 pub use place::Place;
 pub use plan::{Keep, Plan};

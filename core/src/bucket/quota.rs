@@ -192,6 +192,8 @@ pub enum QuotaError {
     Horizon,
     /// In the table's unit of time the rate would be off by more than one part in 2^10.
     Coarse,
+    /// The peak rate of a [marker](crate::bucket::MarkerPlan) is below its committed rate.
+    PeakTooSlow,
     /// There is no memory for a table of this many keys.
     TooManyKeys {
         /// The number of keys asked for.
@@ -209,6 +211,7 @@ impl fmt::Display for QuotaError {
             Self::TooFast => "the rate is above 2^63 cells a second",
             Self::Horizon => "the burst drains too slowly: time would overflow within 10 years",
             Self::Coarse => "in the table's unit of time the rate is off by more than 1/1024",
+            Self::PeakTooSlow => "the peak rate is below the committed rate",
             Self::TooManyKeys { keys } => {
                 return write!(f, "keys: there is no memory for a table of {keys}");
             }

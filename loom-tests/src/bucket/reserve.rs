@@ -7,7 +7,7 @@ use super::{A, Charged, EARLY, LATE, Scene, thread};
 use crate::race;
 
 /// A clock that stands still.
-struct Still;
+pub(super) struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Instant {
