@@ -10,7 +10,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use tidegate_benches::measure::{Counting, Row};
-use tidegate_benches::{bucket, cache, crowd, face, flight, map, plot, registry, runtime};
+use tidegate_benches::{bucket, cache, crowd, face, flight, map, plot, registry, runtime, tower};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -112,6 +112,12 @@ enum Bench {
         #[command(flatten)]
         options: Options,
     },
+    /// The layer for tower services beside `tower_governor` in front of the same service, and beside
+    /// the bare service. Takes a minute.
+    Tower {
+        #[command(flatten)]
+        options: Options,
+    },
     /// A cache beside thousands of idle ones, in one process. Takes a minute.
     Crowd {
         #[command(flatten)]
@@ -147,6 +153,7 @@ impl Bench {
             | Self::Flight { options }
             | Self::Registry { options }
             | Self::Face { options }
+            | Self::Tower { options }
             | Self::Crowd { options }
             | Self::Runtime { options } => options,
         }
@@ -161,6 +168,7 @@ impl Bench {
             Self::Flight { .. } => flight::run(turns, row),
             Self::Registry { .. } => registry::run(turns, row),
             Self::Face { .. } => face::run(turns, row),
+            Self::Tower { .. } => tower::run(turns, row),
             Self::Crowd { .. } => crowd::run(turns, row),
             Self::Runtime { .. } => runtime::run(turns, row),
         }
