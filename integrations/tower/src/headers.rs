@@ -88,6 +88,9 @@ impl Fields {
 
     /// Renders the fields for the limits and classes of a request, and how they stand.
     pub(crate) fn render(&self, applied: &[(u8, u16)], standings: &[Standing]) -> Rendered {
+        if !self.is_on && !self.is_legacy {
+            return Rendered::default();
+        }
         let shown = || {
             let each = applied.iter().zip(standings);
             let each = each.map(|(&(limit, class), standing)| (self.named(limit), class, standing));
@@ -158,8 +161,10 @@ impl Rendered {
         if let Some(value) = self.rate_limit {
             headers.append(RATE_LIMIT, value);
         }
-        for (name, figure) in LEGACY.into_iter().zip(self.legacy.into_iter().flatten()) {
-            headers.entry(name).or_insert_with(|| figure.into());
+        if let Some(figures) = self.legacy {
+            for (name, figure) in LEGACY.into_iter().zip(figures) {
+                headers.entry(name).or_insert_with(|| figure.into());
+            }
         }
     }
 }

@@ -173,9 +173,12 @@ impl Backend for Local {
 impl Held {
     /// Keeps what the estimates among `asks` need for their settlement.
     fn of(asks: &[Ask<'_>], digests: &[u64], decisions: &[Decision]) -> Option<Self> {
+        if !asks.iter().any(|ask| ask.is_estimate) {
+            return None;
+        }
         let charged = asks.iter().zip(digests).zip(decisions);
         let estimates = charged.filter(|((ask, _), _)| ask.is_estimate);
-        let held: Vec<_> = estimates
+        let held = estimates
             .map(|((ask, &digest), &decision)| Estimate {
                 limit: ask.limit,
                 class: ask.class,
@@ -184,7 +187,7 @@ impl Held {
                 decision,
             })
             .collect();
-        (!held.is_empty()).then_some(Self(held))
+        Some(Self(held))
     }
 }
 

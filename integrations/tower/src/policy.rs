@@ -114,7 +114,7 @@ impl Policy {
     }
 
     /// Sets the number of keys for which there is room at a time, approximately. 100,000 by default.
-    /// The memory is allocated when the layer is built: about 16 bytes a key.
+    /// The memory is allocated when the layer is built: about 40 bytes a key.
     pub fn keys(mut self, keys: usize) -> Self {
         self.keys = keys;
         self
