@@ -67,8 +67,8 @@ struct Options {
     /// How many workers.
     #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
-    /// What is limited: flows in a table that all workers share, flows in a table for each worker, or
-    /// flows and the networks of their senders.
+    /// What is limited: flows in a table that all workers share, flows in a table for each worker, flows
+    /// and the networks of their senders, or flows in three colours by two rates.
     #[arg(long, global = true, value_enum, default_value_t = Rules::Shared)]
     rules: Rules,
     /// Bits a second for each flow.

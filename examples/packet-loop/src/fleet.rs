@@ -11,9 +11,9 @@ use std::time::{Duration, Instant as Time};
 use clap::ValueEnum;
 use tidegate::lockfree::map::MapError;
 use tidegate::lockfree::{BucketTable, Clock, LocalBucketTable, Plan, Worker};
-use tidegate::{MonotonicClock, Quota, SeededState};
+use tidegate::{MonotonicClock, Quota, QuotaError, SeededState};
 use tidegate_packet_loop::frame::Subnet;
-use tidegate_packet_loop::police::{Local, Police, Shared, Subnets, Table};
+use tidegate_packet_loop::police::{Local, Marked, Police, Rates, Shared, Subnets, Table};
 use tidegate_packet_loop::policies::Policies;
 use tidegate_packet_loop::source::Source;
 use tidegate_packet_loop::source::capture::Capture;
@@ -31,6 +31,8 @@ pub(crate) enum Rules {
     Local,
     /// Flows and networks.
     Subnets,
+    /// Flows, in three colours by two rates, in bits and in packets.
+    Marked,
 }
 
 /// What the workers do.
@@ -73,6 +75,8 @@ struct Tables {
     flow: Plan,
     subnets: Table,
     policies: Policies,
+    /// In bits and in packets; only where frames are marked.
+    rates: Option<[Rates; 2]>,
     /// What a flow may send, and a network.
     quotas: [Quota; 2],
     clock: MonotonicClock,
@@ -88,12 +92,17 @@ impl Tables {
         let flows = BucketTable::boxed(flow, job.room, SeededState::new(seeds[0]))?;
         let subnets = BucketTable::boxed(subnet, job.room / 16 + 1, SeededState::new(seeds[1]))?;
         let policies = Policies::new(subnets.plan(subnet)?, seeds[2]);
+        let rates = match job.rules {
+            Rules::Marked => Some(job.rates()?),
+            _ => None,
+        };
         let clock = MonotonicClock::new();
         Ok(Self {
             flow: flows.plan(flow)?,
             flows,
             subnets,
             policies,
+            rates,
             quotas: [flow, subnet],
             clock,
         })
@@ -121,6 +130,18 @@ struct Crew {
 }
 
 impl Job {
+    /// Commits a half of each flow's rate. A packet has 600 bits at least.
+    fn rates(&self) -> Result<[Rates; 2], QuotaError> {
+        let quota = |cells: u64, burst: u64| Quota::per_second(cells)?.burst(burst);
+        let rates = |cells: u64, least: u64| {
+            let (peak, committed) = (cells.max(2), cells.max(2) / 2);
+            let (peak_burst, burst) = ((peak / 10).max(least), (committed / 10).max(least));
+            let (peak, committed) = (quota(peak, peak_burst)?, quota(committed, burst)?);
+            Rates::new(peak, committed, self.room, core::array::from_fn(|_| fastrand::u64(..)))
+        };
+        Ok([rates(self.bits, 72_000)?, rates(self.bits / 600, 10)?])
+    }
+
     /// Runs the workers until their sources end, or the time is over. Confined workers keep their
     /// processors after that: only the process can end them.
     fn run<S: Source>(
@@ -201,6 +222,11 @@ impl Job {
                 let flows = (&tables.flows, &tables.flow);
                 let subnets = (&tables.subnets, &tables.policies);
                 let police = Subnets::new(flows, subnets, &tables.clock, self.workers);
+                self.go(worker, source, police, tables, stop, done)
+            }
+            Rules::Marked => {
+                let rates = tables.rates.as_ref().ok_or("no tables for two rates")?;
+                let police = Marked::new(&rates[0], &rates[1], &tables.clock, self.workers);
                 self.go(worker, source, police, tables, stop, done)
             }
         }

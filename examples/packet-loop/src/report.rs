@@ -13,12 +13,14 @@ pub struct Row {
     /// Frames in all.
     pub frames: u64,
     /// Frames that passed.
-    pub passed: u64,
+    pub green: u64,
+    /// Frames that passed, and exceed a committed rate.
+    pub yellow: u64,
     /// Frames that were dropped.
-    pub dropped: u64,
+    pub red: u64,
     /// Frames without an IP packet, which passed.
     pub others: u64,
-    /// Bits that passed.
+    /// Bits that passed, green or yellow.
     pub passed_bits: u64,
     /// Millions of frames a second.
     pub millions_a_second: f64,
@@ -36,10 +38,11 @@ impl Row {
         Self {
             worker,
             frames: done.frames(),
-            passed: done.passed.0,
-            dropped: done.dropped.0,
+            green: done.coloured[0].0,
+            yellow: done.coloured[1].0,
+            red: done.coloured[2].0,
             others: done.others,
-            passed_bits: done.passed.1,
+            passed_bits: done.coloured[0].1 + done.coloured[1].1,
             millions_a_second: done.frames() as f64 * 1e3 / done.nanos.max(1) as f64,
             burst_p50_ns: done.bursts.value_at_quantile(0.5),
             burst_p9999_ns: done.bursts.value_at_quantile(0.9999),
@@ -54,8 +57,9 @@ pub fn table(rows: &[Row]) -> String {
     table.load_preset(presets::NOTHING).set_header([
         "worker",
         "frames",
-        "passed",
-        "dropped",
+        "green",
+        "yellow",
+        "red",
         "not IP",
         "M/s",
         "burst p50 ns",
@@ -66,8 +70,9 @@ pub fn table(rows: &[Row]) -> String {
         table.add_row([
             row.worker.to_string(),
             row.frames.to_string(),
-            row.passed.to_string(),
-            row.dropped.to_string(),
+            row.green.to_string(),
+            row.yellow.to_string(),
+            row.red.to_string(),
             row.others.to_string(),
             format!("{:.2}", row.millions_a_second),
             row.burst_p50_ns.to_string(),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hdrhistogram::Histogram;
+use tidegate::lockfree::bucket::Colour;
 use tidegate::{Clock, Instant, MonotonicClock};
 
 use crate::BURST;
@@ -16,10 +17,8 @@ const LONGEST: u64 = 10_000_000_000;
 /// What a worker has done.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// Frames that passed, and their bits.
-    pub passed: (u64, u64),
-    /// Frames that were dropped, and their bits.
-    pub dropped: (u64, u64),
+    /// Frames of each [`Colour`], and their bits: green, yellow and red.
+    pub coloured: [(u64, u64); 3],
     /// Frames that carry no IP packet. They pass.
     pub others: u64,
     /// Nanoseconds from the beginning of a burst to that of the next, of bursts that had a frame.
@@ -32,16 +31,16 @@ impl Done {
     /// Nothing is done yet. Allocates what is counted in.
     pub fn nothing() -> Self {
         let bursts = Histogram::new_with_bounds(1, LONGEST, 3).expect("bounds in order");
-        Self { passed: (0, 0), dropped: (0, 0), others: 0, bursts, nanos: 0 }
+        Self { coloured: [(0, 0); 3], others: 0, bursts, nanos: 0 }
     }
 
     /// Returns how many frames there were.
     pub fn frames(&self) -> u64 {
-        self.passed.0 + self.dropped.0 + self.others
+        self.coloured.iter().map(|(frames, _)| frames).sum::<u64>() + self.others
     }
 
-    fn count(&mut self, frame: &Frame, passes: bool) {
-        let (frames, bits) = if passes { &mut self.passed } else { &mut self.dropped };
+    fn count(&mut self, frame: &Frame, colour: Colour) {
+        let (frames, bits) = &mut self.coloured[colour as usize];
         *frames += 1;
         *bits += frame.bits;
     }
@@ -58,7 +57,7 @@ pub fn run(
     done: &mut Done,
 ) {
     let mut frames = [Frame::NONE; BURST];
-    let mut passes = [false; BURST];
+    let mut colours = [Colour::Red; BURST];
     let start = clock.now();
     let mut now = start;
     // Relaxed, with no partner: only says when to end.
@@ -72,8 +71,8 @@ pub fn run(
             _ => others += 1,
         });
         let Some(count) = burst else { break };
-        police.decide(&frames[..read], now, &mut passes[..read]);
-        frames[..read].iter().zip(&passes).for_each(|(frame, &passes)| done.count(frame, passes));
+        police.decide(&frames[..read], now, &mut colours[..read]);
+        frames[..read].iter().zip(&colours).for_each(|(frame, &colour)| done.count(frame, colour));
         done.others += others;
         police.sweep(now);
         let next = clock.now();

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use tidegate::lockfree::{BucketTable, LocalBucketTable};
 use tidegate::{MonotonicClock, Quota, SeededState};
-use tidegate_packet_loop::police::{Local, Police, Shared, Subnets};
+use tidegate_packet_loop::police::{Local, Marked, Police, Rates, Shared, Subnets};
 use tidegate_packet_loop::policies::Policies;
 use tidegate_packet_loop::source::synthetic::Synthetic;
 use tidegate_packet_loop::worker::{self, Done};
@@ -47,7 +47,7 @@ fn calls(mut police: impl Police, clock: &MonotonicClock) -> u64 {
     worker::run(&mut source, &mut police, clock, &stop, &mut done);
     let calls = COUNT.get() - before;
     assert_eq!(done.frames(), 32 * BURSTS);
-    assert!(done.dropped.0 > 0 && done.passed.0 > 0, "{done:?}");
+    assert!(done.coloured[0].0 > 0 && done.coloured[2].0 > 0, "{done:?}");
     calls
 }
 
@@ -69,6 +69,15 @@ fn no_rules_allocate() {
     let flows = table();
     let police = Subnets::new((&flows, &plan), (&subnets, &policies), &clock, 1);
     assert_eq!(calls(police, &clock), 0, "subnets");
+
+    let rates = |cells: u64| {
+        let quota = |cells: u64| Quota::per_second(cells).and_then(|quota| quota.burst(cells / 5));
+        let (peak, committed) =
+            (quota(2 * cells).expect("a quota"), quota(cells).expect("a quota"));
+        Rates::new(peak, committed, 20_000, [3, 4]).expect("tables")
+    };
+    let (bits, packets) = (rates(50_000), rates(1_000));
+    assert_eq!(calls(Marked::new(&bits, &packets, &clock, 1), &clock), 0, "marked");
     // It does count.
     assert!(COUNT.get() > 0);
 }

@@ -16,7 +16,7 @@ fn rows(output: &Output) -> Vec<serde_json::Value> {
 
 #[test]
 fn the_path_calls_nothing_of_the_system() {
-    for rules in ["shared", "local", "subnets"] {
+    for rules in ["shared", "local", "subnets", "marked"] {
         let short =
             ["run", "--confined", "--json", "--bursts", "20000", "--room", "100000", "--rules"];
         let output = run(&[&short[..], &[rules]].concat());
@@ -46,8 +46,8 @@ fn a_capture_is_recorded_and_replayed() {
     let rows = rows(&output);
     let sum = |field: &str| rows.iter().filter_map(|row| row[field].as_u64()).sum::<u64>();
     assert_eq!(sum("frames"), 3_000);
-    assert_eq!(sum("passed") + sum("dropped") + sum("others"), 3_000);
-    assert!(sum("passed") > 0);
+    assert_eq!(sum("green") + sum("yellow") + sum("red") + sum("others"), 3_000);
+    assert!(sum("green") > 0);
 }
 
 #[test]

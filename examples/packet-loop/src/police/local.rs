@@ -1,7 +1,7 @@
 //! A table for each worker: the network card sends a flow always to the same one.
 
 use tidegate::Instant;
-use tidegate::lockfree::bucket::LocalSet;
+use tidegate::lockfree::bucket::{Colour, LocalSet};
 use tidegate::lockfree::{Decision, LocalBucketTable, LocalSweep, Plan};
 
 use super::Police;
@@ -27,8 +27,8 @@ impl Local {
 }
 
 impl Police for Local {
-    fn decide(&mut self, frames: &[Frame], now: Instant, passes: &mut [bool]) {
-        for (frames, passes) in frames.chunks(BURST).zip(passes.chunks_mut(BURST)) {
+    fn decide(&mut self, frames: &[Frame], now: Instant, colours: &mut [Colour]) {
+        for (frames, colours) in frames.chunks(BURST).zip(colours.chunks_mut(BURST)) {
             let requests: [_; BURST] = core::array::from_fn(|at| {
                 let frame = frames.get(at).unwrap_or(&Frame::NONE);
                 (frame.flow, &self.plan, frame.bits)
@@ -36,8 +36,8 @@ impl Police for Local {
             let mut decisions = [Decision::CLOSED; BURST];
             let decisions = &mut decisions[..frames.len()];
             self.table.check_burst(&requests[..frames.len()], now, decisions);
-            for (passes, decision) in passes.iter_mut().zip(decisions) {
-                *passes = decision.is_admitted();
+            for (colour, decision) in colours.iter_mut().zip(decisions) {
+                *colour = super::colour(decision.is_admitted());
             }
         }
     }

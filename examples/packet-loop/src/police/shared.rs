@@ -1,7 +1,7 @@
 //! One table for all workers: a flow may come to any of them.
 
 use tidegate::Instant;
-use tidegate::lockfree::bucket::TableSweep;
+use tidegate::lockfree::bucket::{Colour, TableSweep};
 use tidegate::lockfree::{Decision, Plan, Sweep};
 
 use super::pace::Pace;
@@ -26,8 +26,8 @@ impl<'a> Shared<'a> {
 }
 
 impl Police for Shared<'_> {
-    fn decide(&mut self, frames: &[Frame], now: Instant, passes: &mut [bool]) {
-        for (frames, passes) in frames.chunks(BURST).zip(passes.chunks_mut(BURST)) {
+    fn decide(&mut self, frames: &[Frame], now: Instant, colours: &mut [Colour]) {
+        for (frames, colours) in frames.chunks(BURST).zip(colours.chunks_mut(BURST)) {
             let requests: [_; BURST] = core::array::from_fn(|at| {
                 let frame = frames.get(at).unwrap_or(&Frame::NONE);
                 (frame.flow, self.plan, frame.bits)
@@ -35,8 +35,8 @@ impl Police for Shared<'_> {
             let mut decisions = [Decision::CLOSED; BURST];
             let decisions = &mut decisions[..frames.len()];
             self.table.check_burst(&requests[..frames.len()], now, decisions);
-            for (passes, decision) in passes.iter_mut().zip(decisions) {
-                *passes = decision.is_admitted();
+            for (colour, decision) in colours.iter_mut().zip(decisions) {
+                *colour = super::colour(decision.is_admitted());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Two limits for each frame: that of its flow, and that of its sender's network.
 
-use tidegate::lockfree::bucket::TableSweep;
+use tidegate::lockfree::bucket::{Colour, TableSweep};
 use tidegate::lockfree::{Plan, Sweep, Worker};
 use tidegate::{Instant, MonotonicClock, check_all};
 
@@ -38,20 +38,20 @@ impl<'a> Subnets<'a> {
 }
 
 impl Police for Subnets<'_> {
-    fn decide(&mut self, frames: &[Frame], now: Instant, passes: &mut [bool]) {
+    fn decide(&mut self, frames: &[Frame], now: Instant, colours: &mut [Colour]) {
         // Nothing of the burst before is in use any more.
         let guard = self.worker.quiescent(now);
         for frame in frames {
             self.flows.prefetch(&frame.flow);
             self.subnets.prefetch(&frame.subnet);
         }
-        for (frame, passes) in frames.iter().zip(passes) {
+        for (frame, colour) in frames.iter().zip(colours) {
             let subnet = self.policies.plan(frame.subnet, guard);
             let decision = check_all(&[
                 self.flows.limit(&frame.flow, self.flow, frame.bits, now, self.clock),
                 self.subnets.limit(&frame.subnet, subnet, frame.bits, now, self.clock),
             ]);
-            *passes = decision.is_admitted();
+            *colour = super::colour(decision.is_admitted());
         }
     }
 
