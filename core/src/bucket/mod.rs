@@ -55,6 +55,8 @@ pub use map::{BucketMap, BucketPass, BucketSweep, MapLimit};
 pub use marker::Marker;
 pub use marker::{Colour, LocalMarker, MarkerPlan, mark};
 pub use on_full::{Counters, OnFull};
+#[cfg(target_has_atomic = "64")]
+pub use overflow::TableHeader;
 pub use place::Place;
 pub use plan::{Keep, Plan};
 pub use quota::{Quota, QuotaError};

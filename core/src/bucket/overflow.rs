@@ -12,10 +12,31 @@ use super::unit::Scale;
 use super::verdict::{Outcome, Verdict};
 use crate::sync::{AtomicU64, Ordering};
 
-/// The table's header: the policy, and the words that only a full table touches.
+/// The policy, and where the words are that only a full table touches.
 #[derive(Debug)]
 pub(super) struct Overflow {
     pub(super) policy: OnFull,
+    words: Words,
+}
+
+/// Where a table's header is.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a table owns it, and is not moved about")]
+enum Words {
+    /// In the table.
+    Own(TableHeader),
+    /// In the memory in which the sets are, too.
+    Lent(&'static TableHeader),
+}
+
+/// The words of a [`BucketTable`](crate::BucketTable) that are not in its sets: its counts, and the
+/// words that the keys without a slot share.
+///
+/// A table has a header of its own, unless it is made over memory that holds one:
+/// [`BucketTable::over_memory`](crate::BucketTable::over_memory). All zeros is an empty header.
+#[derive(Debug)]
+#[repr(C)]
+pub struct TableHeader {
     unplaced: CachePadded<AtomicU64>,
     unplaced_admitted: AtomicU64,
     reclaimed: AtomicU64,
@@ -25,11 +46,11 @@ pub(super) struct Overflow {
     shared: CachePadded<[AtomicU64; WORDS]>,
 }
 
-impl Overflow {
+impl TableHeader {
+    /// Creates an empty header.
     #[cfg(not(loom))]
-    pub(super) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
-            policy: OnFull::Deny,
             unplaced: CachePadded::new(AtomicU64::new(0)),
             unplaced_admitted: AtomicU64::new(0),
             reclaimed: AtomicU64::new(0),
@@ -38,10 +59,10 @@ impl Overflow {
         }
     }
 
+    /// Creates an empty header.
     #[cfg(loom)]
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
-            policy: OnFull::Deny,
             unplaced: CachePadded::new(AtomicU64::new(0)),
             unplaced_admitted: AtomicU64::new(0),
             reclaimed: AtomicU64::new(0),
@@ -49,35 +70,64 @@ impl Overflow {
             shared: CachePadded::new(core::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
+}
+
+impl Default for TableHeader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Overflow {
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> Self {
+        Self { policy: OnFull::Deny, words: Words::Own(TableHeader::new()) }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn new() -> Self {
+        Self { policy: OnFull::Deny, words: Words::Own(TableHeader::new()) }
+    }
+
+    pub(super) const fn lent(header: &'static TableHeader) -> Self {
+        Self { policy: OnFull::Deny, words: Words::Lent(header) }
+    }
+
+    fn words(&self) -> &TableHeader {
+        match &self.words {
+            Words::Own(header) => header,
+            Words::Lent(header) => header,
+        }
+    }
 
     pub(super) fn counters(&self, scale: Scale) -> Counters {
         // Relaxed, all: counts, on which nothing depends.
         Counters {
-            unplaced: self.unplaced.load(Ordering::Relaxed),
-            unplaced_admitted: self.unplaced_admitted.load(Ordering::Relaxed),
-            reclaimed: self.reclaimed.load(Ordering::Relaxed),
-            lost: scale.nanos(self.lost.load(Ordering::Relaxed)),
+            unplaced: self.words().unplaced.load(Ordering::Relaxed),
+            unplaced_admitted: self.words().unplaced_admitted.load(Ordering::Relaxed),
+            reclaimed: self.words().reclaimed.load(Ordering::Relaxed),
+            lost: scale.nanos(self.words().lost.load(Ordering::Relaxed)),
         }
     }
 
     pub(super) fn count_reclaimed(&self, buckets: usize) {
         if buckets > 0 {
             // Relaxed: a count.
-            self.reclaimed.fetch_add(buckets as u64, Ordering::Relaxed);
+            self.words().reclaimed.fetch_add(buckets as u64, Ordering::Relaxed);
         }
     }
 
     /// Counts one admission less: it was rolled back.
     pub(super) fn uncount_admitted(&self) {
         // Relaxed: a count.
-        self.unplaced_admitted.fetch_sub(1, Ordering::Relaxed);
+        self.words().unplaced_admitted.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts what a roll-back could not give back.
     pub(super) fn count_lost(&self, units: u64) {
         if units > 0 {
             // Relaxed: a count.
-            self.lost.fetch_add(units, Ordering::Relaxed);
+            self.words().lost.fetch_add(units, Ordering::Relaxed);
         }
     }
 
@@ -110,9 +160,9 @@ impl Overflow {
             OnFull::Shared => self.fresh(place).charge(charge).unplaced(),
         };
         // Relaxed, both: counts.
-        self.unplaced.fetch_add(1, Ordering::Relaxed);
+        self.words().unplaced.fetch_add(1, Ordering::Relaxed);
         if verdict.outcome() == Outcome::Admitted {
-            self.unplaced_admitted.fetch_add(1, Ordering::Relaxed);
+            self.words().unplaced_admitted.fetch_add(1, Ordering::Relaxed);
         }
         verdict
     }
@@ -136,6 +186,6 @@ impl Overflow {
     }
 
     fn word(&self, fingerprint: u32) -> &AtomicU64 {
-        &self.shared[fingerprint as usize % WORDS]
+        &self.words().shared[fingerprint as usize % WORDS]
     }
 }

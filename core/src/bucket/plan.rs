@@ -237,6 +237,22 @@ impl Plan {
         self.error
     }
 
+    /// Returns whether the plan can be used on a table of this unit. A table panics when it is given
+    /// any other.
+    ///
+    /// ```
+    /// use tidegate_core::bucket::{Quota, Unit};
+    ///
+    /// let quota = Quota::per_second(48_000_000)?;
+    /// let plan = Unit::for_quota(quota)?.plan(quota)?;
+    /// assert!(plan.is_for(Unit::for_quota(quota)?) && !plan.is_for(Unit::NANOSECOND));
+    /// # Ok::<(), tidegate_core::QuotaError>(())
+    /// ```
+    #[inline]
+    pub const fn is_for(&self, unit: Unit) -> bool {
+        self.terms.scale.equals(unit.scale())
+    }
+
     /// Returns the burst in cells; where a unit is several cells, rounded up to whole units.
     pub const fn limit(&self) -> u64 {
         self.terms.limit()

@@ -13,7 +13,7 @@ pub use self::sweep::TableSweep;
 
 use super::gcra::{self, Charge};
 use super::on_full::{Counters, OnFull};
-use super::overflow::Overflow;
+use super::overflow::{Overflow, TableHeader};
 use super::place::Place;
 use super::plan::{self, Keep};
 use super::seat::Seat;
@@ -101,6 +101,32 @@ impl<M: Deref<Target = [Set]>, S: BuildHasher> BucketTable<M, S> {
     pub fn over(sets: M, unit: Unit, hasher: S) -> Self {
         let grace = unit.scale().at_least(Self::GRACE);
         Self { sets, unit, grace, hasher, overflow: Overflow::new() }
+    }
+
+    /// Creates a table as [`over`](Self::over) does, whose header is memory of the caller's, too: for
+    /// memory that several processes map, or that outlives the table.
+    ///
+    /// The sets and the header of one table belong together. All tables over them must agree in unit,
+    /// hasher, [policy](Self::on_full) and [grace](Self::grace).
+    ///
+    /// ```
+    /// use tidegate_core::bucket::{Set, TableHeader};
+    /// use tidegate_core::{BucketTable, Instant, Quota, QuotaError, SeededState};
+    ///
+    /// static SETS: [Set; 64] = [const { Set::new() }; 64];
+    /// static HEADER: TableHeader = TableHeader::new();
+    ///
+    /// let quota = Quota::per_second(1)?;
+    /// let unit = tidegate_core::bucket::Unit::for_quota(quota)?;
+    /// let table = || BucketTable::over_memory(&SETS[..], &HEADER, unit, SeededState::new(7));
+    /// let (one, other, plan) = (table(), table(), unit.plan(quota)?);
+    /// assert!(one.check("alice", &plan, Instant::from_secs(1)).is_admitted());
+    /// assert!(!other.check("alice", &plan, Instant::from_secs(1)).is_admitted());
+    /// # Ok::<(), QuotaError>(())
+    /// ```
+    pub const fn over_memory(sets: M, header: &'static TableHeader, unit: Unit, hasher: S) -> Self {
+        let grace = unit.scale().at_least(Self::GRACE);
+        Self { sets, unit, grace, hasher, overflow: Overflow::lent(header) }
     }
 
     /// Sets what a new key is answered that finds its set full. [`OnFull::Deny`] by default.

@@ -37,6 +37,11 @@ pub(super) struct Scale {
 }
 
 impl Scale {
+    #[inline]
+    pub(super) const fn equals(self, other: Self) -> bool {
+        self.factor == other.factor
+    }
+
     /// Returns the whole units in `nanos` nanoseconds, at most [`TIME_MAX`]. The result is
     /// monotone.
     #[inline]
@@ -111,6 +116,16 @@ pub(super) struct Cell {
 impl Unit {
     /// One nanosecond.
     pub const NANOSECOND: Self = Self::exact(1);
+
+    /// Returns what a nanosecond is worth, in 2^-61 units: a number by which two processes find out
+    /// whether they count in the same unit.
+    ///
+    /// ```
+    /// assert_eq!(tidegate_core::bucket::Unit::NANOSECOND.factor(), 1 << 61);
+    /// ```
+    pub const fn factor(&self) -> u64 {
+        self.scale.factor
+    }
 
     /// Returns whether times are converted without rounding.
     pub const fn is_exact(&self) -> bool {

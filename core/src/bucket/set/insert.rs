@@ -126,3 +126,25 @@ impl Set {
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::SeededState;
+
+    #[test]
+    fn a_claim_whose_thread_has_ended_is_given_back() {
+        let mut set = Set::new();
+        for key in 0..SLOTS {
+            let place = Place::of(&key, &SeededState::new(1));
+            let control = set.control().load(Ordering::Acquire);
+            assert!(set.claim(control, place, 5).is_some());
+        }
+        let place = Place::of(&"another", &SeededState::new(1));
+        let control = set.control().load(Ordering::Acquire);
+        assert!(set.claim(control, place, 5).is_none());
+        assert_eq!(set.mend(), SLOTS);
+        assert_eq!(set.mend(), 0);
+        assert!(set.claim(control, place, 5).is_some());
+    }
+}

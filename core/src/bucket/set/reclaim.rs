@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::words::Phase;
-use super::{Set, State, StateWord};
+use super::{SLOTS, Set, State, StateWord};
 use crate::sync::Ordering;
 
 /// Which buckets equal fresh ones.
@@ -49,7 +49,7 @@ impl Set {
         // those are the tenures of the slots found closed.
         let control = self.control().load(Ordering::Acquire);
         let (mut shown, mut hidden) = (0, 0);
-        let mut closed = [State::default(); super::SLOTS];
+        let mut closed = [State::default(); SLOTS];
         for slot in slots {
             // Acquire: pairs with the publication of the tenure (through the first charge, or who
             // closed the claim), for the control words read after it below. (Without it an insertion
@@ -111,6 +111,24 @@ impl Set {
             self.vacate(hidden & !control.visible(), &closed);
         }
         done
+    }
+
+    /// Gives back the slots that were claimed and never published: those of threads that ended in
+    /// between. Returns how many there were. That no thread is between the two is what `&mut` says.
+    pub(super) fn give_back_claims(&mut self) -> usize {
+        // Relaxed, all: nobody else is here.
+        let control = self.control().load(Ordering::Relaxed);
+        let claimed = |&slot: &usize| {
+            let phase = self.state(slot).load(Ordering::Relaxed).phase();
+            phase == Phase::Claimed && !control.shows(slot)
+        };
+        let slots = (0..SLOTS).filter(claimed);
+        slots.map(|slot| self.vacate_claim(slot)).count()
+    }
+
+    fn vacate_claim(&self, slot: usize) {
+        let state = self.state(slot).load(Ordering::Relaxed);
+        self.state(slot).store(state.vacant(), Ordering::Relaxed);
     }
 
     /// Whether a fresh bucket of the key in the slot would owe, so that the one there is no such.
