@@ -19,6 +19,8 @@ pub mod pressure;
 pub mod refresh;
 pub mod registry;
 mod runtime;
+#[cfg(all(target_os = "linux", not(loom)))]
+pub mod shared;
 mod single_flight;
 mod sync;
 pub mod wait;
