@@ -1,0 +1,56 @@
+//! Programs in C and C++ against the header and the library.
+//!
+//! `TIDEGATE_CFLAGS` is added to the compiler's flags, such as `-fsanitize=address,undefined`, and
+//! `TIDEGATE_RUN` is put before each program, such as `valgrind`.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+use std::path::Path;
+use std::process::Command;
+
+fn words(variable: &str) -> Vec<String> {
+    let value = std::env::var(variable).unwrap_or_default();
+    value.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Compiles a program, links it with the static library, and runs it.
+fn run(compiler: &str, standard: &str, source: &str) {
+    if Command::new(compiler).arg("--version").output().is_err() {
+        println!("skipped: there is no {compiler}");
+        return;
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let test = std::env::current_exe().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    let compiled = Command::new(compiler)
+        .args([standard, "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+        .args(words("TIDEGATE_CFLAGS"))
+        .arg("-I")
+        .arg(here.join("include"))
+        .arg(here.join("tests").join(source))
+        .arg(test.parent().unwrap().join("libtidegate_c.a"))
+        .args(["-lpthread", "-ldl", "-lm", "-o"])
+        .arg(&program)
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let mut command = words("TIDEGATE_RUN");
+    command.push(program.to_str().unwrap().to_owned());
+    let ran = Command::new(&command[0])
+        .args(&command[1..])
+        .arg(folder.path().join("table"))
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{:?}: {}", ran.status, String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
+fn a_c_program_gets_what_the_header_says() {
+    run("gcc", "-std=c11", "program.c");
+}
+
+#[test]
+fn a_cpp_program_shares_a_table_between_threads() {
+    run("g++", "-std=c++17", "program.cpp");
+}
