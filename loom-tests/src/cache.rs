@@ -234,6 +234,26 @@ pub const MODELS: &[Model] = &[
         ]),
     },
     Model {
+        name: "c35_two_nominate_before_either_evicts",
+        preemptions: 2,
+        run: two_nominate_at_once,
+        outcomes: both(&[]).only_in_rmw(&["[1, 2, 4]", "[2, 3, 4]", "[3, 4, 5]"]),
+    },
+    Model {
+        name: "c36_nomination_races_eviction_twice",
+        preemptions: 2,
+        run: nomination_races_eviction,
+        outcomes: both(&[]).only_in_rmw(&[
+            "evicted 2, left [1, 2]",
+            "evicted 2, left [1, 3]",
+            "evicted 2, left [1, 4]",
+            "evicted 2, left [2, 3]",
+            "evicted 2, left [2]",
+            "evicted 2, left [3, 4]",
+            "evicted 2, left [3]",
+        ]),
+    },
+    Model {
         name: "c34_history_is_replaced_while_it_is_read",
         preemptions: 1,
         run: history_is_replaced_while_it_is_read,

@@ -118,6 +118,12 @@ pub enum Mode {
 pub type Mutant = (model::Place, model::Weakening);
 
 impl Model {
+    /// Returns whether the model is explored in this mode: it has outcomes there. One with many
+    /// preemptions may be too much for plain mode.
+    pub fn is_for(&self, mode: Mode) -> bool {
+        !self.outcomes.of(mode).is_empty()
+    }
+
     /// Explores the model in one mode, and returns the number of executions.
     ///
     /// # Panics

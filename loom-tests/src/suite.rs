@@ -95,7 +95,7 @@ fn tests() -> Vec<Test> {
                 model,
                 mode,
             };
-            models.iter().map(test).collect::<Vec<_>>()
+            models.iter().filter(|model| model.is_for(mode)).map(test).collect::<Vec<_>>()
         })
     };
     MODULES.iter().flat_map(of).flatten().collect()

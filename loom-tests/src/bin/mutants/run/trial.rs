@@ -131,6 +131,7 @@ pub(super) fn attempt<'a>(
     let trials: Vec<_> = MODES
         .iter()
         .flat_map(|(mode, _)| models.clone().map(move |model| format!("{mode}:{model}")))
+        .filter(|trial| known(trial).is_none_or(|(mode, model)| model.is_for(mode)))
         .collect();
     let mut verdict = Verdict { killer: None, unproven: Vec::new() };
     let mut rest = &trials[..];
