@@ -54,3 +54,25 @@ fn a_c_program_gets_what_the_header_says() {
 fn a_cpp_program_shares_a_table_between_threads() {
     run("g++", "-std=c++17", "program.cpp");
 }
+
+/// The sketch for DPDK compiles, where DPDK is installed. Nothing runs: that needs a card.
+#[test]
+fn the_sketch_for_dpdk_compiles() {
+    let found = Command::new("pkg-config").args(["--cflags", "libdpdk"]).output();
+    let Some(flags) = found.ok().filter(|found| found.status.success()) else {
+        println!("skipped: pkg-config knows no libdpdk");
+        return;
+    };
+    let flags = String::from_utf8(flags.stdout).unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let compiled = Command::new("gcc")
+        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"])
+        // DPDK's own headers are not free of warnings.
+        .args(flags.split_whitespace().map(|flag| flag.replace("-I", "-isystem")))
+        .arg("-I")
+        .arg(here.join("include"))
+        .arg(here.join("examples/dpdk.c"))
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+}
