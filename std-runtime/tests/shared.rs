@@ -2,8 +2,9 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::ErrorKind::PermissionDenied;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -56,11 +57,12 @@ fn what_is_charged_stays_when_all_have_closed_the_file() {
 fn another_table_is_emptied_or_refused_by_choice() {
     for (word, found) in [
         (2, Difference::Version),
-        (4, Difference::Boot),
-        (6, Difference::Unit),
-        (7, Difference::Size),
-        (8, Difference::OnFull),
-        (9, Difference::Grace),
+        (3, Difference::Version),
+        (5, Difference::Boot),
+        (7, Difference::Unit),
+        (8, Difference::Size),
+        (9, Difference::OnFull),
+        (10, Difference::Grace),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table");
@@ -82,7 +84,7 @@ fn another_table_is_emptied_or_refused_by_choice() {
 fn a_file_that_is_no_table_is_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("letter");
-    for letter in ["Dear all", &"Dear all, ".repeat(1_000)] {
+    for letter in ["Dear all", "D", &"Dear all, ".repeat(1_000), &"\0".repeat(4_096)] {
         std::fs::write(&path, letter).unwrap();
         assert_eq!(difference(builder().open(&path)), Difference::Magic);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), letter);
@@ -94,11 +96,27 @@ fn a_preparation_that_was_broken_off_is_begun_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     drop(builder().open(&path).unwrap());
-    write(&path, 0, 0);
+    let preparing = u64::from_be_bytes(*b"prepares");
+    write(&path, 0, preparing);
     assert!(builder().open(&path).unwrap().is_new());
-    let file = File::create(&path).unwrap();
-    file.set_len(4_096).unwrap();
+    File::create(&path).unwrap();
     assert!(builder().open(&path).unwrap().is_new());
+    File::create(&path).unwrap();
+    write(&path, 0, preparing);
+    assert!(builder().open(&path).unwrap().is_new());
+}
+
+#[test]
+fn a_file_that_others_may_write_to_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    drop(builder().open(&path).unwrap());
+    let is_refused = |mode| {
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        matches!(builder().open(&path), Err(SharedError::Io(error)) if error.kind() == PermissionDenied)
+    };
+    assert!(is_refused(0o666) && is_refused(0o620) && is_refused(0o602));
+    assert!(!is_refused(0o600) && !is_refused(0o644));
 }
 
 #[test]

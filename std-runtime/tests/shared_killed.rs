@@ -114,7 +114,7 @@ fn start(folder: &Path, worker: usize, checks: u64) -> Child {
 
 #[test]
 fn processes_that_are_killed_take_nothing_along() {
-    let checks = std::env::var(CHECKS).map_or(1_000_000, |checks| checks.parse().unwrap());
+    let checks = std::env::var(CHECKS).map_or(20_000_000, |checks| checks.parse().unwrap());
     if let (Ok(folder), Ok(worker)) = (std::env::var(FOLDER), std::env::var(WORKER)) {
         return work(Path::new(&folder), worker.parse().unwrap(), checks);
     }
@@ -168,8 +168,9 @@ fn processes_that_are_killed_take_nothing_along() {
         uncertain += charged - entered;
     }
     let killed: u64 = kills.iter().sum();
+    assert!(killed > 3, "too few to show anything: {kills:?}");
     assert!(uncertain <= killed, "{uncertain} of {killed} kills");
-    // The window bound, with what the killed calls may have been answered.
+    // The window bound, of what was admitted and entered in the ledger.
     let passed: u64 = lines.iter().map(|line| line.flowing.load(Relaxed)).sum();
     let bound = 50 + 1_000 * took.as_micros() as u64 / 1_000_000 + 1;
     assert!(passed <= bound, "{passed} of {bound}");

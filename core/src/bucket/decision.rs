@@ -79,6 +79,12 @@ impl Decision {
         self.given_back = given_back;
     }
 
+    /// Returns whether the decision was made by a table of this unit, as every call that takes it needs.
+    #[inline]
+    pub const fn is_for(&self, unit: Unit) -> bool {
+        self.terms.scale().equals(unit.scale())
+    }
+
     /// Returns the charge as one of which `cells` are to be given back at the time `now`, and where
     /// the count stood then. Returns `None` if there is nothing to give back.
     ///

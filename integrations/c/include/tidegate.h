@@ -4,8 +4,7 @@
  *
  * Times are nanoseconds of one clock, such as CLOCK_MONOTONIC. Keys are bytes. Every call returns a
  * tg_error: TG_OK, TG_DENIED, or an error below zero, which tg_error_message explains. Null,
- * misaligned and undersized memory is an error. No call blocks, and none but tg_shared_open
- * allocates.
+ * misaligned and undersized memory is an error. No call but tg_shared_open blocks or allocates.
  */
 
 #ifndef TIDEGATE_H
@@ -114,7 +113,8 @@ typedef struct tg_shared tg_shared;
 // A table of buckets that any number of threads share. It is only ever used by address.
 typedef struct tg_table tg_table;
 
-// The answer to a check. The figures are computed when they are asked for.
+// The answer to a check. The figures are computed when they are asked for. There is one only after
+// `TG_OK` or `TG_DENIED`: until then, and after an error, these bytes say nothing.
 typedef struct tg_decision {
   // Not for the program.
   uint64_t opaque[8];
@@ -532,7 +532,7 @@ enum tg_error tg_table_check(const struct tg_table *table,
                              struct tg_decision *decision);
 
 // Checks each of `count` requests in order, and writes as many decisions. Returns `TG_OK` whatever
-// the answers are. After an error nothing is charged.
+// the answers are. After an error nothing is charged, but for `TG_PANICKED`.
 //
 // # Safety
 //

@@ -8,7 +8,8 @@ use tidegate_core::bucket::Outcome;
 use crate::Error;
 use crate::pointer::shared;
 
-/// The answer to a check. The figures are computed when they are asked for.
+/// The answer to a check. The figures are computed when they are asked for. There is one only after
+/// `TG_OK` or `TG_DENIED`: until then, and after an error, these bytes say nothing.
 #[repr(C)]
 pub struct DecisionBytes {
     /// Not for the program.

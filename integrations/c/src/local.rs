@@ -227,6 +227,9 @@ pub unsafe extern "C" fn tg_local_refund(
         let key = unsafe { bytes(key, key_len) }?;
         // SAFETY: as above.
         let decision = unsafe { shared(decision.cast::<Decision>()) }?;
+        if !decision.is_for(owned.table.unit()) {
+            return Err(Error::TgWrongUnit);
+        }
         owned.table.refund(key, decision, cells, Instant::from_nanos(now_ns));
         Ok(Error::TgOk)
     })

@@ -263,7 +263,7 @@ pub unsafe extern "C" fn tg_table_check(
 const CHUNK: usize = 32;
 
 /// Checks each of `count` requests in order, and writes as many decisions. Returns `TG_OK` whatever
-/// the answers are. After an error nothing is charged.
+/// the answers are. After an error nothing is charged, but for `TG_PANICKED`.
 ///
 /// # Safety
 ///
@@ -456,6 +456,9 @@ pub unsafe extern "C" fn tg_table_refund(
         let key = unsafe { bytes(key, key_len) }?;
         // SAFETY: as above.
         let decision = unsafe { shared(decision.cast::<Decision>()) }?;
+        if !decision.is_for(table.unit()) {
+            return Err(Error::TgWrongUnit);
+        }
         table.refund(key, decision, cells, Instant::from_nanos(now_ns));
         Ok(Error::TgOk)
     })

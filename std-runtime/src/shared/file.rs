@@ -1,14 +1,15 @@
 //! The file: its lock, and what is written at its beginning.
 
 use std::fs::{File, OpenOptions};
+use std::hash::BuildHasher;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use tidegate_core::OnFull;
 use tidegate_core::bucket::{Set, TableHeader, Unit};
+use tidegate_core::{OnFull, SeededState};
 
 use super::error::{Difference, SharedError};
 use super::mapping::Mapping;
@@ -20,10 +21,13 @@ pub(super) const SETS_AT: usize = 4_096;
 
 /// "tidegate" in ASCII. Written last.
 const MAGIC: u64 = u64::from_be_bytes(*b"tidegate");
+/// In the place of the magic while the file is being prepared. Written first, so that nothing but a file
+/// of ours, or an empty one, is ever taken for one that is to be prepared.
+const PREPARING: u64 = u64::from_be_bytes(*b"prepares");
 /// Of the layout of the file, of the sets and of the words in them.
 const VERSION: u64 = 1;
-/// Words at the beginning of the file: the magic, the seed, the terms.
-const WORDS: usize = 2 + TERMS;
+/// Words at the beginning of the file: the magic, the seed, the hash of a known key, the terms.
+const WORDS: usize = 3 + TERMS;
 const TERMS: usize = 8;
 
 /// What becomes of a file that holds another table: one of another boot, version, unit, size,
@@ -79,7 +83,7 @@ impl Terms {
             OnFull::Admit => 1,
             OnFull::Shared => 2,
         };
-        let layout = (size_of::<usize>() << 32 | size_of::<TableHeader>()) as u64;
+        let layout = (size_of::<usize>() as u64) << 32 | size_of::<TableHeader>() as u64;
         let grace = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         if sets.checked_mul(size_of::<Set>()).is_none_or(|bytes| bytes >= isize::MAX as usize / 2) {
             return Err(SharedError::Io(io::ErrorKind::OutOfMemory.into()));
@@ -116,18 +120,17 @@ impl Terms {
         if len == 0 {
             return Ok(Found::Nothing);
         }
-        if len < bytes.len() as u64 {
-            return Ok(Found::Other(Difference::Magic));
-        }
-        file.read_exact_at(&mut bytes, 0)?;
+        // Of a file that is being prepared there may be no more than the first word.
+        let there = bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut bytes[..there], 0)?;
         let (words, _) = bytes.as_chunks();
         let words: [u64; WORDS] = std::array::from_fn(|at| u64::from_ne_bytes(words[at]));
         Ok(match words {
-            [0, ..] if words == [0; WORDS] => Found::Nothing,
-            [0, _, VERSION, ..] => Found::Nothing,
-            [MAGIC, seed, ref terms @ ..] => match self.difference(terms) {
+            [PREPARING, ..] => Found::Nothing,
+            [MAGIC, seed, hash, ref terms @ ..] => match self.difference(terms) {
                 Some(difference) => Found::Other(difference),
                 None if len != length(self.sets) as u64 => Found::Other(Difference::Size),
+                None if hash != probe(seed) => Found::Other(Difference::Version),
                 None => Found::Ours(seed),
             },
             _ => Found::Other(Difference::Magic),
@@ -136,21 +139,52 @@ impl Terms {
 
     /// Makes the file an empty table. The magic comes last: a file without it is prepared again.
     fn prepare(&self, file: &File, seed: u64) -> io::Result<()> {
-        let length = length(self.sets) as libc::off_t;
         // Zeros, all of it, whatever was there.
         file.set_len(0)?;
-        // All of the file is to have room, for a page that finds none ends the process.
-        // SAFETY: the descriptor is open.
-        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) } {
-            0 => {}
-            error => return Err(io::Error::from_raw_os_error(error)),
+        file.write_all_at(&PREPARING.to_ne_bytes(), 0)?;
+        if let Err(error) = make_room(file, length(self.sets)) {
+            // What room there was is given back.
+            file.set_len(0)?;
+            return Err(error);
         }
-        for (at, word) in (2..).zip(self.words) {
+        let words = [seed, probe(seed)].into_iter().chain(self.words);
+        for (at, word) in (1..).zip(words) {
             file.write_all_at(&word.to_ne_bytes(), 8 * at)?;
         }
-        file.write_all_at(&seed.to_ne_bytes(), 8)?;
         file.write_all_at(&MAGIC.to_ne_bytes(), 0)
     }
+}
+
+/// Gives the whole file room on its device: a page that finds none ends the process.
+fn make_room(file: &File, length: usize) -> io::Result<()> {
+    loop {
+        // SAFETY: the descriptor is open.
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length as libc::off_t) } {
+            0 => return Ok(()),
+            libc::EINTR => {}
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+/// Returns the hash of a known key under the seed of a file. Programs whose hashes differ, because they were
+/// built with other versions of a library, must not share a table.
+fn probe(seed: u64) -> u64 {
+    SeededState::new(seed).hash_one(&b"203.0.113.7"[..])
+}
+
+/// Refuses a file that others than its owner may write to, or whose owner is neither this process's user
+/// nor root: it could be truncated at any time, and its answers could be anything.
+fn is_trusted(file: &File) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    // SAFETY: always succeeds.
+    let user = unsafe { libc::geteuid() };
+    let is_ours = metadata.uid() == user || metadata.uid() == 0;
+    if metadata.is_file() && is_ours && metadata.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    let why = "not a file of this user or of root that nobody else may write to";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
 /// Opens the file, and prepares it if need be.
@@ -170,6 +204,7 @@ pub(super) fn open(
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
         .open(path)
         .map_err(io)?;
+    is_trusted(&file).map_err(io)?;
     let (mut is_new, mut mended) = (false, 0);
     loop {
         if lock(&file, libc::LOCK_EX | libc::LOCK_NB).map_err(io)? {

@@ -16,10 +16,19 @@
 //!
 //! # Processes that are killed
 //!
-//! A check is one compare-exchange. A process that is killed in a call has made it or has not, so
-//! each kill leaves the answer of at most one call uncertain, and the bucket's own count is right
-//! in either case. A process that is killed while it enters a new key costs the key's set one slot
-//! of ten. The slot comes back when the file is opened by a process that finds no other there.
+//! A check of a key that has a bucket is one compare-exchange. A process that is killed in a call has made
+//! it or has not, so each kill leaves the answer of at most one call uncertain, and the bucket's own
+//! count is right in either case. A process that is killed while it enters a new key costs the key's
+//! set one slot of ten. The slot comes back when the file is opened by a process that finds no other
+//! there. A process that is killed in a call on several limits may have charged some of them, in a
+//! burst some of its keys, and an estimate that it had reserved stays charged. All that errs on the
+//! side of denying.
+//!
+//! # What a process must not do
+//!
+//! The lock belongs to the descriptor of the file. A process that forks and closes the descriptor in the
+//! child, or closes all that it does not know, must not use the table there any more: another process
+//! would take itself for the only one. Open the file anew in the child.
 
 mod clock;
 mod error;
@@ -54,7 +63,7 @@ type Table = BucketTable<&'static [Set], SeededState>;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("limits");
-/// let quota = Quota::per_second(1)?; // `path` is in /dev/shm or on any file system
+/// let quota = Quota::per_second(1)?; // `path` is in a folder of this user's, on a local file system
 /// let one = SharedTable::builder(&[quota], 1_000).open(&path)?;
 /// let other = SharedTable::builder(&[quota], 1_000).open(&path)?; // in another process
 /// let plan = one.plan(quota)?;
@@ -65,9 +74,11 @@ type Table = BucketTable<&'static [Set], SeededState>;
 ///
 /// # Trust
 ///
-/// The file is created for its owner alone (mode 0600). A process that may write to it can change
-/// every answer, but cannot make another process read or write other memory, unless it truncates
-/// the file. Then the kernel ends the others with `SIGBUS`, as for every mapped file.
+/// The file is created for its owner alone (mode 0600). One that belongs to another user than this or
+/// root, or that others may write to, is refused. A process that may write to it can change every
+/// answer, and can make a check of another process run for ever, but cannot make it read or write
+/// other memory. If it truncates the file, the kernel ends the others with `SIGBUS`, as for every
+/// mapped file. On a file system of several machines the lock may be one machine's alone: use local ones.
 #[derive(Debug)]
 pub struct SharedTable {
     /// Its slices are those of the mapping, and leave this value only with its lifetime.
