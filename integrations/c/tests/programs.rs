@@ -24,7 +24,7 @@ fn run(compiler: &str, standard: &str, source: &str) {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");
     let compiled = Command::new(compiler)
-        .args([standard, "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+        .args([standard, "-DSTANDALONE", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
         .args(words("TIDEGATE_CFLAGS"))
         .arg("-I")
         .arg(here.join("include"))
@@ -53,6 +53,42 @@ fn a_c_program_gets_what_the_header_says() {
 #[test]
 fn a_cpp_program_shares_a_table_between_threads() {
     run("g++", "-std=c++17", "program.cpp");
+}
+
+#[test]
+fn calls_in_any_order_keep_to_the_quota() {
+    run("gcc", "-std=c11", "fuzz.c");
+}
+
+/// The same calls, led by what the compiler sees of the program: for so many seconds.
+#[test]
+fn a_fuzzer_finds_nothing() {
+    let Ok(seconds) = std::env::var("TIDEGATE_FUZZ_SECONDS") else {
+        println!("skipped: TIDEGATE_FUZZ_SECONDS is not set");
+        return;
+    };
+    let (here, folder) = (Path::new(env!("CARGO_MANIFEST_DIR")), tempfile::tempdir().unwrap());
+    let program = folder.path().join("fuzz");
+    let test = std::env::current_exe().unwrap();
+    let compiled = Command::new("clang")
+        .args(["-std=c11", "-O1", "-g", "-fsanitize=fuzzer,address", "-I"])
+        .arg(here.join("include"))
+        .arg(here.join("tests/fuzz.c"))
+        .arg(test.parent().unwrap().join("libtidegate_c.a"))
+        .args(["-lpthread", "-ldl", "-lm", "-o"])
+        .arg(&program)
+        .output();
+    if !compiled.is_ok_and(|compiled| compiled.status.success()) {
+        println!("skipped: there is no clang with its fuzzer");
+        return;
+    }
+    let ran = Command::new(&program)
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(folder.path())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
 /// The sketch for DPDK compiles, where DPDK is installed. Nothing runs: that needs a card.
