@@ -132,8 +132,8 @@ fn lists_arrive_and_are_replaced_whole() {
     assert_eq!(log, ["P [1]", "P [1, 2] for [1]", "T [3]", "T [] for [3]"]);
 }
 
-/// A thread that removes an entry while its arrival is told leaves the departure to the thread that
-/// tells it.
+/// A thread removes an entry while another thread reports its arrival. The reporting thread then reports
+/// the departure, too.
 #[test]
 fn what_goes_while_it_arrives_departs_after_that() {
     type Seen = Arc<Mutex<Vec<(&'static str, ThreadId)>>>;

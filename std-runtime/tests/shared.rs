@@ -1,4 +1,4 @@
-//! Tables in a file: who may open what, and what is in it afterwards.
+//! Tables in a file: which openings are refused, and what the file holds afterwards.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 

@@ -175,9 +175,10 @@ impl Order {
 /// The room is an average of about this many evictions.
 const LAST: u64 = 64;
 
-/// The main queue is taken for full though a part of its handles is away: this many at most,
+/// The main queue counts as full though other threads hold some of its handles. This constant is the
+/// largest number of such handles.
 const MOST_AWAY: usize = 8;
-/// and one of so many.
+/// The number of entries for each handle that other threads may hold.
 const EACH_AWAY: usize = 16;
 
 /// How many handles a tier's queues have, and should have.

@@ -15,8 +15,8 @@ use crate::record;
 Examples:
   packet-loop run                                two workers, 1,000,000 flows
   packet-loop run --rules subnets --confined     two limits a frame; a system call would kill it
-  packet-loop record /tmp/lo.pcap                frames of loopback (needs CAP_NET_RAW)
-  packet-loop replay /tmp/lo.pcap --rounds 1000
+  packet-loop record lo.pcap                     frames of loopback (needs CAP_NET_RAW)
+  packet-loop replay lo.pcap --rounds 1000
   packet-loop live veth1 --seconds 10            frames of an interface (needs root)")]
 struct Command {
     #[command(subcommand)]
@@ -74,7 +74,7 @@ struct Options {
     /// Bits a second for each flow.
     #[arg(long, global = true, default_value_t = 1_000_000)]
     bits: u64,
-    /// Room for so many flows.
+    /// The number of flows that the tables have room for.
     #[arg(long, global = true, default_value_t = 2_000_000)]
     room: usize,
     /// Lets the kernel kill the process at a system call of a worker.

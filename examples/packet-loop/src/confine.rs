@@ -16,8 +16,8 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Lets the kernel kill the whole process, by SIGSYS, at the next system call of this thread, whatever it
-/// is. So the thread cannot end either: it spins when it is done, until the process exits.
+/// Lets the kernel kill the whole process, by SIGSYS, at the next system call of this thread. To end
+/// a thread takes system calls, too: a confined thread spins when it is done, until the process exits.
 ///
 /// # Errors
 ///

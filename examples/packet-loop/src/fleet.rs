@@ -84,7 +84,7 @@ struct Tables {
 
 impl Tables {
     fn new(job: &Job) -> Result<Self, Failure> {
-        // The hashes depend on secrets, so that nobody can choose flows that share a set.
+        // The hashes depend on secrets, so that no sender can choose flows that share a set.
         let seeds: [u64; 3] = core::array::from_fn(|_| fastrand::u64(..));
         // A tenth of a second at once, and a jumbo frame at least.
         let quota = |bits: u64| Quota::per_second(bits)?.burst((bits / 10).max(72_000));

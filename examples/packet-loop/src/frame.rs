@@ -48,15 +48,15 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A frame of nobody's, to fill an array with.
+    /// Fills an array that frames are read into.
     pub const NONE: Self =
         Self { flow: Flow { source: 0, target: 0, ports: 0 }, subnet: Subnet(0), bits: 0 };
 }
 
 /// Reads an Ethernet frame, with up to two VLAN tags. Returns `None` if it carries no IP packet, or ends
 /// within the packet's first header. Reads no more than flows need: a frame with a damaged
-/// payload counts for its flow. What follows an extension header of IPv6 is not read, so that those
-/// packets of two hosts are one flow, whatever they carry.
+/// payload counts for its flow. The function does not read behind an extension header of IPv6:
+/// such packets between two hosts count as one flow.
 ///
 /// Allocates nothing, and panics at no input. The slices of the parts are read one by one, because the
 /// library's slice of a whole packet takes half a kilobyte, which is copied from call to call.

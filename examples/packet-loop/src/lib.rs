@@ -1,5 +1,5 @@
-//! The parts of the packet loop, each in a module: where frames come from, what is read of them, who
-//! polices them, and the loop itself.
+//! The parts of the packet loop, each in a module: the sources of frames, what is read of a frame, the
+//! rules, and the loop itself.
 
 #![cfg(target_os = "linux")]
 

@@ -41,7 +41,7 @@ impl Tap {
     /// Returns the next frame, if there is one.
     fn next(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let (socket, length) = (self.0.as_raw_fd(), buffer.len());
-        // SAFETY: the buffer has so many bytes.
+        // SAFETY: the buffer has `length` bytes.
         let got =
             unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), length, libc::MSG_DONTWAIT) };
         match usize::try_from(got) {

@@ -86,7 +86,7 @@ typedef enum tg_error {
   TG_HORIZON = -15,
   // In the table's unit of time the quota's rate would be off by more than 1/1024.
   TG_COARSE = -16,
-  // There is no memory for so many keys.
+  // There is no memory for this number of keys.
   TG_TOO_MANY_KEYS = -17,
   // An id is too long, or is not UTF-8.
   TG_BAD_ID = -20,
@@ -284,8 +284,8 @@ uint32_t tg_decision_is_admitted(const struct tg_decision *decision);
 // Returns a message for a code of `tg_error`, in English, without a full stop. Never null.
 const char *tg_error_message(int32_t code);
 
-// Returns the size of the memory for a local table of so many keys, in bytes. `SIZE_MAX` if there
-// is no such memory. `TG_LOCAL_SIZE(keys)` is the same as a constant.
+// Returns the size of the memory for a local table of `keys` keys, in bytes. Returns `SIZE_MAX` if
+// there is no such memory. `TG_LOCAL_SIZE(keys)` is the same number as a constant.
 size_t tg_local_size(size_t keys);
 
 // Makes an empty table in `memory`, which is `size` bytes and belongs to the table from now on.
@@ -488,8 +488,8 @@ enum tg_error tg_claim_renew(struct tg_claim *claim, uint64_t lease_ns, uint64_t
 // `claim` was made, and not released.
 enum tg_error tg_claim_release(struct tg_claim *claim);
 
-// Returns the size of the memory for a table of so many keys, in bytes. `SIZE_MAX` if there is no
-// such memory. `TG_TABLE_SIZE(keys)` is the same as a constant.
+// Returns the size of the memory for a table of `keys` keys, in bytes. Returns `SIZE_MAX` if there
+// is no such memory. `TG_TABLE_SIZE(keys)` is the same number as a constant.
 size_t tg_table_size(size_t keys);
 
 // Makes an empty table in `memory`, which is `size` bytes and belongs to the table from now on.
@@ -531,8 +531,8 @@ enum tg_error tg_table_check(const struct tg_table *table,
                              uint64_t now_ns,
                              struct tg_decision *decision);
 
-// Checks each of `count` requests in order, and writes as many decisions. Returns `TG_OK` whatever
-// the answers are. After an error nothing is charged, but for `TG_PANICKED`.
+// Checks each of `count` requests in order, and writes as many decisions. Returns `TG_OK` even if
+// requests are denied. After an error nothing is charged, but for `TG_PANICKED`.
 //
 // # Safety
 //
@@ -664,7 +664,7 @@ const char *tg_version(void);
 
 #endif  /* TIDEGATE_H */
 
-/* The sizes of memory for so many keys, as constants. */
+/* The sizes of the memory for `keys` keys, as constants. */
 #define TG_SETS(keys) ((size_t)(keys) == 0 ? (size_t)1 : ((size_t)(keys) * 2 + 6) / 7)
 #define TG_TABLE_SIZE(keys) (TG_TABLE_HEADER + TG_SETS(keys) * TG_SET_SIZE)
 #define TG_LOCAL_SIZE(keys) (TG_LOCAL_HEADER + TG_SETS(keys) * TG_LOCAL_SET_SIZE)

@@ -39,7 +39,7 @@ pub enum Error {
     TgHorizon = -15,
     /// In the table's unit of time the quota's rate would be off by more than 1/1024.
     TgCoarse = -16,
-    /// There is no memory for so many keys.
+    /// There is no memory for this number of keys.
     TgTooManyKeys = -17,
     /// An id is too long, or is not UTF-8.
     TgBadId = -20,
@@ -73,7 +73,7 @@ impl Error {
             -14 => c"the rate is above 2^63 cells a second",
             -15 => c"the burst drains too slowly: time would overflow within 10 years",
             -16 => c"in the table's unit of time the rate is off by more than 1/1024",
-            -17 => c"there is no memory for so many keys",
+            -17 => c"there is no memory for this number of keys",
             -20 => c"the id is too long, or is not UTF-8",
             -21 => c"the registry is full",
             -22 => c"the caller has the slot already",

@@ -4,11 +4,11 @@ use core::ffi::c_void;
 use core::time::Duration;
 
 use tidegate_core::bucket::LocalSet;
-use tidegate_core::{Budget, Decision, Instant, LocalBucketTable, LocalSweep, SeededState};
+use tidegate_core::{Budget, Decision, Instant, LocalBucketTable, LocalSweep, Plan, SeededState};
 
 use crate::decision::{hand_out, wanted};
 use crate::error::call;
-use crate::pointer::{bytes, memory, shared, unique};
+use crate::pointer::{bytes, memory, room, shared, unique};
 use crate::quota::{compile, plan, policy, unit};
 use crate::{DecisionBytes, Error, PlanBytes, QuotaFields};
 
@@ -61,8 +61,29 @@ unsafe fn of<'a>(table: *mut Local) -> Result<&'a mut Owned, Error> {
     unsafe { unique(table.cast()) }
 }
 
-/// Returns the size of the memory for a local table of so many keys, in bytes. `SIZE_MAX` if there
-/// is no such memory. `TG_LOCAL_SIZE(keys)` is the same as a constant.
+/// Reads what a call for one key names.
+///
+/// # Safety
+///
+/// As for [`of`], [`bytes`] and [`plan`].
+#[inline(always)]
+unsafe fn asked<'a>(
+    table: *mut Local,
+    key: *const c_void,
+    key_len: usize,
+    plan_of: *const PlanBytes,
+) -> Result<(&'a mut Owned, &'a [u8], &'a Plan), Error> {
+    // SAFETY: the caller answers for it.
+    let owned = unsafe { of(table) }?;
+    // SAFETY: as above.
+    let key = unsafe { bytes(key, key_len) }?;
+    // SAFETY: as above.
+    let plan = unsafe { plan(plan_of, owned.table.unit()) }?;
+    Ok((owned, key, plan))
+}
+
+/// Returns the size of the memory for a local table of `keys` keys, in bytes. Returns `SIZE_MAX` if
+/// there is no such memory. `TG_LOCAL_SIZE(keys)` is the same number as a constant.
 #[unsafe(no_mangle)]
 pub extern "C" fn tg_local_size(keys: usize) -> usize {
     let sets = LocalSet::for_keys(keys).checked_mul(TG_LOCAL_SET_SIZE);
@@ -88,28 +109,15 @@ pub unsafe extern "C" fn tg_local_init(
         let settings = unsafe { shared(settings) }?;
         // SAFETY: as above.
         let table = unsafe { memory(table) }?;
-        if memory_at.is_null() {
-            return Err(Error::TgNull);
-        }
-        if !memory_at.addr().is_multiple_of(TG_LOCAL_ALIGN) {
-            return Err(Error::TgMisaligned);
-        }
-        let needed = tg_local_size(settings.keys);
-        if needed > isize::MAX as usize {
-            return Err(Error::TgTooManyKeys);
-        }
-        if size < needed {
-            return Err(Error::TgTooSmall);
-        }
+        let start = room(memory_at, size, TG_LOCAL_ALIGN, tg_local_size(settings.keys))?;
         let policy = policy(settings.on_full)?;
         // SAFETY: as above.
         let unit = unsafe { unit(settings.quotas, settings.quota_count) }?;
-        let start: *mut u8 = memory_at.cast();
         // SAFETY: within the memory.
         let sets: *mut LocalSet = unsafe { start.add(TG_LOCAL_HEADER) }.cast();
         let count = LocalSet::for_keys(settings.keys);
         for at in 0..count {
-            // SAFETY: the memory has room for so many.
+            // SAFETY: the memory has room for `count` sets.
             let set = unsafe { sets.add(at) };
             // SAFETY: as above.
             unsafe { set.write(LocalSet::new()) };
@@ -167,13 +175,9 @@ pub unsafe extern "C" fn tg_local_check(
 ) -> Error {
     call(|| {
         // SAFETY: the caller answers for it.
-        let owned = unsafe { of(table) }?;
-        // SAFETY: as above.
-        let key = unsafe { bytes(key, key_len) }?;
+        let (owned, key, plan) = unsafe { asked(table, key, key_len, plan_of) }?;
         // SAFETY: as above.
         let to = unsafe { wanted(decision) }?;
-        // SAFETY: as above.
-        let plan = unsafe { plan(plan_of, owned.table.unit()) }?;
         Ok(hand_out(owned.table.check_n(key, plan, cost, Instant::from_nanos(now_ns)), to))
     })
 }
@@ -194,13 +198,9 @@ pub unsafe extern "C" fn tg_local_peek(
 ) -> Error {
     call(|| {
         // SAFETY: the caller answers for it.
-        let owned = unsafe { of(table) }?;
-        // SAFETY: as above.
-        let key = unsafe { bytes(key, key_len) }?;
+        let (owned, key, plan) = unsafe { asked(table, key, key_len, plan_of) }?;
         // SAFETY: as above.
         let to = unsafe { wanted(decision) }?;
-        // SAFETY: as above.
-        let plan = unsafe { plan(plan_of, owned.table.unit()) }?;
         Ok(hand_out(owned.table.peek(key, plan, Instant::from_nanos(now_ns)), to))
     })
 }

@@ -44,6 +44,25 @@ pub(crate) unsafe fn memory<'a, T>(pointer: *mut T) -> Result<&'a mut MaybeUnini
     Ok(unsafe { &mut *pointer.cast() })
 }
 
+/// Returns the first byte of memory for a table, if that is aligned and has the `needed` bytes.
+pub(crate) fn room(
+    memory: *mut c_void,
+    size: usize,
+    align: usize,
+    needed: usize,
+) -> Result<*mut u8, Error> {
+    if memory.is_null() {
+        return Err(Error::TgNull);
+    }
+    if !memory.addr().is_multiple_of(align) {
+        return Err(Error::TgMisaligned);
+    }
+    if needed > isize::MAX as usize {
+        return Err(Error::TgTooManyKeys);
+    }
+    if size < needed { Err(Error::TgTooSmall) } else { Ok(memory.cast()) }
+}
+
 /// # Safety
 ///
 /// If not null, the pointer points to `len` bytes that do not change for `'a`.
@@ -81,8 +100,7 @@ pub(crate) unsafe fn slice<'a, T>(pointer: *const T, len: usize) -> Result<&'a [
 /// # Safety
 ///
 /// If not null and aligned, the pointer points to memory for `len` values that nothing else uses
-/// for
-/// `'a`.
+/// for `'a`.
 #[cfg(target_has_atomic = "64")]
 #[inline(always)]
 pub(crate) unsafe fn slots<'a, T>(

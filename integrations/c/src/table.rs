@@ -12,7 +12,7 @@ use tidegate_core::{
 
 use crate::decision::{denied, hand_out, wanted};
 use crate::error::call;
-use crate::pointer::{bytes, memory, shared, slice, slots, unique};
+use crate::pointer::{bytes, memory, room, shared, slice, slots, unique};
 use crate::quota::{compile, plan, policy, unit};
 use crate::{DecisionBytes, Error, PlanBytes, QuotaFields};
 
@@ -141,8 +141,29 @@ unsafe fn of<'a>(table: *const Table) -> Result<&'a Inner, Error> {
     unsafe { shared(table.cast()) }
 }
 
-/// Returns the size of the memory for a table of so many keys, in bytes. `SIZE_MAX` if there is no
-/// such memory. `TG_TABLE_SIZE(keys)` is the same as a constant.
+/// Reads what a call for one key names.
+///
+/// # Safety
+///
+/// As for [`of`], [`bytes`] and [`plan`].
+#[inline(always)]
+unsafe fn asked<'a>(
+    table: *const Table,
+    key: *const c_void,
+    key_len: usize,
+    plan_of: *const PlanBytes,
+) -> Result<(&'a Inner, &'a [u8], &'a Plan), Error> {
+    // SAFETY: the caller answers for it.
+    let table = unsafe { of(table) }?;
+    // SAFETY: as above.
+    let key = unsafe { bytes(key, key_len) }?;
+    // SAFETY: as above.
+    let plan = unsafe { plan(plan_of, table.unit()) }?;
+    Ok((table, key, plan))
+}
+
+/// Returns the size of the memory for a table of `keys` keys, in bytes. Returns `SIZE_MAX` if there
+/// is no such memory. `TG_TABLE_SIZE(keys)` is the same number as a constant.
 #[unsafe(no_mangle)]
 pub extern "C" fn tg_table_size(keys: usize) -> usize {
     let sets = Set::for_keys(keys).checked_mul(TG_SET_SIZE);
@@ -171,27 +192,14 @@ pub unsafe extern "C" fn tg_table_init(
         let settings = unsafe { shared(settings) }?;
         // SAFETY: as above.
         let table = unsafe { memory(table) }?;
-        if memory_at.is_null() {
-            return Err(Error::TgNull);
-        }
-        if !memory_at.addr().is_multiple_of(TG_TABLE_ALIGN) {
-            return Err(Error::TgMisaligned);
-        }
-        let needed = tg_table_size(settings.keys);
-        if needed > isize::MAX as usize {
-            return Err(Error::TgTooManyKeys);
-        }
-        if size < needed {
-            return Err(Error::TgTooSmall);
-        }
+        let start = room(memory_at, size, TG_TABLE_ALIGN, tg_table_size(settings.keys))?;
         let policy = policy(settings.on_full)?;
         // SAFETY: as above.
         let unit = unsafe { unit(settings.quotas, settings.quota_count) }?;
-        let start: *mut u8 = memory_at.cast();
         // SAFETY: within the memory.
         let sets: *mut Set = unsafe { start.add(TG_TABLE_HEADER) }.cast();
         let count = Set::for_keys(settings.keys);
-        // SAFETY: the memory has room for so many, and zeros are empty sets.
+        // SAFETY: the memory has room for `count` sets, and zeros are empty sets.
         unsafe { sets.write_bytes(0, count) };
         // SAFETY: written just now; the memory is the table's as long as that is used.
         let sets: &'static [Set] = unsafe { core::slice::from_raw_parts(sets, count) };
@@ -248,13 +256,9 @@ pub unsafe extern "C" fn tg_table_check(
 ) -> Error {
     call(|| {
         // SAFETY: the caller answers for it.
-        let table = unsafe { of(table) }?;
-        // SAFETY: as above.
-        let key = unsafe { bytes(key, key_len) }?;
+        let (table, key, plan) = unsafe { asked(table, key, key_len, plan_of) }?;
         // SAFETY: as above.
         let to = unsafe { wanted(decision) }?;
-        // SAFETY: as above.
-        let plan = unsafe { plan(plan_of, table.unit()) }?;
         Ok(hand_out(table.check_n(key, plan, cost, Instant::from_nanos(now_ns)), to))
     })
 }
@@ -262,8 +266,8 @@ pub unsafe extern "C" fn tg_table_check(
 /// Requests that are read at a time.
 const CHUNK: usize = 32;
 
-/// Checks each of `count` requests in order, and writes as many decisions. Returns `TG_OK` whatever
-/// the answers are. After an error nothing is charged, but for `TG_PANICKED`.
+/// Checks each of `count` requests in order, and writes as many decisions. Returns `TG_OK` even if
+/// requests are denied. After an error nothing is charged, but for `TG_PANICKED`.
 ///
 /// # Safety
 ///
@@ -300,7 +304,7 @@ pub unsafe extern "C" fn tg_table_check_burst(
                 to.write(unsafe { read(request, unit) }?);
             }
             let read_in = &read_in[..requests.len()];
-            // SAFETY: so many were written.
+            // SAFETY: as many were written as there are requests.
             let burst =
                 unsafe { &*(core::ptr::from_ref(read_in) as *const [(Key<'_>, &Plan, u64)]) };
             table.check_burst(burst, Instant::from_nanos(now_ns), denied(decisions));
@@ -423,13 +427,9 @@ pub unsafe extern "C" fn tg_table_peek(
 ) -> Error {
     call(|| {
         // SAFETY: the caller answers for it.
-        let table = unsafe { of(table) }?;
-        // SAFETY: as above.
-        let key = unsafe { bytes(key, key_len) }?;
+        let (table, key, plan) = unsafe { asked(table, key, key_len, plan_of) }?;
         // SAFETY: as above.
         let to = unsafe { wanted(decision) }?;
-        // SAFETY: as above.
-        let plan = unsafe { plan(plan_of, table.unit()) }?;
         Ok(hand_out(table.peek(key, plan, Instant::from_nanos(now_ns)), to))
     })
 }
@@ -522,11 +522,7 @@ pub unsafe extern "C" fn tg_table_reserve(
 ) -> Error {
     call(|| {
         // SAFETY: the caller answers for it.
-        let table = unsafe { of(table) }?;
-        // SAFETY: as above.
-        let key = unsafe { bytes(key, key_len) }?;
-        // SAFETY: as above.
-        let plan = unsafe { plan(plan_of, table.unit()) }?;
+        let (table, key, plan) = unsafe { asked(table, key, key_len, plan_of) }?;
         // SAFETY: as above.
         let to = unsafe { memory(reservation.cast::<Reserved>()) }?;
         let now = Instant::from_nanos(now_ns);

@@ -3,7 +3,7 @@
  *
  * clang -fsanitize=fuzzer,address -Iinclude tests/fuzz.c libtidegate_c.a -lpthread -ldl -lm
  *
- * With -DSTANDALONE it makes inputs of its own, so many as its argument says.
+ * With -DSTANDALONE the program makes its own inputs. Its argument is their number.
  */
 #include "tidegate.h"
 

@@ -44,7 +44,7 @@ fn module(folder: &Path) -> PathBuf {
     sources.join("objs/ngx_http_tidegate_module.so")
 }
 
-/// A server that is told to end when this is dropped.
+/// A server, which ends when this value is dropped.
 struct Server {
     master: Child,
     port: u16,

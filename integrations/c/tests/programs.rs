@@ -60,7 +60,7 @@ fn calls_in_any_order_keep_to_the_quota() {
     run("gcc", "-std=c11", "fuzz.c");
 }
 
-/// The same calls, led by what the compiler sees of the program: for so many seconds.
+/// Runs the calls of `fuzz.c` under clang's fuzzer, for `TIDEGATE_FUZZ_SECONDS` seconds.
 #[test]
 fn a_fuzzer_finds_nothing() {
     let Ok(seconds) = std::env::var("TIDEGATE_FUZZ_SECONDS") else {

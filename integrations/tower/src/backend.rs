@@ -26,7 +26,8 @@ pub trait Backend: Send + Sync + 'static {
     /// one limit.
     fn decide(&self, asks: &[Ask<'_>]) -> Step<Self>;
 
-    /// Settles the estimates of a request: the asks that said so, in their order, have `used` so much.
+    /// Settles the estimates of a request. `used` has one number of cells for each ask that was an
+    /// estimate, in the order of the asks.
     /// Must not block. It is called where the response's body ends, or is dropped.
     fn settle(&self, charge: Self::Charge, used: &[u64]);
 }
@@ -48,7 +49,7 @@ pub enum Step<B: Backend + ?Sized> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unavailable;
 
-/// What a backend is told of each policy when it is built.
+/// Describes a policy to the backend that is built for it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LimitSpec {

@@ -1,5 +1,5 @@
-//! What becomes of requests, for the program that collects it: by the `metrics` facade and by
-//! `tracing`, each behind a feature of its name. Names of policies become labels, keys never do.
+//! Reports the outcome of requests by the `metrics` facade and by `tracing`, each behind a feature of
+//! its name. Names of policies become labels, keys never do.
 
 /// What became of a request by a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

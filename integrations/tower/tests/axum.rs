@@ -104,7 +104,7 @@ fn over_loopback(app: Router) -> Vec<u16> {
     statuses
 }
 
-/// Sends so many requests over one connection, all before the first answer, and returns the statuses.
+/// Sends all requests over one connection before it reads the first answer. Returns the statuses.
 fn ask(server: SocketAddr, count: usize) -> Vec<u16> {
     let mut stream = TcpStream::connect(server).expect("a connection");
     let request = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";

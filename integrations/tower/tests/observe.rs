@@ -1,4 +1,4 @@
-//! What is reported to those who collect: counts by `metrics`, events by `tracing`.
+//! The layer counts requests for `metrics`, and reports events to `tracing`.
 #![cfg(all(feature = "metrics", feature = "tracing"))]
 
 mod common;

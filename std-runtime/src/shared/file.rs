@@ -65,7 +65,7 @@ enum Found {
     Other(Difference),
 }
 
-/// Returns the length of a file of so many sets, in bytes.
+/// Returns the length of a file with `sets` sets, in bytes.
 pub(super) const fn length(sets: usize) -> usize {
     SETS_AT + sets * size_of::<Set>()
 }

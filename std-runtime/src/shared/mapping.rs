@@ -26,7 +26,7 @@ const _: () = assert!(HEADER_AT + size_of::<TableHeader>() <= SETS_AT);
 const _: () = assert!(SETS_AT.is_multiple_of(align_of::<Set>()));
 
 impl Mapping {
-    /// Maps a file that has the length for so many sets.
+    /// Maps a file whose length is that of `sets` sets.
     pub(super) fn new(file: &File, sets: usize) -> io::Result<Self> {
         // SAFETY: the kernel chooses the address, so no memory of this process is replaced.
         let start = unsafe {
@@ -53,7 +53,7 @@ impl Mapping {
     /// Neither may be used once the mapping is dropped.
     pub(super) unsafe fn parts(&self) -> (&'static TableHeader, &'static [Set]) {
         // SAFETY: the mapping has the length for it, at this aligned place. All bytes are valid for
-        // atomics, whoever wrote them. The caller answers for the lifetime.
+        // atomics, whichever process wrote them. The caller answers for the lifetime.
         let header = unsafe { self.header().as_ref() };
         // SAFETY: as above.
         let sets = unsafe { &*self.sets() };

@@ -57,7 +57,7 @@ pub fn print(text: Arguments<'_>) {
 /// Prints, without formatting.
 pub fn write(bytes: &[u8]) {
     use std::io::Write as _;
-    // There is nobody to tell of an error.
+    // An error cannot be reported: this is the only output.
     _ = std::io::stdout().write_all(bytes);
 }
 

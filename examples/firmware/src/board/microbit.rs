@@ -3,6 +3,7 @@
 // For its critical section.
 use cortex_m as _;
 
+use super::registers::{read, write};
 use super::{handle, on_tick};
 
 /// What the board is called.
@@ -25,18 +26,6 @@ const ISER: usize = 0xe000_e100;
 
 /// The counter's ticks a nanosecond, as a fraction: 16 MHz.
 const NANOS: (u64, u64) = (125, 2);
-
-fn write(register: usize, value: u32) {
-    let address = core::ptr::with_exposed_provenance_mut::<u32>(register);
-    // SAFETY: a register of this board's timer or interrupt controller.
-    unsafe { address.write_volatile(value) };
-}
-
-fn read(register: usize) -> u32 {
-    let address = core::ptr::with_exposed_provenance::<u32>(register);
-    // SAFETY: a register of this board's timer or interrupt controller.
-    unsafe { address.read_volatile() }
-}
 
 /// Starts the counter.
 pub fn start_counter() {

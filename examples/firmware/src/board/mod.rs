@@ -9,6 +9,8 @@ mod host;
 mod microbit;
 #[cfg(board = "mps2")]
 mod mps2;
+#[cfg(any(board = "microbit", board = "virt"))]
+mod registers;
 #[cfg(target_os = "none")]
 mod semihosted;
 #[cfg(board = "virt")]

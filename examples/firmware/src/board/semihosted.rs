@@ -7,7 +7,7 @@ use semihosting::io::Write as _;
 /// Prints to the terminal that QEMU runs in.
 pub fn print(text: Arguments<'_>) {
     if let Ok(mut out) = semihosting::io::stdout() {
-        // There is nobody to tell of an error.
+        // An error cannot be reported: this is the only output.
         _ = out.write_fmt(text);
     }
 }
@@ -15,7 +15,7 @@ pub fn print(text: Arguments<'_>) {
 /// Prints to the terminal that QEMU runs in, without formatting.
 pub fn write(bytes: &[u8]) {
     if let Ok(mut out) = semihosting::io::stdout() {
-        // There is nobody to tell of an error.
+        // An error cannot be reported: this is the only output.
         _ = out.write_all(bytes);
     }
 }

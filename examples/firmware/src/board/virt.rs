@@ -3,6 +3,7 @@
 use riscv::interrupt::Interrupt;
 use riscv::register::{mie, minstret};
 
+use super::registers::{read, write};
 use super::{handle, on_tick};
 
 /// What the board is called.
@@ -13,18 +14,6 @@ const MTIME: usize = 0x0200_bff8;
 const MTIMECMP: usize = 0x0200_4000;
 /// 25 µs
 const PERIOD: u64 = 250;
-
-fn write(register: usize, value: u32) {
-    let address = core::ptr::with_exposed_provenance_mut::<u32>(register);
-    // SAFETY: a half of this board's timer.
-    unsafe { address.write_volatile(value) };
-}
-
-fn read(register: usize) -> u32 {
-    let address = core::ptr::with_exposed_provenance::<u32>(register);
-    // SAFETY: a half of this board's timer.
-    unsafe { address.read_volatile() }
-}
 
 fn now() -> u64 {
     loop {

@@ -17,7 +17,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Makes the tables, with room for so many `flows`.
+    /// Makes the tables, with room for `flows` flows.
     ///
     /// # Errors
     ///

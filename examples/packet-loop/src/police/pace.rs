@@ -5,8 +5,8 @@ use core::time::Duration;
 use tidegate::Instant;
 use tidegate::lockfree::Budget;
 
-/// A pass over the whole table takes this long. A bucket that is given up must be made anew for its flow's
-/// next frame, which costs more than to find it: what is swept too often is swept in vain.
+/// The duration of one pass over the whole table. A shorter pass costs more than it saves: the next
+/// frame of a flow must make the bucket anew that the sweep gave up.
 const PASS: Duration = Duration::from_secs(10);
 
 /// The most slots at a time, so that a burst after a pause is not held up.
@@ -22,7 +22,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Makes the pace for a table of so many slots, of which `sweepers` workers sweep a part each.
+    /// Makes the pace for a table of `slots` slots. Each of `sweepers` workers sweeps an equal part.
     pub(super) fn new(slots: usize, sweepers: usize) -> Self {
         let nanos = PASS.as_nanos() as u64 * sweepers.max(1) as u64 / slots.max(1) as u64;
         Self { nanos: nanos.max(1), swept: Instant::ORIGIN }

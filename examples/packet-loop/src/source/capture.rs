@@ -102,8 +102,8 @@ impl Capture {
         (&self.bytes[start..end], bits)
     }
 
-    /// Plays every `of`th burst from the `first` on, so that `of` players play all of them, and
-    /// that in each of so many rounds.
+    /// Plays every `of`th burst from the `first` on, so that `of` players play all bursts. The player
+    /// repeats its bursts `rounds` times.
     pub fn player(self: &Arc<Self>, first: usize, of: usize, rounds: u64) -> Player {
         Player { capture: Arc::clone(self), first, of: of.max(1), next: first, rounds }
     }

@@ -1,4 +1,4 @@
-//! Frames that are made up: UDP over IPv4, of so many flows, each as likely as the others.
+//! Frames that are made up: UDP over IPv4. All flows are equally likely.
 
 use etherparse::PacketBuilder;
 use fastrand::Rng;

@@ -32,9 +32,9 @@ pub struct Address {
 /// Which proxies are trusted to say where a request came from.
 #[derive(Clone, Debug)]
 pub enum Trust {
-    /// So many proxies stand in front of this server, and every request passes all of them. The
+    /// The number of proxies in front of this server. Every request passes all of them. The
     /// client is what the first of these has seen: the element at this place counted from the right.
-    /// A request with fewer elements counts as the peer's. 0 trusts nobody.
+    /// A request with fewer elements counts as the peer's. 0 trusts no proxy.
     ///
     /// A client that can reach the server past the proxies can choose its address.
     Hops(usize),

@@ -1,6 +1,6 @@
 //! What proxies say about the client: `X-Forwarded-For` and the like, and `Forwarded` (RFC 7239).
 //!
-//! Every proxy appends to the right what it has seen. What is left of that came from the client, who
+//! Every proxy appends to the right what it has seen. What stands left of that came from the client, which
 //! may have made it up. So a field is read from the right, one element at a time, and nothing further
 //! left is looked at before it is needed: no text of a client, such as a quote that does not end,
 //! changes how the elements to the right of it are read.
